@@ -1,0 +1,70 @@
+# `make help` lists the targets. ARGS adds arguments: make test ARGS='-k first_login'
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+bin := .venv/bin
+py := $(bin)/python
+typed := $(wildcard bench services stack tests tools)
+
+.PHONY: help setup proto up demo reset test lint lint-python lint-proto lint-deploy format bench env lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.setup ## install the locked packages into .venv
+	@:
+
+.venv/.setup: requirements/dev.txt requirements/pip.txt tools/setup.sh
+	@PYTHON='$(PYTHON)' tools/setup.sh
+
+proto: setup ## generate stubs and descriptors from protos/ into build/
+	@$(py) -m tools.proto
+
+up: proto ## run all of Scrip on this machine, until Ctrl-C
+	@exec $(py) -m stack up $(ARGS)
+
+demo: proto ## tell the whole story over REST, call by call
+	@exec $(py) -m stack.demo $(ARGS)
+
+reset: setup ## forget the data of `make up`
+	@exec $(py) -m stack reset $(ARGS)
+
+test: proto ## run every test
+	@exec $(py) -m pytest $(ARGS)
+
+lint: lint-python lint-proto lint-deploy ## run every check that needs no server
+
+lint-python: proto
+	$(bin)/ruff check --quiet
+	$(bin)/ruff format --check --quiet
+	$(bin)/mypy --no-error-summary $(typed)
+	$(bin)/lint-imports --no-logo
+
+lint-proto: proto
+	$(bin)/buf lint
+	$(bin)/buf format --diff --exit-code protos
+	tools/breaking.sh
+
+lint-deploy: proto
+	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: setup ## format Python and protos, and mend what ruff can mend
+	@$(bin)/ruff check --fix --quiet || true
+	@$(bin)/ruff format --quiet
+	@$(bin)/buf format --write protos
+
+bench: proto ## measure throughput beside the peers, and print the table
+	@exec $(py) -m bench $(ARGS)
+
+env: ## make .env for docker compose, with fresh secrets
+	@$(PYTHON) tools/compose_env.py
+
+lock: ## pin the dependencies of pyproject.toml in requirements/
+	@PYTHON='$(PYTHON)' tools/lock.sh $(ARGS)
+
+clean: ## delete what make made, but not the data of `make up`
+	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The four services of Scrip and the mechanism that they share."""

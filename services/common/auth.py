@@ -1,0 +1,206 @@
+"""Who calls, and whether the RPC's declared permission lets it.
+
+Every service verifies tokens itself, with the public keys that identity publishes. Public RPCs take
+tokens of the audience `scrip`, internal ones those of `scrip-internal`, which services alone can get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import jwt
+from google.protobuf import descriptor_pool
+from scrip.common.v1 import permission_pb2
+
+from services.common.errors import DomainError, unavailable
+
+log = logging.getLogger(__name__)
+
+ISSUER = "scrip"
+PUBLIC_AUDIENCE = "scrip"
+INTERNAL_AUDIENCE = "scrip-internal"
+TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type
+"""The `typ` header of every access token (RFC 9068)."""
+
+MEMBER, TILL, ADMIN, MANAGER, CASHIER = "member", "till", "admin", "manager", "cashier"
+STAFF = frozenset({ADMIN, MANAGER, CASHIER})
+SERVICE = "service"
+
+_REFETCH_SECONDS = 5.0
+_REFRESH_SECONDS = 60.0
+_CACHE_SIZE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the token's subject (an id, or a service's name) and its role."""
+
+    subject: str
+    role: str
+
+    @property
+    def id(self) -> UUID:
+        """The caller's id. Members, staff and tills have one."""
+        return UUID(self.subject)
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the caller works for the retailer."""
+        return self.role in STAFF
+
+
+NOBODY = Caller("", "")
+_caller: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+
+
+def caller() -> Caller:
+    """Who makes the call being served."""
+    return _caller.get()
+
+
+def set_caller(value: Caller) -> None:
+    """Sets who makes the call being served."""
+    _caller.set(value)
+
+
+class KeyRing:
+    """The public keys that verify tokens, by key id.
+
+    The last good set is kept when identity is away. An unknown key id causes a fetch, at most one
+    every 5 s, so that a key published a moment ago is found and a forged id costs nothing.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._last_try = -_REFETCH_SECONDS
+        self._lock = asyncio.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether any key is known."""
+        return bool(self._keys)
+
+    async def find(self, key_id: str) -> jwt.PyJWK | None:
+        """The key of this id, asking identity for it when it is new."""
+        if key_id not in self._keys:
+            await self.refresh()
+        if not self._keys:
+            raise unavailable("identity")
+        return self._keys.get(key_id)
+
+    async def refresh(self) -> None:
+        """Fetches the keys, unless that was tried within the last 5 s. Keeps the old ones on failure."""
+        async with self._lock:
+            if time.monotonic() - self._last_try < _REFETCH_SECONDS:
+                return
+            self._last_try = time.monotonic()
+            try:
+                fetched = await self._fetch()
+            except DomainError as error:
+                log.warning("signing keys can not be fetched: %s", error)
+                if not self._keys:
+                    self._last_try = -_REFETCH_SECONDS
+                return
+            self._keys = {key["kid"]: jwt.PyJWK(key) for key in fetched["keys"] if key["alg"] == "RS256"}
+
+    async def keep_fresh(self) -> None:
+        """Fetches the keys again and again, so that a withdrawn one is forgotten. Runs until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(_REFRESH_SECONDS if self.ready else 0.2)
+
+
+class TokenVerifier:
+    """Verifies access tokens, and remembers those that it has verified until they expire."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+        self._verified: dict[tuple[str, str], tuple[Caller, float]] = {}
+
+    async def verify(self, token: str, audience: str) -> Caller:
+        """The caller that the token names.
+
+        Raises TOKEN_EXPIRED, TOKEN_NOT_VALID, or DEPENDENCY_UNAVAILABLE when no key is known yet.
+        """
+        cached = self._verified.get((token, audience))
+        if cached and cached[1] > time.time():
+            return cached[0]
+        try:
+            header = jwt.get_unverified_header(token)
+            key = await self._keys.find(str(header.get("kid")))
+            if key is None or header.get("typ") != TOKEN_TYPE:
+                raise jwt.InvalidTokenError
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["RS256"],
+                audience=audience,
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+            )
+            verified = Caller(str(claims["sub"]), str(claims["role"]))
+        except jwt.ExpiredSignatureError as error:
+            raise DomainError("TOKEN_EXPIRED", "the token has expired; log in again") from error
+        except (jwt.PyJWTError, KeyError) as error:
+            raise DomainError("TOKEN_NOT_VALID", "the token is not valid") from error
+        if len(self._verified) >= _CACHE_SIZE:
+            self._verified.clear()
+        self._verified[token, audience] = (verified, float(claims["exp"]))
+        return verified
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    anyone: bool
+    roles: frozenset[str]
+    services: frozenset[str]
+
+    def allows(self, who: Caller) -> bool:
+        if self.services:
+            return who.role == SERVICE and who.subject in self.services
+        return who.role in self.roles
+
+
+class Authenticator:
+    """Decides by the permission that each RPC declares in its proto."""
+
+    def __init__(self, verifier: TokenVerifier, service_names: Iterable[str]) -> None:
+        self._verifier = verifier
+        self._rules = {path: rule for name in service_names for path, rule in _rules(name)}
+
+    async def authenticate(self, method_name: str, metadata: Mapping[str, str | bytes]) -> Caller:
+        """The caller, if it may call this method.
+
+        Raises TOKEN_MISSING, TOKEN_NOT_VALID, TOKEN_EXPIRED or ROLE_NOT_ALLOWED.
+        """
+        rule = self._rules[method_name]
+        if rule.anyone:
+            return NOBODY
+        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise DomainError("TOKEN_MISSING", "this call needs a token: `authorization: Bearer …`")
+        audience = INTERNAL_AUDIENCE if rule.services else PUBLIC_AUDIENCE
+        who = await self._verifier.verify(token, audience)
+        if not rule.allows(who):
+            raise DomainError("ROLE_NOT_ALLOWED", f"a {who.role} may not do this", role=who.role)
+        return who
+
+
+def _rules(service_name: str) -> Iterable[tuple[str, _Rule]]:
+    """The rule of each RPC of a service. An RPC that declares none keeps the service from starting."""
+    service = descriptor_pool.Default().FindServiceByName(service_name)
+    for method in service.methods:
+        declared = method.GetOptions().Extensions[permission_pb2.permission]
+        roles = frozenset(permission_pb2.Role.Name(r).removeprefix("ROLE_").lower() for r in declared.roles)
+        rule = _Rule(declared.anyone, roles, frozenset(declared.services))
+        if sum((rule.anyone, bool(rule.roles), bool(rule.services))) != 1:
+            raise RuntimeError(f"{service_name}.{method.name} must declare exactly one kind of permission")
+        yield f"/{service_name}/{method.name}", rule

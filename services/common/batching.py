@@ -1,0 +1,87 @@
+"""Many concurrent calls, one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from services.common.errors import DomainError, overloaded
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Hands calls that wait at the same time to one run of `work`.
+
+    `work` takes a list and answers a list of the same length, each a result or the error of that one.
+    When it raises, the list is run again in halves, so that one bad item fails alone. Items wait in a
+    bounded queue; a full one refuses with OVERLOADED. A caller that goes away does not harm the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[list[T]], Awaitable[Sequence[R | DomainError]]],
+        *,
+        max_batch: int = 200,
+        max_waiting: int = 2_000,
+        max_parallel: int = 2,
+    ) -> None:
+        self._name = name
+        self._work = work
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._max_parallel = max_parallel
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: T) -> R:
+        """The result of this item. Raises its error, or OVERLOADED."""
+        if len(self._waiting) >= self._max_waiting:
+            raise overloaded(self._name)
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._running) < self._max_parallel:
+            task = asyncio.create_task(self._drain())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await future
+
+    async def close(self) -> None:
+        """Waits for what is under way."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _drain(self) -> None:
+        await asyncio.sleep(0)  # lets the calls of this loop turn gather
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+            await self._run(batch)
+
+    async def _run(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._work([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  # each caller gets it
+            shared = isinstance(error, DomainError) and error.reason == "DEPENDENCY_UNAVAILABLE"
+            if len(batch) == 1 or shared:  # halves would only wait for the same dependency again
+                _fail(batch, error)
+                return
+            middle = len(batch) // 2
+            await self._run(batch[:middle])
+            await self._run(batch[middle:])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # its caller went away
+                continue
+            if isinstance(result, DomainError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+
+def _fail(batch: Sequence[tuple[object, asyncio.Future[R]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

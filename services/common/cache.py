@@ -1,0 +1,140 @@
+"""Redis, a gate and a cache: it may vanish at any moment, and nothing is lost or wrong.
+
+Every call has 50 ms. After five failures in a row Redis is left alone for a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar, cast
+
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+T = TypeVar("T")
+
+_CALL_SECONDS = 0.05
+_FAILURES = 5
+_PAUSE_SECONDS = 1.0
+
+_SET_IF_NEWER = """
+for i = 1, #KEYS do
+  local held = redis.call('GET', KEYS[i])
+  local version = tonumber(ARGV[2 * i])
+  if not held or tonumber(string.match(held, '^(%d+):')) < version then
+    redis.call('SET', KEYS[i], ARGV[2 * i] .. ':' .. ARGV[2 * i + 1], 'EX', ARGV[1])
+  end
+end
+"""
+
+
+class RedisAwayError(Exception):
+    """Redis does not answer. Callers go on without it, or refuse where it is the gate."""
+
+
+class Redis:
+    """A Redis server behind a breaker."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(
+            url,
+            socket_timeout=_CALL_SECONDS,
+            socket_connect_timeout=_CALL_SECONDS,
+            max_connections=64,
+            retry=None,
+        )
+        self._failures = 0
+        self._closed_until = 0.0
+        self.set_if_newer = self._client.register_script(_SET_IF_NEWER)  # loaded on first use
+
+    @property
+    def client(self) -> redis.Redis:
+        """The client beneath, whose calls go through `call`."""
+        return self._client
+
+    async def call(self, reply: Awaitable[T]) -> T:
+        """Awaits a reply of the client. Raises RedisAwayError when there is none within 50 ms."""
+        if time.monotonic() < self._closed_until:
+            _discard(reply)
+            raise RedisAwayError
+        try:
+            result = await reply
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failures += 1
+            if self._failures >= _FAILURES:
+                self._closed_until = time.monotonic() + _PAUSE_SECONDS
+            raise RedisAwayError from error
+        self._failures = 0
+        return result
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._client.aclose()
+
+
+def _discard(reply: Awaitable[object]) -> None:
+    close = getattr(reply, "close", None)
+    if close:
+        close()
+
+
+class VersionedCache:
+    """Values that carry a version: an older one never replaces a newer one, and each lives 60 s."""
+
+    def __init__(self, server: Redis, prefix: str, *, seconds: int = 60) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._seconds = seconds
+
+    async def get(self, key: str) -> str | None:
+        """The value, or None when there is none or Redis is away."""
+        try:
+            held = await self._server.call(self._server.client.get(self._prefix + key))
+        except RedisAwayError:
+            return None
+        return cast(bytes, held).decode().partition(":")[2] if held else None
+
+    async def put(self, entries: Iterable[tuple[str, int, str]]) -> None:
+        """Sets (key, version, value) each, unless a newer version is there."""
+        keys: list[str] = []
+        arguments: list[str | int] = [self._seconds]
+        for key, version, value in entries:
+            keys.append(self._prefix + key)
+            arguments += [version, value]
+        if not keys:
+            return
+        try:
+            await self._server.call(self._server.set_if_newer(keys=keys, args=arguments))
+        except RedisAwayError:
+            return
+
+
+class Flags:
+    """Short-lived marks, set after the database said so."""
+
+    def __init__(self, server: Redis, prefix: str, *, seconds: int = 1) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._seconds = seconds
+
+    async def is_set(self, key: str) -> bool:
+        """Whether the mark stands; no when Redis is away."""
+        try:
+            return bool(await self._server.call(self._server.client.exists(self._prefix + key)))
+        except RedisAwayError:
+            return False
+
+    async def set(self, key: str) -> None:
+        """Sets the mark."""
+        try:
+            await self._server.call(self._server.client.set(self._prefix + key, "1", ex=self._seconds))
+        except RedisAwayError:
+            return
+
+    async def clear(self, key: str) -> None:
+        """Takes the mark away."""
+        try:
+            await self._server.call(self._server.client.delete(self._prefix + key))
+        except RedisAwayError:
+            return

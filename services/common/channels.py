@@ -1,0 +1,77 @@
+"""Calls to other services: with a deadline, a service token, and errors in the domain's terms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
+
+from services.common import status, telemetry
+
+R = TypeVar("R")
+TokenSource = Callable[[], Awaitable[str]]
+
+DEADLINE_SECONDS = 2.0
+_OPTIONS = [
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.enable_retries", 0),  # whoever calls decides on repeating, with its own bounds
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """A channel to a service; `target` may name several processes of it."""
+    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+
+
+async def call(
+    dependency: str,
+    method: Callable[..., Any],
+    request: object,
+    *,
+    token: TokenSource | None = None,
+    seconds: float = DEADLINE_SECONDS,
+) -> Any:
+    """Calls another service.
+
+    Raises the domain error that it answered when that is a definite no, and OutcomeUnknownError when
+    there was no answer in time or one that says nothing about the outcome.
+    """
+    metadata: list[tuple[str, str]] = []
+    if telemetry.request_id():
+        metadata.append(("x-request-id", telemetry.request_id()))
+    if token:
+        metadata.append(("authorization", f"Bearer {await token()}"))
+    try:
+        return await method(request, timeout=seconds, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        raise status.from_rpc_error(error, dependency) from error
+
+
+class ServiceTokens:
+    """Fetches this service's token from identity, and fetches the next one at 80 % of its life."""
+
+    def __init__(self, identity: grpc.aio.Channel, service: str, secret: str) -> None:
+        self._stub = identity_pb2_grpc.IdentityInternalServiceStub(identity)
+        self._request = identity_pb2.IssueServiceTokenRequest(service=service, secret=secret)
+        self._token = ""
+        self._renew_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def __call__(self) -> str:
+        """A valid token. Raises OutcomeUnknownError when identity is away and none is held."""
+        if time.monotonic() < self._renew_at:
+            return self._token
+        async with self._lock:
+            if time.monotonic() >= self._renew_at:
+                reply = await call("identity", self._stub.IssueServiceToken, self._request)
+                self._token = reply.token
+                self._renew_at = time.monotonic() + 0.8 * reply.expires_in
+        return self._token

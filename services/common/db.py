@@ -1,0 +1,127 @@
+"""The database: transactions with bounded retries, and constraints that become domain errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Concatenate, ParamSpec, TypeVar
+
+import psycopg
+from sqlalchemy import exc, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from services.common.errors import DomainError, overloaded, unavailable
+
+log = logging.getLogger(__name__)
+
+Connection = AsyncConnection
+Constraints = Mapping[str, Callable[[], DomainError]]
+"""The domain error for each constraint whose violation a caller can cause."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TRIES = 4
+_RETRIED_STATES = ("40001", "40P01")  # serialization failure, deadlock: the transaction changed nothing
+_SESSION = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
+
+
+class Database:
+    """A service's own database.
+
+    `run` and `read` take a command or query and its arguments, so that they can be repeated whole.
+    """
+
+    def __init__(self, url: str, *, pool_size: int, constraints: Constraints | None = None) -> None:
+        self._engine = create_async_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=2,
+            connect_args={"options": _SESSION, "connect_timeout": 3},
+        )
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._constraints = constraints or {}
+
+    async def run(
+        self, command: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs a command in a transaction of its own and commits.
+
+        A transaction that lost a conflict is run again, four times in all. Raises the domain error of
+        a violated constraint, and DEPENDENCY_UNAVAILABLE when the database does not answer.
+        """
+        for attempt in range(_TRIES):
+            try:
+                async with self._engine.begin() as connection:
+                    return await command(connection, *args, **kwargs)
+            except exc.DBAPIError as error:
+                await self._judge(error, attempt)
+            except exc.TimeoutError as error:
+                raise overloaded("database") from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def read(
+        self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs a query without a transaction: one round trip, and each statement sees what is committed."""
+        for attempt in range(_TRIES):
+            try:
+                async with self._autocommit.connect() as connection:
+                    return await query(connection, *args, **kwargs)
+            except exc.DBAPIError as error:
+                await self._judge(error, attempt)
+            except exc.TimeoutError as error:
+                raise overloaded("database") from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _judge(self, error: exc.DBAPIError, attempt: int) -> None:
+        """Returns when the work shall be repeated, else raises what the caller shall see."""
+        original = error.orig
+        state = original.sqlstate if isinstance(original, psycopg.Error) else None
+        last = attempt + 1 == _TRIES
+        if isinstance(error, exc.IntegrityError) and isinstance(original, psycopg.Error):
+            known = self._constraints.get(original.diag.constraint_name or "")
+            if known:
+                raise known() from error
+        if state in _RETRIED_STATES and not last:
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter
+            return
+        if isinstance(error, exc.DataError) and state is None:
+            # The driver itself refuses NUL characters, which PostgreSQL can not store.
+            message = "a text holds a character that can not be stored"
+            raise DomainError("VALIDATION_FAILED", message) from error
+        if error.connection_invalidated and state is None and not last and not _may_have_committed(error):
+            return  # a connection of the pool had died before anything was sent on it
+        if isinstance(error, exc.OperationalError) or state in _RETRIED_STATES:
+            log.warning("database: %s", original)
+            raise unavailable("database") from error
+        raise error
+
+    async def check(self) -> bool:
+        """Whether the database answers."""
+        try:
+            async with asyncio.timeout(2), self._autocommit.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (TimeoutError, exc.SQLAlchemyError, OSError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._engine.dispose()
+
+
+def _may_have_committed(error: exc.DBAPIError) -> bool:
+    """Whether the fault came at COMMIT, when the outcome is unknown."""
+    return error.statement is None
+
+
+async def driver_connection(connection: Connection) -> psycopg.AsyncConnection[object]:
+    """The psycopg connection beneath, for what must share its transaction."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(raw, psycopg.AsyncConnection)
+    return raw

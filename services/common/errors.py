@@ -1,0 +1,79 @@
+"""Refusals as the domain knows them: a reason and its metadata. Knows no gRPC.
+
+The reasons, their meaning and their status codes stand in
+`protos/scrip/common/v1/error_reason.proto`; here they are plain strings without the prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """A field of the request that breaks a rule."""
+
+    field: str
+    description: str
+
+
+class DomainError(Exception):
+    """A call is refused.
+
+    `reason` is a name of ErrorReason without its prefix. Everything dynamic in the message is also
+    in `metadata`. `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        fields: tuple[FieldViolation, ...] = (),
+        retry_after: float | None = None,
+        **metadata: object,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.fields = fields
+        self.retry_after = retry_after
+        self.metadata = {name: str(value) for name, value in metadata.items()}
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class OutcomeUnknownError(DomainError):
+    """Another part did not answer, so whether it acted is unknown. Repeating with the same key is safe."""
+
+    def __init__(self, dependency: str) -> None:
+        super().__init__(
+            "DEPENDENCY_UNAVAILABLE",
+            f"{dependency} does not answer; try again with the same key",
+            retry_after=1.0,
+            dependency=dependency,
+        )
+
+
+def invalid_field(field: str, description: str) -> DomainError:
+    """A field breaks a rule that the contract alone can not express."""
+    return DomainError(
+        "VALIDATION_FAILED", f"{field}: {description}", fields=(FieldViolation(field, description),)
+    )
+
+
+def unavailable(dependency: str) -> DomainError:
+    """A part that the call depends on is down; nothing was changed."""
+    return DomainError(
+        "DEPENDENCY_UNAVAILABLE",
+        f"{dependency} does not answer; try again with the same key",
+        retry_after=1.0,
+        dependency=dependency,
+    )
+
+
+def overloaded(queue: str) -> DomainError:
+    """A bounded queue is full; nothing was changed."""
+    message = f"too much is waiting in {queue}; try again"
+    return DomainError("OVERLOADED", message, retry_after=1.0, queue=queue)

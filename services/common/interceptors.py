@@ -1,0 +1,76 @@
+"""What every call passes through: telemetry and errors outside, then who calls, then validation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from grpc_interceptor import AsyncServerInterceptor
+
+from services.common import auth, status, telemetry, validation
+from services.common.errors import DomainError
+
+log = logging.getLogger(__name__)
+Context = grpc.aio.ServicerContext[Any, Any]
+_UNGUARDED = ("/grpc.health.v1.", "/grpc.reflection.")
+
+
+class Guard(AsyncServerInterceptor):
+    """Guards every call, in this order: request id, errors, caller and permission, validation.
+
+    One interceptor and not four, for each costs every call a layer of handlers (about 15 us).
+    """
+
+    def __init__(self, authenticator: auth.Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def intercept(
+        self,
+        method: Callable[..., Any],
+        request_or_iterator: Any,
+        context: Context,
+        method_name: str,
+    ) -> Any:
+        """Serves one call, or ends it with a status."""
+        if method_name.startswith(_UNGUARDED):
+            reply = method(request_or_iterator, context)
+            return reply if hasattr(reply, "__aiter__") else await reply
+        metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+        telemetry.begin_request(_text(metadata.get("x-request-id")))
+        try:
+            auth.set_caller(await self._authenticator.authenticate(method_name, metadata))
+            if isinstance(request_or_iterator, Message):
+                validation.validate(request_or_iterator)
+            reply = method(request_or_iterator, context)
+            if hasattr(reply, "__aiter__"):
+                return self._stream(reply, context, method_name)
+            return await reply
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status
+            await self._end(error, context, method_name)
+
+    async def _stream(
+        self, replies: AsyncIterator[Any], context: Context, method_name: str
+    ) -> AsyncIterator[Any]:
+        try:
+            async for reply in replies:
+                yield reply
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status
+            await self._end(error, context, method_name)
+
+    async def _end(self, error: Exception, context: Context, method_name: str) -> None:
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if not isinstance(error, DomainError):
+            log.error("unforeseen error in %s", method_name, exc_info=error)
+            request_id = telemetry.request_id()
+            error = DomainError("INTERNAL", "something went wrong on our side", request_id=request_id)
+        elif error.reason == "DEPENDENCY_UNAVAILABLE":
+            log.warning("%s: %s", method_name, error, extra={"data": error.metadata})
+        await status.abort(context, status.to_status(error))
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,98 @@
+"""Work that must happen later: written in the transaction that decides it, done by a worker.
+
+A job exists exactly when the effect that it belongs to was committed. It runs at least once, so what
+it does must be idempotent. A job that fails is tried again with growing waits and never given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.jobs import Job
+from procrastinate.manager import JobManager
+from procrastinate.tasks import configure_task
+
+from services.common.db import Connection, driver_connection
+
+log = logging.getLogger(__name__)
+
+Task = Callable[..., Awaitable[None]]
+
+_MAX_WAIT_SECONDS = 30
+_SILENT_SECONDS = 10
+"""A worker that did not report for so long is taken for dead, and its jobs are queued again."""
+
+_manager = JobManager(PsycopgConnector())  # never opened: deferring uses the caller's connection
+
+
+async def defer(
+    connection: Connection, name: str, *, lock: str | None = None, **arguments: str | int
+) -> None:
+    """Queues a job in the transaction of `connection`.
+
+    Jobs with the same `lock` run one after the other, in the order of their making.
+    """
+    driver = await driver_connection(connection)
+    job = configure_task(name=name, job_manager=_manager, lock=lock, connection=driver)
+    await job.defer_async(**arguments)
+
+
+class _Forever(BaseRetryStrategy):
+    """Again after 1, 2, 4 … 30 s, without end."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        log.warning("job %s failed (attempt %d): %s", job.task_name, job.attempts + 1, exception)
+        return RetryDecision(retry_in={"seconds": min(2**job.attempts, _MAX_WAIT_SECONDS)})
+
+
+async def run_worker(
+    database_url: str,
+    tasks: Mapping[str, Task],
+    stop: asyncio.Event,
+    *,
+    concurrency: int = 10,
+    loops: Sequence[Callable[[], Awaitable[None]]] = (),
+) -> None:
+    """Does jobs until `stop` is set; `loops` run beside them until then."""
+    connector = PsycopgConnector(conninfo=database_url, min_size=1, max_size=concurrency + 3, timeout=5)
+    app = App(connector=connector)
+    for name, function in tasks.items():
+        app.task(name=name, retry=_Forever())(function)
+    async with app.open_async():
+        await _requeue_stalled(app)
+        beside = [asyncio.ensure_future(loop()) for loop in (lambda: _watch_stalled(app), *loops)]
+        worker = asyncio.create_task(
+            app.run_worker_async(
+                concurrency=concurrency,
+                install_signal_handlers=False,
+                fetch_job_polling_interval=1.0,
+                update_heartbeat_interval=2.0,
+                stalled_worker_timeout=_SILENT_SECONDS,
+                shutdown_graceful_timeout=5.0,
+                delete_jobs="successful",
+            )
+        )
+        log.info("worker ready")
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([worker, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
+        for task in (worker, stopping, *beside):
+            task.cancel()
+        results = await asyncio.gather(worker, *beside, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+
+async def _watch_stalled(app: App) -> None:
+    while True:
+        await asyncio.sleep(2)
+        await _requeue_stalled(app)
+
+
+async def _requeue_stalled(app: App) -> None:
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS):
+        log.warning("job %s of a silent worker is queued again", job.task_name)
+        await app.job_manager.retry_job(job)

@@ -1,0 +1,26 @@
+"""Which version a service's database has, and which one the code needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import text
+
+from services.common.db import Connection
+
+_SERVICES = Path(__file__).resolve().parent.parent
+
+
+def head(service: str) -> str:
+    """The newest version that the code knows; files are named after their version, `0001_initial.py`."""
+    versions = sorted((_SERVICES / service / "migrations" / "versions").glob("[0-9]*.py"))
+    return versions[-1].name.partition("_")[0]
+
+
+async def current(connection: Connection) -> str | None:
+    """The version of the database, or None when it was never migrated."""
+    known = await connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+    if not known.scalar_one():
+        return None
+    version = await connection.execute(text("SELECT version_num FROM alembic_version"))
+    return version.scalar_one_or_none()

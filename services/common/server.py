@@ -1,0 +1,128 @@
+"""A service's start and stop: interceptor, health that tells the truth, reflection, graceful drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.auth import Authenticator, TokenVerifier
+from services.common.interceptors import Guard
+from services.common.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+_CHECK_SECONDS = 1.0
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", 16 << 20),
+    ("grpc.max_concurrent_streams", 1_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+]
+
+
+@dataclass(frozen=True)
+class Servicer:
+    """An implementation of one proto service."""
+
+    name: str
+    """Full name of the proto service."""
+    add: Callable[[Any, grpc.aio.Server], None]
+    implementation: object
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a composition root hands over to be served."""
+
+    servicers: Sequence[Servicer]
+    verifier: TokenVerifier
+    checks: Sequence[Callable[[], Awaitable[bool]]]
+    """All must say yes for the service to be healthy."""
+    loops: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Run beside the server until it stops."""
+    drains: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Awaited after the last call has ended."""
+
+
+class RunningService:
+    """A service that listens."""
+
+    def __init__(self, service: Service, settings: ServiceSettings) -> None:
+        self._service = service
+        self._settings = settings
+        names = [servicer.name for servicer in service.servicers]
+        guard = Guard(Authenticator(service.verifier, names))
+        self._server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
+        for servicer in service.servicers:
+            servicer.add(servicer.implementation, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection(
+                [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+            )
+        self._tasks: list[asyncio.Future[None]] = []
+
+    async def start(self) -> int:
+        """Listens, and answers the port. Calls are served at once; health follows the checks."""
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        port = self._server.add_insecure_port(self._settings.listen)
+        await self._server.start()
+        self._tasks = [asyncio.ensure_future(loop()) for loop in (self._watch_health, *self._service.loops)]
+        return port
+
+    async def stop(self) -> None:
+        """Takes no more calls, and lets those in flight and their tasks finish within the drain time."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.drain_seconds)
+        for drain in self._service.drains:
+            try:
+                async with asyncio.timeout(self._settings.drain_seconds):
+                    await drain()
+            except TimeoutError:
+                log.warning("some work was still under way when the drain time was over")
+
+    async def failed(self) -> None:
+        """Returns when one of the loops has ended, which none should."""
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task.exception():
+                log.error("a background loop failed", exc_info=task.exception())
+
+    async def _watch_health(self) -> None:
+        serving: bool | None = None
+        while True:
+            healthy = all([await check() for check in self._service.checks])
+            if healthy != serving:
+                serving = healthy
+                log.info("healthy" if healthy else "not healthy")
+                answer = health_pb2.HealthCheckResponse
+                await self._health.set("", answer.SERVING if healthy else answer.NOT_SERVING)
+            await asyncio.sleep(_CHECK_SECONDS if healthy else 0.1)
+
+
+async def serve(service: Service, settings: ServiceSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then drains."""
+    running = RunningService(service, settings)
+    await running.start()
+    log.info("listening on %s", settings.listen)
+    stopping, failing = asyncio.create_task(stop.wait()), asyncio.create_task(running.failed())
+    await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
+    failed = failing.done()
+    stopping.cancel()
+    failing.cancel()
+    await running.stop()
+    if failed:
+        raise SystemExit(1)

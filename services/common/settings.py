@@ -1,0 +1,33 @@
+"""What every service reads from its environment."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings shared by all services; each variable is named `SCRIP_` plus the field in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="SCRIP_", frozen=True, extra="ignore")
+
+    database_url: str
+    """libpq URL of the service's own database."""
+    database_pool_size: int = 10
+    """Connections per process; a call waits at most 2 s for one."""
+    redis_url: str
+    """URL of Redis, which is a gate and a cache and never the truth."""
+    listen: str = "127.0.0.1:50051"
+    """Address of the gRPC server."""
+    identity_target: str
+    """gRPC target of identity; likewise the three below."""
+    points_target: str
+    vouchers_target: str
+    promos_target: str
+    service_secret: SecretStr = SecretStr("")
+    """The service's own secret, exchanged at identity for a service token."""
+    reflection: bool = False
+    """Whether gRPC reflection is served. Off in production."""
+    log_level: str = "INFO"
+    drain_seconds: float = 6.0
+    """How long a stopping process lets calls and tasks in flight finish."""

@@ -1,0 +1,97 @@
+"""Domain errors to `google.rpc.Status` and back: the only place where status codes are chosen.
+
+The code of each reason is an option of its enum value in error_reason.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from scrip.common.v1 import error_reason_pb2
+
+from services.common.errors import DomainError, OutcomeUnknownError
+
+DOMAIN = "scrip"
+_PREFIX = "ERROR_REASON_"
+_DEFINITE = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+)
+
+CODES: dict[str, int] = {
+    value.name.removeprefix(_PREFIX): value.GetOptions().Extensions[error_reason_pb2.status_code]
+    for value in error_reason_pb2.ErrorReason.DESCRIPTOR.values
+    if value.number
+}
+"""Status code by reason."""
+
+
+def to_status(error: DomainError) -> status_pb2.Status:
+    """The status that tells a caller of the error, with all details."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
+    if error.fields:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=f.field, description=f.description)
+            for f in error.fields
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(error.retry_after * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status_pb2.Status(code=CODES[error.reason], message=error.message, details=_pack(details))
+
+
+def from_rpc_error(error: grpc.RpcError, dependency: str) -> DomainError:
+    """What a failed call to another service means here.
+
+    A definite no comes back as the domain error that the other side raised. Everything else
+    (no answer, overload, a fault over there) leaves the outcome unknown.
+    """
+    call = cast(grpc.aio.AioRpcError, error)
+    if call.code() in _DEFINITE:
+        status = rpc_status.from_call(cast(grpc.Call, call))
+        info = error_details_pb2.ErrorInfo()
+        for detail in status.details if status else ():
+            if detail.Unpack(info) and info.domain == DOMAIN and info.reason in CODES:
+                return _domain_error(info, call.details() or info.reason)
+    return OutcomeUnknownError(dependency)
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
+    """Ends the call with this status; never returns normally."""
+    rpc = rpc_status.to_status(status)
+    trailing = tuple(rpc.trailing_metadata or ())
+    retry_after = next((seconds for d in status.details if (seconds := _retry_seconds(d))), None)
+    if retry_after is not None:
+        trailing = (*trailing, ("retry-after", str(retry_after)))
+    await context.abort(rpc.code, rpc.details or "", trailing_metadata=trailing)
+
+
+def _domain_error(info: error_details_pb2.ErrorInfo, message: str) -> DomainError:
+    error = DomainError(info.reason, message)
+    error.metadata.update(info.metadata)
+    return error
+
+
+def _retry_seconds(detail: any_pb2.Any) -> int | None:
+    info = error_details_pb2.RetryInfo()
+    return max(1, info.retry_delay.seconds) if detail.Unpack(info) else None
+
+
+def _pack(messages: Sequence[Message]) -> list[any_pb2.Any]:
+    packed = []
+    for message in messages:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(message)
+    return packed

@@ -1,0 +1,62 @@
+"""Limits on how often something may be tried, counted in Redis in fixed windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.common.cache import Redis, RedisAwayError
+from services.common.errors import DomainError, unavailable
+
+_HIT = """
+local count = redis.call('INCRBY', KEYS[1], ARGV[2])
+if count == tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return {count, redis.call('TTL', KEYS[1])}
+"""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `count` hits per key in `seconds`.
+
+    `open_when_away` says what happens while Redis is away: let all pass, or refuse all.
+    """
+
+    name: str
+    count: int
+    seconds: int
+    open_when_away: bool = False
+
+
+class Throttle:
+    """Counts hits against limits."""
+
+    def __init__(self, server: Redis) -> None:
+        self._server = server
+        self._script = server.client.register_script(_HIT)
+
+    async def hit(self, limit: Limit, key: str) -> None:
+        """Counts one hit. Raises TOO_MANY_REQUESTS beyond the limit."""
+        await self._count(limit, key, 1)
+
+    async def check(self, limit: Limit, key: str) -> None:
+        """Raises TOO_MANY_REQUESTS when the limit was reached before; counts nothing."""
+        await self._count(limit, key, 0)
+
+    async def _count(self, limit: Limit, key: str, hits: int) -> None:
+        try:
+            count, seconds = await self._server.call(
+                self._script(keys=[f"throttle:{limit.name}:{key}"], args=[limit.seconds, hits])
+            )
+        except RedisAwayError:
+            if limit.open_when_away:
+                return
+            raise unavailable("redis") from None
+        if count > limit.count or (hits == 0 and count >= limit.count):
+            wait = max(1, int(seconds))
+            raise DomainError(
+                "TOO_MANY_REQUESTS",
+                f"too many tries; wait {wait} s",
+                retry_after=wait,
+                limit=limit.name,
+                retry_after_seconds=wait,
+            )

@@ -1,0 +1,33 @@
+"""The rules that the contract declares (`buf.validate`), checked on every request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import protovalidate
+from google.protobuf.message import Message
+
+from services.common.errors import DomainError, FieldViolation
+
+_validator = protovalidate.Validator()
+
+
+def validate(request: Message) -> None:
+    """Raises VALIDATION_FAILED, naming every field that breaks its rule."""
+    violations = _validator.collect_violations(request)
+    if not violations:
+        return
+    fields = tuple(FieldViolation(_path(v.proto), v.proto.message) for v in violations)
+    text = "; ".join(f"{f.field}: {f.description}" for f in fields[:5])
+    raise DomainError("VALIDATION_FAILED", f"the request is not valid: {text}", fields=fields)
+
+
+def _path(violation: Any) -> str:
+    """The field as its reader would write it, such as `items[2].sku`."""
+    if violation.field is None:
+        return "request"
+    parts = []
+    for element in violation.field.elements:
+        index = f"[{element.subscript.value}]" if element.subscript is not None else ""
+        parts.append(f"{element.field_name}{index}")
+    return ".".join(parts) or "request"
