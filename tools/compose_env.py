@@ -20,10 +20,11 @@ def fill(template: str) -> str:
     lines = []
     for line in template.splitlines():
         name, assigned, value = line.partition("=")
-        if assigned and not line.startswith("#"):
+        if line.startswith("#") or not assigned:
+            lines.append(line)
+        else:
             values[name] = value or _secret(name, values)
-            line = f"{name}={values[name]}"
-        lines.append(line)
+            lines.append(f"{name}={values[name]}")
     return "\n".join(lines) + "\n"
 
 

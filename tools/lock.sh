@@ -22,4 +22,8 @@ compile() {
 echo pip | compile - --output-file requirements/pip.txt "$@"
 compile pyproject.toml --all-extras --output-file requirements/dev.txt "$@"
 # Constrained by the larger set, so that what is tested is what is shipped.
-compile pyproject.toml --constraint requirements/dev.txt --output-file requirements/runtime.txt "$@"
+shipped() {
+    compile pyproject.toml --constraint requirements/dev.txt "$@"
+}
+shipped --output-file requirements/runtime.txt
+shipped --extra proto --output-file requirements/proto.txt

@@ -23,49 +23,44 @@ from protovalidate._gen.buf.validate import validate_pb
 from tools import unproto
 
 ROOT = Path(__file__).resolve().parent.parent
-PROTOS = ROOT / "protos"
-BUILD = ROOT / "build"
-THIRD_PARTY = BUILD / "third_party"
-STUBS = BUILD / "gen"
-DESCRIPTORS = BUILD / "api.binpb"
-STAMP = BUILD / ".proto-stamp"
-
 GOOGLE_FOLDERS = ("api", "rpc", "type")
 VALIDATE = "buf/validate/validate.proto"
 # No proto of ours imports these, but Envoy needs them to render an error with its details as JSON.
 ALSO_DESCRIBED = ("google/rpc/error_details.proto", "google/rpc/status.proto")
+PROTOC_SECONDS = 120
 
 
-def main() -> int:
-    """Brings build/ up to date. Returns protoc's exit status; its messages go to stderr."""
-    sources = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
-    stamp = _stamp(sources)
-    if STAMP.is_file() and STAMP.read_text() == stamp and DESCRIPTORS.is_file():
+def build(root: Path) -> int:
+    """Brings `root`/build up to date with `root`/protos.
+
+    Returns protoc's exit status, its messages on stderr. What was built before stays when that is not 0.
+    """
+    protos, target = root / "protos", root / "build"
+    sources = sorted(path.relative_to(protos).as_posix() for path in protos.rglob("*.proto"))
+    stamp, written = target / ".proto-stamp", _stamp(protos, sources)
+    if stamp.is_file() and stamp.read_text() == written:
         return 0
-    BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILD, prefix=".proto-") as scratch:
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".proto-") as scratch:
         fresh = Path(scratch)
-        third_party, stubs = fresh / "third_party", fresh / "gen"
-        third_party.mkdir()
-        stubs.mkdir()
-        _write_third_party(third_party)
-        status = _generate(sources, third_party, stubs, fresh / DESCRIPTORS.name)
+        _write_third_party(fresh / "third_party")
+        status = _generate(protos, sources, fresh)
         if status != 0:
             return status
-        _replace_tree(third_party, THIRD_PARTY)
-        _replace_tree(stubs, STUBS)
-        (fresh / DESCRIPTORS.name).replace(DESCRIPTORS)
-    STAMP.write_text(stamp)
+        stamp.unlink(missing_ok=True)
+        for folder in ("third_party", "gen"):
+            _replace_tree(fresh / folder, target / folder)
+        (fresh / "api.binpb").replace(target / "api.binpb")
+    stamp.write_text(written)
     return 0
 
 
-def _stamp(sources: list[str]) -> str:
+def _stamp(protos: Path, sources: list[str]) -> str:
     """Changes with any proto, with these tools, and with the locked versions of the generators."""
+    tools = [Path(__file__), Path(unproto.__file__), ROOT / "requirements" / "proto.txt"]
     digest = hashlib.sha256()
-    tools = [Path(__file__), Path(__file__).with_name("unproto.py"), ROOT / "requirements/dev.txt"]
-    for path in [*tools, *(PROTOS / source for source in sources)]:
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name, path in [("", tool) for tool in tools] + [(source, protos / source) for source in sources]:
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -83,31 +78,38 @@ def _write_third_party(target: Path) -> None:
     validate.write_text(unproto.source(compiled))
 
 
-def _generate(sources: list[str], third_party: Path, stubs: Path, descriptors: Path) -> int:
+def _generate(protos: Path, sources: list[str], fresh: Path) -> int:
     well_known = Path(grpc_tools.__path__[0]) / "_proto"
-    # The mypy plugins are found on PATH, and are installed beside this interpreter.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    stubs = fresh / "gen"
+    stubs.mkdir()
     protoc = [
         *(sys.executable, "-m", "grpc_tools.protoc"),
-        *(f"--proto_path={folder}" for folder in (PROTOS, third_party, well_known)),
+        *(f"--proto_path={folder}" for folder in (protos, fresh / "third_party", well_known)),
     ]
-    outputs = [f"--{plugin}_out={stubs}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    messages = [f"--{plugin}_out={stubs}" for plugin in ("python", "mypy")]
+    services = [f"--{plugin}_out={stubs}" for plugin in ("grpc_python", "mypy_grpc")]
     described = [
-        f"--descriptor_set_out={descriptors}",
+        f"--descriptor_set_out={fresh / 'api.binpb'}",
         "--include_imports",
         "--include_source_info",
         *ALSO_DESCRIBED,
+        VALIDATE,
     ]
-    for arguments in ([*outputs, VALIDATE], [*described, VALIDATE]):
+    runs = [[*messages, VALIDATE, *sources], [*described, *sources]]
+    if sources:
+        runs.append([*services, *sources])
+    # The mypy plugins are found on PATH, and are installed beside this interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    for arguments in runs:
         run = subprocess.run(
-            [*protoc, *arguments, *sources],
+            [*protoc, *arguments],
             env=os.environ | {"PATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             check=False,
             text=True,
-            timeout=120,
+            timeout=PROTOC_SECONDS,
         )
         if run.returncode != 0:
             sys.stderr.write(run.stderr)
@@ -130,4 +132,4 @@ def _replace_tree(fresh: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(build(ROOT))

@@ -35,16 +35,11 @@ quietly "$python" -m venv .venv
 # The pip that comes with Python 3.11 takes twice as long for the rest.
 install requirements/pip.txt
 install requirements/dev.txt
-quietly .venv/bin/python - <<'PY'
-import compileall
-import os
-import sysconfig
-from pathlib import Path
-
-site = Path(sysconfig.get_paths()["purelib"])
-# On all cores, and before several processes import the same modules at once.
-compileall.compile_dir(site, quiet=2, workers=0)
+site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+# On all cores, and before several processes import the same modules at once. A file that does not compile,
+# such as a template, was never going to be imported.
+.venv/bin/python -m compileall -qq -j 0 "$site" || true
 # A relative line, for a checkout may be moved.
-(site / "scrip-generated.pth").write_text(os.path.relpath("build/gen", site) + "\n")
-PY
+.venv/bin/python -c 'import os, sys; print(os.path.relpath("build/gen", sys.argv[1]))' "$site" \
+    >"$site/scrip-generated.pth"
 touch .venv/.setup

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 from alembic import command, context
 from alembic.config import Config
+from procrastinate.schema import SchemaManager
 from sqlalchemy import MetaData, create_engine, pool
 from sqlalchemy.engine import make_url
 
@@ -29,3 +31,10 @@ def run_environment(metadata: MetaData) -> None:
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()
+
+
+def create_job_queue() -> None:
+    """Creates the tables of the job queue, for the first migration of a service that defers jobs."""
+    driver = context.get_bind().connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    driver.execute(SchemaManager.get_schema().encode())

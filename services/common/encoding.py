@@ -1,0 +1,54 @@
+"""Plain values to protobuf and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from google.api import httpbody_pb2
+from google.protobuf import timestamp_pb2
+from google.protobuf.message import Message
+
+from services.common.qr import Image
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
+    """A moment as protobuf has it; None stays absent."""
+    if moment is None:
+        return None
+    encoded = timestamp_pb2.Timestamp()
+    encoded.FromDatetime(moment)
+    return encoded
+
+
+def moment(message: Message, field: str) -> datetime | None:
+    """The moment in a timestamp field, or None when it is absent."""
+    if not message.HasField(field):
+        return None
+    value: timestamp_pb2.Timestamp = getattr(message, field)
+    return value.ToDatetime(tzinfo=UTC)
+
+
+def header(context: Context, name: str) -> str | None:
+    """A header of the call, or None."""
+    for key, value in context.invocation_metadata() or ():
+        if key == name:
+            return value if isinstance(value, str) else value.decode(errors="replace")
+    return None
+
+
+def client_address(context: Context) -> str:
+    """The address that the call came from, as the edge saw it."""
+    forwarded = header(context, "x-forwarded-for")
+    if forwarded:
+        return forwarded.rpartition(",")[2].strip()
+    return context.peer().rpartition(":")[0]
+
+
+async def image_body(context: Context, image: Image) -> httpbody_pb2.HttpBody:
+    """An image as an HTTP body that only its caller may cache, for a minute."""
+    await context.send_initial_metadata((("cache-control", "private, max-age=60"),))
+    return httpbody_pb2.HttpBody(content_type=image.content_type, data=image.data)

@@ -1,0 +1,1 @@
+"""Who you are: members, staff, tills, logins, keys, member codes, the audit list."""

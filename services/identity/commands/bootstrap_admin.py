@@ -1,0 +1,21 @@
+"""The first admin."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from services.common.db import Connection
+from services.common.ids import new_id
+
+
+async def bootstrap_admin(connection: Connection, *, user_name: str, password_hash: str) -> bool:
+    """Makes the first admin unless there is staff already; answers whether it did."""
+    made = await connection.execute(
+        text(
+            "INSERT INTO staff (id, user_name, password_hash, role)"
+            " SELECT :id, :user_name, :password_hash, 'admin' WHERE NOT EXISTS (SELECT FROM staff)"
+            " ON CONFLICT (user_name) DO NOTHING RETURNING 1"
+        ),
+        {"id": new_id(), "user_name": user_name.lower(), "password_hash": password_hash},
+    )
+    return made.first() is not None

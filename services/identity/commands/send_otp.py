@@ -1,0 +1,60 @@
+"""Making and sending a one-time password."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from services.common.db import Connection
+from services.common.ids import new_id
+from services.identity.otp_sender import OtpSender
+from services.identity.secrets_at_rest import Vault
+
+LIFETIME = "5 minutes"
+
+
+@dataclass(frozen=True)
+class SentOtp:
+    """A one-time password that is on its way."""
+
+    id: UUID
+    expires_at: datetime
+
+
+async def send_otp(
+    connection: Connection, vault: Vault, sender: OtpSender, *, phone: str, purpose: str
+) -> SentOtp:
+    """Makes a code of 6 digits for one purpose and has it sent to an E.164 number."""
+    otp_id = new_id()
+    code = f"{secrets.randbelow(1_000_000):06d}"
+    result = await connection.execute(
+        text(
+            "INSERT INTO otps (id, phone, purpose, code_hash, expires_at)"
+            " VALUES (:id, :phone, :purpose, :code_hash, now() + CAST(:lifetime AS interval))"
+            " RETURNING expires_at"
+        ),
+        {
+            "id": otp_id,
+            "phone": phone,
+            "purpose": purpose,
+            "code_hash": vault.hash_otp(otp_id, code),
+            "lifetime": LIFETIME,
+        },
+    )
+    expires_at = result.scalar_one()
+    await sender.send(connection, otp_id, phone, code)
+    return SentOtp(otp_id, expires_at)
+
+
+async def forget_old_otps(connection: Connection) -> None:
+    """Removes up to 1,000 one-time passwords that expired over an hour ago."""
+    await connection.execute(
+        text(
+            "DELETE FROM otps WHERE id IN"
+            " (SELECT id FROM otps WHERE expires_at < now() - interval '1 hour' LIMIT 1000)"
+        )
+    )

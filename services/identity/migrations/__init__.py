@@ -1,0 +1,1 @@
+"""Identity's chain of migrations."""
