@@ -87,7 +87,8 @@ def _generate(protos: Path, sources: list[str], fresh: Path) -> int:
         *(f"--proto_path={folder}" for folder in (protos, fresh / "third_party", well_known)),
     ]
     messages = [f"--{plugin}_out={stubs}" for plugin in ("python", "mypy")]
-    services = [f"--{plugin}_out={stubs}" for plugin in ("grpc_python", "mypy_grpc")]
+    # All servers and clients here are grpc.aio: a stub's type is then that of its asynchronous calls.
+    services = [f"--grpc_python_out={stubs}", f"--mypy_grpc_out=only_async:{stubs}"]
     described = [
         f"--descriptor_set_out={fresh / 'api.binpb'}",
         "--include_imports",

@@ -113,7 +113,7 @@ class RunningService:
             await asyncio.sleep(_CHECK_SECONDS if healthy else 0.1)
 
 
-async def serve(service: Service, settings: ServiceSettings, stop: asyncio.Event) -> None:
+async def run_server(service: Service, settings: ServiceSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains."""
     running = RunningService(service, settings)
     await running.start()

@@ -26,7 +26,7 @@ from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.jobs import run_worker
 from services.common.process import main
-from services.common.server import Service, Servicer, serve
+from services.common.server import Service, Servicer, run_server
 from services.common.throttle import Throttle
 from services.identity import jobs, queries
 from services.identity.clients import MemberEventsClient
@@ -39,7 +39,7 @@ from services.identity.keys import ensure_signing_key, read_jwks
 from services.identity.otp_sender import NoOtpSender, SandboxOtpSender
 from services.identity.passwords import Passwords
 from services.identity.secrets_at_rest import Vault
-from services.identity.settings import IdentitySettings
+from services.identity.settings import Settings
 from services.identity.tokens import TokenIssuer
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ CONSTRAINTS = {
 }
 
 
-def open_database(settings: IdentitySettings) -> Database:
+def open_database(settings: Settings) -> Database:
     """Identity's own database."""
     return Database(settings.database_url, pool_size=settings.database_pool_size, constraints=CONSTRAINTS)
 
 
 @asynccontextmanager
-async def compose(settings: IdentitySettings) -> AsyncIterator[Service]:
+async def compose(settings: Settings) -> AsyncIterator[Service]:
     """The service, built."""
     vault = Vault(settings.master_key.get_secret_value())
     db = open_database(settings)
@@ -119,7 +119,7 @@ async def compose(settings: IdentitySettings) -> AsyncIterator[Service]:
         await db.close()
 
 
-async def _bootstrap(db: Database, passwords: Passwords, settings: IdentitySettings) -> None:
+async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> None:
     """Makes the first admin, when there is no staff and a password was given."""
     if await db.read(queries.has_staff):
         return
@@ -131,12 +131,12 @@ async def _bootstrap(db: Database, passwords: Passwords, settings: IdentitySetti
     await db.run(bootstrap_admin, user_name=settings.admin_user_name, password_hash=hashed)
 
 
-async def _serve(settings: IdentitySettings, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with compose(settings) as service:
-        await serve(service, settings, stop)
+        await run_server(service, settings, stop)
 
 
-async def _work(settings: IdentitySettings, stop: asyncio.Event) -> None:
+async def work(settings: Settings, stop: asyncio.Event) -> None:
     db = open_database(settings)
     issuer = TokenIssuer(await db.run(ensure_signing_key, Vault(settings.master_key.get_secret_value())))
     targets = {
@@ -155,4 +155,4 @@ async def _work(settings: IdentitySettings, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    main("identity", IdentitySettings, _serve, _work)
+    main("identity", Settings, serve, work)

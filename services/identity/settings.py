@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from services.common.settings import ServiceSettings
 
 
-class IdentitySettings(ServiceSettings):
+class Settings(ServiceSettings):
     """Identity's own settings beside the shared ones."""
 
     master_key: SecretStr

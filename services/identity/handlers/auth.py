@@ -27,7 +27,7 @@ from services.identity.otp_sender import OtpSender
 from services.identity.passwords import Passwords
 from services.identity.phones import to_e164
 from services.identity.secrets_at_rest import Vault, hash_secret
-from services.identity.settings import IdentitySettings
+from services.identity.settings import Settings
 from services.identity.tokens import Token, TokenIssuer
 
 _FAILED_LOG_INS = Limit("failed_log_ins_per_account", 10, 300, open_when_away=True)
@@ -50,7 +50,7 @@ class AuthTools:
 class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     """Implements AuthService."""
 
-    def __init__(self, db: Database, settings: IdentitySettings, tools: AuthTools) -> None:
+    def __init__(self, db: Database, settings: Settings, tools: AuthTools) -> None:
         self._db = db
         self._settings = settings
         self._vault = tools.vault

@@ -1,0 +1,45 @@
+"""What every test can ask for: real servers, and the services in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from stack.postgres import Postgres
+from stack.redis import Redis
+from tests.inprocess import InProcess, Platform
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL of this test run, on a disk that may forget."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"), fsync=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis of this test run."""
+    server = Redis(Path(tmp_path_factory.mktemp("redis")))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+async def in_process(postgres: Postgres, redis_server: Redis) -> AsyncIterator[InProcess]:
+    """The platform with a handle to stop and start its services."""
+    runner = InProcess(postgres, redis_server.url)
+    await runner.start()
+    yield runner
+    await runner.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(in_process: InProcess) -> Platform:
+    """All services, in this process."""
+    return in_process.platform

@@ -1,0 +1,20 @@
+"""The fixtures of pytest-grpc, with a real asyncio server behind them."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from tests.inprocess import Platform
+
+
+@pytest.fixture(scope="session")
+def grpc_addr(platform: Platform) -> str:
+    """Where identity listens."""
+    return platform.targets["identity"]
+
+
+@pytest.fixture(scope="session")
+def grpc_channel(platform: Platform) -> grpc.aio.Channel:
+    """A channel to identity."""
+    return platform.channels["identity"]

@@ -1,0 +1,1 @@
+"""What members earned: purchases, ledger, balances."""

@@ -1,0 +1,1 @@
+"""Every code and what it is worth: code sets, redemptions, campaigns."""

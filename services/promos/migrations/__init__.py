@@ -1,0 +1,1 @@
+"""Promos' chain of migrations."""

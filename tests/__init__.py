@@ -1,0 +1,1 @@
+"""What no single service can test, and what the services' own tests share."""
