@@ -7,9 +7,9 @@ PYTHON ?= python3
 ARGS ?=
 bin := .venv/bin
 py := $(bin)/python
-typed := $(wildcard bench services stack tests tools)
+typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo reset test lint lint-python lint-proto lint-deploy format bench env lock clean
+.PHONY: help setup proto up demo status reset test lint lint-python lint-proto lint-deploy format bench env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ up: proto ## run all of Scrip on this machine, until Ctrl-C
 
 demo: proto ## tell the whole story over REST, call by call
 	@exec $(py) -m stack.demo $(ARGS)
+
+status: setup ## tell what of `make up` runs
+	@exec $(py) -m stack status $(ARGS)
 
 reset: setup ## forget the data of `make up`
 	@exec $(py) -m stack reset $(ARGS)
@@ -50,6 +53,7 @@ lint-proto: proto
 
 lint-deploy: proto
 	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	$(py) -m stack validate-edge
 
 format: setup ## format Python and protos, and mend what ruff can mend
 	@$(bin)/ruff check --fix --quiet || true

@@ -83,8 +83,7 @@ class KeyRing:
         self._last_try = -_REFETCH_SECONDS
         self._lock = asyncio.Lock()
 
-    @property
-    def ready(self) -> bool:
+    async def known(self) -> bool:
         """Whether any key is known."""
         return bool(self._keys)
 
@@ -115,7 +114,7 @@ class KeyRing:
         """Fetches the keys again and again, so that a withdrawn one is forgotten. Runs until cancelled."""
         while True:
             await self.refresh()
-            await asyncio.sleep(_REFRESH_SECONDS if self.ready else 0.2)
+            await asyncio.sleep(_REFRESH_SECONDS if self._keys else 0.2)
 
 
 class TokenVerifier:

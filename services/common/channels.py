@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
+import orjson
 from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
+from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
 from services.common import status, telemetry
+from services.common.settings import ServiceSettings
 
 R = TypeVar("R")
 TokenSource = Callable[[], Awaitable[str]]
@@ -75,3 +78,27 @@ class ServiceTokens:
                 self._token = reply.token
                 self._renew_at = time.monotonic() + 0.8 * reply.expires_in
         return self._token
+
+
+class Peers:
+    """The channels of a service to the others, and its token for calling them."""
+
+    def __init__(self, service: str, settings: ServiceSettings) -> None:
+        self.identity = open_channel(settings.identity_target)
+        self.points = open_channel(settings.points_target)
+        self.vouchers = open_channel(settings.vouchers_target)
+        self.promos = open_channel(settings.promos_target)
+        self.token: TokenSource = ServiceTokens(
+            self.identity, service, settings.service_secret.get_secret_value()
+        )
+        self._auth = auth_pb2_grpc.AuthServiceStub(self.identity)
+
+    async def fetch_jwks(self) -> Any:
+        """The public signing keys, from identity."""
+        reply = await call("identity", self._auth.GetJwks, auth_pb2.GetJwksRequest())
+        return orjson.loads(reply.data)
+
+    async def close(self) -> None:
+        """Closes all channels."""
+        for channel in (self.identity, self.points, self.vouchers, self.promos):
+            await channel.close()

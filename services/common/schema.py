@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.db import Connection, Database
 
 _SERVICES = Path(__file__).resolve().parent.parent
 
@@ -24,3 +25,13 @@ async def current(connection: Connection) -> str | None:
         return None
     version = await connection.execute(text("SELECT version_num FROM alembic_version"))
     return version.scalar_one_or_none()
+
+
+def at_head(service: str, db: Database) -> Callable[[], Awaitable[bool]]:
+    """A check that the database answers and has the version that the code needs."""
+    needed = head(service)
+
+    async def check() -> bool:
+        return await db.check() and await db.read(current) == needed
+
+    return check

@@ -49,6 +49,8 @@ class Service:
     """All must say yes for the service to be healthy."""
     loops: Sequence[Callable[[], Awaitable[None]]] = ()
     """Run beside the server until it stops."""
+    on_stop: Sequence[Callable[[], None]] = ()
+    """Called when the service begins to stop."""
     drains: Sequence[Callable[[], Awaitable[None]]] = ()
     """Awaited after the last call has ended."""
 
@@ -82,6 +84,8 @@ class RunningService:
 
     async def stop(self) -> None:
         """Takes no more calls, and lets those in flight and their tasks finish within the drain time."""
+        for begin in self._service.on_stop:
+            begin()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

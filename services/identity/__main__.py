@@ -71,12 +71,6 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     auth_tools = AuthTools(vault, sender, passwords, issuer, Throttle(redis))
     secret_hashes = settings.service_secret_hashes
 
-    async def at_head() -> bool:
-        return await db.check() and await db.read(schema.current) == schema.head("identity")
-
-    async def keys_known() -> bool:
-        return keys.ready
-
     servicers = [
         Servicer(
             "scrip.identity.v1.AuthService",
@@ -113,7 +107,12 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             )
         )
     try:
-        yield Service(servicers, TokenVerifier(keys), checks=[at_head, keys_known], loops=[keys.keep_fresh])
+        yield Service(
+            servicers,
+            TokenVerifier(keys),
+            checks=[schema.at_head("identity", db), keys.known],
+            loops=[keys.keep_fresh],
+        )
     finally:
         await redis.close()
         await db.close()

@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import importlib
+import inspect
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
+from services.common.settings import ServiceSettings
 from tools import compose_env
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
+SERVICES = ("identity", "points", "vouchers", "promos")
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<operator>:[?-])?[^}]*\}")
 
 
@@ -85,13 +90,35 @@ def test_identity_knows_the_hash_of_each_services_secret(services: dict[str, Any
 
 
 def test_each_service_opens_its_own_database_and_targets_running_services(services: dict[str, Any]) -> None:
-    for service in ("identity", "points", "vouchers", "promos"):
+    for service in SERVICES:
         environment = services[service]["environment"]
         assert environment["SCRIP_DATABASE_URL"].startswith(f"postgresql://{service}:")
         assert environment["SCRIP_DATABASE_URL"].endswith(f"@postgres:5432/{service}")
         assert services[f"{service}-migrate"]["environment"] == environment
         port = environment["SCRIP_LISTEN"].rpartition(":")[2]
         assert environment[f"SCRIP_{service.upper()}_TARGET"] == f"dns:///{service}:{port}"
+
+
+def settings_class(service: str) -> type[ServiceSettings]:
+    module = importlib.import_module(f"services.{service}.settings")
+    classes = [it for _, it in inspect.getmembers(module, inspect.isclass) if it is not ServiceSettings]
+    (own,) = (it for it in classes if issubclass(it, ServiceSettings))
+    return own
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_takes_every_setting_it_is_given(
+    service: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = services[service]["environment"]
+    settings = settings_class(service)
+    known = {f"SCRIP_{name.upper()}" for name in settings.model_fields}
+    assert set(environment) <= known
+    for name in [name for name in os.environ if name.startswith("SCRIP_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    settings.model_validate({})
 
 
 def test_mounted_files_exist(services: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import grpc
 import pytest
@@ -19,6 +20,7 @@ from sqlalchemy import text
 from services.common.db import Connection
 from tests.inprocess import ADMIN_PASSWORD, Platform, bearer, eventually, new_phone, reason, refusal
 
+Purpose = auth_pb2.OtpPurpose.ValueType
 REGISTER = auth_pb2.OTP_PURPOSE_REGISTER
 LOG_IN = auth_pb2.OTP_PURPOSE_LOG_IN
 
@@ -37,7 +39,10 @@ async def read_code(platform: Platform, otp_id: str) -> str:
 
 
 async def send(
-    stub: auth_pb2_grpc.AuthServiceStub, platform: Platform, phone: str, purpose: int = REGISTER
+    stub: auth_pb2_grpc.AuthServiceStub,
+    platform: Platform,
+    phone: str,
+    purpose: Purpose = REGISTER,
 ) -> auth_pb2.OtpProof:
     sent = await stub.SendOtp(auth_pb2.SendOtpRequest(phone=phone, purpose=purpose))
     return auth_pb2.OtpProof(otp_id=sent.otp_id, code=await read_code(platform, sent.otp_id))
@@ -93,7 +98,7 @@ async def test_fifty_registrations_of_one_number_at_once_make_one_account(
     assert set(results) <= {"made", "PHONE_TAKEN", "OTP_NOT_VALID", "OTP_TRIES_EXHAUSTED"}
 
 
-async def outcome(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
+async def outcome(call: Awaitable[object]) -> str:
     try:
         return await reason(call)
     except AssertionError:

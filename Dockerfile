@@ -1,0 +1,37 @@
+# The images of docker-compose.yml. Target `service` runs any of the four services: the command says which,
+# for example `services.points`, `services.points migrate`. Target `edge` is Envoy with its configuration.
+
+FROM python:3.13-slim AS python
+ENV PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+
+FROM python AS packages
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+COPY requirements/runtime.txt requirements/
+RUN pip install --no-deps --require-hashes --requirement requirements/runtime.txt
+
+FROM packages AS generated
+WORKDIR /src
+COPY requirements/proto.txt requirements/
+RUN pip install --no-deps --require-hashes --requirement requirements/proto.txt
+COPY tools/__init__.py tools/proto.py tools/unproto.py tools/
+COPY protos/ protos/
+RUN python -m tools.proto
+
+FROM envoyproxy/envoy:v1.40.0 AS edge
+COPY --from=generated /src/build/api.binpb /etc/envoy/api.binpb
+COPY edge/envoy.yaml /etc/envoy/envoy.yaml
+USER envoy
+
+FROM python AS service
+RUN useradd --system --uid 10001 --no-create-home scrip
+WORKDIR /app
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=generated /src/build/gen build/gen/
+COPY deploy/healthcheck.py ./
+COPY services/ services/
+RUN python -m compileall -q build services
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app:/app/build/gen SCRIP_LISTEN=0.0.0.0:50051
+USER scrip
+EXPOSE 50051
+ENTRYPOINT ["python", "-m"]

@@ -1,0 +1,1 @@
+"""Decode, call one command or query, encode."""

@@ -1,0 +1,1 @@
+"""Vouchers' chain of migrations."""

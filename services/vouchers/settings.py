@@ -1,0 +1,20 @@
+"""Settings of vouchers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from services.common.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Vouchers' own settings beside the shared ones."""
+
+    order_wait_seconds: Annotated[float, Field(gt=0, le=8)] = 5.0
+    """How long PlaceOrder waits for an order to finish before it answers that it is pending."""
+    order_lease_seconds: Annotated[int, Field(ge=2, le=60)] = 10
+    """How long whoever works on an order has it for itself; then the sweep takes over."""
+    max_watchers: Annotated[int, Field(ge=1)] = 500
+    """Live quantity streams per process."""
