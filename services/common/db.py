@@ -25,6 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _TRIES = 4
+_POOL_SECONDS = 5
 _RETRIED_STATES = ("40001", "40P01")  # serialization failure, deadlock: the transaction changed nothing
 _SESSION = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
 
@@ -40,7 +41,7 @@ class Database:
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=2,
+            pool_timeout=_POOL_SECONDS,
             connect_args={"options": _SESSION, "connect_timeout": 3},
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")

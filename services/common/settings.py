@@ -14,7 +14,7 @@ class ServiceSettings(BaseSettings):
     database_url: str
     """libpq URL of the service's own database."""
     database_pool_size: int = 10
-    """Connections per process; a call waits at most 2 s for one."""
+    """Connections per process; a call waits at most 5 s for one."""
     redis_url: str
     """URL of Redis, which is a gate and a cache and never the truth."""
     listen: str = "127.0.0.1:50051"

@@ -9,7 +9,7 @@ from pydantic import Field
 from services.common.settings import ServiceSettings
 
 
-class PointsSettings(ServiceSettings):
+class Settings(ServiceSettings):
     """Points' own settings beside the shared ones."""
 
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
-_SWEPT_AT_ONCE = 10
+_WORKED_ON_AT_ONCE = 16
+"""Orders per process: more would only wait for each other at the database."""
 _WAITED_FOR = ("CODE_SET_NOT_FOUND",)  # the voucher's codes are on their way to promos
 
 
@@ -52,6 +53,7 @@ class OrderSaga:
         self._stock = stock
         self._lease_seconds = lease_seconds
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_WORKED_ON_AT_ONCE)
 
     def start(self, order_id: UUID) -> asyncio.Task[None]:
         """Works on the order in a task of its own, which outlives the request that started it."""
@@ -69,16 +71,10 @@ class OrderSaga:
 
     async def sweep(self) -> None:
         """Takes over orders that nobody finished in time."""
-        slots = asyncio.Semaphore(_SWEPT_AT_ONCE)
-
-        async def finish(order_id: UUID) -> None:
-            async with slots:
-                await self.start(order_id)
-
         overdue = await self._db.run(claim_overdue_orders, lease_seconds=self._lease_seconds)
         if overdue:
             log.info("taking over %d orders", len(overdue))
-            await asyncio.gather(*(finish(order_id) for order_id in overdue))
+            await asyncio.gather(*(self.start(order_id) for order_id in overdue))
 
     async def _work_on(self, order_id: UUID) -> None:
         """Repeats the order's next steps until it is finished or its lease is over."""
@@ -86,14 +82,10 @@ class OrderSaga:
         wait = _FIRST_WAIT
         while True:
             try:
-                order = await self._db.read(queries.get_order, order_id)
-                if order.state == "PENDING":
-                    await self._complete(order)
-                elif order.state == "UNDOING":
-                    await self._undo(order)
-                else:
-                    return
-                continue
+                async with self._slots:
+                    while await self._step(order_id):
+                        pass
+                return
             except DomainError as error:
                 log.info("order %s waits: %s", order_id, error)
             if time.monotonic() + wait > until:
@@ -101,8 +93,20 @@ class OrderSaga:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
-    async def _complete(self, order: OrderRow) -> None:
-        """Steps 2 to 4, or the decision to undo. Raises what leaves the outcome open."""
+    async def _step(self, order_id: UUID) -> bool:
+        """Does what the order's state asks for; answers whether the order needs more."""
+        order = await self._db.read(queries.get_order, order_id)
+        if order.state == "PENDING":
+            return not await self._complete(order)
+        if order.state == "UNDOING":
+            return not await self._undo(order)
+        return False
+
+    async def _complete(self, order: OrderRow) -> bool:
+        """Steps 2 to 4, or the decision to undo; answers whether the order is complete.
+
+        Raises what leaves the outcome open.
+        """
         try:
             await self._points.debit(order)
             code_id = await self._promos.assign_code(order)
@@ -112,12 +116,17 @@ class OrderSaga:
             if refusal.reason in _WAITED_FOR:
                 raise
             await self._db.run(start_undoing, order_id=order.id, refusal=refusal)
-            return
-        await self._db.run(complete_order, order_id=order.id, code_id=code_id)
+            return False
+        return await self._db.run(complete_order, order_id=order.id, code_id=code_id)
 
-    async def _undo(self, order: OrderRow) -> None:
-        """Takes everything back, in an order in which no code stays usable without having been paid."""
+    async def _undo(self, order: OrderRow) -> bool:
+        """Takes everything back; answers whether this call ended the order.
+
+        Codes go first, so that none is usable without having been paid.
+        """
         await self._promos.release_codes(order)
         await self._points.undo_debit(order)
-        if await self._db.run(fail_order, order_id=order.id):
+        ended = await self._db.run(fail_order, order_id=order.id)
+        if ended:
             await self._stock.reopen(order.voucher_id)
+        return ended

@@ -20,7 +20,6 @@ from sqlalchemy import text
 from services.common.db import Connection
 from tests.inprocess import ADMIN_PASSWORD, Platform, bearer, eventually, new_phone, reason, refusal
 
-Purpose = auth_pb2.OtpPurpose.ValueType
 REGISTER = auth_pb2.OTP_PURPOSE_REGISTER
 LOG_IN = auth_pb2.OTP_PURPOSE_LOG_IN
 
@@ -42,7 +41,7 @@ async def send(
     stub: auth_pb2_grpc.AuthServiceStub,
     platform: Platform,
     phone: str,
-    purpose: Purpose = REGISTER,
+    purpose: auth_pb2.OtpPurpose.ValueType = REGISTER,
 ) -> auth_pb2.OtpProof:
     sent = await stub.SendOtp(auth_pb2.SendOtpRequest(phone=phone, purpose=purpose))
     return auth_pb2.OtpProof(otp_id=sent.otp_id, code=await read_code(platform, sent.otp_id))

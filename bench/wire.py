@@ -1,0 +1,98 @@
+"""The requests of each scenario as bytes on the wire, made beforehand as far as they can be."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import orjson
+
+from bench.world import World
+from stack.rest import item, receipt
+
+RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "PlaceOrder"
+SCENARIOS = (RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER)
+EXPECTED = {
+    RECORD_PURCHASE: b'"balance_after"',
+    GET_BALANCE: b'"balance"',
+    PLACE_ORDER: b"ORDER_STATE_COMPLETED",
+}
+"""What an answer must hold to count. An order that is only pending does not."""
+
+ITEMS = 5
+KEY_LENGTH = 36
+_KEY = b"#" * KEY_LENGTH
+_ARTICLES = (
+    ("4011", "Bananas", "fruit", 199, 3),
+    ("2051", "Sourdough bread", "bakery", 449, 1),
+    ("3107", "Whole milk, one litre", "dairy", 129, 2),
+    ("5512", "Ground coffee, 500 g", "coffee", 899, 1),
+    ("6033", "Olive oil, 750 ml", "pantry", 1_149, 1),
+    ("7208", "Dish soap", "household", 349, 1),
+    ("8840", "Notebook, A5", "stationery", 575, 2),
+    ("9121", "Bicycle lamp", "outdoor", 2_490, 1),
+)
+_ALCOHOL = (("1701", "Red wine", "wine", 1_450, 1), ("1802", "Pale ale, six bottles", "beer", 1_099, 1))
+
+
+def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes]:
+    """Requests without end, spread over all members; keys begin with `run`, which is new for each run."""
+    lots = random.Random(run)
+    if scenario == RECORD_PURCHASE:
+        templates = _purchases(world, port, lots)
+    elif scenario == PLACE_ORDER:
+        templates = _orders(world, port)
+    else:
+        templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
+    lots.shuffle(templates)
+    for number, (before, after) in enumerate(itertools.cycle(templates)):
+        yield b"%b%b%b" % (before, _key(run, number), after) if after else before
+
+
+def _key(run: str, number: int) -> bytes:
+    return f"{run}-{number:0{KEY_LENGTH - len(run) - 1}d}".encode()
+
+
+def _purchases(world: World, port: int, lots: random.Random) -> list[tuple[bytes, bytes]]:
+    now = datetime.now(UTC).isoformat()
+    templates = []
+    for number, member in enumerate(world.members):
+        bought = [*lots.sample(_ARTICLES, ITEMS - 1), lots.choice(_ALCOHOL)]
+        lines = [
+            item(sku, name, cents, quantity=quantity, alcohol=line == ITEMS) | {"category": category}
+            for line, (sku, name, category, cents, quantity) in enumerate(bought, 1)
+        ]
+        body = orjson.dumps(receipt(member.code, _KEY.decode(), now, *lines))
+        head = _head("POST", "/v1/purchases", port, world.tills[number % len(world.tills)], body=body)
+        templates.append(_split(head + body))
+    return templates
+
+
+def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
+    body = orjson.dumps({"voucher_id": world.voucher_id})
+    extra = b"idempotency-key: " + _KEY + b"\r\n"
+    return [
+        _split(_head("POST", "/v1/orders", port, member.token, extra, body) + body)
+        for member in world.members
+    ]
+
+
+def _head(method: str, path: str, port: int, token: str, extra: bytes = b"", body: bytes = b"") -> bytes:
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"host: 127.0.0.1:{port}",
+        f"authorization: Bearer {token}",
+        "accept: application/json",
+    ]
+    if body:
+        lines += ["content-type: application/json", f"content-length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n" + extra + b"\r\n"
+
+
+def _split(request: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the place of the key."""
+    before, found, after = request.partition(_KEY)
+    assert found
+    return before, after

@@ -1,0 +1,27 @@
+"""The fixtures of pytest-grpc, with a real asyncio server behind them."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from services.points.tests.support import Points
+from tests.inprocess import Platform
+
+
+@pytest.fixture(scope="session")
+def grpc_addr(platform: Platform) -> str:
+    """Where points listens."""
+    return platform.targets["points"]
+
+
+@pytest.fixture(scope="session")
+def grpc_channel(platform: Platform) -> grpc.aio.Channel:
+    """A channel to points."""
+    return platform.channels["points"]
+
+
+@pytest.fixture
+async def points(platform: Platform) -> Points:
+    """Points as its callers see it, with a till of this test."""
+    return Points(platform, await platform.till(), await platform.service_token("vouchers"))

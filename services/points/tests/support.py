@@ -1,0 +1,108 @@
+"""What the tests of points share."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from google.protobuf import timestamp_pb2
+from scrip.points.internal.v1 import points_pb2 as internal_pb2
+from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
+from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
+
+from services.points import queries
+from tests.inprocess import Member, Platform, bearer
+
+_receipts = itertools.count(1)
+
+
+def item(price_minor: int = 1_000, quantity: int = 1, *, alcohol: bool = False) -> purchase_pb2.PurchaseItem:
+    """A line of a receipt."""
+    return purchase_pb2.PurchaseItem(
+        sku="4711",
+        name="Bread",
+        category="bakery",
+        unit_price_minor=price_minor,
+        quantity=quantity,
+        alcohol=alcohol,
+    )
+
+
+def sold(moment: datetime | None = None) -> timestamp_pb2.Timestamp:
+    """A time of sale: a minute ago, when none is given."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(moment or datetime.now(UTC) - timedelta(minutes=1))
+    return stamp
+
+
+def receipt(member_code: str, *items: purchase_pb2.PurchaseItem, **fields: Any) -> Any:
+    """A receipt with a number of its own; one line of 10.00 when none is given."""
+    wanted = {
+        "receipt_number": f"R-{next(_receipts)}",
+        "sold_at": sold(),
+        "currency_code": "USD",
+        "items": items or [item()],
+    }
+    return purchase_pb2.RecordPurchaseRequest(member_code=member_code, **(wanted | fields))
+
+
+@dataclass
+class Points:
+    """Points as its callers see it: one till, any member, the service vouchers."""
+
+    platform: Platform
+    till: str
+    vouchers: str
+
+    @property
+    def channel(self) -> Any:
+        """The channel to points."""
+        return self.platform.channels["points"]
+
+    async def record(
+        self, request: purchase_pb2.RecordPurchaseRequest, *, token: str | None = None
+    ) -> purchase_pb2.RecordPurchaseResponse:
+        """Records a receipt, as the till."""
+        stub = purchase_pb2_grpc.PurchaseServiceStub(self.channel)
+        return await stub.RecordPurchase(request, metadata=bearer(token or self.till))
+
+    async def earn(self, member: Member, points: int) -> purchase_pb2.RecordPurchaseResponse:
+        """Records a receipt that earns so many points."""
+        return await self.record(receipt(member.code, item(1_000 * points)))
+
+    async def balance(self, member: Member) -> int:
+        """What the member sees as balance."""
+        stub = points_pb2_grpc.PointsServiceStub(self.channel)
+        reply = await stub.GetMyBalance(points_pb2.GetMyBalanceRequest(), metadata=bearer(member.token))
+        return reply.balance
+
+    async def entries(self, member: Member, **fields: Any) -> points_pb2.ListMyEntriesResponse:
+        """A page of what the member sees as movements."""
+        stub = points_pb2_grpc.PointsServiceStub(self.channel)
+        request = points_pb2.ListMyEntriesRequest(**fields)
+        return await stub.ListMyEntries(request, metadata=bearer(member.token))
+
+    async def purchases(self, member: Member, **fields: Any) -> points_pb2.ListMyPurchasesResponse:
+        """A page of what the member sees as purchases."""
+        stub = points_pb2_grpc.PointsServiceStub(self.channel)
+        request = points_pb2.ListMyPurchasesRequest(**fields)
+        return await stub.ListMyPurchases(request, metadata=bearer(member.token))
+
+    async def debit(self, order: UUID, member: Member, points: int) -> int:
+        """Debits an order, as vouchers; answers the balance after."""
+        stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
+        request = internal_pb2.DebitRequest(order_id=str(order), member_id=str(member.id), points=points)
+        return (await stub.Debit(request, metadata=bearer(self.vouchers))).balance_after
+
+    async def undo(self, order: UUID, member: Member) -> None:
+        """Undoes an order's debit, as vouchers."""
+        stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
+        request = internal_pb2.UndoDebitRequest(order_id=str(order), member_id=str(member.id))
+        await stub.UndoDebit(request, metadata=bearer(self.vouchers))
+
+    async def assert_balanced(self) -> None:
+        """INV1 for every member."""
+        assert list(await self.platform.databases["points"].read(queries.unbalanced_members)) == []

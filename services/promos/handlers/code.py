@@ -1,0 +1,92 @@
+"""CodeService: codes at the till."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from google.api import httpbody_pb2
+from scrip.common.v1 import qr_pb2
+from scrip.promos.v1 import code_pb2, code_pb2_grpc
+
+from services.common import qr
+from services.common.auth import MEMBER, Caller, caller
+from services.common.db import Database
+from services.common.encoding import Context, image_body, timestamp
+from services.common.errors import DomainError
+from services.common.throttle import Limit, Throttle
+from services.promos import queries
+from services.promos.codes import normalise
+from services.promos.commands.cancel_redemption import cancel_redemption
+from services.promos.commands.redeem_code import redeem_code
+from services.promos.handlers import encoding
+from services.promos.settings import Settings
+
+
+class CodeHandlers(code_pb2_grpc.CodeServiceServicer):
+    """Implements CodeService."""
+
+    def __init__(self, db: Database, settings: Settings, throttle: Throttle) -> None:
+        self._db = db
+        self._throttle = throttle
+        self._wrong_codes = Limit(
+            "wrong_codes_per_caller", settings.wrong_codes_per_minute, 60, open_when_away=True
+        )
+
+    async def VerifyCode(
+        self, request: code_pb2.VerifyCodeRequest, context: Context
+    ) -> code_pb2.VerifyCodeResponse:
+        """What a code is worth now."""
+        who = caller()
+        async with self._guess(who):
+            usable = await self._db.read(
+                queries.verify_code, code=normalise(request.code), owner=_own_only(who)
+            )
+        return code_pb2.VerifyCodeResponse(
+            code_id=str(usable.id),
+            benefit=encoding.benefit(usable.benefit),
+            uses_left=usable.uses_left,
+            expires_at=timestamp(usable.expires_at),
+        )
+
+    async def RedeemCode(
+        self, request: code_pb2.RedeemCodeRequest, context: Context
+    ) -> code_pb2.RedeemCodeResponse:
+        """Uses a code for a sale."""
+        who = caller()
+        async with self._guess(who):
+            row = await self._db.run(
+                redeem_code, actor=who, code=normalise(request.code), sale_reference=request.sale_reference
+            )
+        return code_pb2.RedeemCodeResponse(redemption=encoding.redemption(row))
+
+    async def CancelRedemption(
+        self, request: code_pb2.CancelRedemptionRequest, context: Context
+    ) -> code_pb2.CancelRedemptionResponse:
+        """Gives a use back."""
+        row = await self._db.run(cancel_redemption, actor=caller(), redemption_id=UUID(request.redemption_id))
+        return code_pb2.CancelRedemptionResponse(redemption=encoding.redemption(row))
+
+    async def GetCodeQr(self, request: code_pb2.GetCodeQrRequest, context: Context) -> httpbody_pb2.HttpBody:
+        """A code as an image."""
+        code = await self._db.read(
+            queries.get_code_text, code_id=UUID(request.code_id), owner=_own_only(caller())
+        )
+        return await image_body(context, qr.render(code, svg=request.format == qr_pb2.QR_FORMAT_SVG))
+
+    @asynccontextmanager
+    async def _guess(self, who: Caller) -> AsyncIterator[None]:
+        """Limits how often a caller may come with a code that is not valid."""
+        await self._throttle.check(self._wrong_codes, who.subject)
+        try:
+            yield
+        except DomainError as error:
+            if error.reason == "CODE_NOT_VALID":
+                await self._throttle.hit(self._wrong_codes, who.subject)
+            raise
+
+
+def _own_only(who: Caller) -> UUID | None:
+    """The owner whose codes alone the caller may see; tills and staff see all."""
+    return who.id if who.role == MEMBER else None

@@ -1,0 +1,301 @@
+"""Calls that several tests make, and what must hold after each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
+from scrip.common.v1 import money_pb2
+from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from sqlalchemy import text
+
+from services.common.db import Connection, Database
+from services.common.encoding import timestamp
+from services.common.ids import new_id
+from tests.inprocess import Platform, bearer, eventually
+
+FIVE_DOLLARS = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=500))
+THIRTY_PERCENT = code_pb2.Benefit(percent_off=30)
+FIRST_LOGIN = member_events_pb2.MEMBER_EVENT_TYPE_FIRST_LOGIN
+REGISTERED = member_events_pb2.MEMBER_EVENT_TYPE_REGISTERED
+T = TypeVar("T")
+
+_BROKEN = {
+    "a code's uses are not its standing redemptions": (
+        "SELECT c.id FROM codes c WHERE c.uses <> (SELECT count(*) FROM redemptions r"
+        " WHERE r.code_id = c.id AND r.cancelled_at IS NULL)"
+    ),
+    "a set counts other codes than it has": (
+        "SELECT s.id FROM code_sets s WHERE s.made <> (SELECT count(*) FROM codes c"
+        " WHERE c.code_set_id = s.id) AND NOT EXISTS (SELECT FROM campaigns p WHERE p.id = s.id)"
+    ),
+    "a set has more codes than were asked for": "SELECT id FROM code_sets WHERE made > wanted + voided",
+    "a set counts other voided codes than it has": (
+        "SELECT s.id FROM code_sets s WHERE s.voided <> (SELECT count(*) FROM codes c"
+        " WHERE c.code_set_id = s.id AND c.state = 'VOID')"
+    ),
+    "an order has other codes than it was assigned": (
+        "SELECT a.order_id FROM assignments a WHERE (SELECT count(*) FROM codes c"
+        " WHERE c.order_id = a.order_id AND c.state = a.state::text) <> a.quantity AND a.state = 'ASSIGNED'"
+    ),
+    "a released order has a usable code": (
+        "SELECT a.order_id FROM assignments a JOIN codes c ON c.order_id = a.order_id"
+        " WHERE a.state = 'RELEASED' AND c.state <> 'VOID'"
+    ),
+    "a campaign's winners are not ranked 1 to the places taken": (
+        "SELECT p.id FROM campaigns p LEFT JOIN winners w ON w.campaign_id = p.id GROUP BY p.id"
+        " HAVING count(w.rank) <> p.places_taken OR coalesce(min(w.rank), 1) <> 1"
+        " OR coalesce(max(w.rank), 0) <> p.places_taken"
+    ),
+    "a winner's code is not the winner's": (
+        "SELECT w.code_id FROM winners w JOIN codes c ON c.id = w.code_id"
+        " WHERE c.owner_member_id <> w.member_id OR c.code_set_id <> w.campaign_id"
+    ),
+}
+
+
+@dataclass
+class Promos:
+    """Promos, with tokens to speak to it."""
+
+    platform: Platform
+    db: Database
+    admin: str
+    till: str
+    vouchers: str
+    identity: str
+
+    @classmethod
+    async def of(cls, platform: Platform) -> Promos:
+        """Promos of this platform."""
+        return cls(
+            platform,
+            platform.databases["promos"],
+            await platform.admin(),
+            await platform.till(),
+            await platform.service_token("vouchers"),
+            await platform.service_token("identity"),
+        )
+
+    @property
+    def codes(self) -> code_pb2_grpc.CodeServiceStub:
+        """CodeService."""
+        return code_pb2_grpc.CodeServiceStub(self.platform.channels["promos"])
+
+    @property
+    def campaigns(self) -> campaign_pb2_grpc.CampaignServiceStub:
+        """CampaignService."""
+        return campaign_pb2_grpc.CampaignServiceStub(self.platform.channels["promos"])
+
+    @property
+    def promotions(self) -> campaign_pb2_grpc.PromotionServiceStub:
+        """PromotionService."""
+        return campaign_pb2_grpc.PromotionServiceStub(self.platform.channels["promos"])
+
+    @property
+    def internal(self) -> promos_pb2_grpc.PromosInternalServiceStub:
+        """PromosInternalService."""
+        return promos_pb2_grpc.PromosInternalServiceStub(self.platform.channels["promos"])
+
+    @property
+    def events(self) -> member_events_pb2_grpc.MemberEventsServiceStub:
+        """MemberEventsService."""
+        return member_events_pb2_grpc.MemberEventsServiceStub(self.platform.channels["promos"])
+
+    # Codes
+
+    async def ensure(self, code_set_id: UUID, quantity: int, **fields: Any) -> int:
+        """Asks for codes; how many there are."""
+        request = promos_pb2.EnsureCodesRequest(
+            code_set_id=str(code_set_id), quantity=quantity, **{"benefit": FIVE_DOLLARS, **fields}
+        )
+        return (await self.internal.EnsureCodes(request, metadata=bearer(self.vouchers))).made
+
+    async def code_set(self, quantity: int, **fields: Any) -> UUID:
+        """A set with so many codes ready."""
+        code_set_id = new_id()
+        await self.ensure(code_set_id, quantity, **fields)
+        await self.until_made(code_set_id, quantity)
+        return code_set_id
+
+    async def until_made(self, code_set_id: UUID, ready: int) -> None:
+        """Waits until so many codes are ready."""
+
+        async def check() -> None:
+            assert await self.ready(code_set_id) == ready
+
+        await eventually(check, seconds=15)
+
+    async def ready(self, code_set_id: UUID) -> int:
+        """How many codes of a set are ready."""
+        count = "SELECT count(*) FROM codes WHERE code_set_id = :id AND state = 'READY'"
+        return int(await self.value(count, id=code_set_id))
+
+    async def assign(
+        self, code_set_id: UUID, *, order: UUID | None = None, owner: UUID | None = None, quantity: int = 1
+    ) -> list[str]:
+        """Assigns codes; their ids."""
+        request = promos_pb2.AssignCodesRequest(
+            order_id=str(order or new_id()),
+            code_set_id=str(code_set_id),
+            owner_member_id=str(owner or new_id()),
+            quantity=quantity,
+        )
+        return list((await self.internal.AssignCodes(request, metadata=bearer(self.vouchers))).code_ids)
+
+    async def release(self, order: UUID) -> None:
+        """Releases an order's codes."""
+        request = promos_pb2.ReleaseCodesRequest(order_id=str(order))
+        await self.internal.ReleaseCodes(request, metadata=bearer(self.vouchers))
+
+    async def get(self, code_ids: Sequence[str]) -> dict[str, promos_pb2.Code]:
+        """Codes by id."""
+        request = promos_pb2.BatchGetCodesRequest(code_ids=code_ids)
+        reply = await self.internal.BatchGetCodes(request, metadata=bearer(self.vouchers))
+        return {code.id: code for code in reply.codes}
+
+    async def state(self, code_id: str) -> int:
+        """A code's state."""
+        return (await self.get([code_id]))[code_id].state
+
+    async def assigned_code(self, owner: UUID | None = None, **fields: Any) -> promos_pb2.Code:
+        """A new code that somebody owns."""
+        [code_id] = await self.assign(await self.code_set(1, **fields), owner=owner)
+        return (await self.get([code_id]))[code_id]
+
+    async def verify(self, code: str, token: str | None = None) -> code_pb2.VerifyCodeResponse:
+        """Asks about a code."""
+        request = code_pb2.VerifyCodeRequest(code=code)
+        return await self.codes.VerifyCode(request, metadata=bearer(token or self.till))
+
+    async def redeem(self, code: str, sale: str, token: str | None = None) -> code_pb2.Redemption:
+        """Redeems a code."""
+        request = code_pb2.RedeemCodeRequest(code=code, sale_reference=sale)
+        return (await self.codes.RedeemCode(request, metadata=bearer(token or self.till))).redemption
+
+    async def cancel(self, redemption_id: str, token: str | None = None) -> code_pb2.Redemption:
+        """Cancels a redemption."""
+        request = code_pb2.CancelRedemptionRequest(redemption_id=redemption_id)
+        return (await self.codes.CancelRedemption(request, metadata=bearer(token or self.till))).redemption
+
+    # Campaigns
+
+    async def campaign(self, *, key: str | None = None, **fields: Any) -> campaign_pb2.Campaign:
+        """A new campaign; by default the first 100 get 30 %."""
+        request = campaign_pb2.CreateCampaignRequest(
+            **{"name": "First 100 logins", "places": 100, "benefit": THIRTY_PERCENT, **fields}
+        )
+        headers = {"idempotency_key": key} if key else {}
+        reply = await self.campaigns.CreateCampaign(request, metadata=bearer(self.admin, **headers))
+        return reply.campaign
+
+    async def pause(self, campaign_id: str, token: str | None = None) -> campaign_pb2.Campaign:
+        """Pauses a campaign."""
+        request = campaign_pb2.PauseCampaignRequest(campaign_id=campaign_id)
+        metadata = bearer(token or self.admin)
+        return (await self.campaigns.PauseCampaign(request, metadata=metadata)).campaign
+
+    async def resume(self, campaign_id: str) -> campaign_pb2.Campaign:
+        """Resumes a campaign."""
+        request = campaign_pb2.ResumeCampaignRequest(campaign_id=campaign_id)
+        return (await self.campaigns.ResumeCampaign(request, metadata=bearer(self.admin))).campaign
+
+    async def end(self, campaign_id: str) -> campaign_pb2.Campaign:
+        """Ends a campaign."""
+        request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id)
+        return (await self.campaigns.EndCampaign(request, metadata=bearer(self.admin))).campaign
+
+    async def get_campaign(self, campaign_id: str) -> campaign_pb2.Campaign:
+        """Reads a campaign."""
+        request = campaign_pb2.GetCampaignRequest(campaign_id=campaign_id)
+        return (await self.campaigns.GetCampaign(request, metadata=bearer(self.admin))).campaign
+
+    async def winners(self, campaign_id: str) -> list[campaign_pb2.Winner]:
+        """All winners, page by page."""
+        winners: list[campaign_pb2.Winner] = []
+        token = ""
+        while True:
+            request = campaign_pb2.ListWinnersRequest(
+                campaign_id=campaign_id, page_size=200, page_token=token
+            )
+            reply = await self.campaigns.ListWinners(request, metadata=bearer(self.admin))
+            winners += reply.winners
+            token = reply.next_page_token
+            if not token:
+                return winners
+
+    async def first_login(self, member: UUID | None = None, **fields: Any) -> UUID:
+        """Tells of a member's first login."""
+        member = member or new_id()
+        await self.apply(member, **{"version": 2, "event": FIRST_LOGIN, **fields})
+        return member
+
+    async def apply(
+        self,
+        member: UUID,
+        *,
+        version: int,
+        event: member_events_pb2.MemberEventType.ValueType,
+        at: datetime | None = None,
+    ) -> None:
+        """Tells of an event."""
+        request = member_events_pb2.ApplyRequest(
+            event_id=str(new_id()),
+            member_id=str(member),
+            version=version,
+            type=event,
+            occurred_at=timestamp(at or datetime.now(UTC)),
+        )
+        await self.events.Apply(request, metadata=bearer(self.identity))
+
+    async def promotions_of(self, member: UUID) -> list[campaign_pb2.Promotion]:
+        """The first 200 promotions of a member."""
+        token = await self.platform.token("member", member)
+        request = campaign_pb2.ListMyPromotionsRequest(page_size=200)
+        reply = await self.promotions.ListMyPromotions(request, metadata=bearer(token))
+        return list(reply.promotions)
+
+    # The database
+
+    async def value(self, query: str, **values: object) -> Any:
+        """The one value of a query."""
+
+        async def run(connection: Connection) -> object:
+            return (await connection.execute(text(query), values)).scalar_one()
+
+        return await self.db.read(run)
+
+    async def execute(self, statement: str, **values: object) -> None:
+        """Changes what no call can change, such as time."""
+
+        async def run(connection: Connection) -> None:
+            await connection.execute(text(statement), values)
+
+        await self.db.run(run)
+
+    async def assert_consistent(self) -> None:
+        """What must hold at any moment."""
+        for fault, query in _BROKEN.items():
+
+            async def broken(connection: Connection, query: str = query) -> Sequence[object]:
+                return (await connection.execute(text(query))).scalars().all()
+
+            assert await self.db.read(broken) == [], fault
+
+
+async def all_of(calls: Sequence[Awaitable[T]]) -> tuple[list[T], list[BaseException]]:
+    """Makes all calls at once: the replies, and the refusals."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    replies = [result for result in results if not isinstance(result, BaseException)]
+    return replies, [result for result in results if isinstance(result, BaseException)]
+
+
+def in_days(days: float) -> datetime:
+    """A moment so many days from now."""
+    return datetime.now(UTC) + timedelta(days=days)

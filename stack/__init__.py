@@ -1,0 +1,1 @@
+"""The embedded stack: everything Scrip needs on one machine, without a container engine."""

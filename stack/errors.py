@@ -1,0 +1,5 @@
+"""What the stack tells a person when it cannot go on."""
+
+
+class StackError(Exception):
+    """A failure whose text is the whole message: printed as one line, without a traceback."""

@@ -1,0 +1,48 @@
+"""Sample data for `make up`: some offers, a campaign, a till, and two members who have been shopping."""
+
+from datetime import UTC, datetime
+
+from stack.rest import Rest, item, receipt
+
+PHONES = {"+14155550101": "Ada Lovelace", "+14155550102": "Grace Hopper"}
+OFFERS = (
+    ("$5 off your next purchase", 500, 500, 1_000),
+    ("$12 off your next purchase", 1_200, 1_000, 500),
+    ("$30 off, limited", 3_000, 2_200, 50),
+)
+
+
+async def load(base_url: str, admin_user: str, admin_password: str) -> None:
+    """Loads it over REST, as staff, tills and members would."""
+    async with Rest(base_url) as rest:
+        admin = await rest.log_in_staff(admin_user, admin_password)
+        for title, cents, points, quantity in OFFERS:
+            voucher = {
+                "title": title,
+                "description": "Show its code at the till.",
+                "face_value": {"currency_code": "USD", "amount_minor": str(cents)},
+                "price_points": points,
+                "quantity": quantity,
+            }
+            await rest.ok("POST", "/v1/vouchers", voucher, token=admin, key=f"sample-{points}")
+        campaign = {"name": "Welcome: 10 % off", "places": 1_000, "benefit": {"percent_off": 10}}
+        await rest.ok("POST", "/v1/campaigns", campaign, token=admin, key="sample-welcome")
+        till = await rest.create_till(admin, f"Sample till {datetime.now(UTC):%Y-%m-%d %H:%M:%S}")
+        for phone, name in PHONES.items():
+            await _shop(rest, admin, till, phone, name)
+
+
+async def _shop(rest: Rest, admin: str, till: str, phone: str, name: str) -> None:
+    _, member = await rest.register(admin, phone, name)
+    code = (await rest.ok("GET", "/v1/members/me/code", token=member))["member_code"]
+    now = datetime.now(UTC).isoformat()
+    for number in range(3):
+        bought = receipt(
+            code,
+            f"S-{phone[-4:]}-{number}",
+            now,
+            item("4011", "Bananas", 199, quantity=3),
+            item("2200", "Coffee machine", 24_900),
+            item("7710", "Red wine", 1_450, alcohol=True),
+        )
+        await rest.ok("POST", "/v1/purchases", bought, token=till)

@@ -1,0 +1,105 @@
+"""The four services as programs: their processes, their job workers, their environment."""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+
+from stack.process import Program, StopSteps
+from stack.secrets import Secrets
+from stack.settings import PREFIX, ROOT, Settings
+
+SERVICES = ("identity", "points", "vouchers", "promos")
+WORKERS = ("identity", "vouchers", "promos")
+# A service promises to drain within 8 s; the whole stack stops within 10.
+STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
+# Only identity may know these, whoever set them.
+IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Where the services find each other and their stores."""
+
+    databases: dict[str, str]
+    redis_url: str
+    targets: dict[str, str]
+
+
+def ports(settings: Settings) -> dict[str, list[int]]:
+    """The ports of each service's processes."""
+    return {service: settings.service_ports(index) for index, service in enumerate(SERVICES)}
+
+
+def targets(settings: Settings) -> dict[str, str]:
+    """The gRPC target of each service: all of its processes."""
+    return {
+        service: "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in found)
+        for service, found in ports(settings).items()
+    }
+
+
+def process_names(settings: Settings) -> dict[str, list[str]]:
+    """The names of each service's processes: `points`, or `points-1`, `points-2` when there are several."""
+    if settings.processes == 1:
+        return {service: [service] for service in SERVICES}
+    return {
+        service: [f"{service}-{number + 1}" for number in range(settings.processes)] for service in SERVICES
+    }
+
+
+def worker_names(settings: Settings) -> dict[str, str]:
+    """The name of the worker of each service whose worker is switched on."""
+    return {service: f"{service}-worker" for service in WORKERS if settings.worker(service)}
+
+
+def base_environment() -> dict[str, str]:
+    """What every Python child gets: the caller's, without the stack's settings and identity's secrets."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(PREFIX) and key not in IDENTITY_ONLY
+    }
+    # Fewer malloc arenas: a third less memory in processes with several threads.
+    return kept | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def programs(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
+    """Every service's server processes, and the job workers that are switched on."""
+    shared = {service: _environment(settings, secrets, wiring, service) for service in SERVICES}
+    found = [
+        _program(service, name, shared[service] | {"SCRIP_LISTEN": f"127.0.0.1:{port}"}, settings)
+        for service, names in process_names(settings).items()
+        for name, port in zip(names, ports(settings)[service], strict=True)
+    ]
+    found += [
+        _program(service, name, shared[service], settings, "worker")
+        for service, name in worker_names(settings).items()
+    ]
+    return found
+
+
+def _environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: str) -> dict[str, str]:
+    environment = base_environment() | {
+        "SCRIP_DATABASE_URL": wiring.databases[service],
+        "SCRIP_REDIS_URL": wiring.redis_url,
+        "SCRIP_REFLECTION": str(settings.reflection).lower(),
+        "SCRIP_LOG_LEVEL": settings.log_level.upper(),
+    }
+    environment |= {f"SCRIP_{other.upper()}_TARGET": target for other, target in wiring.targets.items()}
+    if service != "identity":
+        return environment | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
+    return environment | {
+        "SCRIP_MASTER_KEY": secrets.master_key,
+        "SCRIP_SERVICE_SECRET_HASHES": json.dumps(secrets.service_secret_hashes),
+        "SCRIP_ADMIN_PASSWORD": secrets.admin_password,
+        "SCRIP_SANDBOX": str(settings.sandbox).lower(),
+    }
+
+
+def _program(
+    service: str, name: str, environment: dict[str, str], settings: Settings, *arguments: str
+) -> Program:
+    command = [sys.executable, "-m", f"services.{service}", *arguments]
+    return Program(name, command, environment | settings.extra_environment(service), ROOT, STOP_STEPS)
