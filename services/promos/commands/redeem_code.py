@@ -48,8 +48,8 @@ async def _use(connection: Connection, code_id: UUID, code: str) -> Benefit:
         used = await connection.execute(
             text(
                 "UPDATE codes c SET uses = c.uses + 1 FROM code_sets s"
-                " WHERE c.id = :id AND s.id = c.code_set_id AND c.state = 'ASSIGNED' AND c.uses < c.uses_allowed"
-                " AND (c.expires_at IS NULL OR c.expires_at > now())"
+                " WHERE c.id = :id AND s.id = c.code_set_id AND c.state = 'ASSIGNED'"
+                " AND c.uses < c.uses_allowed AND (c.expires_at IS NULL OR c.expires_at > now())"
                 " RETURNING s.amount_off_minor, s.currency_code, s.percent_off"
             ),
             {"id": code_id},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+import grpc
 from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.common.v1 import money_pb2
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
@@ -18,7 +20,8 @@ from sqlalchemy import text
 from services.common.db import Connection, Database
 from services.common.encoding import timestamp
 from services.common.ids import new_id
-from tests.inprocess import Platform, bearer, eventually
+from tests import invariants
+from tests.inprocess import Platform, bearer, eventually, reason
 
 FIVE_DOLLARS = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=500))
 THIRTY_PERCENT = code_pb2.Benefit(percent_off=30)
@@ -27,10 +30,6 @@ REGISTERED = member_events_pb2.MEMBER_EVENT_TYPE_REGISTERED
 T = TypeVar("T")
 
 _BROKEN = {
-    "a code's uses are not its standing redemptions": (
-        "SELECT c.id FROM codes c WHERE c.uses <> (SELECT count(*) FROM redemptions r"
-        " WHERE r.code_id = c.id AND r.cancelled_at IS NULL)"
-    ),
     "a set counts other codes than it has": (
         "SELECT s.id FROM code_sets s WHERE s.made <> (SELECT count(*) FROM codes c"
         " WHERE c.code_set_id = s.id) AND NOT EXISTS (SELECT FROM campaigns p WHERE p.id = s.id)"
@@ -41,17 +40,17 @@ _BROKEN = {
         " WHERE c.code_set_id = s.id AND c.state = 'VOID')"
     ),
     "an order has other codes than it was assigned": (
-        "SELECT a.order_id FROM assignments a WHERE (SELECT count(*) FROM codes c"
-        " WHERE c.order_id = a.order_id AND c.state = a.state::text) <> a.quantity AND a.state = 'ASSIGNED'"
+        "SELECT a.order_id FROM assignments a WHERE a.state = 'ASSIGNED' AND a.quantity <>"
+        " (SELECT count(*) FROM codes c WHERE c.order_id = a.order_id AND c.state = 'ASSIGNED'"
+        " AND c.owner_member_id = a.owner_member_id AND c.code_set_id = a.code_set_id)"
     ),
     "a released order has a usable code": (
         "SELECT a.order_id FROM assignments a JOIN codes c ON c.order_id = a.order_id"
         " WHERE a.state = 'RELEASED' AND c.state <> 'VOID'"
     ),
-    "a campaign's winners are not ranked 1 to the places taken": (
-        "SELECT p.id FROM campaigns p LEFT JOIN winners w ON w.campaign_id = p.id GROUP BY p.id"
-        " HAVING count(w.rank) <> p.places_taken OR coalesce(min(w.rank), 1) <> 1"
-        " OR coalesce(max(w.rank), 0) <> p.places_taken"
+    "a code has an order that has none": (
+        "SELECT c.id FROM codes c WHERE c.order_id IS NOT NULL AND NOT EXISTS"
+        " (SELECT FROM assignments a WHERE a.order_id = c.order_id)"
     ),
     "a winner's code is not the winner's": (
         "SELECT w.code_id FROM winners w JOIN codes c ON c.id = w.code_id"
@@ -62,7 +61,7 @@ _BROKEN = {
 
 @dataclass
 class Promos:
-    """Promos, with tokens to speak to it."""
+    """Promos, with tokens to speak to it. Refused calls raise what gRPC raises."""
 
     platform: Platform
     db: Database
@@ -281,6 +280,9 @@ class Promos:
 
     async def assert_consistent(self) -> None:
         """What must hold at any moment."""
+        url = self.platform.postgres.url("promos")
+        await asyncio.to_thread(invariants.check_codes, url)
+        await asyncio.to_thread(invariants.check_campaigns, url)
         for fault, query in _BROKEN.items():
 
             async def broken(connection: Connection, query: str = query) -> Sequence[object]:
@@ -289,11 +291,30 @@ class Promos:
             assert await self.db.read(broken) == [], fault
 
 
-async def all_of(calls: Sequence[Awaitable[T]]) -> tuple[list[T], list[BaseException]]:
-    """Makes all calls at once: the replies, and the refusals."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    replies = [result for result in results if not isinstance(result, BaseException)]
-    return replies, [result for result in results if isinstance(result, BaseException)]
+async def at_once(calls: Iterable[Awaitable[T]]) -> tuple[list[T], Counter[str]]:
+    """Makes all calls at once: the replies, and how often each reason was given for a refusal."""
+
+    async def one(call: Awaitable[T]) -> T | Refused:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            return Refused(await reason(raising(error)))
+
+    outcomes = await asyncio.gather(*(one(call) for call in calls))
+    replies = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
+    return replies, Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Refused))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The reason of a refusal."""
+
+    reason: str
+
+
+async def raising(error: Exception) -> None:
+    """A call that was refused with this error."""
+    raise error
 
 
 def in_days(days: float) -> datetime:
