@@ -189,7 +189,7 @@ class Authenticator:
         audience = INTERNAL_AUDIENCE if rule.services else PUBLIC_AUDIENCE
         who = await self._verifier.verify(token, audience)
         if not rule.allows(who):
-            raise DomainError("ROLE_NOT_ALLOWED", f"a {who.role} may not do this", role=who.role)
+            raise DomainError("ROLE_NOT_ALLOWED", f"this is not for the role {who.role}", role=who.role)
         return who
 
 
