@@ -81,6 +81,7 @@ class KeyRing:
         self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
         self._last_try = -_REFETCH_SECONDS
+        self._away = False
         self._lock = asyncio.Lock()
 
     async def known(self) -> bool:
@@ -104,10 +105,13 @@ class KeyRing:
             try:
                 fetched = await self._fetch()
             except DomainError as error:
-                log.warning("signing keys can not be fetched: %s", error)
+                if not self._away:
+                    log.warning("signing keys can not be fetched: %s", error)
+                self._away = True
                 if not self._keys:
                     self._last_try = -_REFETCH_SECONDS
                 return
+            self._away = False
             self._keys = {key["kid"]: jwt.PyJWK(key) for key in fetched["keys"] if key["alg"] == "RS256"}
 
     async def keep_fresh(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from sqlalchemy import exc, text
+from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -101,15 +101,6 @@ class Database:
             log.warning("database: %s", original)
             raise unavailable("database") from error
         raise error
-
-    async def check(self) -> bool:
-        """Whether the database answers."""
-        try:
-            async with asyncio.timeout(2), self._autocommit.connect() as connection:
-                await connection.execute(text("SELECT 1"))
-        except (TimeoutError, exc.SQLAlchemyError, OSError):
-            return False
-        return True
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -10,6 +10,7 @@ from google.api import httpbody_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
+from services.common.errors import invalid_field
 from services.common.qr import Image
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,11 +26,17 @@ def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
 
 
 def moment(message: Message, field: str) -> datetime | None:
-    """The moment in a timestamp field, or None when it is absent."""
+    """The moment in a timestamp field, or None when it is absent.
+
+    Raises VALIDATION_FAILED for one outside of the years 1 to 9999.
+    """
     if not message.HasField(field):
         return None
     value: timestamp_pb2.Timestamp = getattr(message, field)
-    return value.ToDatetime(tzinfo=UTC)
+    try:
+        return value.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise invalid_field(field, "is not a moment of the calendar") from error
 
 
 def header(context: Context, name: str) -> str | None:

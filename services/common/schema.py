@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from sqlalchemy import text
 
 from services.common.db import Connection, Database
+from services.common.errors import DomainError
 
+_CHECK_SECONDS = 2
 _SERVICES = Path(__file__).resolve().parent.parent
 
 
@@ -32,6 +35,10 @@ def at_head(service: str, db: Database) -> Callable[[], Awaitable[bool]]:
     needed = head(service)
 
     async def check() -> bool:
-        return await db.check() and await db.read(current) == needed
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                return await db.read(current) == needed
+        except (DomainError, TimeoutError):
+            return False
 
     return check
