@@ -82,7 +82,7 @@ def _call(result: int) -> None:
 
 def _become(user: User, pass_closed_folders: bool) -> None:
     if pass_closed_folders:
-        # A clone below /root or a private temporary folder is closed to the server's user. Opening those
+        # A clone in root's home or in a private folder is closed to the server's user. Opening those
         # folders to everybody would be worse than letting this one process keep the right to pass them.
         _call(_libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])

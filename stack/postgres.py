@@ -23,6 +23,7 @@ SOCKET_PORT = 5432
 LONGEST_SOCKET_PATH = 107
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
+ORPHAN_SECONDS = 3.0
 
 # For two cores and little memory beside ten other processes.
 OPTIONS = {
@@ -247,10 +248,18 @@ class Postgres:
         elif is_running(pid):
             # A stranger has the number by now, for whose sake PostgreSQL would refuse to start.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # What a killed server had forked notices its death soon; until then nobody may have the data.
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while self._has_orphans() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _has_orphans(self) -> bool:
+        return any(path.name.isdigit() and self._is_ours(int(path.name)) for path in Path("/proc").iterdir())
 
     def _is_ours(self, pid: int) -> bool:
+        """Whether this process is one of our server: each of them works in the data directory."""
         try:
-            return Path(f"/proc/{pid}/cwd").readlink() == self.data.resolve()
+            return Path(f"/proc/{pid}/cwd").readlink() == self.data.resolve() and is_running(pid)
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             return False
 

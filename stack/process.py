@@ -97,10 +97,14 @@ class Process:
         if self._child is not None and self._child.poll() is not None:
             self._ended.set()
 
-    async def stop(self) -> None:
-        """Go through the stop steps until the process has ended; it is not started again."""
+    async def stop(self, patience: float = 0.0) -> None:
+        """Go through the stop steps until the process has ended; it is not started again.
+
+        The first step may take `patience` seconds, if that is longer than its own.
+        """
         self._stopping.set()
-        for number, seconds in self.program.stop_steps:
+        (first, least), *others = self.program.stop_steps
+        for number, seconds in ((first, max(least, patience)), *others):
             if self._child is None or self._child.returncode is not None:
                 break
             if number == signal.SIGKILL:

@@ -52,12 +52,12 @@ class Redis:
         """The child's set-up: it ends at once when its parent dies, for it has nothing to save."""
         return before_exec(signal.SIGKILL)
 
-    def is_ready(self) -> bool:
-        """Whether the server answers."""
+    def is_ready(self, pid: int) -> bool:
+        """Whether the server that runs as `pid` answers, and no other that has the port already."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                connection.sendall(b"INFO server\r\n")
+                return f"\r\nprocess_id:{pid}\r\n".encode() in connection.recv(16_384)
         except OSError:
             return False
 
@@ -75,7 +75,7 @@ class Redis:
                 preexec_fn=self.before_exec(),  # noqa: PLW1509  (nothing else can set a death signal)
             )
         deadline = time.monotonic() + START_SECONDS
-        while not self.is_ready():
+        while not self.is_ready(self._process.pid):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 lines = log.read_text(errors="replace").strip().splitlines()

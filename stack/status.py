@@ -11,11 +11,15 @@ def report(folder: DataFolder) -> str:
     owner = folder.owner()
     if owner is None:
         return f"nothing runs on {folder.path}"
-    rows = [("stack", owner)] + [
-        (name, process.pid) for name, process in folder.processes().items() if process.alive()
-    ]
-    width = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{width}}  {pid:>8}  {_memory(pid):>7.1f} MiB" for name, pid in rows]
+    children = _children()
+    rows = [("stack", owner, _memory(owner))]
+    for name, process in folder.processes().items():
+        if process.alive():
+            family = [process.pid, *children.get(process.pid, [])]
+            rows.append((name, process.pid, sum(map(_memory, family))))
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"{name:<{width}}  {pid:>8}  {memory:>7.1f} MiB" for name, pid, memory in rows]
+    lines.append(f"{'together':<{width}}  {'':>8}  {sum(memory for _, _, memory in rows):>7.1f} MiB")
     try:
         lines.append(f"ready on {Endpoints.read(folder.endpoints).edge_url}")
     except FileNotFoundError:
@@ -23,8 +27,21 @@ def report(folder: DataFolder) -> str:
     return "\n".join(lines)
 
 
+def _children() -> dict[int, list[int]]:
+    """The children of every process: PostgreSQL has one for each connection."""
+    found: dict[int, list[int]] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found.setdefault(parent, []).append(int(path.name))
+    return found
+
+
 def _memory(pid: int) -> float:
-    """Memory of one process in MiB, with its part of what it shares; its children are not counted."""
+    """Memory of one process in MiB, with its part of what it shares; 0 when that may not be seen."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

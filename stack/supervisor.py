@@ -77,10 +77,10 @@ class Supervisor:
         """What is being kept running."""
         return list(self._processes)
 
-    async def stop(self, names: Iterable[str]) -> None:
-        """Stop these processes at the same time, and wait for their end."""
+    async def stop(self, names: Iterable[str], patience: float = 0.0) -> None:
+        """Stop these processes at the same time, and wait for their end; see Process.stop."""
         stopping = [self._processes[name] for name in names if name in self._processes]
-        await asyncio.gather(*(process.stop() for process in stopping))
+        await asyncio.gather(*(process.stop(patience) for process in stopping))
         for process in stopping:
             self._processes.pop(process.name, None)
 

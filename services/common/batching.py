@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 from services.common.errors import DomainError, overloaded
 
+_SHARED = ("DEPENDENCY_UNAVAILABLE", "OVERLOADED")
+"""What hits all items of a batch alike: halves would only wait for the same dependency again."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -64,13 +67,15 @@ class Batcher(Generic[T, R]):
         try:
             results = await self._work([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  # each caller gets it
-            shared = isinstance(error, DomainError) and error.reason == "DEPENDENCY_UNAVAILABLE"
-            if len(batch) == 1 or shared:  # halves would only wait for the same dependency again
+            if len(batch) == 1 or (isinstance(error, DomainError) and error.reason in _SHARED):
                 _fail(batch, error)
                 return
             middle = len(batch) // 2
             await self._run(batch[:middle])
             await self._run(batch[middle:])
+            return
+        if len(results) != len(batch):  # nobody can tell which result is whose
+            _fail(batch, AssertionError(f"{self._name}: {len(results)} results for {len(batch)} items"))
             return
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():  # its caller went away

@@ -27,6 +27,7 @@ T = TypeVar("T")
 _TRIES = 4
 _POOL_SECONDS = 5
 _RETRIED_STATES = ("40001", "40P01")  # serialization failure, deadlock: the transaction changed nothing
+_SERVER_ENDS = "57P"  # states with which a server that stops ends its connections
 _SESSION = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
 
 
@@ -95,8 +96,8 @@ class Database:
             # The driver itself refuses NUL characters, which PostgreSQL can not store.
             message = "a text holds a character that can not be stored"
             raise DomainError("VALIDATION_FAILED", message) from error
-        if error.connection_invalidated and state is None and not last and not _may_have_committed(error):
-            return  # a connection of the pool had died before anything was sent on it
+        if _connection_died(error, state) and not last and not _may_have_committed(error):
+            return  # a restart or failover ended the connection: nothing was changed
         if isinstance(error, exc.OperationalError) or state in _RETRIED_STATES:
             log.warning("database: %s", original)
             raise unavailable("database") from error
@@ -105,6 +106,11 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._engine.dispose()
+
+
+def _connection_died(error: exc.DBAPIError, state: str | None) -> bool:
+    """Whether the connection, perhaps long idle in the pool, was ended from the other side."""
+    return error.connection_invalidated and (state is None or state.startswith(_SERVER_ENDS))
 
 
 def _may_have_committed(error: exc.DBAPIError) -> bool:

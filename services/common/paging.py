@@ -13,6 +13,7 @@ import orjson
 from services.common.errors import DomainError
 
 DEFAULT_SIZE = 50
+_BIGINT = range(-(2**63), 2**63)
 R = TypeVar("R")
 
 
@@ -38,9 +39,12 @@ class Page:
         if self._after is None:
             return None
         try:
-            return parse(self._after)
+            position = parse(self._after)
         except ValueError as error:
             raise _not_valid() from error
+        if isinstance(position, int) and position not in _BIGINT:  # no row of the database has it
+            raise _not_valid()
+        return position
 
     def cut(self, rows: Sequence[R], position: Callable[[R], object]) -> tuple[Sequence[R], str]:
         """From `size + 1` rows at most: the page, and the token of the next one or an empty text."""
@@ -57,7 +61,7 @@ class Page:
             scope, position = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         except (binascii.Error, ValueError, TypeError) as error:
             raise _not_valid() from error
-        if scope != self._scope or not isinstance(position, str):
+        if scope != self._scope or not isinstance(position, str) or "\0" in position:
             raise _not_valid()
         return position
 

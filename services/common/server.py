@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from services.common.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 1.0
+_LAST_SECONDS = 0.5
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4 << 20),
@@ -90,10 +92,11 @@ class RunningService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
+        until = time.monotonic() + self._settings.drain_seconds
         await self._server.stop(self._settings.drain_seconds)
         for drain in self._service.drains:
             try:
-                async with asyncio.timeout(self._settings.drain_seconds):
+                async with asyncio.timeout(max(_LAST_SECONDS, until - time.monotonic())):
                     await drain()
             except TimeoutError:
                 log.warning("some work was still under way when the drain time was over")

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ async def test_killed_process_is_started_again_and_its_pid_file_follows(
 ) -> None:
     process = supervisor.start(python("sleeper", "import time; print('up'); time.sleep(60)"))
     pid_file = folder.run / "sleeper.pid"
-    await until(pid_file.exists)
+    await until(lambda: "up" in logged(process))
     first = int(pid_file.read_text())
     os.kill(first, signal.SIGKILL)
     await until(lambda: process.pid not in {None, first})
@@ -87,7 +88,7 @@ async def test_process_that_keeps_dying_is_tried_less_and_less_often(
     process = supervisor.start(python("broken", "import time; print(time.monotonic()); raise SystemExit(3)"))
     await until(lambda: process.deaths == 3)
     moments = [float(line) for line in logged(process).split()]
-    waits = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    waits = [after - before for before, after in pairwise(moments)]
     assert waits[0] >= 0.2
     assert waits[1] >= 0.4
     words = (folder.logs / "stack.log").read_text()

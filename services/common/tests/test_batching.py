@@ -1,0 +1,193 @@
+"""Many concurrent calls, one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from services.common.batching import Batcher
+from services.common.errors import DomainError, OutcomeUnknownError, overloaded, unavailable
+
+Work = Callable[[list[int]], Awaitable[Sequence[int | DomainError]]]
+
+
+class Recorder:
+    """Doubles numbers, remembers the batches, and fails as told."""
+
+    def __init__(self, *, bad: int | None = None, error: Exception | None = None) -> None:
+        self.batches: list[list[int]] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._bad = bad
+        self._error = error or ValueError("bad row")
+
+    async def __call__(self, items: list[int]) -> Sequence[int | DomainError]:
+        self.batches.append(list(items))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.gate.wait()
+            await asyncio.sleep(0)
+        finally:
+            self.at_once -= 1
+        if self._bad in items:
+            raise self._error
+        return [2 * item for item in items]
+
+
+async def test_calls_of_one_moment_share_one_run_and_each_gets_its_own_result() -> None:
+    work = Recorder()
+    batcher = Batcher("numbers", work)
+    results = await asyncio.gather(*(batcher.submit(n) for n in range(150)))
+    assert results == [2 * n for n in range(150)]
+    assert work.batches == [list(range(150))]
+
+
+async def test_batches_are_bounded_and_keep_the_order_of_arrival() -> None:
+    work = Recorder()
+    batcher = Batcher("numbers", work, max_batch=20, max_parallel=1)
+    results = await asyncio.gather(*(batcher.submit(n) for n in range(95)))
+    assert results == [2 * n for n in range(95)]
+    assert [len(batch) for batch in work.batches] == [20, 20, 20, 20, 15]
+    assert [n for batch in work.batches for n in batch] == list(range(95))
+
+
+async def test_a_lone_call_does_not_wait_for_company() -> None:
+    batcher = Batcher("numbers", Recorder())
+    async with asyncio.timeout(0.5):
+        assert await batcher.submit(4) == 8
+
+
+async def test_no_more_runs_at_once_than_allowed() -> None:
+    work = Recorder()
+    work.gate.clear()
+    batcher = Batcher("numbers", work, max_batch=1, max_parallel=3)
+    calls = []
+    for n in range(10):  # each in a turn of its own
+        calls.append(asyncio.create_task(batcher.submit(n)))
+        await asyncio.sleep(0.001)
+    work.gate.set()
+    await asyncio.gather(*calls)
+    assert work.most_at_once == 3
+
+
+async def test_calls_that_arrive_during_a_run_are_answered_by_the_next() -> None:
+    work = Recorder()
+    work.gate.clear()
+    batcher = Batcher("numbers", work, max_parallel=1)
+    first = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(batcher.submit(n)) for n in (2, 3)]
+    await asyncio.sleep(0.01)
+    work.gate.set()
+    assert await asyncio.gather(first, *later) == [2, 4, 6]
+    assert work.batches == [[1], [2, 3]]
+
+
+async def test_errors_among_the_results_reach_their_callers_alone() -> None:
+    async def work(items: list[int]) -> Sequence[int | DomainError]:
+        return [DomainError("SOLD_OUT", "gone") if item == 2 else item for item in items]
+
+    results = await asyncio.gather(*_submit_all(Batcher("numbers", work), 4), return_exceptions=True)
+    assert [r.reason if isinstance(r, DomainError) else r for r in results] == [0, 1, "SOLD_OUT", 3]
+
+
+async def test_a_bad_item_fails_alone() -> None:
+    work = Recorder(bad=37)
+    results = await asyncio.gather(*_submit_all(Batcher("numbers", work), 64), return_exceptions=True)
+    assert [n for n, result in enumerate(results) if isinstance(result, ValueError)] == [37]
+    assert [result for result in results if isinstance(result, int)] == [2 * n for n in range(64) if n != 37]
+    assert len(work.batches) == 13  # halves: two for each of the six levels below the first
+
+
+@pytest.mark.parametrize(
+    "error",
+    [unavailable("database"), OutcomeUnknownError("identity"), overloaded("database")],
+    ids=lambda error: error.reason,
+)
+async def test_what_all_items_wait_for_is_not_waited_for_again(error: DomainError) -> None:
+    work = Recorder(bad=37, error=error)
+    results = await asyncio.gather(*_submit_all(Batcher("numbers", work), 64), return_exceptions=True)
+    assert results == [error] * 64
+    assert len(work.batches) == 1
+
+
+async def test_a_caller_that_goes_away_harms_nobody() -> None:
+    work = Recorder()
+    work.gate.clear()
+    batcher = Batcher("numbers", work)
+    calls = [asyncio.create_task(batcher.submit(n)) for n in range(10)]
+    await asyncio.sleep(0.01)
+    for call in calls[::3]:
+        call.cancel()
+    work.gate.set()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [r for r in results if isinstance(r, int)] == [2 * n for n in range(10) if n % 3]
+    assert sum(isinstance(r, asyncio.CancelledError) for r in results) == 4
+    assert await batcher.submit(5) == 10
+
+
+async def test_a_caller_that_goes_away_from_a_failing_batch_harms_nobody() -> None:
+    work = Recorder(bad=1)
+    work.gate.clear()
+    batcher = Batcher("numbers", work)
+    calls = [asyncio.create_task(batcher.submit(n)) for n in range(4)]
+    await asyncio.sleep(0.01)
+    calls[1].cancel()
+    work.gate.set()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [r for r in results if isinstance(r, int)] == [0, 4, 6]
+
+
+async def test_a_full_queue_refuses_and_takes_calls_again_when_it_has_room() -> None:
+    work = Recorder()
+    work.gate.clear()
+    batcher = Batcher("numbers", work, max_batch=2, max_waiting=5, max_parallel=1)
+    calls = [asyncio.create_task(batcher.submit(n)) for n in range(2)]
+    await asyncio.sleep(0.01)  # these two run
+    calls += [asyncio.create_task(batcher.submit(n)) for n in range(2, 7)]
+    await asyncio.sleep(0.01)  # these five wait
+    with pytest.raises(DomainError) as refused:
+        await batcher.submit(7)
+    assert (refused.value.reason, refused.value.metadata) == ("OVERLOADED", {"queue": "numbers"})
+    work.gate.set()
+    assert await asyncio.gather(*calls) == [0, 2, 4, 6, 8, 10, 12]
+    assert await batcher.submit(7) == 14
+
+
+async def test_a_wrong_number_of_results_is_an_error_and_leaves_nobody_waiting() -> None:
+    runs = []
+
+    async def work(items: list[int]) -> Sequence[int | DomainError]:
+        runs.append(items)
+        return items[1:]
+
+    batcher = Batcher("numbers", work)
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*_submit_all(batcher, 3), return_exceptions=True)
+    assert [type(result) for result in results] == [AssertionError] * 3
+    assert len(runs) == 1
+
+
+async def test_closing_waits_for_what_is_under_way() -> None:
+    work = Recorder()
+    work.gate.clear()
+    batcher = Batcher("numbers", work)
+    call = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0.01)
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    work.gate.set()
+    async with asyncio.timeout(1):
+        await closing
+    assert call.done()
+    assert await call == 2
+
+
+def _submit_all(batcher: Batcher[int, int], count: int) -> list[Awaitable[int]]:
+    return [batcher.submit(n) for n in range(count)]
