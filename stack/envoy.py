@@ -127,6 +127,10 @@ def write_config(settings: Settings, path: Path) -> None:
     path.write_text(yaml.safe_dump(render(config, settings), sort_keys=False))
 
 
+LOG_FLUSH_MS = 500
+"""How long Envoy may keep lines of its access log to itself."""
+
+
 def command(settings: Settings, config: Path) -> list[str]:
     """Envoy's command line."""
     level = "info" if settings.log_level == "debug" else "warning"
@@ -134,6 +138,8 @@ def command(settings: Settings, config: Path) -> list[str]:
         "--concurrency",
         str(settings.envoy_concurrency),
         "--disable-hot-restart",
+        "--file-flush-interval-msec",
+        str(LOG_FLUSH_MS),
         "--log-level",
         level,
     ]

@@ -182,9 +182,11 @@ class Authenticator:
     async def authenticate(self, method_name: str, metadata: Mapping[str, str | bytes]) -> Caller:
         """The caller, if it may call this method.
 
-        Raises TOKEN_MISSING, TOKEN_NOT_VALID, TOKEN_EXPIRED or ROLE_NOT_ALLOWED.
+        Raises NOT_SERVED, TOKEN_MISSING, TOKEN_NOT_VALID, TOKEN_EXPIRED or ROLE_NOT_ALLOWED.
         """
-        rule = self._rules[method_name]
+        rule = self._rules.get(method_name)
+        if rule is None:
+            raise DomainError("NOT_SERVED", "this call is not served here", rpc=method_name)
         if rule.anyone:
             return NOBODY
         scheme, _, token = str(metadata.get("authorization", "")).partition(" ")

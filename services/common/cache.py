@@ -5,6 +5,7 @@ Every call has 50 ms. After five failures in a row Redis is left alone for a sec
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar, cast
@@ -15,6 +16,7 @@ from redis.exceptions import RedisError
 T = TypeVar("T")
 
 _CALL_SECONDS = 0.05
+_CONNECTIONS = 16
 _FAILURES = 5
 _PAUSE_SECONDS = 1.0
 
@@ -41,9 +43,10 @@ class Redis:
             url,
             socket_timeout=_CALL_SECONDS,
             socket_connect_timeout=_CALL_SECONDS,
-            max_connections=64,
+            max_connections=_CONNECTIONS,
             retry=None,
         )
+        self._slots = asyncio.Semaphore(_CONNECTIONS)  # a crowd waits here, it is not a failure
         self._failures = 0
         self._closed_until = 0.0
         self.set_if_newer = self._client.register_script(_SET_IF_NEWER)  # loaded on first use
@@ -55,6 +58,17 @@ class Redis:
 
     async def call(self, reply: Awaitable[T]) -> T:
         """Awaits a reply of the client. Raises RedisAwayError when there is none within 50 ms."""
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            _discard(reply)
+            raise
+        try:
+            return await self._guarded(reply)
+        finally:
+            self._slots.release()
+
+    async def _guarded(self, reply: Awaitable[T]) -> T:
         if time.monotonic() < self._closed_until:
             _discard(reply)
             raise RedisAwayError

@@ -57,6 +57,18 @@ class Service:
     """Awaited after the last call has ended."""
 
 
+class _NotServed(grpc.GenericRpcHandler):
+    """Stands for every method that no servicer has, so that it too is refused with a reason."""
+
+    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """A handler that is never reached: the interceptor refuses what it has no rule for."""
+        return grpc.unary_unary_rpc_method_handler(_never)
+
+
+async def _never(_request: bytes, _context: object) -> bytes:
+    raise AssertionError("the interceptor lets no unknown method pass")
+
+
 class RunningService:
     """A service that listens."""
 
@@ -74,6 +86,7 @@ class RunningService:
             reflection.enable_server_reflection(
                 [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
             )
+        self._server.add_generic_rpc_handlers((_NotServed(),))
         self._tasks: list[asyncio.Future[None]] = []
 
     async def start(self) -> int:

@@ -29,9 +29,4 @@ class Balances:
 
     async def changed(self, balances: Iterable[Balance]) -> None:
         """Tells the cache; of several balances of one member the newest stays."""
-        newest: dict[UUID, Balance] = {}
-        for balance in balances:
-            known = newest.get(balance.member_id)
-            if known is None or known.version < balance.version:
-                newest[balance.member_id] = balance
-        await self._cache.put((str(b.member_id), b.version, str(b.balance)) for b in newest.values())
+        await self._cache.put((str(b.member_id), b.version, str(b.balance)) for b in set(balances))

@@ -78,24 +78,25 @@ async def list_purchases(
 async def unbalanced_members(connection: Connection) -> Sequence[UUID]:
     """Members whose books do not agree; there must be none, whatever happens.
 
-    The balance is the sum of the ledger, the last entry's `balance_after` and what is left in the lots;
-    the version is the number of entries and the last one's sequence. Reads everything: for tests and
+    The balance is the sum of the ledger and what is left in the lots, and each entry tells the sum up to
+    it; the version is the number of entries and the last one's sequence. Reads everything: for tests and
     for operators in doubt, not for serving.
     """
     result = await connection.execute(
         text(
-            "WITH ledger AS (SELECT member_id, sum(delta) AS total, count(*) AS entries,"
-            " max(sequence) AS last, (array_agg(balance_after ORDER BY sequence DESC))[1] AS balance_after"
-            " FROM ledger_entries GROUP BY member_id),"
+            "WITH entries AS (SELECT member_id, sequence, delta, balance_after,"
+            " sum(delta) OVER (PARTITION BY member_id ORDER BY sequence) AS running FROM ledger_entries),"
+            " ledger AS (SELECT member_id, sum(delta) AS total, count(*) AS entries, max(sequence) AS last,"
+            " bool_and(balance_after = running) AS told FROM entries GROUP BY member_id),"
             " open AS (SELECT member_id, sum(remaining) AS remaining FROM lots GROUP BY member_id),"
             " bought AS (SELECT member_id, count(*) AS purchases, max(number) AS last FROM purchases"
             " GROUP BY member_id)"
             " SELECT member_id FROM accounts a FULL JOIN ledger l USING (member_id)"
             " FULL JOIN open o USING (member_id) FULL JOIN bought b USING (member_id)"
-            " WHERE (a.balance, a.balance, a.balance, a.version, a.version, a.purchases, a.purchases)"
-            " IS DISTINCT FROM (coalesce(l.total, 0), coalesce(l.balance_after, 0),"
-            " coalesce(o.remaining, 0), coalesce(l.entries, 0), coalesce(l.last, 0),"
-            " coalesce(b.purchases, 0), coalesce(b.last, 0)) ORDER BY member_id LIMIT 100"
+            " WHERE (a.balance, a.balance, a.version, a.version, a.purchases, a.purchases, true)"
+            " IS DISTINCT FROM (coalesce(l.total, 0), coalesce(o.remaining, 0), coalesce(l.entries, 0),"
+            " coalesce(l.last, 0), coalesce(b.purchases, 0), coalesce(b.last, 0), coalesce(l.told, true))"
+            " ORDER BY member_id LIMIT 100"
         )
     )
     return [row.member_id for row in result]

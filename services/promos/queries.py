@@ -70,8 +70,12 @@ class PromotionRow:
     benefit: Benefit
 
 
-async def verify_code(connection: Connection, *, code: str, owner: UUID | None) -> UsableCode:
+async def verify_code(
+    connection: Connection, *, code: str, owner: UUID | None = None, besides: UUID | None = None
+) -> UsableCode:
     """A code that can be redeemed now; with `owner`, only one of this member's.
+
+    `besides` is a redemption that is being tried: when the code was last used, it does not count.
 
     Raises CODE_NOT_VALID for every other one, and CODE_VOID, CODE_ALREADY_USED or CODE_EXPIRED.
     """
@@ -79,13 +83,14 @@ async def verify_code(connection: Connection, *, code: str, owner: UUID | None) 
         text(
             "SELECT c.id, c.uses_allowed - c.uses AS uses_left, c.expires_at, c.state,"
             " c.expires_at <= now() AS expired, CASE WHEN c.uses = c.uses_allowed THEN"
-            " (SELECT max(redeemed_at) FROM redemptions WHERE code_id = c.id AND cancelled_at IS NULL)"
+            " (SELECT max(redeemed_at) FROM redemptions WHERE code_id = c.id AND cancelled_at IS NULL"
+            " AND id IS DISTINCT FROM CAST(:besides AS uuid))"
             " END AS last_used_at, s.amount_off_minor, s.currency_code, s.percent_off"
             " FROM codes c JOIN code_sets s ON s.id = c.code_set_id"
             " WHERE c.code = :code AND c.state <> 'READY'"
             " AND (CAST(:owner AS uuid) IS NULL OR c.owner_member_id = :owner)"
         ),
-        {"code": code, "owner": owner},
+        {"code": code, "owner": owner, "besides": besides},
     )
     row = result.first()
     if row is None:

@@ -7,8 +7,8 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,23 +114,33 @@ async def running(folder: Path, change: Callable[[Node, Settings], None]) -> Asy
     service_ports = ports(settings)
     main = main_upstream([*service_ports["identity"], *service_ports["points"], *service_ports["vouchers"]])
     promos = promos_upstream(service_ports["promos"])
-    await main.start()
-    await promos.start()
     command = [*envoy.command(settings, path), "--file-flush-interval-msec", "20"]
+    async with AsyncExitStack() as stack:
+        for upstream in (main, promos):
+            await upstream.start()
+            stack.push_async_callback(upstream.stop)
+        process = await stack.enter_async_context(_process(command, log))
+        http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.edge_port}")
+        edge = Edge(settings, main, promos, log, await stack.enter_async_context(http))
+        await _wait_ready(edge, process)
+        yield edge
+
+
+@asynccontextmanager
+async def _process(command: Sequence[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.edge_port}") as http:
-            edge = Edge(settings, main, promos, log, http)
-            await _wait_ready(edge, process)
-            yield edge
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()
-        async with asyncio.timeout(STOP_SECONDS):
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
             await process.wait()
-        await promos.stop()
-        await main.stop()
 
 
 async def _wait_ready(edge: Edge, process: asyncio.subprocess.Process) -> None:

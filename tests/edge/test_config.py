@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, json_format
 from google.rpc import status_pb2
 from scrip.common.v1 import error_reason_pb2, permission_pb2
 
+from stack import binaries
 from stack.envoy import DESCRIPTORS
+from stack.settings import ROOT
 from tests.edge.edge import Node, committed, limits, nodes_with
 
 CONFIG = committed()
@@ -46,6 +50,17 @@ def _mappers() -> list[Node]:
 def _json_refusals() -> dict[str, Any]:
     formats = (mapper.get("body_format_override", {}).get("json_format") for mapper in _mappers())
     return {found["details"][0]["reason"]: found for found in formats if found}
+
+
+def test_envoy_takes_the_file_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "envoy.yaml"
+    path.write_text(
+        (ROOT / "edge" / "envoy.yaml").read_text().replace("/etc/envoy/api.binpb", str(DESCRIPTORS))
+    )
+    command = [str(binaries.envoy()), "--mode", "validate", "--log-level", "warning", "-c", str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "deprecated" not in run.stderr.lower()
 
 
 def test_every_public_service_is_transcoded_and_no_other() -> None:

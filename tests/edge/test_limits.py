@@ -52,6 +52,8 @@ async def test_a_subject_has_a_bucket_of_its_own(tight: Edge) -> None:
     assert await _send(tight.http, PERSON, authorization=ben) == {200: PERSON}
     # Another token, the same subject.
     assert await _send(tight.http, 1, authorization=_bearer("ann", session="other device")) == {429: 1}
+    # The scheme's letter case does not matter (RFC 9110).
+    assert await _send(tight.http, 1, authorization=ben.replace("Bearer", "bearer")) == {429: 1}
 
 
 async def test_a_subject_has_one_bucket_wherever_it_calls_from(tight: Edge) -> None:

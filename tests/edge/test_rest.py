@@ -12,6 +12,7 @@ from scrip.points.v1 import purchase_pb2
 
 from tests.edge import upstream
 from tests.edge.edge import Edge
+from tests.edge.refusals import reason_in_json
 
 ORIGIN = "http://localhost:5173"
 LIMIT = 1 << 20
@@ -128,6 +129,12 @@ async def test_streams_are_server_sent_events(edge: Edge) -> None:
         body = (await answer.aread()).decode()
     events = [json.loads(event.removeprefix("data: ")) for event in body.split("\n\n") if event.strip()]
     assert events == [{"quantity_left": 3}, {"quantity_left": 2}, {"quantity_left": 0}]
+
+
+async def test_a_stream_that_is_refused_is_an_error_like_any_other(edge: Edge) -> None:
+    answer = await edge.http.get(f"/v1/offers/{upstream.MISSING}/quantity:watch")
+    assert answer.status_code == 404
+    assert reason_in_json(answer) == "VOUCHER_NOT_FOUND"
 
 
 async def test_the_token_endpoint_takes_a_form(edge: Edge) -> None:

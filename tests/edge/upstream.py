@@ -36,6 +36,8 @@ def new_key() -> rsa.RSAPrivateKey:
 KEY = new_key()
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 16
 Context = grpc.aio.ServicerContext[Any, Any]
+MISSING = "missing"
+"""The voucher that vouchers does not have."""
 SLOW, UNAVAILABLE = "slow", "unavailable"
 """Codes about which promos answers late, or says that it cannot."""
 
@@ -184,6 +186,9 @@ class _Shop(shop_pb2_grpc.ShopServiceServicer):
     async def WatchQuantity(
         self, request: shop_pb2.WatchQuantityRequest, context: Context
     ) -> AsyncIterator[shop_pb2.WatchQuantityResponse]:
+        if request.voucher_id == MISSING:
+            info = error_details_pb2.ErrorInfo(reason="VOUCHER_NOT_FOUND", domain="scrip")
+            await _refuse(context, grpc.StatusCode.NOT_FOUND, "no such voucher", info)
         yield shop_pb2.WatchQuantityResponse(quantity_left=3)
         for left in (2, 0):
             await asyncio.sleep(float(request.voucher_id))

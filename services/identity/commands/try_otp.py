@@ -81,4 +81,6 @@ def _not_valid(tries_left: int = 0) -> DomainError:
 
 
 def _exhausted() -> DomainError:
-    return DomainError("OTP_TRIES_EXHAUSTED", "too many wrong tries; ask for another one-time password")
+    # Another one can be asked for at once, within the limits of sending.
+    message = "too many wrong tries; ask for another one-time password"
+    return DomainError("OTP_TRIES_EXHAUSTED", message, retry_after=1.0)

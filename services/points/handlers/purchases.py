@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
 from services.common.auth import caller
@@ -41,8 +43,7 @@ class PurchaseHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
         total = sum(item.unit_price_minor * item.quantity for item in items)
         eligible = sum(item.unit_price_minor * item.quantity for item in items if not item.alcohol)
         points = self._programme.rule.earned(eligible)
-        now = utc_now()
-        sold_at = moment(request, "sold_at") or now
+        sold_at = _sold_at(request)
         return NewPurchase(
             key=ReceiptKey(caller().id, request.till_number, request.receipt_number),
             fingerprint=fingerprint(content),
@@ -60,9 +61,18 @@ class PurchaseHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
                 sold_at=sold_at,
                 total_minor=total,
                 points=points,
-                now=now,
+                now=utc_now(),
             ),
         )
+
+
+def _sold_at(request: purchase_pb2.RecordPurchaseRequest) -> datetime:
+    try:
+        sold_at = moment(request, "sold_at")
+    except ValueError as error:
+        raise invalid_field("sold_at", "must be a time of the years 1 to 9999") from error
+    assert sold_at is not None, "the contract requires it"
+    return sold_at
 
 
 def _refuse_nul(request: purchase_pb2.RecordPurchaseRequest) -> None:

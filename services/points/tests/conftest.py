@@ -21,7 +21,7 @@ def grpc_channel(platform: Platform) -> grpc.aio.Channel:
     return platform.channels["points"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def points(platform: Platform) -> Points:
-    """Points as its callers see it, with a till of this test."""
+    """Points as its callers see it."""
     return Points(platform, await platform.till(), await platform.service_token("vouchers"))

@@ -12,7 +12,9 @@ from google.protobuf import timestamp_pb2
 from scrip.points.internal.v1 import points_pb2 as internal_pb2
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
+from sqlalchemy import text
 
+from services.common.db import Connection
 from services.points import queries
 from tests.inprocess import Member, Platform, bearer
 
@@ -38,9 +40,11 @@ def sold(moment: datetime | None = None) -> timestamp_pb2.Timestamp:
     return stamp
 
 
-def receipt(member_code: str, *items: purchase_pb2.PurchaseItem, **fields: Any) -> Any:
+def receipt(
+    member_code: str, *items: purchase_pb2.PurchaseItem, **fields: Any
+) -> purchase_pb2.RecordPurchaseRequest:
     """A receipt with a number of its own; one line of 10.00 when none is given."""
-    wanted = {
+    wanted: dict[str, Any] = {
         "receipt_number": f"R-{next(_receipts)}",
         "sold_at": sold(),
         "currency_code": "USD",
@@ -102,6 +106,29 @@ class Points:
         stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
         request = internal_pb2.UndoDebitRequest(order_id=str(order), member_id=str(member.id))
         await stub.UndoDebit(request, metadata=bearer(self.vouchers))
+
+    async def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Rows straight from the database of points."""
+
+        async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in await connection.execute(text(query), values)]
+
+        return await self.platform.databases["points"].read(fetch)
+
+    async def lines(self, purchase_id: str) -> list[tuple[Any, ...]]:
+        """The lines that were kept of a purchase."""
+        return await self.rows(
+            "SELECT line, sku, name, category, unit_price_minor, quantity, alcohol FROM purchase_items"
+            " WHERE purchase_id = CAST(:id AS uuid) ORDER BY line",
+            id=purchase_id,
+        )
+
+    async def lots(self, member: Member) -> list[tuple[int, int]]:
+        """What each of the member's lots earned and has left, oldest first."""
+        rows = await self.rows(
+            "SELECT earned, remaining FROM lots WHERE member_id = :id ORDER BY id", id=member.id
+        )
+        return [(earned, remaining) for earned, remaining in rows]
 
     async def assert_balanced(self) -> None:
         """INV1 for every member."""

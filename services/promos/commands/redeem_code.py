@@ -36,14 +36,14 @@ async def redeem_code(
     row = claimed.first()
     if row is None:
         return await _redeemed_before(connection, actor, code, sale_reference)
-    benefit = await _use(connection, row.code_id, code)
+    benefit = await _use(connection, row.code_id, code, redemption_id)
     if actor.is_staff:
         details = {"redemption_id": redemption_id, "sale_reference": sale_reference}
         await audit.record(connection, actor, "code.redeemed", row.code_id, **details)
     return RedemptionRow(redemption_id, row.code_id, sale_reference, row.redeemed_at, None, benefit)
 
 
-async def _use(connection: Connection, code_id: UUID, code: str) -> Benefit:
+async def _use(connection: Connection, code_id: UUID, code: str, redemption_id: UUID) -> Benefit:
     for _ in range(_TRIES):
         used = await connection.execute(
             text(
@@ -58,7 +58,7 @@ async def _use(connection: Connection, code_id: UUID, code: str) -> Benefit:
         if benefit is not None:
             return Benefit(*benefit)
         # Raises the reason, unless the redemption that stood in the way was cancelled in between.
-        await queries.verify_code(connection, code=code, owner=None)
+        await queries.verify_code(connection, code=code, besides=redemption_id)
     raise overloaded("codes")
 
 

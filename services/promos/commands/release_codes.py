@@ -37,8 +37,13 @@ async def release_codes(connection: Connection, order_id: UUID) -> None:
     )
     if voided.rowcount != released.quantity:
         raise DomainError("ORDER_CODES_USED", "a code of the order was used", order_id=order_id)
-    await connection.execute(
-        text("UPDATE code_sets SET voided = voided + :count WHERE id = :id"),
+    replaced = await connection.execute(
+        text(
+            "UPDATE code_sets SET voided = voided + :count WHERE id = :id"
+            " RETURNING old.made < old.wanted + old.voided"
+        ),
         {"count": released.quantity, "id": released.code_set_id},
     )
-    await make_later(connection, released.code_set_id)
+    # A set that was lacking codes already has a job, which goes on until it lacks none.
+    if not replaced.scalar_one():
+        await make_later(connection, released.code_set_id)

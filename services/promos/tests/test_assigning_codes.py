@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from uuid import UUID
 
@@ -11,7 +12,6 @@ from scrip.promos.internal.v1 import promos_pb2
 
 from services.common.encoding import timestamp
 from services.common.ids import new_id
-from services.promos.commands import assign_codes as assigning
 from services.promos.tests.support import Promos, at_once, in_days
 from tests.inprocess import reason, refusal
 
@@ -97,11 +97,11 @@ async def test_every_code_is_found_from_any_starting_point(
 ) -> None:
     code_set_id = await promos.code_set(30)
     await promos.execute(
-        "UPDATE codes SET shuffle = (ARRAY[0, 5, 1073741823, 1073741824, 2147483647])[1 + floor(random() * 5)]"
-        " WHERE code_set_id = :id",
+        "UPDATE codes SET shuffle = (ARRAY[0, 5, 1073741823, 1073741824, 2147483647])"
+        "[1 + floor(random() * 5)] WHERE code_set_id = :id",
         id=code_set_id,
     )
-    monkeypatch.setattr(assigning.random, "randrange", lambda end: start)
+    monkeypatch.setattr(random, "randrange", lambda end: start)
     assert len(await promos.assign(code_set_id, quantity=30)) == 30
 
 
