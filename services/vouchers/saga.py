@@ -85,9 +85,10 @@ class OrderSaga:
                 async with self._slots:
                     while await self._step(order_id):
                         pass
-                return
             except DomainError as error:
                 log.info("order %s waits: %s", order_id, error)
+            else:
+                return
             if time.monotonic() + wait > until:
                 return
             await asyncio.sleep(wait)
