@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -39,11 +38,7 @@ from services.identity.secrets_at_rest import Vault
 from services.identity.tokens import TokenIssuer
 from stack.postgres import Postgres
 
-SERVICES = tuple(
-    name
-    for name in ("identity", "points", "promos", "vouchers")
-    if Path(f"services/{name}/__main__.py").exists()  # TEMPORARY while services are being written
-)
+SERVICES = ("identity", "points", "promos", "vouchers")
 ADMIN_PASSWORD = "correct horse battery staple"  # of a server that lives for one test run
 T = TypeVar("T")
 _phones = itertools.count(secrets.randbelow(5_000_000))
@@ -70,6 +65,7 @@ class Platform:
     settings: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     databases: dict[str, Database] = field(default_factory=dict)
+    _issuer: TokenIssuer | None = None
 
     @property
     def vault(self) -> Vault:
@@ -78,7 +74,10 @@ class Platform:
 
     async def issuer(self) -> TokenIssuer:
         """Signs tokens with identity's own key."""
-        return TokenIssuer(await self.databases["identity"].run(ensure_signing_key, self.vault))
+        if self._issuer is None:
+            key = await self.databases["identity"].run(ensure_signing_key, self.vault)
+            self._issuer = TokenIssuer(key)
+        return self._issuer
 
     async def token(self, role: str, subject: UUID | str | None = None) -> str:
         """A token of this role, for a subject of one's choice."""
@@ -184,7 +183,7 @@ class InProcess:
     async def start(self) -> Platform:
         """Starts every service and every worker."""
         nobody = "ipv4:127.0.0.1:1"  # until the service listens
-        self.platform.targets = dict.fromkeys(("identity", "points", "promos", "vouchers"), nobody)
+        self.platform.targets = dict.fromkeys(SERVICES, nobody)
         for name in SERVICES:
             self.platform.postgres.create_database(name)
             url = self.platform.postgres.url(name)

@@ -21,6 +21,8 @@ class Batcher(Generic[T, R]):
     `work` takes a list and answers a list of the same length, each a result or the error of that one.
     When it raises, the list is run again in halves, so that one bad item fails alone. Items wait in a
     bounded queue; a full one refuses with OVERLOADED. A caller that goes away does not harm the others.
+    One run at a time lets the next batch grow meanwhile, which serves a crowd better than several small
+    ones.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Batcher(Generic[T, R]):
         *,
         max_batch: int = 200,
         max_waiting: int = 2_000,
-        max_parallel: int = 2,
+        max_parallel: int = 1,
     ) -> None:
         self._name = name
         self._work = work

@@ -27,7 +27,7 @@ class PurchaseRecorder:
         self._db = db
         self._balances = balances
         self._resolve_codes = resolve_codes
-        self._purchases = Batcher("purchases", self._record_batch, max_parallel=1)
+        self._purchases = Batcher("purchases", self._record_batch)
         self._codes = Batcher("member_codes", self._resolve_batch)
 
     async def record(self, new: NewPurchase) -> Purchase:
