@@ -28,6 +28,21 @@ SELECT * FROM (
   FROM ledger_entries
 ) e WHERE balance_after <> expected
 """
+_MOVEMENTS = """
+WITH due AS (
+  SELECT member_id, 'EARN' AS kind, points AS delta, id::text AS reference FROM purchases WHERE points > 0
+  UNION ALL SELECT member_id, 'SPEND', -points, order_id::text FROM debits WHERE points > 0
+  UNION ALL SELECT member_id, 'SPEND_UNDONE', points, order_id::text FROM debits
+    WHERE points > 0 AND state = 'UNDONE'
+), entries AS (SELECT member_id, kind, delta, reference FROM ledger_entries)
+(SELECT 'missing' AS fault, * FROM (TABLE due EXCEPT ALL TABLE entries) m)
+UNION ALL (SELECT 'without cause', * FROM (TABLE entries EXCEPT ALL TABLE due) s)
+"""
+_RECEIPTS = """
+SELECT r.receipt_number, r.purchase_id, p.id
+FROM receipts r FULL JOIN purchases p ON p.id = r.purchase_id AND p.member_id = r.member_id
+WHERE r.purchase_id IS NULL OR p.id IS NULL
+"""
 _STOCK = """
 SELECT v.id, v.quantity, v.issued, count(o.id) FILTER (WHERE o.state <> 'FAILED') AS orders,
   count(w.id) AS rows, count(o.id) FILTER (WHERE o.state IN ('PENDING', 'UNDOING')) AS open
@@ -58,8 +73,9 @@ def rows(url: str, query: str) -> list[dict[str, Any]]:
 
 
 def check(databases: Mapping[str, str]) -> None:
-    """Asserts INV1, INV2, INV4, INV5 and INV8 on the databases of a platform at rest."""
+    """Asserts INV1 to INV5 and INV8 on the databases of a platform at rest."""
     check_ledger(databases["points"])
+    check_movements(databases["points"])
     check_stock(databases["vouchers"])
     check_codes(databases["promos"])
     check_orders(databases)
@@ -70,6 +86,12 @@ def check_ledger(points: str) -> None:
     """INV1: the ledger, the balances and the lots agree, entry by entry."""
     assert rows(points, _LEDGER) == []
     assert rows(points, _RUNNING_BALANCE) == []
+
+
+def check_movements(points: str) -> None:
+    """INV3: each receipt, debit and undoing moved points once, and nothing else did."""
+    assert rows(points, _MOVEMENTS) == []
+    assert rows(points, _RECEIPTS) == []
 
 
 def check_stock(vouchers: str) -> None:
@@ -84,7 +106,11 @@ def check_codes(promos: str) -> None:
 
 def check_orders(databases: Mapping[str, str]) -> None:
     """INV5: every order is completed with its debit and its code, or fully undone."""
-    orders = rows(databases["vouchers"], "SELECT id, member_id, state, price_points FROM orders")
+    orders = rows(
+        databases["vouchers"],
+        "SELECT o.id, o.member_id, state, price_points, code_id"
+        " FROM orders o LEFT JOIN wallet_vouchers w ON w.order_id = o.id",
+    )
     debits = {
         row["order_id"]: row
         for row in rows(databases["points"], "SELECT order_id, member_id, points, state FROM debits")
@@ -103,6 +129,7 @@ def check_orders(databases: Mapping[str, str]) -> None:
             assert debit["points"] == order["price_points"], f"paid another price: {order} {debit}"
             assert debit["member_id"] == order["member_id"], f"paid by another: {order} {debit}"
             assert [c["owner_member_id"] for c in assigned] == [order["member_id"]], f"{order} {given}"
+            assert [c["id"] for c in assigned] == [order["code_id"]], f"another code: {order} {given}"
         else:
             assert debit is None or debit["state"] == "UNDONE", f"failed but paid: {order} {debit}"
             assert assigned == [], f"failed but has a usable code: {order} {given}"

@@ -19,7 +19,7 @@ import jwt
 from google.protobuf import descriptor_pool
 from scrip.common.v1 import permission_pb2
 
-from services.common.errors import DomainError, unavailable
+from services.common.errors import DomainError, not_served, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,10 @@ class KeyRing:
         """Whether any key is known."""
         return bool(self._keys)
 
+    def __contains__(self, key_id: str) -> bool:
+        """Whether the key of this id is known."""
+        return key_id in self._keys
+
     async def find(self, key_id: str) -> jwt.PyJWK | None:
         """The key of this id, asking identity for it when it is new."""
         if key_id not in self._keys:
@@ -122,11 +126,11 @@ class KeyRing:
 
 
 class TokenVerifier:
-    """Verifies access tokens, and remembers those that it has verified until they expire."""
+    """Verifies access tokens, and remembers those that it has verified while they and their keys are good."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
-        self._verified: dict[tuple[str, str], tuple[Caller, float]] = {}
+        self._verified: dict[tuple[str, str], tuple[Caller, float, str]] = {}
 
     async def verify(self, token: str, audience: str) -> Caller:
         """The caller that the token names.
@@ -134,11 +138,12 @@ class TokenVerifier:
         Raises TOKEN_EXPIRED, TOKEN_NOT_VALID, or DEPENDENCY_UNAVAILABLE when no key is known yet.
         """
         cached = self._verified.get((token, audience))
-        if cached and cached[1] > time.time():
+        if cached and cached[1] > time.time() and cached[2] in self._keys:
             return cached[0]
         try:
             header = jwt.get_unverified_header(token)
-            key = await self._keys.find(str(header.get("kid")))
+            key_id = str(header.get("kid"))
+            key = await self._keys.find(key_id)
             if key is None or header.get("typ") != TOKEN_TYPE:
                 raise jwt.InvalidTokenError
             claims = jwt.decode(
@@ -156,7 +161,7 @@ class TokenVerifier:
             raise DomainError("TOKEN_NOT_VALID", "the token is not valid") from error
         if len(self._verified) >= _CACHE_SIZE:
             self._verified.clear()
-        self._verified[token, audience] = (verified, float(claims["exp"]))
+        self._verified[token, audience] = (verified, float(claims["exp"]), key_id)
         return verified
 
 
@@ -186,7 +191,7 @@ class Authenticator:
         """
         rule = self._rules.get(method_name)
         if rule is None:
-            raise DomainError("NOT_SERVED", "this call is not served here", rpc=method_name)
+            raise not_served(method_name)
         if rule.anyone:
             return NOBODY
         scheme, _, token = str(metadata.get("authorization", "")).partition(" ")

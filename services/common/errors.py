@@ -73,6 +73,11 @@ def unavailable(dependency: str) -> DomainError:
     )
 
 
+def not_served(rpc: str) -> DomainError:
+    """The call may exist, but not here and now."""
+    return DomainError("NOT_SERVED", "this call is not served here", rpc=rpc)
+
+
 def overloaded(queue: str) -> DomainError:
     """A bounded queue is full; nothing was changed."""
     message = f"too much is waiting in {queue}; try again"

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 from procrastinate.tasks import configure_task
 
 from services.common.db import Connection, driver_connection
+from services.common.ids import utc_now
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +97,18 @@ async def _watch_stalled(app: App) -> None:
 
 
 async def _requeue_stalled(app: App) -> None:
+    """Queues again what a dead worker had begun, and what a worker of an older version did not know."""
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_SECONDS):
-        log.warning("job %s of a silent worker is queued again", job.task_name)
-        await app.job_manager.retry_job(job)
+        await _queue_again(app, job, utc_now())
+    for job in await app.job_manager.list_jobs_async(status="failed"):
+        await _queue_again(app, job, utc_now() + timedelta(seconds=_MAX_WAIT_SECONDS))
+
+
+async def _queue_again(app: App, job: Job, at: datetime) -> None:
+    try:
+        await app.job_manager.retry_job(job, retry_at=at)
+    except ConnectorException as error:
+        if not isinstance(error.__cause__, psycopg.errors.RaiseException):
+            raise
+        return  # another worker was first
+    log.warning("job %s that nobody finished is queued again", job.task_name)

@@ -13,7 +13,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common import status
 from services.common.auth import Authenticator, TokenVerifier
+from services.common.errors import not_served
 from services.common.interceptors import Guard
 from services.common.settings import ServiceSettings
 
@@ -60,13 +62,14 @@ class Service:
 class _NotServed(grpc.GenericRpcHandler):
     """Stands for every method that no servicer has, so that it too is refused with a reason."""
 
-    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """A handler that is never reached: the interceptor refuses what it has no rule for."""
-        return grpc.unary_unary_rpc_method_handler(_never)
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Refuses. Only health and reflection get here: the interceptor refuses all else before."""
 
+        async def refuse(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            await status.abort(context, status.to_status(not_served(call.method)))
+            raise AssertionError("abort never returns")
 
-async def _never(_request: bytes, _context: object) -> bytes:
-    raise AssertionError("the interceptor lets no unknown method pass")
+        return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 class RunningService:

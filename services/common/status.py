@@ -5,6 +5,7 @@ The code of each reason is an option of its enum value in error_reason.proto.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -86,7 +87,9 @@ def _domain_error(info: error_details_pb2.ErrorInfo, message: str) -> DomainErro
 
 def _retry_seconds(detail: any_pb2.Any) -> int | None:
     info = error_details_pb2.RetryInfo()
-    return max(1, info.retry_delay.seconds) if detail.Unpack(info) else None
+    if not detail.Unpack(info):
+        return None
+    return max(1, math.ceil(info.retry_delay.ToTimedelta().total_seconds()))
 
 
 def _pack(messages: Sequence[Message]) -> list[any_pb2.Any]:

@@ -10,15 +10,19 @@ from google.protobuf.message import Message
 from services.common.errors import DomainError, FieldViolation
 
 _validator = protovalidate.Validator()
+_NAMED_FIELDS = 20  # a status travels in trailers, for which gRPC has 8 KiB
+_FIELDS_IN_MESSAGE = 5
 
 
 def validate(request: Message) -> None:
-    """Raises VALIDATION_FAILED, naming every field that breaks its rule."""
+    """Raises VALIDATION_FAILED, naming the fields that break their rules: all, or the first 20."""
     violations = _validator.collect_violations(request)
     if not violations:
         return
-    fields = tuple(FieldViolation(_path(v.proto), v.proto.message) for v in violations)
-    text = "; ".join(f"{f.field}: {f.description}" for f in fields[:5])
+    fields = tuple(FieldViolation(_path(v.proto), v.proto.message) for v in violations[:_NAMED_FIELDS])
+    text = "; ".join(f"{f.field}: {f.description}" for f in fields[:_FIELDS_IN_MESSAGE])
+    if len(violations) > _FIELDS_IN_MESSAGE:
+        text += f"; and {len(violations) - _FIELDS_IN_MESSAGE} more"
     raise DomainError("VALIDATION_FAILED", f"the request is not valid: {text}", fields=fields)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
+from hypothesis import settings
 from procrastinate.schema import SchemaManager
 from sqlalchemy import MetaData, create_engine, make_url
 
@@ -15,6 +16,10 @@ from services.common.errors import DomainError
 from services.common.idempotency import idempotency_table
 from stack.postgres import Postgres
 from stack.redis import Redis as RedisServer
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("scrip", deadline=None, derandomize=True)
+settings.load_profile("scrip")
 
 _TABLES = """
 CREATE TABLE counters (

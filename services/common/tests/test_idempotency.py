@@ -175,11 +175,9 @@ def test_a_missing_key_is_refused_only_where_one_is_required(key: str | None) ->
 
 @given(st.text(min_size=1))
 def test_whatever_is_not_visible_and_short_is_refused(key: str) -> None:
-    good = len(key) <= 128 and all("!" <= character <= "~" for character in key)
-    try:
+    if len(key) <= 128 and all("!" <= character <= "~" for character in key):
         assert parse_key(key, required=False) == key
-    except DomainError as error:
-        assert error.reason == "IDEMPOTENCY_KEY_REQUIRED"
-        assert not good
     else:
-        assert good
+        with pytest.raises(DomainError) as caught:
+            parse_key(key, required=False)
+        assert caught.value.reason == "IDEMPOTENCY_KEY_REQUIRED"

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from services.common import audit
 from services.common.auth import Caller
 from services.common.db import Connection
+from services.common.errors import invalid_field
 from services.common.ids import new_id
 from services.promos import queries
 from services.promos.values import Benefit, CampaignRow
@@ -27,8 +28,11 @@ async def create_campaign(
 ) -> CampaignRow:
     """Makes a campaign that starts at once when no start is given.
 
-    Raises VALIDATION_FAILED (by constraint) for a window that ends before it starts, or an amount of nothing.
+    Raises VALIDATION_FAILED for promotions that expire before the start, and (by constraint) for a window
+    that ends before it starts and for an amount of nothing.
     """
+    if starts_at and promotions_expire_at and promotions_expire_at <= starts_at:
+        raise invalid_field("promotions_expire_at", "must lie after starts_at")
     campaign_id = new_id()
     await connection.execute(
         text(

@@ -24,9 +24,9 @@ def grpc_channel(platform: Platform) -> grpc.aio.Channel:
 
 
 @pytest.fixture(scope="session")
-async def promos(platform: Platform) -> Promos:
+async def promos(platform: Platform, grpc_channel: grpc.aio.Channel) -> Promos:
     """Promos, as the tests speak to it."""
-    return await Promos.of(platform)
+    return await Promos.of(platform, grpc_channel)
 
 
 @pytest.fixture(autouse=True)

@@ -74,11 +74,11 @@ class Promos:
     identity: str
 
     @classmethod
-    async def of(cls, platform: Platform) -> Promos:
-        """Promos of this platform."""
+    async def of(cls, platform: Platform, channel: grpc.aio.Channel) -> Promos:
+        """Promos of this platform, over this channel."""
         return cls(
             platform,
-            platform.channels["promos"],
+            channel,
             platform.databases["promos"],
             await platform.admin(),
             await platform.till(),

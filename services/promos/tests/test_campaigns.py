@@ -15,9 +15,13 @@ from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, code_pb2
 
+from services.common.auth import Caller
 from services.common.encoding import timestamp
+from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.promos.commands.create_campaign import create_campaign
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, at_once, in_days
+from services.promos.values import Benefit
 from tests.inprocess import bearer, eventually, reason, refusal, refused_status
 
 ACTIVE = campaign_pb2.CAMPAIGN_STATE_ACTIVE
@@ -77,6 +81,10 @@ NOTHING_OFF = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", a
         ({"ends_at": timestamp(in_days(-1))}, "ends_at"),
         ({"promotions_expire_at": timestamp(in_days(-1))}, "promotions_expire_at"),
         ({"starts_at": timestamp(in_days(2)), "ends_at": timestamp(in_days(1))}, "request"),
+        (
+            {"starts_at": timestamp(in_days(2)), "promotions_expire_at": timestamp(in_days(1))},
+            "promotions_expire_at",
+        ),
     ],
 )
 async def test_bad_input_is_refused_with_its_field(
@@ -87,6 +95,20 @@ async def test_bad_input_is_refused_with_its_field(
     violations = error_details_pb2.BadRequest()
     assert any(detail.Unpack(violations) for detail in status.details)
     assert {violation.field for violation in violations.field_violations} == {field}
+
+
+async def test_a_window_that_ends_before_it_starts_at_once_is_refused(promos: Promos) -> None:
+    with pytest.raises(DomainError, match="ends_at: must lie after starts_at"):
+        await promos.db.run(
+            create_campaign,
+            actor=Caller(str(new_id()), "admin"),
+            name="x",
+            places=1,
+            benefit=Benefit(None, None, 30),
+            starts_at=None,
+            ends_at=in_days(-1),
+            promotions_expire_at=None,
+        )
 
 
 @pytest.mark.parametrize("seconds", [253402300800, -62135596801])

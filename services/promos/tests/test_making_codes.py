@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -121,19 +122,40 @@ async def test_a_maker_that_is_killed_again_and_again_leaves_exactly_what_was_as
     promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(making, "BATCH", 20)
+    draws = itertools.count(1)
+    real = codes.new_codes
+
+    def killing(wanted: int) -> list[str]:
+        task = asyncio.current_task()
+        if next(draws) % 4 == 0 and task is not None:
+            task.cancel()  # takes effect in the middle of this batch
+        return real(wanted)
+
+    monkeypatch.setattr(codes, "new_codes", killing)
     code_set_id = await lacking_set(promos, 401)
-    for turn in itertools.count():
+    kills = 0
+    while True:
         task = asyncio.ensure_future(make(code_set_id=code_set_id))
-        # The wait differs from turn to turn, so that the end comes now within a batch and now between two.
-        done, _ = await asyncio.wait([task], timeout=0.01 + 0.004 * (turn % 13))
-        task.cancel()
         await asyncio.wait([task])
-        assert await count(promos, code_set_id) <= 401
-        if done:
-            break
         await promos.assert_consistent()
-    assert turn >= 3, "it was never killed"
+        if not task.cancelled():
+            break
+        kills += 1
+        assert await count(promos, code_set_id) == 60 * kills, "three batches were kept, the fourth was not"
+    assert kills == 6
     assert await count(promos, code_set_id) == 401
+
+
+async def test_a_maker_that_stopped_between_two_batches_is_gone_on_from(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "BATCH", 20)
+    code_set_id = await lacking_set(promos, 105)
+    for _ in range(2):
+        assert await promos.db.run(make_codes, UUID(code_set_id))
+    assert await count(promos, code_set_id) == 40
+    await make(code_set_id=code_set_id)
+    assert await count(promos, code_set_id) == 105
 
 
 async def test_makers_at_the_same_set_at_once_make_exactly_what_was_asked_for(

@@ -1,0 +1,322 @@
+"""Who calls: tokens, the keys that verify them, and what each RPC permits."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+from services.common import auth
+from services.common.auth import (
+    INTERNAL_AUDIENCE,
+    PUBLIC_AUDIENCE,
+    Authenticator,
+    Caller,
+    KeyRing,
+    TokenVerifier,
+)
+from services.common.errors import DomainError, unavailable
+
+PRIVATE = {
+    name: rsa.generate_private_key(public_exponent=65537, key_size=2048) for name in ("one", "two", "three")
+}
+GOOD = {"typ": "at+jwt"}
+
+
+def jwk(name: str) -> dict[str, Any]:
+    """A public key as identity publishes it."""
+    public = RSAAlgorithm.to_jwk(PRIVATE[name].public_key(), as_dict=True)
+    return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, "n": public["n"], "e": public["e"]}
+
+
+class Identity:
+    """Publishes keys, counts how often it is asked, and may be away."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.asked = 0
+        self.away = False
+
+    async def fetch(self) -> Mapping[str, Any]:
+        """The public keys."""
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise unavailable("identity")
+        return {"keys": [jwk(name) for name in self.names]}
+
+
+def token(key: str = "one", headers: Mapping[str, Any] = GOOD, leave_out: str = "", **claims: Any) -> str:
+    """A token that is good but for what is given."""
+    now = int(time.time())
+    standard: dict[str, Any] = {"iss": "scrip", "aud": "scrip", "sub": "0", "role": "till", "iat": now}
+    content = standard | {"exp": now + 60} | claims
+    content.pop(leave_out, None)
+    kid = {} if "kid" in headers else {"kid": key}
+    return jwt.encode(content, PRIVATE[key], "RS256", {**kid, **headers})
+
+
+def crafted(algorithm: str, secret: bytes | None) -> str:
+    """A token signed in another way, of which libraries refuse to make one."""
+    now = int(time.time())
+    header = {"alg": algorithm, "kid": "one", "typ": "at+jwt"}
+    claims = {"iss": "scrip", "aud": "scrip", "sub": "0", "role": "admin", "iat": now, "exp": now + 60}
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
+    signature = hmac.digest(secret, b".".join(parts), hashlib.sha256) if secret else b""
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+def public_pem() -> bytes:
+    """What everybody knows of the key."""
+    return (
+        PRIVATE["one"]
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+
+
+@pytest.fixture
+def identity() -> Identity:
+    """Identity, which signs with key one."""
+    return Identity("one")
+
+
+@pytest.fixture
+def verifier(identity: Identity) -> TokenVerifier:
+    """A verifier that asks identity."""
+    return TokenVerifier(KeyRing(identity.fetch))
+
+
+async def reason(call: Awaitable[object]) -> str:
+    """The reason of a refused call."""
+    with pytest.raises(DomainError) as caught:
+        await call
+    return caught.value.reason
+
+
+async def test_a_good_token_names_its_caller_as_often_as_it_is_shown(verifier: TokenVerifier) -> None:
+    shown = token(sub="0199a", role="till")
+    for _ in range(3):
+        assert await verifier.verify(shown, PUBLIC_AUDIENCE) == Caller("0199a", "till")
+
+
+def bad_tokens() -> Mapping[str, str]:
+    """Tokens that are not valid, each for one reason."""
+    later = int(time.time()) + 600
+    lacking = {
+        f"without {name}": token(leave_out=name) for name in ("iss", "aud", "sub", "iat", "exp", "role")
+    }
+    return lacking | {
+        "audience of services": token(aud="scrip-internal"),
+        "another audience": token(aud="another"),
+        "no audience": token(aud=[]),
+        "another issuer": token(iss="another"),
+        "typ of any JWT": token(headers={}),
+        "typ of another use": token(headers={"typ": "refresh+jwt"}),
+        "typ missing": token(headers={"typ": None}),
+        "signed by somebody else": token("two", headers={**GOOD, "kid": "one"}),
+        "unknown key": token(headers={**GOOD, "kid": "unknown"}),
+        "of the future": token(iat=later),
+        "not yet": token(nbf=later),
+        "expiry of words": token(exp="never"),
+        "unsigned": crafted("none", None),
+        "unsigned, spelt otherwise": crafted("None", None),
+        "signed with the public key": crafted("HS256", public_pem()),
+        "cut off": token()[:-3],
+        "two dots": token().replace(".", "..", 1),
+        "a word": "x",
+        "three words": "x.y.z",
+        "nothing": "",
+    }
+
+
+@pytest.mark.parametrize("fault", bad_tokens())
+async def test_bad_tokens_are_not_valid(verifier: TokenVerifier, fault: str) -> None:
+    assert await reason(verifier.verify(bad_tokens()[fault], PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
+
+
+async def test_a_token_ends_at_its_hour_even_when_it_was_shown_before(verifier: TokenVerifier) -> None:
+    shown = token(exp=time.time() + 1)
+    await verifier.verify(shown, PUBLIC_AUDIENCE)
+    await asyncio.sleep(1.1)
+    assert await reason(verifier.verify(shown, PUBLIC_AUDIENCE)) == "TOKEN_EXPIRED"
+
+
+async def test_what_was_good_for_one_audience_is_not_for_the_other(verifier: TokenVerifier) -> None:
+    for audience, other in ((PUBLIC_AUDIENCE, INTERNAL_AUDIENCE), (INTERNAL_AUDIENCE, PUBLIC_AUDIENCE)):
+        shown = token(aud=audience)
+        await verifier.verify(shown, audience)
+        assert await reason(verifier.verify(shown, other)) == "TOKEN_NOT_VALID"
+
+
+async def test_an_altered_copy_of_a_known_token_is_not_valid(verifier: TokenVerifier) -> None:
+    shown = token(role="cashier")
+    await verifier.verify(shown, PUBLIC_AUDIENCE)
+    header, _, signature = shown.split(".")
+    _, claims, _ = token(role="admin").split(".")
+    altered = f"{header}.{claims}.{signature}"
+    assert await reason(verifier.verify(altered, PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
+
+
+async def test_forged_key_ids_make_identity_be_asked_once(
+    verifier: TokenVerifier, identity: Identity
+) -> None:
+    await verifier.verify(token(), PUBLIC_AUDIENCE)
+    assert identity.asked == 1
+    forged = [token(headers={**GOOD, "kid": f"forged-{n}"}) for n in range(30)]
+    calls = (verifier.verify(each, PUBLIC_AUDIENCE) for each in forged)
+    refusals = await asyncio.gather(*calls, return_exceptions=True)
+    assert {str(error).partition(":")[0] for error in refusals} == {"TOKEN_NOT_VALID"}
+    assert identity.asked == 1, "within 5 s of the last time"
+
+
+async def test_a_key_that_was_published_since_is_found(
+    verifier: TokenVerifier, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await verifier.verify(token(), PUBLIC_AUDIENCE)
+    identity.names = ("one", "two")
+    assert await reason(verifier.verify(token("two"), PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
+    monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)  # five seconds later
+    await verifier.verify(token("two"), PUBLIC_AUDIENCE)
+    assert identity.asked == 2
+
+
+async def test_a_refetch_comes_after_five_seconds_and_not_before(
+    verifier: TokenVerifier, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    await verifier.verify(token(), PUBLIC_AUDIENCE)
+    for seconds, asked in ((4.9, 1), (5.1, 2), (9.9, 2), (10.2, 3)):
+        monkeypatch.setattr(time, "monotonic", lambda moment=now + seconds: moment)
+        await reason(verifier.verify(token("three"), PUBLIC_AUDIENCE))
+        assert identity.asked == asked
+
+
+async def test_tokens_of_all_published_keys_are_good_during_a_rotation(identity: Identity) -> None:
+    identity.names = ("one", "two")
+    verifier = TokenVerifier(KeyRing(identity.fetch))
+    for key in identity.names:
+        await verifier.verify(token(key), PUBLIC_AUDIENCE)
+    assert identity.asked == 1
+
+
+async def test_a_withdrawn_key_is_forgotten_and_so_are_its_tokens(
+    verifier: TokenVerifier, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = token()
+    await verifier.verify(shown, PUBLIC_AUDIENCE)
+    identity.names = ("two",)
+    monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)
+    await verifier.verify(token("two"), PUBLIC_AUDIENCE)
+    assert await reason(verifier.verify(token(sub="another"), PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
+    assert await reason(verifier.verify(shown, PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
+
+
+async def test_known_keys_outlast_identitys_absence(
+    verifier: TokenVerifier, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await verifier.verify(token(), PUBLIC_AUDIENCE)
+    identity.away = True
+    monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)
+    assert await reason(verifier.verify(token("two"), PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
+    assert await verifier.verify(token(sub="x"), PUBLIC_AUDIENCE) == Caller("x", "till")
+
+
+async def test_without_any_key_nobody_is_called_a_forger(identity: Identity) -> None:
+    keys = KeyRing(identity.fetch)
+    verifier = TokenVerifier(keys)
+    identity.away = True
+    assert await reason(verifier.verify(token(), PUBLIC_AUDIENCE)) == "DEPENDENCY_UNAVAILABLE"
+    assert await keys.known() is False
+    identity.away = False
+    await verifier.verify(token(), PUBLIC_AUDIENCE)
+    assert await keys.known() is True
+
+
+async def test_keys_for_other_algorithms_are_not_taken(identity: Identity) -> None:
+    async def fetch() -> Mapping[str, Any]:
+        return {
+            "keys": [{**jwk("one"), "alg": "RS512"}, {"kty": "oct", "alg": "HS256", "kid": "x", "k": "AA"}]
+        }
+
+    keys = KeyRing(fetch)
+    await keys.refresh()
+    assert await keys.known() is False
+
+
+async def test_the_memory_of_verified_tokens_is_bounded(
+    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "_CACHE_SIZE", 3)
+    for n in range(10):
+        assert await verifier.verify(token(sub=f"{n}"), PUBLIC_AUDIENCE) == Caller(f"{n}", "till")
+        assert len(verifier._verified) <= 3
+
+
+PURCHASE = "/scrip.points.v1.PurchaseService/RecordPurchase"
+DEBIT = "/scrip.points.internal.v1.PointsInternalService/Debit"
+JWKS = "/scrip.identity.v1.AuthService/GetJwks"
+
+
+@pytest.fixture
+def authenticator(verifier: TokenVerifier) -> Authenticator:
+    """Decides for three RPCs: for tills, for services, for anyone."""
+    from scrip.identity.v1 import auth_pb2  # noqa: F401  # describes its services
+    from scrip.points.internal.v1 import points_pb2  # noqa: F401
+    from scrip.points.v1 import purchase_pb2  # noqa: F401
+
+    services = [path.split("/")[1] for path in (PURCHASE, DEBIT, JWKS)]
+    return Authenticator(verifier, services)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_is_of_any_letter_case(authenticator: Authenticator, scheme: str) -> None:
+    caller = await authenticator.authenticate(PURCHASE, {"authorization": f"{scheme} {token(sub='x')}"})
+    assert caller == Caller("x", "till")
+
+
+@pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x", "x"])
+async def test_whatever_is_no_bearer_token_is_missing(
+    authenticator: Authenticator, value: str | None
+) -> None:
+    metadata = {} if value is None else {"authorization": value}
+    assert await reason(authenticator.authenticate(PURCHASE, metadata)) == "TOKEN_MISSING"
+
+
+async def test_calls_for_anyone_look_at_no_token(authenticator: Authenticator) -> None:
+    for value in ("", "Bearer x", f"Bearer {token(exp=1)}"):
+        assert (await authenticator.authenticate(JWKS, {"authorization": value})).role == ""
+
+
+async def test_a_service_is_known_by_audience_role_and_name(authenticator: Authenticator) -> None:
+    async def outcome(**claims: Any) -> str:
+        metadata = {"authorization": f"Bearer {token(**claims)}"}
+        try:
+            await authenticator.authenticate(DEBIT, metadata)
+        except DomainError as error:
+            return error.reason
+        return ""
+
+    inside = {"aud": INTERNAL_AUDIENCE, "role": "service", "sub": "vouchers"}
+    assert await outcome(**inside) == ""
+    assert await outcome(**inside | {"aud": PUBLIC_AUDIENCE}) == "TOKEN_NOT_VALID"
+    assert await outcome(**inside | {"role": "admin"}) == "ROLE_NOT_ALLOWED"
+    assert await outcome(**inside | {"sub": "promos"}) == "ROLE_NOT_ALLOWED"
+
+
+async def test_a_wrong_role_is_named(authenticator: Authenticator) -> None:
+    with pytest.raises(DomainError) as caught:
+        await authenticator.authenticate(PURCHASE, {"authorization": f"Bearer {token(role='member')}"})
+    assert (caught.value.reason, caught.value.metadata) == ("ROLE_NOT_ALLOWED", {"role": "member"})

@@ -1,0 +1,317 @@
+"""Work for later: made with its effect, done at least once, and never given up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from procrastinate import App, PsycopgConnector
+from procrastinate.jobs import Job
+from sqlalchemy import text
+
+from services.common import jobs
+from services.common.db import Connection, Database
+from services.common.errors import DomainError
+from services.common.ids import new_id
+from services.common.tests.test_db import execute, named, refused, terminate
+from stack.settings import ROOT
+from tests.inprocess import eventually
+
+
+class Worker:
+    """A worker in this process, and what it did."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.done: list[tuple[str, float]] = []
+        self.fail: dict[str, int] = {}
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.tasks: dict[str, jobs.Task] = {"note": self._note, "slow": self._note}
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes of the jobs that were begun, in order."""
+        return [note for note, _ in self.done]
+
+    @asynccontextmanager
+    async def running(self, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
+        """The worker while it runs."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(jobs.run_worker(self.url, self.tasks, stop, **options))
+        try:
+            yield task
+        finally:
+            stop.set()
+            async with asyncio.timeout(10):
+                await asyncio.wait([task])
+
+    async def _note(self, note: str) -> None:
+        self.done.append((note, time.monotonic()))
+        await self.hold.wait()
+        if self.fail.get(note, 0) > 0:
+            self.fail[note] -= 1
+            raise DomainError("DEPENDENCY_UNAVAILABLE", "not now")
+
+
+@pytest.fixture
+async def worker(database_url: str, db: Database) -> AsyncIterator[Worker]:
+    """A worker with an empty queue."""
+    yield Worker(database_url)
+    await db.run(execute, "DELETE FROM procrastinate_jobs")
+    await db.run(execute, "DELETE FROM procrastinate_workers")
+
+
+@pytest.fixture
+def note() -> str:
+    """A text that no other test has."""
+    return str(new_id())
+
+
+async def defer(db: Database, *notes: str, name: str = "note", lock: str | None = None) -> None:
+    """Commits jobs."""
+
+    async def make(connection: Connection) -> None:
+        for note in notes:
+            await jobs.defer(connection, name, lock=lock, note=note)
+
+    await db.run(make)
+
+
+async def waiting(db: Database) -> int:
+    """How many jobs there are."""
+    count = await db.read(execute, "SELECT count(*) FROM procrastinate_jobs")
+    assert isinstance(count, int)
+    return count
+
+
+def settled(db: Database, worker: Worker, notes: list[str]) -> Callable[[], Awaitable[None]]:
+    """A check that exactly these notes were made and nothing is left to do."""
+
+    async def check() -> None:
+        assert worker.notes == notes
+        assert await waiting(db) == 0
+
+    return check
+
+
+async def test_a_job_exists_exactly_when_its_effect_does(db: Database, worker: Worker, note: str) -> None:
+    async def act(connection: Connection, *, refuse: bool) -> None:
+        await execute(connection, "INSERT INTO notes (body) VALUES (:note)", note=note)
+        await jobs.defer(connection, "note", note=note)
+        if refuse:
+            raise DomainError("SOLD_OUT", "none left")
+
+    await refused(db.run(act, refuse=True))
+    assert await waiting(db) == 0
+    await db.run(act, refuse=False)
+    assert await waiting(db) == 1
+    assert await db.read(execute, "SELECT count(*) FROM notes WHERE body = :note", note=note) == 1
+
+
+async def test_a_job_is_not_seen_before_its_commit_and_done_at_once_after_it(
+    db: Database, worker: Worker, note: str
+) -> None:
+    async def slowly(connection: Connection) -> float:
+        await jobs.defer(connection, "note", note=note)
+        await asyncio.sleep(1.2)  # longer than the worker waits between two looks
+        assert worker.notes == []
+        return time.monotonic()
+
+    async with worker.running():
+        committed = await db.run(slowly)
+        await eventually(settled(db, worker, [note]))
+    assert worker.done[0][1] - committed < 0.8
+
+
+async def test_a_failing_job_is_tried_again_after_growing_waits(
+    db: Database, worker: Worker, note: str
+) -> None:
+    worker.fail[note] = 2
+    async with worker.running():
+        await defer(db, note)
+        await eventually(settled(db, worker, [note] * 3), seconds=10)
+    moments = [moment for _, moment in worker.done]
+    assert 0.9 < moments[1] - moments[0] < 3.2
+    assert 1.9 < moments[2] - moments[1] < 4.2
+
+
+def test_waits_double_up_to_half_a_minute_and_never_end() -> None:
+    job = Job(id=1, queue="", lock=None, queueing_lock=None, task_name="note")
+    waits = []
+    for attempts in [*range(8), 100, 100_000]:
+        decision = jobs._Forever().get_retry_decision(
+            exception=ValueError(), job=job.evolve(attempts=attempts)
+        )
+        assert decision.retry_at is not None
+        waits.append(round(decision.retry_at.timestamp() - time.time()))
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+
+
+async def test_jobs_with_one_lock_keep_their_order_even_when_one_fails(
+    db: Database, worker: Worker, note: str
+) -> None:
+    worker.fail["first"] = 1
+    async with worker.running():
+        await defer(db, "first", "second", "third", lock=note)
+        await defer(db, "other")
+        await eventually(settled(db, worker, ["first", "other", "first", "second", "third"]), seconds=8)
+
+
+async def test_jobs_without_a_lock_run_side_by_side_but_only_so_many(db: Database, worker: Worker) -> None:
+    worker.hold.clear()
+
+    async def four() -> None:
+        assert len(worker.notes) == 4
+
+    async with worker.running(concurrency=4):
+        await defer(db, *(f"{n}" for n in range(9)))
+        await eventually(four)
+        await asyncio.sleep(0.2)
+        await four()
+        worker.hold.set()
+        await eventually(settled(db, worker, [f"{n}" for n in range(9)]))
+
+
+async def test_a_job_of_a_killed_worker_is_queued_again(
+    db: Database, worker: Worker, note: str, database_url: str
+) -> None:
+    await defer(db, note, name="slow")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.common.tests.worker", database_url, cwd=ROOT
+    )
+
+    async def begun() -> None:
+        query = "SELECT count(*) FROM notes WHERE body = :note"
+        assert await db.read(execute, query, note=f"begun {note}") == 1
+
+    try:
+        await eventually(begun, seconds=10)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+    async with worker.running():
+        await asyncio.sleep(2.5)
+        assert worker.notes == [], "the worker was silent for less than 10 s"
+        # Lets time pass.
+        await db.run(
+            execute, "UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat - interval '7 s'"
+        )
+        await eventually(settled(db, worker, [note]), seconds=8)
+
+
+async def test_a_living_worker_keeps_its_long_job(db: Database, worker: Worker, note: str) -> None:
+    worker.hold.clear()
+    age = "SELECT extract(epoch FROM now() - min(last_heartbeat)) FROM procrastinate_workers"
+    async with worker.running():
+        await defer(db, note)
+        await asyncio.sleep(3)
+        silent = await db.read(execute, age)
+        assert float(str(silent)) < 2.5
+        worker.hold.set()
+        await eventually(settled(db, worker, [note]))
+
+
+async def test_workers_that_queue_stalled_jobs_again_at_once_do_not_fail(
+    db: Database, worker: Worker, database_url: str
+) -> None:
+    await defer(db, *(f"{n}" for n in range(30)))
+    await db.run(execute, "UPDATE procrastinate_jobs SET status = 'doing'")
+    apps = [App(connector=PsycopgConnector(conninfo=database_url)) for _ in range(3)]
+    for app in apps:
+        await app.open_async()
+    await asyncio.gather(*(jobs._requeue_stalled(app) for app in apps))
+    for app in apps:
+        await app.close_async()
+    assert await db.read(execute, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 30
+
+
+async def test_a_job_that_only_a_newer_version_knows_waits_for_it(
+    db: Database, worker: Worker, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_MAX_WAIT_SECONDS", 1)
+    old = Worker(worker.url)
+    del old.tasks["note"]
+
+    async def seen() -> None:
+        query = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed' OR attempts > 0"
+        assert await db.read(execute, query) == 1
+
+    async with old.running():
+        await defer(db, note)
+        await eventually(seen)
+    async with worker.running():
+        await eventually(settled(db, worker, [note]), seconds=8)
+
+
+async def test_a_stopping_worker_finishes_what_it_has_begun_and_begins_nothing(
+    db: Database, worker: Worker
+) -> None:
+    worker.hold.clear()
+
+    async def begun() -> None:
+        assert worker.notes == ["first"]
+
+    async with worker.running(concurrency=1) as task:
+        await defer(db, "first", "second")
+        await eventually(begun)
+        asyncio.get_running_loop().call_later(0.5, worker.hold.set)
+    assert task.exception() is None
+    assert worker.notes == ["first"]
+    assert await waiting(db) == 1
+
+
+async def test_loops_run_beside_the_jobs_and_end_with_the_worker(worker: Worker) -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    async with worker.running(loops=[turn]):
+        await asyncio.sleep(0.5)
+    ended = turns
+    assert ended > 3
+    await asyncio.sleep(0.05)
+    assert turns == ended
+
+
+async def test_a_loop_that_fails_ends_the_worker_with_its_error(worker: Worker) -> None:
+    async def broken() -> None:
+        raise ValueError("broken")
+
+    async with asyncio.timeout(5), worker.running(loops=[broken]) as task:
+        await asyncio.wait([task])
+    assert isinstance(task.exception(), ValueError)
+
+
+async def test_a_worker_survives_the_loss_of_its_connections(
+    db: Database, worker: Worker, note: str, database_url: str
+) -> None:
+    worker.url = named(database_url, "worker")
+    async with worker.running():
+        await asyncio.sleep(0.3)
+        assert await terminate(database_url, "worker") > 0
+        await defer(db, note)
+        await eventually(settled(db, worker, [note]), seconds=8)
+
+
+async def test_deferring_on_a_connection_that_died_is_unavailable(database_url: str) -> None:
+    db = Database(named(database_url, "deferring"), pool_size=1)
+
+    async def act(connection: Connection) -> None:
+        await connection.execute(text("SELECT 1"))
+        await terminate(database_url, "deferring")
+        await jobs.defer(connection, "note", note="x")
+
+    assert (await refused(db.run(act))).reason == "DEPENDENCY_UNAVAILABLE"
+    await db.close()

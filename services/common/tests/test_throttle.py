@@ -1,0 +1,101 @@
+"""Limits on how often something may be tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from services.common.cache import Redis
+from services.common.errors import DomainError
+from services.common.ids import new_id
+from services.common.throttle import Limit, Throttle
+from stack.ports import free_port
+
+OPEN = Limit("guesses", 3, 60, open_when_away=True)
+CLOSED = Limit("sends", 3, 60)
+
+
+@pytest.fixture
+def throttle(redis: Redis) -> Throttle:
+    """A throttle on a Redis that is there."""
+    return Throttle(redis)
+
+
+async def refusal(call: Awaitable[None]) -> DomainError:
+    """The refusal of a call."""
+    with pytest.raises(DomainError) as caught:
+        await call
+    return caught.value
+
+
+async def test_so_many_pass_and_the_next_must_wait(throttle: Throttle) -> None:
+    key = str(new_id())
+    for _ in range(3):
+        await throttle.hit(CLOSED, key)
+    error = await refusal(throttle.hit(CLOSED, key))
+    assert error.reason == "TOO_MANY_REQUESTS"
+    assert error.metadata["limit"] == "sends"
+    wait = int(error.metadata["retry_after_seconds"])
+    assert 58 <= wait <= 60
+    assert error.retry_after == wait
+
+
+async def test_keys_and_limits_count_for_themselves(throttle: Throttle) -> None:
+    key = str(new_id())
+    for _ in range(3):
+        await throttle.hit(CLOSED, key)
+    await throttle.hit(CLOSED, f"{key}-other")
+    await throttle.hit(OPEN, key)
+
+
+async def test_at_once_no_more_pass_than_one_after_the_other(throttle: Throttle) -> None:
+    key = str(new_id())
+    hits = await asyncio.gather(*(throttle.hit(CLOSED, key) for _ in range(30)), return_exceptions=True)
+    assert hits.count(None) == 3
+
+
+async def test_looking_counts_nothing_and_refuses_at_the_limit(throttle: Throttle) -> None:
+    key = str(new_id())
+    for _ in range(10):
+        await throttle.check(OPEN, key)
+    for _ in range(2):
+        await throttle.hit(OPEN, key)
+    await throttle.check(OPEN, key)
+    await throttle.hit(OPEN, key)
+    assert (await refusal(throttle.check(OPEN, key))).reason == "TOO_MANY_REQUESTS"
+
+
+@pytest.mark.parametrize("look_first", [False, True])
+async def test_the_window_ends(throttle: Throttle, look_first: bool) -> None:
+    limit, key = Limit("short", 2, 1), str(new_id())
+    if look_first:
+        await throttle.check(limit, key)
+    for _ in range(2):
+        await throttle.hit(limit, key)
+    assert (await refusal(throttle.hit(limit, key))).metadata["retry_after_seconds"] == "1"
+    await asyncio.sleep(1.05)
+    await throttle.check(limit, key)
+    await throttle.hit(limit, key)
+
+
+async def test_hits_beyond_the_limit_do_not_prolong_the_window(throttle: Throttle) -> None:
+    limit, key = Limit("short", 1, 1), str(new_id())
+    await throttle.hit(limit, key)
+    for _ in range(4):
+        await asyncio.sleep(0.2)
+        await refusal(throttle.hit(limit, key))
+    await asyncio.sleep(0.3)
+    await throttle.hit(limit, key)
+
+
+@pytest.mark.parametrize("method", ["hit", "check"])
+async def test_without_redis_the_limit_itself_says_what_happens(method: str) -> None:
+    away = Redis(f"redis://127.0.0.1:{free_port()}/0")
+    count = getattr(Throttle(away), method)
+    for _ in range(8):  # before and after the breaker opens
+        await count(OPEN, "anybody")
+        error = await refusal(count(CLOSED, "anybody"))
+        assert (error.reason, error.metadata) == ("DEPENDENCY_UNAVAILABLE", {"dependency": "redis"})
+    await away.close()
