@@ -128,18 +128,17 @@ def write_config(settings: Settings, path: Path) -> None:
 
 
 LOG_FLUSH_MS = 500
-"""How long Envoy may keep lines of its access log to itself."""
 
 
-def command(settings: Settings, config: Path) -> list[str]:
-    """Envoy's command line."""
+def command(settings: Settings, config: Path, *, log_flush_ms: int = LOG_FLUSH_MS) -> list[str]:
+    """Envoy's command line. It keeps lines of its access log to itself for `log_flush_ms`."""
     level = "info" if settings.log_level == "debug" else "warning"
     options = [
         "--concurrency",
         str(settings.envoy_concurrency),
         "--disable-hot-restart",
         "--file-flush-interval-msec",
-        str(LOG_FLUSH_MS),
+        str(log_flush_ms),
         "--log-level",
         level,
     ]

@@ -48,7 +48,6 @@ CONSTRAINTS = {
     "uq_members_phone": lambda: DomainError(
         "PHONE_TAKEN", "this phone number has an account; log in instead"
     ),
-    "uq_clients_display_name": lambda: DomainError("CLIENT_NAME_TAKEN", "a till of this name exists"),
 }
 
 

@@ -114,7 +114,7 @@ async def running(folder: Path, change: Callable[[Node, Settings], None]) -> Asy
     service_ports = ports(settings)
     main = main_upstream([*service_ports["identity"], *service_ports["points"], *service_ports["vouchers"]])
     promos = promos_upstream(service_ports["promos"])
-    command = [*envoy.command(settings, path), "--file-flush-interval-msec", "20"]
+    command = envoy.command(settings, path, log_flush_ms=20)
     async with AsyncExitStack() as stack:
         for upstream in (main, promos):
             await upstream.start()

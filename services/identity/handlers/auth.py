@@ -98,12 +98,13 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     ) -> httpbody_pb2.HttpBody:
         """OAuth 2.0 client credentials (RFC 6749, 4.4)."""
         client_id, secret = _client_credentials(request, header(context, "authorization"))
-        await self._throttle.check(_FAILED_CLIENTS, client_id)
-        kept = await self._client_secret_hash(client_id)
+        known = _as_uuid(client_id)
+        await self._throttle.check(_FAILED_CLIENTS, str(known or client_id))
+        kept = await self._db.read(queries.client_secret_hash, known) if known else None
         if kept is None or not hmac.compare_digest(kept, hash_secret(secret)):
-            await self._throttle.hit(_FAILED_CLIENTS, client_id)
+            await self._throttle.hit(_FAILED_CLIENTS, str(known or client_id))
             raise _credentials_not_valid()
-        token = self._issuer.issue(client_id, TILL, self._settings.client_token_seconds)
+        token = self._issuer.issue(known, TILL, self._settings.client_token_seconds)
         reply = {"access_token": token.value, "token_type": "Bearer", "expires_in": token.expires_in}
         await context.send_initial_metadata((("cache-control", "no-store"),))
         return httpbody_pb2.HttpBody(content_type="application/json", data=orjson.dumps(reply))
@@ -130,13 +131,6 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
             raise _credentials_not_valid()
         return self._issue(staff.id, staff.role)
 
-    async def _client_secret_hash(self, client_id: str) -> bytes | None:
-        try:
-            parsed = UUID(client_id)
-        except ValueError:
-            return None
-        return await self._db.read(queries.client_secret_hash, parsed)
-
     def _issue(self, subject: UUID, role: str) -> Token:
         return self._issuer.issue(subject, role, self._settings.access_token_seconds)
 
@@ -160,6 +154,13 @@ def _client_credentials(request: httpbody_pb2.HttpBody, authorization: str | Non
         return form["client_id"][0], form["client_secret"][0]
     except KeyError as error:
         raise invalid_field(str(error.args[0]), "is missing") from error
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _credentials_not_valid() -> DomainError:

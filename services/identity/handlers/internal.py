@@ -55,6 +55,8 @@ class InternalHandlers(identity_pb2_grpc.IdentityInternalServiceServicer):
             details = orjson.loads(request.details_json or "{}")
         except orjson.JSONDecodeError as error:
             raise invalid_field("details_json", "is not JSON") from error
+        if not isinstance(details, dict):
+            raise invalid_field("details_json", "is not a JSON object")
         await self._db.run(
             record_audit,
             entry_id=UUID(request.entry_id),
