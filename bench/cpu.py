@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,11 @@ class Snapshot:
     processes: Mapping[str, float]
     machine: float
 
+    @property
+    def strangers(self) -> float:
+        """CPU seconds of everything that is not among these processes."""
+        return max(0.0, self.machine - sum(self.processes.values()))
+
     def since(self, before: Snapshot) -> Snapshot:
         """What was used since then. A process that was not there before counts from its start."""
         used = {name: seconds - before.processes.get(name, 0.0) for name, seconds in self.processes.items()}
@@ -24,7 +30,8 @@ class Snapshot:
 
 
 def snapshot(pids: Mapping[str, int]) -> Snapshot:
-    """CPU time of each of these processes with all its children, dead or alive."""
+    """CPU time of each of these processes with its children, dead or alive; nothing is counted twice."""
+    roots = set(pids.values())
     children: dict[int, list[int]] = {}
     used: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
@@ -35,9 +42,16 @@ def snapshot(pids: Mapping[str, int]) -> Snapshot:
             used[pid] = sum(map(int, fields[11:15])) * _TICK
 
     def tree(pid: int) -> float:
-        return used.get(pid, 0.0) + sum(tree(child) for child in children.get(pid, ()))
+        return used.get(pid, 0.0) + sum(tree(child) for child in children.get(pid, ()) if child not in roots)
 
     return Snapshot({name: tree(pid) for name, pid in pids.items()}, _machine())
+
+
+def strangers(pids: Mapping[str, int], seconds: float) -> float:
+    """Cores in use by what is not among these processes, seen for so many seconds."""
+    before = snapshot(pids)
+    time.sleep(seconds)
+    return snapshot(pids).since(before).strangers / seconds
 
 
 def _stat(entry: Path) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -47,6 +47,10 @@ def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
+    return _endless(templates, run)
+
+
+def _endless(templates: Sequence[tuple[bytes, bytes]], run: str) -> Iterator[bytes]:
     for number, (before, after) in enumerate(itertools.cycle(templates)):
         yield b"%b%b%b" % (before, _key(run, number), after) if after else before
 
@@ -74,12 +78,12 @@ def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
     body = orjson.dumps({"voucher_id": world.voucher_id})
     extra = b"idempotency-key: " + _KEY + b"\r\n"
     return [
-        _split(_head("POST", "/v1/orders", port, member.token, extra, body) + body)
+        _split(_head("POST", "/v1/orders", port, member.token, extra=extra, body=body) + body)
         for member in world.members
     ]
 
 
-def _head(method: str, path: str, port: int, token: str, extra: bytes = b"", body: bytes = b"") -> bytes:
+def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", body: bytes = b"") -> bytes:
     lines = [
         f"{method} {path} HTTP/1.1",
         f"host: 127.0.0.1:{port}",

@@ -64,6 +64,13 @@ HAVING c.places_taken <> count(w.rank) OR count(w.rank) > c.places
   OR (count(w.rank) > 0 AND (min(w.rank) <> 1 OR max(w.rank) <> count(w.rank)))
   OR count(DISTINCT w.member_id) <> count(w.rank)
 """
+_JOBS = "SELECT id, task_name, status, attempts, args FROM procrastinate_jobs WHERE status <> 'succeeded'"
+_CODE_SETS = """
+SELECT s.id, s.wanted, s.voided, s.made, count(c.id) AS codes
+FROM code_sets s LEFT JOIN codes c ON c.code_set_id = s.id GROUP BY s.id
+HAVING s.made <> s.wanted + s.voided OR (s.wanted > 0 AND count(c.id) <> s.made)
+"""
+_WITH_JOBS = ("identity", "vouchers", "promos")
 
 
 def rows(url: str, query: str) -> list[dict[str, Any]]:
@@ -140,3 +147,10 @@ def check_orders(databases: Mapping[str, str]) -> None:
 def check_campaigns(promos: str) -> None:
     """INV8: winners are ranked 1 to N without gaps, and never more than the places."""
     assert rows(promos, _RANKS) == []
+
+
+def check_jobs(databases: Mapping[str, str]) -> None:
+    """INV6: no job waits, runs or failed, and every set has as many codes as are wanted."""
+    for service in _WITH_JOBS:
+        assert rows(databases[service], _JOBS) == [], service
+    assert rows(databases["promos"], _CODE_SETS) == []

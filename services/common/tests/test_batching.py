@@ -47,6 +47,18 @@ async def test_calls_of_one_moment_share_one_run_and_each_gets_its_own_result() 
     assert work.batches == [list(range(150))]
 
 
+async def test_a_call_that_comes_a_moment_later_still_joins() -> None:
+    work = Recorder()
+    batcher = Batcher("numbers", work)
+
+    async def later() -> int:
+        await asyncio.sleep(0)
+        return await batcher.submit(2)
+
+    assert list(await asyncio.gather(batcher.submit(1), later())) == [2, 4]
+    assert work.batches == [[1, 2]]
+
+
 async def test_batches_are_bounded_and_keep_the_order_of_arrival() -> None:
     work = Recorder()
     batcher = Batcher("numbers", work, max_batch=20, max_parallel=1)

@@ -1,0 +1,105 @@
+"""The table for people, and build/bench.json for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Measured
+from bench.rig import EMPTY, NAMES, PEER, SCRIP
+from bench.wire import RECORD_PURCHASE
+
+TARGET_PEER, TARGET_EMPTY = 4.0, 0.25
+"""RecordPurchase must do this many times what the peer does, and this part of what the empty RPC does."""
+WORTH_TELLING = 0.02
+"""Processes that use less of a request's CPU time than this part are told together."""
+
+Found = Mapping[str, Measured]
+
+
+def table(measured: Sequence[Found]) -> str:
+    """All scenarios, each beside its peers, with the CPU that a request costs in each process."""
+    header = (
+        f"{'':24}{'per s':>8}{'Scrip is':>10}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}   CPU per request, us"
+    )
+    lines = []
+    for found in measured:
+        scrip = found[SCRIP]
+        lines += ["", f"{scrip.scenario}, {scrip.clients} clients", header]
+        for target, one in found.items():
+            ratio = "" if target == SCRIP else f"{_ratio(found, target):.2f} x"
+            lines.append(
+                f"  {NAMES[target]:22}{one.per_second:>8,.0f}{ratio:>10}{one.p50_ms:>9.1f}{one.p99_ms:>9.1f}"
+                f"{one.errors:>8}   {_cpu(one)}"
+            )
+    return "\n".join(lines)
+
+
+def verdict(measured: Sequence[Found]) -> str:
+    """Where RecordPurchase stands against what it must reach."""
+    lines = []
+    for found in measured:
+        if found[SCRIP].scenario == RECORD_PURCHASE:
+            peer, empty = _ratio(found, PEER), _ratio(found, EMPTY)
+            lines.append(
+                f"RecordPurchase, {found[SCRIP].clients} clients:"
+                f" {peer:.1f} times the peer ({_reached(peer, TARGET_PEER)} {TARGET_PEER:g}),"
+                f" {empty:.0%} of the empty RPC ({_reached(empty, TARGET_EMPTY)} {TARGET_EMPTY:.0%})"
+            )
+    return "\n".join(lines)
+
+
+def write(path: Path, measured: Sequence[Found], about: Mapping[str, Any]) -> None:
+    """Writes one entry for each scenario and number of clients."""
+    entries = []
+    for found in measured:
+        peers = {target: _entry(one) for target, one in found.items() if target != SCRIP}
+        ratios = {target: round(_ratio(found, target), 3) for target in peers}
+        entries.append(_entry(found[SCRIP]) | {"vs": ratios, "peers": peers, "about": dict(about)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def machine() -> str:
+    """The machine in a few words."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    model = models[0] if models else platform.machine()
+    return f"{os.cpu_count()} cores, {model}, Python {platform.python_version()}"
+
+
+def _entry(one: Measured) -> dict[str, Any]:
+    return {
+        "scenario": one.scenario,
+        "clients": one.clients,
+        "per_second": round(one.per_second, 1),
+        "p50_ms": round(one.p50_ms, 2),
+        "p99_ms": round(one.p99_ms, 2),
+        "errors": one.errors,
+        "cpu_us_per_request": {name: round(us, 1) for name, us in one.cpu_us.items()},
+        "runs_per_second": [round(run.result.per_second, 1) for run in one.runs],
+        "strangers_cores": round(one.strangers, 2),
+    }
+
+
+def _ratio(found: Found, target: str) -> float:
+    """How many times as much Scrip does."""
+    return found[SCRIP].per_second / max(found[target].per_second, 1e-9)
+
+
+def _cpu(one: Measured) -> str:
+    total = sum(one.cpu_us.values())
+    worth = {name: us for name, us in one.cpu_us.items() if us >= WORTH_TELLING * total}
+    each = [f"{name} {us:,.0f}" for name, us in worth.items()]
+    return f"{total:,.0f}: {', '.join([*each, f'others {total - sum(worth.values()):,.0f}'])}"
+
+
+def _reached(value: float, target: float) -> str:
+    return "reaches" if value >= target else "MISSES"

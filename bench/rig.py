@@ -1,0 +1,169 @@
+"""What is measured, running: a stack, a second edge before an empty service, and the peer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from bench import edge, peer_database, world
+from bench.children import BenchError, Children
+from bench.world import World
+from stack import envoy
+from stack.ports import free_block
+from stack.settings import read_settings
+from stack.testing import INNER_PORTS, RunningStack, running_stack
+
+SCRIP, EMPTY, PEER = "scrip", "empty_rpc", "fastapi_orm"
+BENCH = "bench"
+"""Among the processes: this one."""
+NAMES = {SCRIP: "Scrip", EMPTY: "empty RPC, same edge", PEER: "FastAPI + async ORM"}
+CODES_SECONDS = 180.0
+
+
+@dataclass
+class Rig:
+    """Where to send requests, which processes to look at, which databases to count in."""
+
+    world: World
+    world_file: Path
+    ports: Mapping[str, int]
+    """Port of REST by what answers there: SCRIP, EMPTY, PEER."""
+    pids: Mapping[str, int]
+    databases: Mapping[str, str]
+    """libpq URLs: Scrip's four, and the peer's one."""
+    server: str
+    """What PostgreSQL says of itself."""
+
+
+@dataclass
+class _Builder:
+    stack: RunningStack
+    folder: Path
+    generous: Path
+    children: Children
+    pids: dict[str, int] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def start_empty(self, token: str) -> None:
+        """The empty service, and an Envoy of its own with the same configuration before it."""
+        first = free_block(INNER_PORTS + 3)
+        address, listen = first + INNER_PORTS, first + INNER_PORTS + 2
+        identity = self.stack.endpoints.grpc["identity"]
+        command = [sys.executable, "-m", "bench.empty", f"127.0.0.1:{listen}", identity]
+        self.pids["empty service"] = self.children.start("empty", command)
+        settings = read_settings(
+            base_port=first, edge_port=address, ops_port=address + 1, log_level="warning"
+        )
+        config = self.folder / "second-envoy.yaml"
+        ports = {name: _port(target) for name, target in self.stack.endpoints.grpc.items()}
+        edge.write_second(settings, self.generous, ports | {"points": listen}, config)
+        self.pids["second envoy"] = self.children.start("second-envoy", envoy.command(settings, config))
+        self._wait("second-envoy", address, "/v1/members/me/points", token)
+        self.ports[EMPTY] = address
+
+    def start_peer(self, database: str, token: str) -> None:
+        """The peer."""
+        port = free_block(1)
+        jwks = f"{self.stack.endpoints.edge_url}/.well-known/jwks.json"
+        command = [sys.executable, "-m", "bench.peers", str(port), database, jwks]
+        self.pids["peer"] = self.children.start("peer", command)
+        self._wait("peer", port, "/v1/members/me/points", token)
+        self.ports[PEER] = port
+
+    def _wait(self, name: str, port: int, path: str, token: str) -> None:
+        self.children.wait_ready(name, lambda: _answers(port, path, token))
+
+
+@contextmanager
+def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig]:
+    """Everything, started and filled; all of it is gone afterwards."""
+    generous = folder / "envoy.yaml"
+    edge.write_generous(generous)
+    limits = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000"}
+    children = Children(folder)
+    say("starting a stack")
+    with running_stack(folder / "stack", edge_config=generous, env_identity=limits) as stack:
+        found, builder = stack.endpoints, _Builder(stack, folder, generous, children)
+        server = _server(found.databases["points"])
+        try:
+            say(f"registering {world.MEMBERS} members")
+            made = asyncio.run(
+                world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=stock)
+            )
+            peer_url = peer_database.create(found.databases["points"], made, stock=stock)
+            builder.ports[SCRIP] = _port(found.edge_url)
+            builder.start_empty(made.members[0].token)
+            builder.start_peer(peer_url, made.members[0].token)
+            say("giving them points, here and at the peer")
+            for name in (SCRIP, PEER):
+                asyncio.run(world.give_points(f"http://127.0.0.1:{builder.ports[name]}", made))
+            say("waiting for the voucher's codes")
+            _codes_made(found.databases["promos"], made.voucher_id)
+            made.write(folder / "world.json")
+            yield Rig(
+                made,
+                folder / "world.json",
+                builder.ports,
+                builder.pids | _stack_pids(stack),
+                dict(found.databases) | {PEER: peer_url},
+                server,
+            )
+        finally:
+            children.stop()
+
+
+def _stack_pids(stack: RunningStack) -> dict[str, int]:
+    names = ["envoy", "postgres", "redis", *stack.endpoints.workers.values()]
+    names += [name for found in stack.endpoints.processes.values() for name in found]
+    pids = {name: pid for name in names if (pid := stack.pid(name)) is not None}
+    if len(pids) < len(names):
+        raise BenchError(f"not all of {', '.join(names)} run")
+    # The stack's own process collects the logs of all others.
+    return pids | {"log collector": stack.supervisor.pid, BENCH: os.getpid()}
+
+
+def _server(url: str) -> str:
+    """PostgreSQL's version. Raises BenchError when commits are not safe on disk before they are answered."""
+    with psycopg.connect(url) as connection:
+        said = {}
+        for name in ("server_version", "fsync", "synchronous_commit", "full_page_writes"):
+            row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            assert row
+            said[name] = row[0]
+    if {said["fsync"], said["synchronous_commit"], said["full_page_writes"]} != {"on"}:
+        raise BenchError(f"PostgreSQL is not set to keep what it commits: {said}")
+    return f"PostgreSQL {said['server_version']}, fsync on"
+
+
+def _codes_made(promos_url: str, voucher_id: str) -> None:
+    """Waits for the codes, so that making them does not fall into a measurement."""
+    made = "SELECT EXISTS (SELECT FROM code_sets WHERE id = %s AND made >= wanted AND wanted > 0)"
+    deadline = time.monotonic() + CODES_SECONDS
+    with psycopg.connect(promos_url, autocommit=True) as connection:
+        while (row := connection.execute(made, [voucher_id]).fetchone()) != (True,):
+            if time.monotonic() > deadline:
+                raise BenchError(f"the voucher's codes were not made within {CODES_SECONDS:g} s: {row}")
+            time.sleep(0.2)
+
+
+def _answers(port: int, path: str, token: str) -> bool:
+    try:
+        answer = httpx.get(
+            f"http://127.0.0.1:{port}{path}", headers={"authorization": f"Bearer {token}"}, timeout=2.0
+        )
+    except httpx.TransportError:
+        return False
+    return answer.is_success
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])

@@ -1,0 +1,53 @@
+"""What goes over the wire is what is said to."""
+
+import itertools
+import json
+
+import pytest
+
+from bench.wire import GET_BALANCE, ITEMS, KEY_LENGTH, PLACE_ORDER, RECORD_PURCHASE, SCENARIOS, requests
+from bench.world import World
+
+
+def _parts(request: bytes) -> tuple[dict[str, str], bytes]:
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    return dict(line.split(": ", 1) for line in lines[1:]) | {"first": lines[0]}, body
+
+
+def test_each_purchase_is_a_new_receipt_of_five_items_of_which_one_is_alcohol(world: World) -> None:
+    numbers = set()
+    for request in itertools.islice(requests(RECORD_PURCHASE, world, 80, "run"), 100):
+        headers, body = _parts(request)
+        assert int(headers["content-length"]) == len(body)
+        assert headers["authorization"].startswith("Bearer till-token-")
+        sent = json.loads(body)
+        assert len(sent["items"]) == ITEMS
+        assert sum(item["alcohol"] for item in sent["items"]) == 1
+        assert len(sent["receipt_number"]) == KEY_LENGTH
+        numbers.add(sent["receipt_number"])
+    assert len(numbers) == 100
+
+
+def test_each_order_has_a_key_of_its_own(world: World) -> None:
+    keys = set()
+    for request in itertools.islice(requests(PLACE_ORDER, world, 80, "run"), 100):
+        headers, body = _parts(request)
+        assert int(headers["content-length"]) == len(body)
+        assert json.loads(body) == {"voucher_id": world.voucher_id}
+        keys.add(headers["idempotency-key"])
+    assert len(keys) == 100
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_requests_are_spread_over_all_members_evenly(world: World, scenario: str) -> None:
+    found = [
+        request.split(b"run-")[0] for request in itertools.islice(requests(scenario, world, 80, "run"), 9)
+    ]
+    assert len(set(found)) == len(world.members)
+
+
+def test_a_balance_is_asked_without_a_body(world: World) -> None:
+    headers, body = _parts(next(requests(GET_BALANCE, world, 80, "run")))
+    assert headers["first"] == "GET /v1/members/me/points HTTP/1.1"
+    assert body == b""

@@ -1,0 +1,1 @@
+"""What the protos say, compared with what the services are and do."""

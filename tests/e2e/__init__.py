@@ -1,0 +1,1 @@
+"""The whole platform, as its callers see it: real processes behind the real edge."""

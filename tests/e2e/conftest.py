@@ -1,0 +1,54 @@
+"""One platform for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from stack.testing import RunningStack
+from tests.platform import Member, Platform, start_platform
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack of its own, ready."""
+    stack = start_platform(tmp_path_factory.mktemp("e2e"))
+    yield stack
+    assert stack.stop() == 0
+
+
+@pytest_asyncio.fixture(scope="session")
+async def live(running: RunningStack) -> AsyncIterator[Platform]:
+    """The platform, with an admin logged in."""
+    async with Platform(running) as platform:
+        yield platform
+
+
+@pytest_asyncio.fixture(scope="session")
+async def till(live: Platform) -> str:
+    """A till's token."""
+    return await live.till()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def ada(live: Platform, till: str) -> Member:
+    """A member with 1,000 points, for tests that spend none."""
+    member = await live.member()
+    await live.give(till, member, 1_000)
+    return member
+
+
+@pytest_asyncio.fixture
+async def member(live: Platform) -> Member:
+    """A member of the test's own, without points."""
+    return await live.member()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def channel(live: Platform) -> AsyncIterator[grpc.aio.Channel]:
+    """A gRPC channel to the edge."""
+    async with grpc.aio.insecure_channel(live.target) as opened:
+        yield opened

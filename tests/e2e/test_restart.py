@@ -1,0 +1,82 @@
+"""Stopping leaves nothing running, and starting again finds everything."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack.testing import RunningStack
+from tests import invariants
+from tests.platform import Member, Platform, purchase, start_platform, unique
+
+STOP_SECONDS = 10.0
+
+
+def _processes_of(folder: Path) -> Iterator[str]:
+    """Every process that has something to do with this folder: command, working folder or environment."""
+    text = str(folder).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            told += str((process / "cwd").readlink()).encode()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if text in told:
+            yield f"{process.name}: {told[:200]!r}"
+
+
+def _stop(stack: RunningStack) -> None:
+    """Stops the stack, and checks that it did so in time and leaves nothing."""
+    pids = [process.pid for process in stack.folder.processes().values()]
+    assert len(pids) >= 10
+    assert list(_processes_of(stack.folder.path))
+    began = time.monotonic()
+    assert stack.stop() == 0
+    assert time.monotonic() - began < STOP_SECONDS
+    assert list(_processes_of(stack.folder.path)) == []
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+async def _buy(live: Platform) -> tuple[Member, str, str, dict[str, str]]:
+    till, member = await live.till(), await live.member()
+    await live.give(till, member, 700)
+    voucher, key = await live.voucher(5), unique()
+    order = (await live.order(member, voucher, key)).json()["order"]
+    assert order["state"] == "ORDER_STATE_COMPLETED"
+    return member, voucher, key, order
+
+
+@pytest.mark.timeout(120)
+async def test_a_second_start_keeps_everything_and_a_stop_leaves_no_process(tmp_path: Path) -> None:
+    stack = start_platform(tmp_path)
+    try:
+        async with Platform(stack) as live:
+            member, voucher, key, order = await _buy(live)
+            jwks = (await live.call("GET", "/.well-known/jwks.json")).json()
+    finally:
+        _stop(stack)
+
+    began = time.monotonic()
+    stack = start_platform(tmp_path)
+    try:
+        assert time.monotonic() - began < 30  # on an idle machine a third of it; it must not start anew
+        async with Platform(stack) as live:  # the admin's password is the same
+            assert (await live.call("GET", "/.well-known/jwks.json")).json() == jwks
+            assert await live.balance(member) == 200  # with the token of before
+            assert (await live.order(member, voucher, key)).json()["order"] == order
+            path = f"/v1/members/me/vouchers/{order['wallet_voucher_id']}"
+            owned = (await live.ok("GET", path, token=member.token))["voucher"]
+            till = await live.till()
+            sale = {"code": owned["code"], "sale_reference": unique()}
+            await live.ok("POST", "/v1/codes:redeem", sale, token=till)
+            await live.ok("POST", "/v1/purchases", purchase(member, 1_000), token=till)
+            assert await live.balance(member) == 201
+            invariants.check(live.databases)
+    finally:
+        _stop(stack)

@@ -1,0 +1,1 @@
+"""What survives when any process of the platform is killed at any moment."""

@@ -1,0 +1,77 @@
+"""Any process may be killed while members join: nobody's first login is lost, and none counts twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+
+import httpx
+import pytest
+
+from tests import invariants
+from tests.faults.clients import Disturbed, answer
+from tests.platform import MEMBERS_AT_ONCE, Otp, Platform, at_once, eventually, limited, refusal
+
+ARRIVALS, PLACES = 60, 40
+HEARD_SECONDS = 30.0
+LISTENERS = ("points", "vouchers", "promos")
+
+
+async def _join(live: Platform, otp: Otp, seen: Disturbed) -> str:
+    """Registers as an app does, and answers the member's token.
+
+    When the answer to a registration got lost, the one-time password is used up: the number logs in.
+    """
+    body = {"otp": otp.proof, "full_name": "Ada Lovelace"}
+    got = await answer(live, partial(live.call, "POST", "/v1/members", body), seen)
+    if got.status_code != httpx.codes.OK:
+        assert refusal(got).reason == "OTP_NOT_VALID", got.text
+        again = await live.otp(otp.phone, "LOG_IN")
+        got = await answer(live, partial(live.call, "POST", "/v1/sessions", {"otp": again.proof}), seen)
+    assert got.status_code == httpx.codes.OK, got.text
+    seen.note_answer()
+    return str(got.json()["token"]["access_token"])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("killed", ["identity", "promos", "identity-worker"])
+async def test_every_first_login_counts_once(live: Platform, killed: str) -> None:
+    otps = await limited(MEMBERS_AT_ONCE, [live.otp for _ in range(ARRIVALS)])
+    few, many = await live.campaign(PLACES), await live.campaign(10 * ARRIVALS)
+    seen = Disturbed()
+    joining = asyncio.create_task(at_once([_join(live, otp, seen) for otp in otps]))
+    await seen.until_answered(ARRIVALS // 4)
+    pid = live.stack.kill(killed)
+    died = time.monotonic()
+    assert seen.answered < ARRIVALS, "that was not the middle"
+    tokens = await joining
+    ids = [(await live.ok("GET", "/v1/members/me", token=token))["member"]["id"] for token in tokens]
+    assert len(set(ids)) == ARRIVALS
+
+    async def all_won() -> None:
+        assert len(await live.winners(many)) == ARRIVALS
+
+    await eventually(all_won, HEARD_SECONDS - (time.monotonic() - died))
+    await asyncio.to_thread(live.stack.wait_restarted, killed, pid)
+    await live.at_rest(HEARD_SECONDS)
+    _all_heard_everything(live, ids)
+    winners = await live.winners(many)
+    assert [winner["rank"] for winner in winners] == list(range(1, ARRIVALS + 1))
+    assert {winner["member_id"] for winner in winners} == set(ids)
+    winners = await live.winners(few)
+    assert [winner["rank"] for winner in winners] == list(range(1, PLACES + 1))
+    assert {winner["member_id"] for winner in winners} < set(ids)
+    invariants.check_campaigns(live.databases["promos"])
+    mine = await live.ok("GET", "/v1/members/me/promotions", token=tokens[0])
+    assert len([p for p in mine["promotions"] if p["campaign_id"] == many]) == 1
+    await live.ok("POST", f"/v1/campaigns/{few}:end", {}, token=live.admin)
+    await live.ok("POST", f"/v1/campaigns/{many}:end", {}, token=live.admin)
+
+
+def _all_heard_everything(live: Platform, ids: list[str]) -> None:
+    """Every service has each member's last event."""
+    for service in LISTENERS:
+        known = invariants.rows(live.databases[service], "SELECT member_id, version FROM members")
+        versions = {str(row["member_id"]): row["version"] for row in known}
+        assert {versions.get(member_id) for member_id in ids} == {2}, service
