@@ -19,12 +19,14 @@ _CALL_SECONDS = 0.05
 _CONNECTIONS = 16
 _FAILURES = 5
 _PAUSE_SECONDS = 1.0
+_MOST_UNWRITTEN = 10_000
+_WRITE_LATER_SECONDS = 0.2
 
 _SET_IF_NEWER = """
 for i = 1, #KEYS do
   local held = redis.call('GET', KEYS[i])
   local version = tonumber(ARGV[2 * i])
-  if not held or tonumber(string.match(held, '^(%d+):')) < version then
+  if not held or tonumber(string.match(held, '^(%d+):')) <= version then
     redis.call('SET', KEYS[i], ARGV[2 * i] .. ':' .. ARGV[2 * i + 1], 'EX', ARGV[1])
   end
 end
@@ -49,12 +51,18 @@ class Redis:
         self._slots = asyncio.Semaphore(_CONNECTIONS)  # a crowd waits here, it is not a failure
         self._failures = 0
         self._closed_until = 0.0
+        self._trusted_from = time.time_ns()
         self.set_if_newer = self._client.register_script(_SET_IF_NEWER)  # loaded on first use
 
     @property
     def client(self) -> redis.Redis:
         """The client beneath, whose calls go through `call`."""
         return self._client
+
+    @property
+    def trusted_from(self) -> int:
+        """Since when (Unix time in ns) every call was answered: a write before that may have been missed."""
+        return self._trusted_from
 
     async def call(self, reply: Awaitable[T]) -> T:
         """Awaits a reply of the client. Raises RedisAwayError when there is none within 50 ms."""
@@ -71,11 +79,13 @@ class Redis:
     async def _guarded(self, reply: Awaitable[T]) -> T:
         if time.monotonic() < self._closed_until:
             _discard(reply)
+            self._trusted_from = time.time_ns()
             raise RedisAwayError
         try:
             result = await reply
         except (RedisError, OSError, TimeoutError) as error:
             self._failures += 1
+            self._trusted_from = time.time_ns()
             if self._failures >= _FAILURES:
                 self._closed_until = time.monotonic() + _PAUSE_SECONDS
             raise RedisAwayError from error
@@ -94,34 +104,65 @@ def _discard(reply: Awaitable[object]) -> None:
 
 
 class VersionedCache:
-    """Values that carry a version: an older one never replaces a newer one, and each lives 60 s."""
+    """Values that carry a version: an older one never replaces a newer one, and each lives 60 s.
+
+    A value that could not be written is written later, as soon as Redis answers. Until then, and for what
+    other processes may have failed to write, nothing is believed that is older than the last failure.
+    """
 
     def __init__(self, server: Redis, prefix: str, *, seconds: int = 60) -> None:
         self._server = server
         self._prefix = prefix
         self._seconds = seconds
+        self._unwritten: dict[str, tuple[int, str]] = {}
+        self._writing: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> str | None:
-        """The value, or None when there is none or Redis is away."""
+        """The value, or None when there is none to be believed or Redis is away."""
         try:
             held = await self._server.call(self._server.client.get(self._prefix + key))
         except RedisAwayError:
             return None
-        return cast(bytes, held).decode().partition(":")[2] if held else None
+        if not held:
+            return None
+        _, written_at, value = cast(bytes, held).decode().split(":", 2)
+        return value if int(written_at) >= self._server.trusted_from else None
 
     async def put(self, entries: Iterable[tuple[str, int, str]]) -> None:
         """Sets (key, version, value) each, unless a newer version is there."""
+        given = list(entries)
+        if not given or await self._write(given):
+            return
+        for key, version, value in given:
+            if len(self._unwritten) < _MOST_UNWRITTEN and version >= self._unwritten.get(key, (0, ""))[0]:
+                self._unwritten[key] = (version, value)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_later())
+
+    async def _write(self, entries: Iterable[tuple[str, int, str]]) -> bool:
+        written_at = time.time_ns()
         keys: list[str] = []
         arguments: list[str | int] = [self._seconds]
         for key, version, value in entries:
             keys.append(self._prefix + key)
-            arguments += [version, value]
-        if not keys:
-            return
+            arguments += [version, f"{written_at}:{value}"]
         try:
             await self._server.call(self._server.set_if_newer(keys=keys, args=arguments))
         except RedisAwayError:
-            return
+            return False
+        return True
+
+    async def _write_later(self) -> None:
+        """Writes what could not be written, for as long as an older value may still be there."""
+        until = time.monotonic() + self._seconds
+        while self._unwritten and time.monotonic() < until:
+            await asyncio.sleep(_WRITE_LATER_SECONDS)
+            waiting = dict(self._unwritten)
+            if await self._write((key, *entry) for key, entry in waiting.items()):
+                for key, entry in waiting.items():
+                    if self._unwritten.get(key) == entry:
+                        del self._unwritten[key]
+        self._unwritten.clear()
 
 
 class Flags:

@@ -13,12 +13,14 @@ from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
 from services.common import status, telemetry
+from services.common.errors import OutcomeUnknownError
 from services.common.settings import ServiceSettings
 
 R = TypeVar("R")
 TokenSource = Callable[[], Awaitable[str]]
 
 DEADLINE_SECONDS = 2.0
+_TRY_AGAIN_SECONDS = 5.0
 _OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.keepalive_time_ms", 30_000),
@@ -66,6 +68,7 @@ class ServiceTokens:
         self._request = identity_pb2.IssueServiceTokenRequest(service=service, secret=secret)
         self._token = ""
         self._renew_at = 0.0
+        self._ends_at = 0.0
         self._lock = asyncio.Lock()
 
     async def __call__(self) -> str:
@@ -74,10 +77,21 @@ class ServiceTokens:
             return self._token
         async with self._lock:
             if time.monotonic() >= self._renew_at:
-                reply = await call("identity", self._stub.IssueServiceToken, self._request)
-                self._token = reply.token
-                self._renew_at = time.monotonic() + 0.8 * reply.expires_in
+                await self._renew()
         return self._token
+
+    async def _renew(self) -> None:
+        now = time.monotonic()
+        try:
+            reply = await call("identity", self._stub.IssueServiceToken, self._request)
+        except OutcomeUnknownError:
+            if now >= self._ends_at:
+                raise
+            self._renew_at = now + _TRY_AGAIN_SECONDS  # the one that is held is still good
+            return
+        self._token = reply.token
+        self._renew_at = now + 0.8 * reply.expires_in
+        self._ends_at = now + 0.95 * reply.expires_in
 
 
 class Peers:

@@ -70,11 +70,11 @@ async def test_all_at_once_the_newest_version_stays(
     await newest(cache, entries)
 
 
-async def test_equal_versions_keep_the_first_value(redis: Redis) -> None:
+async def test_an_equal_version_is_written_anew_so_that_it_is_believed_again(redis: Redis) -> None:
     cache = VersionedCache(redis, f"{new_id()}:")
     await cache.put([("a", 7, "first")])
     await cache.put([("a", 7, "second")])
-    assert await cache.get("a") == "first"
+    assert await cache.get("a") == "second"
 
 
 async def test_what_was_never_put_is_not_there(redis: Redis) -> None:

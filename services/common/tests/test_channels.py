@@ -1,0 +1,157 @@
+"""Calls to other services: with a deadline, a token, and errors in the domain's terms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
+
+from services.common import telemetry
+from services.common.channels import ServiceTokens, call, open_channel
+from services.common.errors import DomainError, OutcomeUnknownError
+
+RESOLVE = identity_pb2.BatchResolveMemberCodesRequest(member_codes=["X"])
+
+
+class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
+    """Issues tokens of an hour, counts them, and is slow or away as told."""
+
+    def __init__(self) -> None:
+        self.issued = 0
+        self.away = False
+        self.let = asyncio.Event()
+        self.let.set()
+        self.metadata: dict[str, str] = {}
+
+    async def IssueServiceToken(
+        self, request: identity_pb2.IssueServiceTokenRequest, context: Any
+    ) -> identity_pb2.IssueServiceTokenResponse:
+        """A token with its number."""
+        await asyncio.sleep(0.01)
+        if self.away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        self.issued += 1
+        return identity_pb2.IssueServiceTokenResponse(token=f"token-{self.issued}", expires_in=3600)
+
+    async def BatchResolveMemberCodes(
+        self, request: identity_pb2.BatchResolveMemberCodesRequest, context: Any
+    ) -> identity_pb2.BatchResolveMemberCodesResponse:
+        """Nobody."""
+        self.metadata = {str(key): str(value) for key, value in context.invocation_metadata()}
+        await self.let.wait()
+        return identity_pb2.BatchResolveMemberCodesResponse()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Identity, grpc.aio.Channel]]:
+    """Such an identity, and a channel to it."""
+    identity = Identity()  # type: ignore[abstract]  # the other RPCs are never reached
+    server = grpc.aio.server()
+    identity_pb2_grpc.add_IdentityInternalServiceServicer_to_server(identity, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    channel = open_channel(f"ipv4:127.0.0.1:{port}")
+    yield identity, channel
+    await channel.close()
+    await server.stop(None)
+
+
+async def test_a_call_takes_the_request_id_and_the_token_along(
+    served: tuple[Identity, grpc.aio.Channel],
+) -> None:
+    identity, channel = served
+    telemetry.begin_request("request-9")
+    stub = identity_pb2_grpc.IdentityInternalServiceStub(channel)
+    await call("identity", stub.BatchResolveMemberCodes, RESOLVE, token=_token)
+    assert identity.metadata["x-request-id"] == "request-9"
+    assert identity.metadata["authorization"] == "Bearer of-mine"
+
+
+async def _token() -> str:
+    return "of-mine"
+
+
+async def test_no_answer_in_time_leaves_the_outcome_unknown(
+    served: tuple[Identity, grpc.aio.Channel],
+) -> None:
+    identity, channel = served
+    identity.let.clear()
+    stub = identity_pb2_grpc.IdentityInternalServiceStub(channel)
+    begun = time.monotonic()
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await call("identity", stub.BatchResolveMemberCodes, RESOLVE, seconds=0.2)
+    assert 0.15 < time.monotonic() - begun < 1.5
+    assert caught.value.metadata == {"dependency": "identity"}
+    identity.let.set()
+
+
+async def test_nobody_there_is_noticed_before_the_deadline() -> None:
+    channel = open_channel("ipv4:127.0.0.1:1")
+    stub = identity_pb2_grpc.IdentityInternalServiceStub(channel)
+    begun = time.monotonic()
+    with pytest.raises(OutcomeUnknownError):
+        await call("identity", stub.BatchResolveMemberCodes, RESOLVE)
+    assert time.monotonic() - begun < 1.5
+    await channel.close()
+
+
+async def test_many_who_need_a_token_at_once_fetch_one(served: tuple[Identity, grpc.aio.Channel]) -> None:
+    identity, channel = served
+    tokens = ServiceTokens(channel, "points", "secret")
+    assert set(await asyncio.gather(*(tokens() for _ in range(50)))) == {"token-1"}
+    assert identity.issued == 1
+
+
+async def test_the_next_token_is_fetched_at_four_fifths_of_a_life_and_the_old_one_serves_while_identity_is_away(
+    served: tuple[Identity, grpc.aio.Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, channel = served
+    tokens = ServiceTokens(channel, "points", "secret")
+    start = time.monotonic()
+
+    def later(seconds: float) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: start + seconds)
+
+    later(0)
+    assert await tokens() == "token-1"
+    later(0.79 * 3600)
+    assert await tokens() == "token-1"
+    identity.away = True
+    later(0.85 * 3600)
+    assert await tokens() == "token-1"
+    identity.away = False
+    later(0.85 * 3600 + 1)
+    assert await tokens() == "token-1", "identity is not asked again at once"
+    later(0.85 * 3600 + 6)
+    assert await tokens() == "token-2"
+
+
+async def test_a_token_is_not_used_to_its_very_end(
+    served: tuple[Identity, grpc.aio.Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, channel = served
+    tokens = ServiceTokens(channel, "points", "secret")
+    start = time.monotonic()
+    assert await tokens() == "token-1"
+    identity.away = True
+    monkeypatch.setattr(time, "monotonic", lambda: start + 0.97 * 3600)
+    with pytest.raises(OutcomeUnknownError):
+        await tokens()
+
+
+async def test_without_identity_and_without_a_token_there_is_none(
+    served: tuple[Identity, grpc.aio.Channel],
+) -> None:
+    identity, channel = served
+    identity.away = True
+    tokens = ServiceTokens(channel, "points", "secret")
+    with pytest.raises(DomainError) as caught:
+        await tokens()
+    assert caught.value.reason == "DEPENDENCY_UNAVAILABLE"
+    identity.away = False
+    assert await tokens() == "token-1"
