@@ -11,7 +11,7 @@ import grpc
 import pytest
 from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 
-from services.common import telemetry
+from services.common import channels, telemetry
 from services.common.channels import ServiceTokens, call, open_channel
 from services.common.errors import DomainError, OutcomeUnknownError
 
@@ -107,39 +107,51 @@ async def test_many_who_need_a_token_at_once_fetch_one(served: tuple[Identity, g
     assert identity.issued == 1
 
 
-async def test_the_next_token_is_fetched_at_four_fifths_of_a_life_and_the_old_one_serves_while_identity_is_away(
-    served: tuple[Identity, grpc.aio.Channel], monkeypatch: pytest.MonkeyPatch
+class Clock:
+    """The time as the code under test sees it; the event loop keeps its own."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock to turn."""
+    clock = Clock()
+    monkeypatch.setattr(channels, "time", clock)
+    return clock
+
+
+async def test_the_next_token_is_fetched_at_four_fifths_of_a_life(
+    served: tuple[Identity, grpc.aio.Channel], clock: Clock
+) -> None:
+    _, channel = served
+    tokens = ServiceTokens(channel, "points", "secret")
+    for seconds, expected in ((0, "token-1"), (2_879, "token-1"), (2_881, "token-2"), (5_700, "token-2")):
+        clock.now = 1_000.0 + seconds
+        assert await tokens() == expected
+
+
+async def test_while_identity_is_away_the_old_token_serves_on_but_not_to_its_very_end(
+    served: tuple[Identity, grpc.aio.Channel], clock: Clock
 ) -> None:
     identity, channel = served
     tokens = ServiceTokens(channel, "points", "secret")
-    start = time.monotonic()
-
-    def later(seconds: float) -> None:
-        monkeypatch.setattr(time, "monotonic", lambda: start + seconds)
-
-    later(0)
-    assert await tokens() == "token-1"
-    later(0.79 * 3600)
     assert await tokens() == "token-1"
     identity.away = True
-    later(0.85 * 3600)
+    clock.now += 3_000
     assert await tokens() == "token-1"
     identity.away = False
-    later(0.85 * 3600 + 1)
+    clock.now += 1
     assert await tokens() == "token-1", "identity is not asked again at once"
-    later(0.85 * 3600 + 6)
+    clock.now += 5
     assert await tokens() == "token-2"
-
-
-async def test_a_token_is_not_used_to_its_very_end(
-    served: tuple[Identity, grpc.aio.Channel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    identity, channel = served
-    tokens = ServiceTokens(channel, "points", "secret")
-    start = time.monotonic()
-    assert await tokens() == "token-1"
     identity.away = True
-    monkeypatch.setattr(time, "monotonic", lambda: start + 0.97 * 3600)
+    clock.now += 3_450
     with pytest.raises(OutcomeUnknownError):
         await tokens()
 

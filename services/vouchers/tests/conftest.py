@@ -13,7 +13,7 @@ from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 
 from services.common.ids import new_id
-from tests.inprocess import Member, Platform, bearer
+from tests.inprocess import Member, Platform, as_client, bearer
 
 Earn = Callable[[Member, int], Awaitable[None]]
 Create = Callable[..., Awaitable[catalogue_pb2.Voucher]]
@@ -67,7 +67,7 @@ def earn(platform: Platform) -> Earn:
             currency_code="USD",
             items=[item],
         )
-        await stub.RecordPurchase(request, metadata=bearer(await platform.till()))
+        await as_client(stub.RecordPurchase, request, metadata=bearer(await platform.till()))
 
     return buy
 
@@ -79,6 +79,7 @@ def order(platform: Platform) -> Order:
 
     async def place(member: Member, voucher_id: str, key: str | None = None) -> order_pb2.PlaceOrderResponse:
         metadata = bearer(member.token, idempotency_key=key or str(new_id()))
-        return await stub.PlaceOrder(order_pb2.PlaceOrderRequest(voucher_id=voucher_id), metadata=metadata)
+        request = order_pb2.PlaceOrderRequest(voucher_id=voucher_id)
+        return await as_client(stub.PlaceOrder, request, metadata=metadata)
 
     return place
