@@ -12,7 +12,7 @@ from stack.testing import RunningStack
 from tests.platform import Member, Platform, start_platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack of its own, ready."""
     stack = start_platform(tmp_path_factory.mktemp("e2e"))
@@ -20,20 +20,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     assert stack.stop() == 0
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def live(running: RunningStack) -> AsyncIterator[Platform]:
     """The platform, with an admin logged in."""
     async with Platform(running) as platform:
         yield platform
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def till(live: Platform) -> str:
     """A till's token."""
     return await live.till()
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def ada(live: Platform, till: str) -> Member:
     """A member with 1,000 points, for tests that spend none."""
     member = await live.member()
@@ -47,7 +47,7 @@ async def member(live: Platform) -> Member:
     return await live.member()
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def channel(live: Platform) -> AsyncIterator[grpc.aio.Channel]:
     """A gRPC channel to the edge."""
     async with grpc.aio.insecure_channel(live.target) as opened:

@@ -16,6 +16,7 @@ from services.common.cache import Flags, Redis, RedisAwayError, VersionedCache
 from services.common.ids import new_id
 from stack.ports import free_port
 from stack.redis import Redis as RedisServer
+from tests.inprocess import eventually
 
 puts = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(0, 2**53), st.text(max_size=8)), min_size=1, max_size=12
@@ -190,3 +191,41 @@ async def test_versions_up_to_what_scripts_can_count_are_told_apart(redis: Redis
     await cache.put([("a", version, "first")])
     await cache.put([("a", version - 1, "older")])
     assert await cache.get("a") == "first"
+
+
+async def test_what_a_hanging_redis_missed_is_never_shown_in_its_old_state_and_written_later(
+    own_redis: RedisServer,
+) -> None:
+    redis = Redis(own_redis.url)
+    cache = VersionedCache(redis, "x:")
+    await cache.put([("a", 1, "old"), ("b", 1, "old")])
+    assert own_redis._process is not None
+    os.kill(own_redis._process.pid, signal.SIGSTOP)
+    await cache.put([("a", 2, "new")])
+    os.kill(own_redis._process.pid, signal.SIGCONT)
+    deadline = time.monotonic() + 5
+    seen = {await cache.get("a")}
+    while "new" not in seen:
+        assert time.monotonic() < deadline
+        seen.add(await cache.get("a"))
+        await asyncio.sleep(0.01)
+    assert seen <= {None, "new"}
+    assert await cache.get("b") is None, "whoever else could not write may have meant this one"
+    await cache.put([("b", 1, "old")])
+    assert await cache.get("b") == "old"
+    await redis.close()
+
+
+async def test_what_waits_to_be_written_is_the_newest_of_each(own_redis: RedisServer) -> None:
+    redis = Redis(own_redis.url)
+    cache = VersionedCache(redis, "x:")
+    own_redis.stop()
+    for version in (2, 4, 3):
+        await cache.put([("a", version, f"{version}")])
+    own_redis.start()
+
+    async def written() -> None:
+        assert await cache.get("a") == "4"
+
+    await eventually(written)
+    await redis.close()
