@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ class Worker:
         self.done: list[tuple[str, float]] = []
         self.fail: dict[str, int] = {}
         self.hold = asyncio.Event()
-        self.hold.set()
+        self.held: set[str] = set()
         self.tasks: dict[str, jobs.Task] = {"note": self._note, "slow": self._note}
 
     @property
@@ -55,7 +56,8 @@ class Worker:
 
     async def _note(self, note: str) -> None:
         self.done.append((note, time.monotonic()))
-        await self.hold.wait()
+        if note in self.held:
+            await self.hold.wait()
         if self.fail.get(note, 0) > 0:
             self.fail[note] -= 1
             raise DomainError("DEPENDENCY_UNAVAILABLE", "not now")
@@ -131,16 +133,49 @@ async def test_a_job_is_not_seen_before_its_commit_and_done_at_once_after_it(
     assert worker.done[0][1] - committed < 0.8
 
 
-async def test_a_failing_job_is_tried_again_after_growing_waits(
-    db: Database, worker: Worker, note: str
-) -> None:
-    worker.fail[note] = 2
+@dataclass(frozen=True)
+class Afternoon:
+    """What a worker did in some seconds, and how long it had been silent at the end of them."""
+
+    begun: list[tuple[str, float]]
+    silent: float
+    left: int
+
+    def moments(self, note: str) -> list[float]:
+        """When a job was begun."""
+        return [moment for begun, moment in self.begun if begun == note]
+
+    def order(self, *notes: str) -> list[str]:
+        """These jobs in the order in which they were begun."""
+        return [note for note, _ in self.begun if note in notes]
+
+
+@pytest.fixture(scope="module")
+async def afternoon(database_url: str, db: Database) -> Afternoon:
+    """A job that fails twice, three with one lock of which the first fails once, and one that lasts."""
+    worker = Worker(database_url)
+    worker.held = {"long"}
+    worker.fail = {"failing": 2, "first": 1}
+    age = "SELECT extract(epoch FROM now() - min(last_heartbeat)) FROM procrastinate_workers"
     async with worker.running():
-        await defer(db, note)
-        await eventually(settled(db, worker, [note] * 3), seconds=10)
-    moments = [moment for _, moment in worker.done]
-    assert 0.9 < moments[1] - moments[0] < 3.2
-    assert 1.9 < moments[2] - moments[1] < 4.2
+        await defer(db, "first", "second", "third", lock="one")
+        await defer(db, "failing", "long", "free")
+        await asyncio.sleep(3.2)
+        silent = float(str(await db.read(execute, age)))
+        worker.hold.set()
+
+        async def finished() -> None:
+            assert await waiting(db) == 0
+
+        await eventually(finished)
+    return Afternoon(list(worker.done), silent, await waiting(db))
+
+
+async def test_a_failing_job_is_tried_again_after_growing_waits(afternoon: Afternoon) -> None:
+    first, second, third = afternoon.moments("failing")
+    assert 0.9 < second - first < 3.2
+    assert 1.9 < third - second < 4.2
+    assert afternoon.left == 0
 
 
 def test_waits_double_up_to_half_a_minute_and_never_end() -> None:
@@ -155,18 +190,14 @@ def test_waits_double_up_to_half_a_minute_and_never_end() -> None:
     assert waits == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
 
 
-async def test_jobs_with_one_lock_keep_their_order_even_when_one_fails(
-    db: Database, worker: Worker, note: str
-) -> None:
-    worker.fail["first"] = 1
-    async with worker.running():
-        await defer(db, "first", "second", "third", lock=note)
-        await defer(db, "other")
-        await eventually(settled(db, worker, ["first", "other", "first", "second", "third"]), seconds=8)
+async def test_jobs_with_one_lock_keep_their_order_even_when_one_fails(afternoon: Afternoon) -> None:
+    assert afternoon.order("first", "second", "third") == ["first", "first", "second", "third"]
+    [free] = afternoon.moments("free")
+    assert free < afternoon.moments("first")[1], "others do not wait for them"
 
 
 async def test_jobs_without_a_lock_run_side_by_side_but_only_so_many(db: Database, worker: Worker) -> None:
-    worker.hold.clear()
+    worker.held = {f"{n}" for n in range(9)}
 
     async def four() -> None:
         assert len(worker.notes) == 4
@@ -198,7 +229,7 @@ async def test_a_job_of_a_killed_worker_is_queued_again(
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
     async with worker.running():
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(2.3)
         assert worker.notes == [], "the worker was silent for less than 10 s"
         # Lets time pass.
         await db.run(
@@ -207,16 +238,9 @@ async def test_a_job_of_a_killed_worker_is_queued_again(
         await eventually(settled(db, worker, [note]), seconds=8)
 
 
-async def test_a_living_worker_keeps_its_long_job(db: Database, worker: Worker, note: str) -> None:
-    worker.hold.clear()
-    age = "SELECT extract(epoch FROM now() - min(last_heartbeat)) FROM procrastinate_workers"
-    async with worker.running():
-        await defer(db, note)
-        await asyncio.sleep(3)
-        silent = await db.read(execute, age)
-        assert float(str(silent)) < 2.5
-        worker.hold.set()
-        await eventually(settled(db, worker, [note]))
+async def test_a_living_worker_keeps_its_long_job(afternoon: Afternoon) -> None:
+    assert len(afternoon.moments("long")) == 1
+    assert afternoon.silent < 2.9, "it says every 2 s that it lives"
 
 
 async def test_workers_that_queue_stalled_jobs_again_at_once_do_not_fail(
@@ -254,7 +278,7 @@ async def test_a_job_that_only_a_newer_version_knows_waits_for_it(
 async def test_a_stopping_worker_finishes_what_it_has_begun_and_begins_nothing(
     db: Database, worker: Worker
 ) -> None:
-    worker.hold.clear()
+    worker.held = {"first"}
 
     async def begun() -> None:
         assert worker.notes == ["first"]

@@ -52,8 +52,9 @@ async def test_every_change_is_seen_at_once(points: Points, platform: Platform) 
     assert await points.balance(member) == 60
 
 
-def _told(held: bytes) -> tuple[int, int]:
+def _told(held: bytes | str | None) -> tuple[int, int]:
     """Version and balance of what the cache holds."""
+    assert isinstance(held, bytes)
     version, _, balance = held.decode().split(":")
     return int(version), int(balance)
 
