@@ -120,7 +120,11 @@ def refusal(answer: httpx.Response) -> Refusal:
     assert reason in CODES, f"{reason} is not documented"
     assert body["code"] == CODES[reason], f"{reason} is answered with {code_pb2.Code.Name(body['code'])}"
     assert answer.status_code in STATUS_OF_CODE[body["code"]], f"{answer.status_code} {answer.text}"
-    return Refusal(answer.status_code, reason, body, answer.headers)
+    refused = Refusal(answer.status_code, reason, body, answer.headers)
+    if answer.status_code == 429:
+        assert refused.retry_seconds >= 1
+        assert answer.headers["retry-after"] == f"{refused.retry_seconds:g}"
+    return refused
 
 
 def assert_discreet(text: str) -> None:
