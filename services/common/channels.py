@@ -55,7 +55,8 @@ async def call(
     if token:
         metadata.append(("authorization", f"Bearer {await token()}"))
     try:
-        return await method(request, timeout=seconds, metadata=metadata)
+        # Waiting for the connection, within the deadline, bridges a restart of the other side.
+        return await method(request, timeout=seconds, metadata=metadata, wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
         raise status.from_rpc_error(error, dependency) from error
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from services.common.cache import Redis, RedisAwayError
 from services.common.errors import DomainError, unavailable
 
+_TRIES = 3
+_PAUSE_SECONDS = 0.02
 _HIT = """
 local count = redis.call('INCRBY', KEYS[1], ARGV[2])
 if count == tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
@@ -43,14 +46,12 @@ class Throttle:
         await self._count(limit, key, 0)
 
     async def _count(self, limit: Limit, key: str, hits: int) -> None:
-        try:
-            count, seconds = await self._server.call(
-                self._script(keys=[f"throttle:{limit.name}:{key}"], args=[limit.seconds, hits])
-            )
-        except RedisAwayError:
+        counted = await self._ask(limit, key, hits)
+        if counted is None:
             if limit.open_when_away:
                 return
-            raise unavailable("redis") from None
+            raise unavailable("redis")
+        count, seconds = counted
         if count > limit.count or (hits == 0 and count >= limit.count):
             wait = max(1, int(seconds))
             raise DomainError(
@@ -60,3 +61,19 @@ class Throttle:
                 limit=limit.name,
                 retry_after_seconds=wait,
             )
+
+    async def _ask(self, limit: Limit, key: str, hits: int) -> tuple[int, int] | None:
+        """Count and seconds left, or None when Redis is away.
+
+        Where that refuses the call, one late answer must not: it is asked three times.
+        """
+        for _ in range(1 if limit.open_when_away else _TRIES):
+            try:
+                reply = await self._server.call(
+                    self._script(keys=[f"throttle:{limit.name}:{key}"], args=[limit.seconds, hits])
+                )
+            except RedisAwayError:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            return int(reply[0]), int(reply[1])
+        return None

@@ -40,7 +40,8 @@ async def issued(platform: Platform, voucher_id: str) -> int:
 
 
 def check_invariants(platform: Platform) -> None:
-    invariants.check({name: platform.postgres.url(name) for name in platform.databases})
+    databases = {name: platform.postgres.url(name) for name in platform.databases}
+    invariants.check(databases, foreign_debits=True)
 
 
 async def test_points_become_a_coupon_in_the_wallet(
