@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# Before gRPC is imported: what the tests fork only becomes another program, and gRPC's care for forks
-# would write into its error output.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 

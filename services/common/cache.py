@@ -119,6 +119,8 @@ class VersionedCache:
 
     async def get(self, key: str) -> str | None:
         """The value, or None when there is none to be believed or Redis is away."""
+        if key in self._unwritten:
+            return None
         try:
             held = await self._server.call(self._server.client.get(self._prefix + key))
         except RedisAwayError:

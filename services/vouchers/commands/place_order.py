@@ -14,7 +14,6 @@ from services.vouchers.queries import (
     OrderRow,
     find_order,
     get_order,
-    get_voucher,
     voucher_not_found,
 )
 
@@ -73,7 +72,14 @@ def sold_out(voucher_id: UUID) -> DomainError:
 
 
 async def _why_not(connection: Connection, voucher_id: UUID) -> DomainError:
-    voucher = await get_voucher(connection, voucher_id)
-    if voucher.quantity_left == 0:
+    # Whether anything is left is not asked again: stock may have come back since, and it was refused.
+    on_sale = await connection.execute(
+        text(
+            "SELECT sale_starts_at <= now() AND (sale_ends_at IS NULL OR now() < sale_ends_at)"
+            " FROM vouchers WHERE id = :id"
+        ),
+        {"id": voucher_id},
+    )
+    if on_sale.scalar_one():
         return sold_out(voucher_id)
     return DomainError("VOUCHER_NOT_ON_SALE", "this voucher is not on sale now", voucher_id=voucher_id)
