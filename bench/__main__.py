@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import books, same_job
+from bench import books, logins, same_job
 from bench.children import BenchError
 from bench.cpu import strangers
 from bench.measure import REPEATS, Effort, Patience, Say, measure, worst
@@ -28,6 +28,8 @@ RESULT = ROOT / "build" / "bench.json"
 MOST_ORDERS_PER_SECOND = 1_000
 MOST_STOCK = 5_000_000
 MOST_CLIENTS = 1_000
+LOGINS = "Logins"
+"""Verifying tokens, GetMe, and what logins do to it."""
 IN_TURN = (GET_BALANCE, PLACE_ORDER, RECORD_PURCHASE)
 """Orders come before purchases, which leave many small lots behind, more than a member usually has."""
 
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace, effort: Effort, say: Say) -> int:
-    scenarios = options.scenario or SCENARIOS
+    scenarios = options.scenario or (*SCENARIOS, LOGINS)
     runs = (effort.rounds + REPEATS) * len(options.clients)
     stock = min(MOST_STOCK, math.ceil(runs * (effort.warm_up + effort.seconds) * MOST_ORDERS_PER_SECOND))
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -74,6 +76,7 @@ def _measure(options: argparse.Namespace, effort: Effort, say: Say) -> int:
             if scenario in scenarios
             for clients in options.clients
         ]
+        about_logins = logins.measure(running, effort, say) if LOGINS in scenarios else None
         say("checking every ledger")
         books.check_ledgers(running.databases)
         server = running.server
@@ -84,18 +87,22 @@ def _measure(options: argparse.Namespace, effort: Effort, say: Say) -> int:
         f"{started}, {effort.rounds} rounds of {effort.seconds:g} s after {effort.warm_up:g} s of warm-up,"
         f" medians; others used {others:.2f} cores in the worst run"
     )
-    print(table(measured))
-    print(f"\n{verdict(measured)}")
+    if measured:
+        print(f"{table(measured)}\n\n{verdict(measured)}")
+    if about_logins:
+        print("\n".join(about_logins.lines()))
     about = {"started": started, "machine": machine(), "server": server, "seconds": effort.seconds}
-    write(RESULT, measured, about | {"rounds": effort.rounds, "load_average": os.getloadavg()[0]})
+    about |= {"rounds": effort.rounds, "load_average": os.getloadavg()[0]}
+    write(RESULT, measured, about_logins.entries() if about_logins else [], about)
     print(f"written to {RESULT.relative_to(ROOT)}")
-    return sum(one.errors for found in measured for one in found.values())
+    errors = sum(one.errors for found in measured for one in found.values())
+    return errors + (about_logins.errors if about_logins else 0)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Scrip beside its peers.")
     parser.add_argument(
-        "--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated"
+        "--scenario", action="append", choices=(*SCENARIOS, LOGINS), help="only this one; may be repeated"
     )
     parser.add_argument(
         "--clients", type=_numbers, default=[64], metavar="N[,N...]", help="connections, 64 by default"

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Any
 
-import orjson
 import uvloop
-from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
 from services.common.auth import KeyRing, TokenVerifier
-from services.common.channels import call, open_channel
+from services.common.cache import Redis
+from services.common.channels import Peers
 from services.common.encoding import Context
 from services.common.server import Service, Servicer, run_server
+from services.common.sessions import SessionCache, SessionGate
 from services.common.settings import ServiceSettings
 
 
@@ -36,33 +35,29 @@ class EmptyPoints(points_pb2_grpc.PointsServiceServicer):
 
 
 async def serve(listen: str, identity: str) -> None:
-    """Serves until SIGTERM."""
+    """Serves until SIGTERM. Its secret, and where Redis is, come from the environment as for a service."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    channel = open_channel(identity)
-    auth = auth_pb2_grpc.AuthServiceStub(channel)
-
-    async def fetch_keys() -> Any:
-        return orjson.loads((await call("identity", auth.GetJwks, auth_pb2.GetJwksRequest())).data)
-
-    keys = KeyRing(fetch_keys)
+    settings = ServiceSettings(
+        listen=listen,
+        database_url="",
+        identity_target=identity,
+        points_target="",
+        vouchers_target="",
+        promos_target="",
+    )  # type: ignore[call-arg]  # the rest is in the environment
+    peers, redis = Peers("points", settings), Redis(settings.redis_url)
+    keys = KeyRing(peers.fetch_jwks)
     servicer = Servicer(
         "scrip.points.v1.PointsService",
         points_pb2_grpc.add_PointsServiceServicer_to_server,
         EmptyPoints(),  # type: ignore[abstract]  # the RPCs that nobody calls say UNIMPLEMENTED
     )
-    settings = ServiceSettings(
-        listen=listen,
-        database_url="",
-        redis_url="",
-        identity_target=identity,
-        points_target="",
-        vouchers_target="",
-        promos_target="",
-    )
-    service = Service([servicer], TokenVerifier(keys), checks=[keys.known], loops=[keys.keep_fresh])
+    gate = SessionGate(SessionCache(redis), peers.check_session)
+    service = Service([servicer], TokenVerifier(keys), gate, checks=[keys.known], loops=[keys.keep_fresh])
     await run_server(service, settings, stop)
-    await channel.close()
+    await redis.close()
+    await peers.close()
 
 
 if __name__ == "__main__":

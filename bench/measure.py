@@ -178,4 +178,4 @@ def _load(plan: Plan) -> Result:
 
 def worst(found: Iterable[Measured]) -> float:
     """Cores that others used in the worst of all runs."""
-    return max(measured.strangers for measured in found)
+    return max((measured.strangers for measured in found), default=0.0)

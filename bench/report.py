@@ -53,13 +53,16 @@ def verdict(measured: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, measured: Sequence[Found], about: Mapping[str, Any]) -> None:
-    """Writes one entry for each scenario and number of clients."""
+def write(
+    path: Path, measured: Sequence[Found], others: Sequence[Mapping[str, Any]], about: Mapping[str, Any]
+) -> None:
+    """Writes one entry for each scenario and number of clients, and the others."""
     entries = []
     for found in measured:
         peers = {target: _entry(one) for target, one in found.items() if target != SCRIP}
         ratios = {target: round(_ratio(found, target), 3) for target in peers}
         entries.append(_entry(found[SCRIP]) | {"vs": ratios, "peers": peers, "about": dict(about)})
+    entries += [{**entry, "about": dict(about)} for entry in others]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(entries, indent=2) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -59,7 +60,9 @@ class _Builder:
         address, listen = first + INNER_PORTS, first + INNER_PORTS + 2
         identity = self.stack.endpoints.grpc["identity"]
         command = [sys.executable, "-m", "bench.empty", f"127.0.0.1:{listen}", identity]
-        self.pids["empty service"] = self.children.start("empty", command)
+        secret = json.loads(self.stack.folder.secrets.read_text())["service_secret_points"]
+        given = {"SCRIP_REDIS_URL": self.stack.endpoints.redis_url, "SCRIP_SERVICE_SECRET": secret}
+        self.pids["empty service"] = self.children.start("empty", command, given)
         settings = read_settings(
             base_port=first, edge_port=address, ops_port=address + 1, log_level="warning"
         )

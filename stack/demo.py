@@ -6,7 +6,6 @@ with a non-zero status when any step is not as it should be.
 
 import asyncio
 import io
-import json
 import secrets
 import sys
 import time
@@ -20,64 +19,15 @@ from PIL import Image
 
 from stack.endpoints import Endpoints
 from stack.http import request
-from stack.rest import Answer, Rest, item, random_phone, receipt
+from stack.rest import Rest, item, random_phone, receipt
 from stack.settings import read_settings
 from stack.state import DataFolder
+from stack.teller import StoryError, Teller, check
 from stack.testing import running_stack
 
-WIDTH = 110
-SECRETS = ("access_token", "client_secret", "password")
-OK, BAD_REQUEST, NOT_FOUND, CONFLICT = 200, 400, 404, 409
-
-
-class StoryError(Exception):
-    """A step is not as it should be."""
-
-
-class Teller:
-    """Makes calls and tells what happens."""
-
-    def __init__(self, rest: Rest) -> None:
-        self._rest = rest
-        self.steps = 0
-
-    def chapter(self, title: str) -> None:
-        """Begins a part of the story."""
-        print(f"\n{title}\n{'=' * len(title)}")
-
-    async def call(
-        self,
-        meaning: str,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        token: str = "",
-        key: str = "",
-        form: Mapping[str, str] | None = None,
-        status: int = OK,
-        reason: str = "",
-    ) -> Answer:
-        """Makes a call, prints it with its answer and what it means, and checks status and reason."""
-        self.steps += 1
-        print(f"\n{self.steps}. {meaning}\n   {method} {path}{f'  Idempotency-Key: {key}' if key else ''}")
-        if body or form:
-            print(f"   > {_short(body or form)}")
-        answer = await self._rest.call(method, path, body, token=token, key=key, form=form)
-        text = f"{len(answer.content)} bytes of {answer.content_type}"
-        if "json" in answer.content_type:
-            text = _short(answer.json)
-        print(f"   < {answer.status} {text}")
-        check(answer.status == status, f"expected status {status}, got {answer.status}: {answer.content!r}")
-        if reason:
-            check(answer.reason == reason, f"expected the reason {reason}, got {answer.reason}")
-        return answer
-
-
-def check(holds: bool, otherwise: str) -> None:
-    """Ends the story when something does not hold."""
-    if not holds:
-        raise StoryError(otherwise)
+OK, BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND, CONFLICT = 200, 400, 401, 404, 409
+LOGGED_OUT_SECONDS = 1.0
+"""After so long at most, every service refuses the device before."""
 
 
 async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
@@ -85,10 +35,14 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
     async with Rest(base_url) as rest:
         teller = Teller(rest)
         shop = await _set_up_shop(teller, admin_user, admin_password)
-        member = await _join(teller, shop)
+        phone = random_phone()
+        first = await _join(teller, shop, phone)
+        member = await _change_device(teller, shop, phone, first)
         await _earn(teller, shop, member)
+        await _look(teller, member)
         wallet = await _exchange(teller, shop, member)
         await _redeem(teller, rest, shop, wallet)
+        await _account_for(teller, shop)
         return teller.steps
 
 
@@ -122,18 +76,18 @@ async def _set_up_shop(teller: Teller, user_name: str, password: str) -> dict[st
     }
 
 
-async def _join(teller: Teller, shop: Mapping[str, str]) -> str:
+async def _prove(teller: Teller, shop: Mapping[str, str], phone: str, purpose: str) -> dict[str, str]:
+    asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
+    sent = await teller.call("The app asks for a one-time password.", "POST", "/v1/otp", asked)
+    path = f"/v1/sandbox/otps/{sent.json['otp_id']}"
+    meaning = "No SMS here: the sandbox shows it to the admin."
+    otp = await teller.call(meaning, "GET", path, token=shop["admin"])
+    return {"otp_id": sent.json["otp_id"], "code": otp.json["code"]}
+
+
+async def _join(teller: Teller, shop: Mapping[str, str], phone: str) -> str:
     teller.chapter("2. A member joins and wins a place")
-    phone = {"phone": random_phone(), "purpose": "OTP_PURPOSE_REGISTER"}
-    sent = await teller.call("The app asks for a one-time password.", "POST", "/v1/otp", phone)
-    otp_id = sent.json["otp_id"]
-    otp = await teller.call(
-        "No SMS here: the sandbox shows it to the admin.",
-        "GET",
-        f"/v1/sandbox/otps/{otp_id}",
-        token=shop["admin"],
-    )
-    person = {"otp": {"otp_id": otp_id, "code": otp.json["code"]}, "full_name": "Ada Lovelace"}
+    person = {"otp": await _prove(teller, shop, phone, "REGISTER"), "full_name": "Ada Lovelace"}
     joined = await teller.call("The member registers and is logged in.", "POST", "/v1/members", person)
     token: str = joined.json["token"]["access_token"]
     won = await _promotion(teller, token, shop["campaign_id"])
@@ -158,8 +112,39 @@ async def _promotion(teller: Teller, token: str, campaign_id: str) -> Any:
         await asyncio.sleep(0.2)
 
 
+async def _change_device(teller: Teller, shop: Mapping[str, str], phone: str, first: str) -> str:
+    teller.chapter("3. Another device logs the first one out")
+    proof = {"otp": await _prove(teller, shop, phone, "LOG_IN"), "device_id": "tablet"}
+    second = await teller.call("The member logs in on a tablet.", "POST", "/v1/sessions", proof)
+    await asyncio.sleep(LOGGED_OUT_SECONDS)
+    await teller.call(
+        "The phone is logged out, within a second and at every service.",
+        "GET",
+        "/v1/members/me/points",
+        token=first,
+        status=UNAUTHENTICATED,
+        reason="SESSION_REPLACED",
+    )
+    renew = {"refresh_token": second.json["token"]["refresh_token"], "device_id": "tablet"}
+    third = await teller.call("The tablet renews its token.", "POST", "/v1/sessions:refresh", renew)
+    again = await teller.call(
+        "The answer got lost: the same device gets it again.", "POST", "/v1/sessions:refresh", renew
+    )
+    token: str = third.json["token"]["access_token"]
+    check(again.json["token"]["access_token"] == token, "the second answer has another token")
+    return token
+
+
+async def _scan(teller: Teller, meaning: str, path: str, member: str) -> str:
+    """What a scanner reads from a QR image."""
+    image = await teller.call(meaning, "GET", path, token=member)
+    code: str = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
+    print(f"   ... and the scanner reads {code}.")
+    return code
+
+
 async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
-    teller.chapter("3. The till records purchases")
+    teller.chapter("4. The till records purchases")
     form = {
         "grant_type": "client_credentials",
         "client_id": shop["client_id"],
@@ -167,9 +152,7 @@ async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
     }
     token = await teller.call("The till fetches a token.", "POST", "/v1/oauth/token", form=form)
     shop["till"] = token.json["access_token"]
-    png = await teller.call("The member shows its QR ...", "GET", "/v1/members/me/qr", token=member)
-    code = zxingcpp.read_barcodes(Image.open(io.BytesIO(png.content)))[0].text
-    print(f"   ... and the scanner reads {code}.")
+    code = await _scan(teller, "The member shows its QR ...", "/v1/members/me/qr", member)
     now = datetime.now(UTC).isoformat()
     lines = [item("100", "Garden table", 60_000), item("200", "Red wine", 2_000, alcohol=True)]
     bought = receipt(code, "R-1", now, *lines)
@@ -192,10 +175,27 @@ async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
         status=CONFLICT,
         reason="RECEIPT_CONFLICT",
     )
-    for number in (2, 3):
-        more = receipt(code, f"R-{number}", now, item("300", "Bicycle", 225_000))
-        await teller.call("A bicycle: 225 points.", "POST", "/v1/purchases", more, token=shop["till"])
-    teller.chapter("4. The member sees it all")
+    bicycle = item("300", "Bicycle", 225_000)
+    another = receipt(code, "R-2", now, bicycle)
+    await teller.call("A bicycle: 225 points.", "POST", "/v1/purchases", another, token=shop["till"])
+    meaning = "The member shows a signed QR, good for a minute and one receipt ..."
+    signed = await _scan(teller, meaning, "/v1/members/me/qr?signed=true", member)
+    now = datetime.now(UTC).isoformat()
+    once = receipt(signed, "R-3", now, bicycle)
+    await teller.call("Another bicycle: 225 points.", "POST", "/v1/purchases", once, token=shop["till"])
+    await teller.call(
+        "A screenshot of it, on another receipt: refused.",
+        "POST",
+        "/v1/purchases",
+        receipt(signed, "R-4", now, bicycle),
+        token=shop["till"],
+        status=BAD_REQUEST,
+        reason="MEMBER_CODE_REPLAYED",
+    )
+
+
+async def _look(teller: Teller, member: str) -> None:
+    teller.chapter("5. The member sees it all")
     await _balance(teller, member, 510)
     purchases = await teller.call("Purchases.", "GET", "/v1/members/me/purchases", token=member)
     check(len(purchases.json["purchases"]) == 3, "expected three purchases")
@@ -213,7 +213,7 @@ async def _balance(teller: Teller, member: str, points: int) -> None:
 
 
 async def _exchange(teller: Teller, shop: Mapping[str, str], member: str) -> Any:
-    teller.chapter("5. Points become a coupon")
+    teller.chapter("6. Points become a coupon")
     order = {"voucher_id": shop["voucher_id"]}
     key = secrets.token_hex(4)
     placed = await teller.call(
@@ -238,18 +238,17 @@ async def _exchange(teller: Teller, shop: Mapping[str, str], member: str) -> Any
     wallet_id = placed.json["order"]["wallet_voucher_id"]
     path = f"/v1/members/me/vouchers/{wallet_id}"
     mine = await teller.call("The coupon with its code.", "GET", path, token=member)
-    image = await teller.call("Its QR.", "GET", f"{path}/qr", token=member)
-    scanned = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
+    scanned = await _scan(teller, "Its QR ...", f"{path}/qr", member)
     check(scanned == mine.json["voucher"]["code"], "the QR holds another code")
     return mine.json["voucher"]
 
 
 async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: Mapping[str, Any]) -> None:
-    teller.chapter("6. The till redeems the coupon")
+    teller.chapter("7. The till redeems the coupon")
     code = {"code": coupon["code"]}
     till = shop["till"]
     await teller.call("Is it good?", "POST", "/v1/codes:verify", code, token=till)
-    sale = code | {"sale_reference": "R-4"}
+    sale = code | {"sale_reference": "R-5"}
     first = await teller.call("It is: redeemed.", "POST", "/v1/codes:redeem", sale, token=till)
     again = await teller.call(
         "The same sale again: the same answer.", "POST", "/v1/codes:redeem", sale, token=till
@@ -259,7 +258,7 @@ async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: M
         "In another sale: refused, and the till learns why.",
         "POST",
         "/v1/codes:redeem",
-        code | {"sale_reference": "R-5"},
+        code | {"sale_reference": "R-6"},
         token=till,
         status=BAD_REQUEST,
         reason="CODE_ALREADY_USED",
@@ -276,19 +275,15 @@ async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: M
     )
 
 
-def _short(value: Any) -> str:
-    """One line of JSON, without secrets."""
-    text = json.dumps(_without_secrets(value), ensure_ascii=False)
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: "…" if key in SECRETS and isinstance(inner, str) else _without_secrets(inner)
-            for key, inner in value.items()
-        }
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
+async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
+    teller.chapter("8. Who did what")
+    for meaning, target, action in (
+        ("What was done to the till.", shop["client_id"], "client.created"),
+        ("What was done to the coupon, in another service.", shop["voucher_id"], "voucher.created"),
+    ):
+        path = f"/v1/audit-entries?target_id={target}"
+        listed = await teller.call(meaning, "GET", path, token=shop["admin"])
+        check([entry["action"] for entry in listed.json["entries"]] == [action], f"expected {action}")
 
 
 async def _running() -> Endpoints | None:

@@ -10,7 +10,6 @@ from typing import Any, Self
 import httpx
 
 CALL_SECONDS = 15.0
-ADMIN_SECRET_FIELDS = frozenset({"password", "client_secret", "access_token"})
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ SERVICES = ("identity", "points", "vouchers", "promos")
 WORKERS = ("identity", "vouchers", "promos")
 # A service promises to drain within 8 s; the whole stack stops within 10.
 STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
-# Only identity may know these, whoever set them.
-IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES")
+# Only identity may know what begins so, whoever set it.
+IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES", "SCRIP_OTP_")
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,7 @@ def worker_names(settings: Settings) -> dict[str, str]:
 
 def base_environment() -> dict[str, str]:
     """What every Python child gets: the caller's, without the stack's settings and identity's secrets."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(PREFIX) and key not in IDENTITY_ONLY
-    }
+    kept = {key: value for key, value in os.environ.items() if not key.startswith((PREFIX, *IDENTITY_ONLY))}
     # Fewer malloc arenas: a third less memory in processes with several threads.
     return kept | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -90,6 +86,9 @@ def _environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: 
     environment |= {f"SCRIP_{other.upper()}_TARGET": target for other, target in wiring.targets.items()}
     if service != "identity":
         return environment | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
+    # The sample's admin is everybody's here: the demo must not log out who looks around meanwhile.
+    environment.setdefault("SCRIP_STAFF_SESSIONS", "10")
+    environment |= {key: value for key, value in os.environ.items() if key.startswith(IDENTITY_ONLY)}
     return environment | {
         "SCRIP_MASTER_KEY": secrets.master_key,
         "SCRIP_SERVICE_SECRET_HASHES": json.dumps(secrets.service_secret_hashes),

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import ModuleType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -22,35 +23,46 @@ from uuid import UUID
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from sqlalchemy import text
 
 from services.common import migrations
 from services.common.auth import ADMIN, MEMBER, TILL
+from services.common.cache import Redis
 from services.common.channels import open_channel
-from services.common.db import Database
-from services.common.ids import new_id
+from services.common.db import Connection, Database
+from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
-from services.identity.commands.register_member import register_member
-from services.identity.commands.send_otp import send_otp
-from services.identity.keys import ensure_signing_key
-from services.identity.otp_sender import SandboxOtpSender
-from services.identity.queries import get_member_code
+from services.common.sessions import SessionCache
+from services.identity.commands.open_session import OpenedSession, open_session
+from services.identity.commands.register_member import NewMember, register_member
+from services.identity.keys import SigningKeys
+from services.identity.logins import Logins
+from services.identity.member_codes import sign_member_code
+from services.identity.queries.members import get_member_code
 from services.identity.secrets_at_rest import Vault
+from services.identity.session_tokens import SessionTokens
 from services.identity.tokens import TokenIssuer
 from stack.postgres import Postgres
 
 SERVICES = ("identity", "points", "promos", "vouchers")
 ADMIN_PASSWORD = "correct horse battery staple"  # of a server that lives for one test run
+ACCESS_SECONDS, LOGIN_SECONDS = 86_400, 90 * 86_400
+MANY_LOGINS = 1_000
+REDIS_SECONDS = 0.15
+"""More than elsewhere: all services, their workers and the tests share one process."""
 T = TypeVar("T")
 _phones = itertools.count(secrets.randbelow(5_000_000))
 
 
 @dataclass
 class Member:
-    """A registered member and its token."""
+    """A registered member and the tokens of its login."""
 
     id: UUID
     code: str
     token: str
+    phone: str
+    refresh_token: str
 
 
 @dataclass
@@ -67,24 +79,49 @@ class Platform:
     databases: dict[str, Database] = field(default_factory=dict)
     _issuer: TokenIssuer | None = None
 
+    _keys: SigningKeys | None = None
+    _redis: Redis | None = None
+    _tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+
     @property
     def vault(self) -> Vault:
         """Identity's keys at rest."""
         return Vault(self.environment["master_key"])
 
+    @property
+    def logins(self) -> Logins:
+        """Runs identity's commands that change who is logged in, as identity itself does."""
+        if self._redis is None:
+            self._redis = Redis(self.redis_url, REDIS_SECONDS)
+        return Logins(self.databases["identity"], SessionCache(self._redis))
+
     async def issuer(self) -> TokenIssuer:
         """Signs tokens with identity's own key."""
-        if self._issuer is None:
-            key = await self.databases["identity"].run(ensure_signing_key, self.vault)
-            self._issuer = TokenIssuer(key)
-        return self._issuer
+        if self._keys is None:
+            self._keys = SigningKeys(self.databases["identity"], self.vault)
+        await self._keys.refresh()
+        return TokenIssuer(self._keys)
 
     async def token(self, role: str, subject: UUID | str | None = None) -> str:
-        """A token of this role, for a subject of one's choice."""
-        return (await self.issuer()).issue(subject or new_id(), role, 3600).value
+        """A token of this role with a login behind it; for the same subject, the same token.
+
+        A subject that has no account gets one.
+        """
+        known = (role, str(subject)) if subject else None
+        if known in self._tokens:
+            return self._tokens[known]
+        issuer, owner = await self.issuer(), UUID(str(subject or new_id()))
+        if role == TILL:
+            made = issuer.issue(owner, role, 3600)
+        else:
+            session = await self.logins.run(_open_session_of, owner, role)
+            made = SessionTokens(issuer, ACCESS_SECONDS).opened(owner, role, session).access
+        if known:
+            self._tokens[known] = made.value
+        return made.value
 
     async def admin(self) -> str:
-        """An admin's token."""
+        """A new admin's token."""
         return await self.token(ADMIN)
 
     async def till(self) -> str:
@@ -95,20 +132,61 @@ class Platform:
         """A token that a service would use."""
         return (await self.issuer()).issue_for_service(service).value
 
-    async def member(self) -> Member:
-        """A newly registered member."""
-        identity = self.databases["identity"]
+    async def member(self, full_name: str = "Ada Lovelace") -> Member:
+        """A newly registered member, logged in."""
         phone = new_phone()
-        otp = await identity.run(
-            send_otp, self.vault, SandboxOtpSender(), phone=phone, purpose="OTP_PURPOSE_REGISTER"
+        made = await self.logins.run(
+            register_member,
+            self.vault,
+            new=NewMember(full_name, phone=phone),
+            device_id="",
+            session_seconds=LOGIN_SECONDS,
         )
-        made = await identity.run(register_member, otp_id=otp.id, phone=phone, full_name="Ada Lovelace")
-        code = await identity.read(get_member_code, made.id)
-        return Member(made.id, code, await self.token(MEMBER, made.id))
+        code = await self.databases["identity"].read(get_member_code, made.member.id)
+        token = SessionTokens(await self.issuer(), ACCESS_SECONDS).opened(
+            made.member.id, MEMBER, made.session
+        )
+        return Member(made.member.id, code, token.access.value, phone, token.refresh_token)
+
+    def signed_code(self, member: Member, issued_at: datetime | None = None) -> str:
+        """A signed code of the member, made now or at another moment."""
+        return sign_member_code(self.vault, member.id, issued_at or utc_now()).text
+
+    async def close(self) -> None:
+        """Closes what tests opened."""
+        for channel in self.channels.values():
+            await channel.close()
+        for database in self.databases.values():
+            await database.close()
+        if self._redis:
+            await self._redis.close()
 
     async def stop(self, service: str) -> None:
         """Stops a service; calls to it fail until it is started again."""
         await self.running.pop(service).stop()
+
+
+async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:
+    """A login beside those that the account has, which is made if need be."""
+    kind = "MEMBER" if role == MEMBER else "STAFF"
+    await connection.execute(
+        text(
+            "INSERT INTO accounts (id, kind, user_name, password_hash) VALUES (:id, :kind, :name, 'none')"
+            " ON CONFLICT (id) DO NOTHING"
+        ),
+        {"id": account_id, "kind": kind, "name": f"test-{account_id}"},
+    )
+    if kind == "STAFF":
+        await connection.execute(
+            text(
+                "INSERT INTO staff (id, full_name, role) VALUES (:id, 'Test Staff', :role)"
+                " ON CONFLICT (id) DO NOTHING"
+            ),
+            {"id": account_id, "role": role},
+        )
+    return await open_session(
+        connection, account_id=account_id, device_id="", most=MANY_LOGINS, seconds=LOGIN_SECONDS
+    )
 
 
 def new_phone() -> str:
@@ -189,7 +267,7 @@ class InProcess:
         }
         self.platform = Platform(postgres, redis_url, environment)
         self._stack = AsyncExitStack()
-        self._workers: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+        self._workers: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     async def start(self) -> Platform:
         """Starts every service and every worker."""
@@ -202,7 +280,7 @@ class InProcess:
         for name in SERVICES:
             await self.start_service(name)
         for name in SERVICES:
-            self._start_worker(name)
+            self.start_worker(name)
         return self.platform
 
     async def start_service(self, name: str) -> None:
@@ -222,25 +300,28 @@ class InProcess:
 
     async def stop(self) -> None:
         """Stops everything."""
-        for task, stop in self._workers:
-            stop.set()
-            await task
+        for name in list(self._workers):
+            await self.stop_worker(name)
         for running in self.platform.running.values():
             await running.stop()
-        for channel in self.platform.channels.values():
-            await channel.close()
-        for database in self.platform.databases.values():
-            await database.close()
+        await self.platform.close()
         await self._stack.aclose()
 
-    def _start_worker(self, name: str) -> None:
+    def start_worker(self, name: str) -> None:
+        """Starts the worker of a service that has one."""
         root = _composition_root(name)
         work = getattr(root, "work", None)
         if work is None:
             return
         stop = asyncio.Event()
         task = asyncio.create_task(work(self._settings(root, name), stop))
-        self._workers.append((task, stop))
+        self._workers[name] = task, stop
+
+    async def stop_worker(self, name: str) -> None:
+        """Stops the worker of a service; its jobs wait until it is started again."""
+        task, stop = self._workers.pop(name)
+        stop.set()
+        await task
 
     def _settings(self, root: ModuleType, name: str) -> Any:
         platform = self.platform
@@ -248,6 +329,7 @@ class InProcess:
         return root.Settings(
             database_url=platform.postgres.url(name),
             redis_url=platform.redis_url,
+            redis_seconds=REDIS_SECONDS,
             listen="127.0.0.1:0" if known.endswith(":1") else known.removeprefix("ipv4:"),
             service_secret=self._secrets[name],
             reflection=True,

@@ -34,9 +34,14 @@ WITH due AS (
   UNION ALL SELECT member_id, 'SPEND', -points, order_id::text FROM debits WHERE points > 0
   UNION ALL SELECT member_id, 'SPEND_UNDONE', points, order_id::text FROM debits
     WHERE points > 0 AND state = 'UNDONE'
-), entries AS (SELECT member_id, kind, delta, reference FROM ledger_entries)
+), entries AS (SELECT member_id, kind, delta, reference FROM ledger_entries WHERE kind <> 'FORFEIT')
 (SELECT 'missing' AS fault, * FROM (TABLE due EXCEPT ALL TABLE entries) m)
 UNION ALL (SELECT 'without cause', * FROM (TABLE entries EXCEPT ALL TABLE due) s)
+"""
+_FORFEITS = """
+SELECT a.member_id, a.closed, a.balance, e.sequence, e.balance_after
+FROM accounts a LEFT JOIN ledger_entries e ON e.member_id = a.member_id AND e.kind = 'FORFEIT'
+WHERE (e.sequence IS NOT NULL AND (NOT a.closed OR e.balance_after <> 0)) OR (a.closed AND a.balance <> 0)
 """
 _RECEIPTS = """
 SELECT r.receipt_number, r.purchase_id, p.id
@@ -99,8 +104,9 @@ def check_ledger(points: str) -> None:
 
 
 def check_movements(points: str) -> None:
-    """INV3: each receipt, debit and undoing moved points once, and nothing else did."""
+    """INV3: each receipt, debit and undoing moved points once, and nothing else did but members leaving."""
     assert rows(points, _MOVEMENTS) == []
+    assert rows(points, _FORFEITS) == []
     assert rows(points, _RECEIPTS) == []
 
 

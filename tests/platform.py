@@ -44,6 +44,7 @@ STATUS_OF_CODE = {
     7: (403,),
     8: (429,),
     9: (400,),
+    10: (409,),
     14: (503,),
     16: (401,),
 }
@@ -136,12 +137,13 @@ def assert_discreet(text: str) -> None:
 
 @dataclass(frozen=True)
 class Member:
-    """A registered member with its token."""
+    """A registered member with its tokens."""
 
     id: str
     code: str
     token: str
     phone: str
+    refresh_token: str
 
 
 @dataclass(frozen=True)
@@ -234,9 +236,9 @@ class Platform:
         """A new member."""
         otp = otp or await self.otp()
         made = await self.ok("POST", "/v1/members", {"otp": otp.proof, "full_name": "Ada Lovelace"})
-        token = made["token"]["access_token"]
+        token, refresh = made["token"]["access_token"], made["token"]["refresh_token"]
         code = (await self.ok("GET", "/v1/members/me/code", token=token))["member_code"]
-        return Member(made["member"]["id"], code, token, otp.phone)
+        return Member(made["member"]["id"], code, token, otp.phone, refresh)
 
     async def members(self, count: int) -> list[Member]:
         """New members, some at a time."""
@@ -329,7 +331,8 @@ class Platform:
 def start_platform(folder: Path, **settings: Any) -> RunningStack:
     """A stack whose one-time passwords and callers from one address are as good as unlimited.
 
-    Everything else is as committed, the limits of members and tills too.
+    Staff may have ten logins, lest one test log another's admin out. All else is as committed, the limits
+    of members and tills too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = committed()
@@ -339,7 +342,7 @@ def start_platform(folder: Path, **settings: Any) -> RunningStack:
             limit["token_bucket"] = {"max_tokens": 10**6, "tokens_per_fill": 10**6, "fill_interval": "1s"}
     edge = folder / "edge.yaml"
     edge.write_text(yaml.safe_dump(config))
-    identity = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000"}
+    identity = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000", "SCRIP_STAFF_SESSIONS": "10"}
     return start_stack(folder / "data", edge_config=edge, env_identity=identity, **settings)
 
 

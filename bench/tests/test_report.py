@@ -27,12 +27,13 @@ def _found(scrip: float, empty: float, peer: float) -> dict[str, Measured]:
 
 
 def test_figures_are_medians_and_ratios_are_of_scrip_to_the_peer(tmp_path: Path) -> None:
-    write(tmp_path / "bench.json", [_found(2_000, 8_000, 400)], {"machine": "m"})
-    (entry,) = json.loads((tmp_path / "bench.json").read_text())
+    write(tmp_path / "bench.json", [_found(2_000, 8_000, 400)], [{"scenario": "LogIn"}], {"machine": "m"})
+    entry, other = json.loads((tmp_path / "bench.json").read_text())
     assert {"scenario", "clients", "per_second", "p50_ms", "p99_ms", "errors", "vs"} <= entry.keys()
     assert entry["per_second"] == 2_000
     assert entry["vs"] == {EMPTY: 0.25, PEER: 5.0}
     assert entry["cpu_us_per_request"]["points"] == 300
+    assert other == {"scenario": "LogIn", "about": {"machine": "m"}}
 
 
 def test_the_verdict_says_when_a_target_is_missed() -> None:

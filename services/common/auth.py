@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import jwt
@@ -30,9 +30,13 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type
 """The `typ` header of every access token (RFC 9068)."""
 
 MEMBER, TILL, ADMIN, MANAGER, CASHIER = "member", "till", "admin", "manager", "cashier"
-STAFF = frozenset({ADMIN, MANAGER, CASHIER})
+BRAND_MANAGER = "brand_manager"
+STAFF = frozenset({ADMIN, MANAGER, CASHIER, BRAND_MANAGER})
+_WITHOUT_SESSION = frozenset({TILL, "service"})
 SERVICE = "service"
 
+_SKEW_SECONDS = 5
+"""How far the clock that issued a token may be ahead of the one that judges it."""
 _REFETCH_SECONDS = 5.0
 _REFRESH_SECONDS = 60.0
 _CACHE_SIZE = 20_000
@@ -40,10 +44,11 @@ _CACHE_SIZE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the token's subject (an id, or a service's name) and its role."""
+    """Who calls: the token's subject (an id, or a service's name), its role, and its login if it has one."""
 
     subject: str
     role: str
+    session_id: str = ""
 
     @property
     def id(self) -> UUID:
@@ -146,15 +151,8 @@ class TokenVerifier:
             key = await self._keys.find(key_id)
             if key is None or header.get("typ") != TOKEN_TYPE:
                 raise jwt.InvalidTokenError
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=["RS256"],
-                audience=audience,
-                issuer=ISSUER,
-                options={"require": ["exp", "iat", "sub", "aud", "iss"]},
-            )
-            verified = Caller(str(claims["sub"]), str(claims["role"]))
+            claims = _decode(token, key, audience)
+            verified = _caller_of(claims)
         except jwt.ExpiredSignatureError as error:
             raise DomainError("TOKEN_EXPIRED", "the token has expired; log in again") from error
         except (jwt.PyJWTError, KeyError) as error:
@@ -163,6 +161,35 @@ class TokenVerifier:
             self._verified.clear()
         self._verified[token, audience] = (verified, float(claims["exp"]), key_id)
         return verified
+
+
+def _decode(token: str, key: jwt.PyJWK, audience: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=["RS256"],
+        audience=audience,
+        issuer=ISSUER,
+        leeway=_SKEW_SECONDS,
+        options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+    )
+    if float(claims["exp"]) <= time.time():  # the leeway is for tokens that seem to come too early
+        raise jwt.ExpiredSignatureError
+    return claims
+
+
+def _caller_of(claims: Mapping[str, Any]) -> Caller:
+    """Raises KeyError for a person's token that names no login."""
+    role = str(claims["role"])
+    session_id = "" if role in _WITHOUT_SESSION else str(claims["sid"])
+    return Caller(str(claims["sub"]), role, session_id)
+
+
+class Gate(Protocol):
+    """Says whether a login is still active."""
+
+    async def require(self, who: Caller) -> None:
+        """Raises when the caller's login is not active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +207,16 @@ class _Rule:
 class Authenticator:
     """Decides by the permission that each RPC declares in its proto."""
 
-    def __init__(self, verifier: TokenVerifier, service_names: Iterable[str]) -> None:
+    def __init__(self, verifier: TokenVerifier, gate: Gate, service_names: Iterable[str]) -> None:
         self._verifier = verifier
+        self._gate = gate
         self._rules = {path: rule for name in service_names for path, rule in _rules(name)}
 
     async def authenticate(self, method_name: str, metadata: Mapping[str, str | bytes]) -> Caller:
         """The caller, if it may call this method.
 
-        Raises NOT_SERVED, TOKEN_MISSING, TOKEN_NOT_VALID, TOKEN_EXPIRED or ROLE_NOT_ALLOWED.
+        Raises NOT_SERVED, TOKEN_MISSING, TOKEN_NOT_VALID, TOKEN_EXPIRED or ROLE_NOT_ALLOWED, and what
+        the gate raises.
         """
         rule = self._rules.get(method_name)
         if rule is None:
@@ -201,6 +230,8 @@ class Authenticator:
         who = await self._verifier.verify(token, audience)
         if not rule.allows(who):
             raise DomainError("ROLE_NOT_ALLOWED", f"this is not for the role {who.role}", role=who.role)
+        if who.session_id:
+            await self._gate.require(who)
         return who
 
 

@@ -1,13 +1,13 @@
 """Redis, a gate and a cache: it may vanish at any moment, and nothing is lost or wrong.
 
-Every call has 50 ms. After five failures in a row Redis is left alone for a second.
+Every call has 50 ms, or what a setting says. After five failures in a row Redis is left alone for a second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar, cast
 
 import redis.asyncio as redis
@@ -15,12 +15,14 @@ from redis.exceptions import RedisError
 
 T = TypeVar("T")
 
-_CALL_SECONDS = 0.05
+CALL_SECONDS = 0.05
 _CONNECTIONS = 16
 _FAILURES = 5
 _PAUSE_SECONDS = 1.0
 _MOST_UNWRITTEN = 10_000
 _WRITE_LATER_SECONDS = 0.2
+_NEVER = 0
+"""A time of writing that nobody believes."""
 
 _SET_IF_NEWER = """
 for i = 1, #KEYS do
@@ -38,17 +40,19 @@ class RedisAwayError(Exception):
 
 
 class Redis:
-    """A Redis server behind a breaker."""
+    """A Redis server behind a breaker. Each call has so many seconds, waiting for this process included."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float = CALL_SECONDS) -> None:
         self._client = redis.Redis.from_url(
             url,
-            socket_timeout=_CALL_SECONDS,
-            socket_connect_timeout=_CALL_SECONDS,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
             max_connections=_CONNECTIONS,
             retry=None,
+            redis_connect_func=self._on_connect,
         )
         self._slots = asyncio.Semaphore(_CONNECTIONS)  # a crowd waits here, it is not a failure
+        self._run_id = ""
         self._failures = 0
         self._closed_until = 0.0
         self._trusted_from = time.time_ns()
@@ -65,7 +69,7 @@ class Redis:
         return self._trusted_from
 
     async def call(self, reply: Awaitable[T]) -> T:
-        """Awaits a reply of the client. Raises RedisAwayError when there is none within 50 ms."""
+        """Awaits a reply of the client. Raises RedisAwayError when there is none in time."""
         try:
             await self._slots.acquire()
         except asyncio.CancelledError:
@@ -92,9 +96,35 @@ class Redis:
         self._failures = 0
         return result
 
+    async def call_in_run(self, command: Callable[[str], Awaitable[T]]) -> T:
+        """Awaits a command for keys that name the server's run, whose id is its argument.
+
+        A server that was restarted may hold what an old snapshot held, under the ids of older runs. Each
+        new connection learns the id, so a command that met a restart is known by the id that changed
+        meanwhile, and is given once more; it must be one that may be.
+        """
+        return await self.call(self._in_run(command))
+
+    async def _in_run(self, command: Callable[[str], Awaitable[T]]) -> T:
+        if not self._run_id:
+            await self._client.ping()  # connects, and so learns it
+        for _ in range(2):
+            run_id = self._run_id
+            result = await command(run_id)
+            if run_id == self._run_id:
+                return result
+        raise redis.ConnectionError("the server was restarted twice")
+
     async def close(self) -> None:
         """Closes all connections."""
         await self._client.aclose()
+
+    async def _on_connect(self, connection: redis.Connection) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        reply = await connection.read_response()
+        text = reply.decode() if isinstance(reply, bytes) else str(reply)
+        self._run_id = text.partition("run_id:")[2].partition("\r")[0]
 
 
 def _discard(reply: Awaitable[object]) -> None:
@@ -106,15 +136,16 @@ def _discard(reply: Awaitable[object]) -> None:
 class VersionedCache:
     """Values that carry a version: an older one never replaces a newer one, and each lives 60 s.
 
-    A value that could not be written is written later, as soon as Redis answers. Until then, and for what
-    other processes may have failed to write, nothing is believed that is older than the last failure.
+    A value that could not be written voids what is older as soon as Redis answers. Until then, and for what
+    other processes may have failed to write, nothing is believed that is older than the last failure. The
+    value itself is not written then: a newer one may have come meanwhile, and have gone with a restart.
     """
 
     def __init__(self, server: Redis, prefix: str, *, seconds: int = 60) -> None:
         self._server = server
         self._prefix = prefix
         self._seconds = seconds
-        self._unwritten: dict[str, tuple[int, str]] = {}
+        self._unwritten: dict[str, int] = {}
         self._writing: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> str | None:
@@ -133,16 +164,15 @@ class VersionedCache:
     async def put(self, entries: Iterable[tuple[str, int, str]]) -> None:
         """Sets (key, version, value) each, unless a newer version is there."""
         given = list(entries)
-        if not given or await self._write(given):
+        if not given or await self._write(given, time.time_ns()):
             return
-        for key, version, value in given:
-            if len(self._unwritten) < _MOST_UNWRITTEN and version >= self._unwritten.get(key, (0, ""))[0]:
-                self._unwritten[key] = (version, value)
+        for key, version, _ in given:
+            if len(self._unwritten) < _MOST_UNWRITTEN:
+                self._unwritten[key] = max(version, self._unwritten.get(key, version))
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_later())
+            self._writing = asyncio.create_task(self._void_later())
 
-    async def _write(self, entries: Iterable[tuple[str, int, str]]) -> bool:
-        written_at = time.time_ns()
+    async def _write(self, entries: Iterable[tuple[str, int, str]], written_at: int) -> bool:
         keys: list[str] = []
         arguments: list[str | int] = [self._seconds]
         for key, version, value in entries:
@@ -154,15 +184,15 @@ class VersionedCache:
             return False
         return True
 
-    async def _write_later(self) -> None:
-        """Writes what could not be written, for as long as an older value may still be there."""
+    async def _void_later(self) -> None:
+        """Voids what is older than what could not be written, for as long as it may still be there."""
         until = time.monotonic() + self._seconds
         while self._unwritten and time.monotonic() < until:
             await asyncio.sleep(_WRITE_LATER_SECONDS)
             waiting = dict(self._unwritten)
-            if await self._write((key, *entry) for key, entry in waiting.items()):
-                for key, entry in waiting.items():
-                    if self._unwritten.get(key) == entry:
+            if await self._write(((key, version, "") for key, version in waiting.items()), _NEVER):
+                for key, version in waiting.items():
+                    if self._unwritten.get(key) == version:
                         del self._unwritten[key]
         self._unwritten.clear()
 

@@ -14,6 +14,7 @@ from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
 from services.common import status, telemetry
 from services.common.errors import OutcomeUnknownError
+from services.common.sessions import SessionState
 from services.common.settings import ServiceSettings
 
 R = TypeVar("R")
@@ -106,12 +107,19 @@ class Peers:
         self.token: TokenSource = ServiceTokens(
             self.identity, service, settings.service_secret.get_secret_value()
         )
+        self._identity = identity_pb2_grpc.IdentityInternalServiceStub(self.identity)
         self._auth = auth_pb2_grpc.AuthServiceStub(self.identity)
 
     async def fetch_jwks(self) -> Any:
         """The public signing keys, from identity."""
         reply = await call("identity", self._auth.GetJwks, auth_pb2.GetJwksRequest())
         return orjson.loads(reply.data)
+
+    async def check_session(self, subject_id: str) -> SessionState:
+        """Somebody's active logins, from identity."""
+        request = identity_pb2.CheckSessionRequest(subject_id=subject_id)
+        reply = await call("identity", self._identity.CheckSession, request, token=self.token)
+        return SessionState(subject_id, reply.version, reply.status, frozenset(reply.session_ids))
 
     async def close(self) -> None:
         """Closes all channels."""

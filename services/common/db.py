@@ -27,6 +27,7 @@ T = TypeVar("T")
 _TRIES = 4
 _POOL_SECONDS = 5
 _RETRIED_STATES = ("40001", "40P01")  # serialization failure, deadlock: the transaction changed nothing
+_UNTRANSLATABLE = "22P05"
 _SERVER_ENDS = "57P"  # states with which a server that stops ends its connections
 _SESSION = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
 
@@ -44,6 +45,7 @@ class Database:
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             connect_args={"options": _SESSION, "connect_timeout": 3},
+            hide_parameters=True,  # lest names, numbers and hashes get into the log with an unforeseen error
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._constraints = constraints or {}
@@ -92,8 +94,8 @@ class Database:
         if state in _RETRIED_STATES and not last:
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter
             return
-        if isinstance(error, exc.DataError) and state is None:
-            # The driver itself refuses NUL characters, which PostgreSQL can not store.
+        if isinstance(error, exc.DataError) and state in (None, _UNTRANSLATABLE):
+            # A NUL character, which PostgreSQL can not store: the driver refuses it, or the database in JSON.
             message = "a text holds a character that can not be stored"
             raise DomainError("VALIDATION_FAILED", message) from error
         if _connection_died(error, state) and not last and not _may_have_committed(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import grpc
@@ -48,11 +49,32 @@ def header(context: Context, name: str) -> str | None:
 
 
 def client_address(context: Context) -> str:
-    """The address that the call came from, as the edge saw it; it lets nobody else set this header."""
-    return header(context, "x-envoy-external-address") or context.peer().rpartition(":")[0]
+    """The address that the call came from, as the edge saw it; it lets nobody else set this header.
+
+    Of IPv6 it is the network of 64 bits, for whoever has one address has all of those.
+    """
+    address = header(context, "x-envoy-external-address")
+    return _limited(address) if address else context.peer().rpartition(":")[0]
 
 
-async def image_body(context: Context, image: Image) -> httpbody_pb2.HttpBody:
-    """An image as an HTTP body that only its caller may cache, for a minute."""
-    await context.send_initial_metadata((("cache-control", "private, max-age=60"),))
+def _limited(address: str) -> str:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if ip.version == 4:
+        return address
+    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
+
+
+async def caching(context: Context, cache_control: str) -> None:
+    """Says how the answer may be cached; `vary`, lest one device shows one member's answer to another."""
+    await context.send_initial_metadata((("cache-control", cache_control), ("vary", "authorization")))
+
+
+async def image_body(
+    context: Context, image: Image, cache_control: str = "private, max-age=60"
+) -> httpbody_pb2.HttpBody:
+    """An image as an HTTP body that only its caller may cache."""
+    await caching(context, cache_control)
     return httpbody_pb2.HttpBody(content_type=image.content_type, data=image.data)

@@ -19,13 +19,17 @@ from procrastinate.manager import JobManager
 from procrastinate.tasks import configure_task
 
 from services.common.db import Connection, driver_connection
+from services.common.housekeeping import end, failure
 from services.common.ids import utc_now
 
 log = logging.getLogger(__name__)
 
 Task = Callable[..., Awaitable[None]]
 
+DEFAULT_QUEUE = "default"
+
 _MAX_WAIT_SECONDS = 30
+_GRACE_SECONDS = 5.0
 _SILENT_SECONDS = 10
 """A worker that did not report for so long is taken for dead, and its jobs are queued again."""
 
@@ -33,14 +37,19 @@ _manager = JobManager(PsycopgConnector())  # never opened: deferring uses the ca
 
 
 async def defer(
-    connection: Connection, name: str, *, lock: str | None = None, **arguments: str | int
+    connection: Connection,
+    name: str,
+    *,
+    lock: str | None = None,
+    queue: str = DEFAULT_QUEUE,
+    **arguments: str | int,
 ) -> None:
     """Queues a job in the transaction of `connection`.
 
     Jobs with the same `lock` run one after the other, in the order of their making.
     """
     driver = await driver_connection(connection)
-    job = configure_task(name=name, job_manager=_manager, lock=lock, connection=driver)
+    job = configure_task(name=name, job_manager=_manager, lock=lock, queue=queue, connection=driver)
     await job.defer_async(**arguments)
 
 
@@ -57,37 +66,49 @@ async def run_worker(
     tasks: Mapping[str, Task],
     stop: asyncio.Event,
     *,
-    concurrency: int = 10,
+    queues: Mapping[str, int] | None = None,
     loops: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> None:
-    """Does jobs until `stop` is set; `loops` run beside them until then."""
-    connector = PsycopgConnector(conninfo=database_url, min_size=1, max_size=concurrency + 3, timeout=5)
+    """Does jobs until `stop` is set; `loops` run beside them until then.
+
+    `queues` says how many jobs of each queue are done at a time. Jobs that wait for the outside have a
+    queue of their own, so that they hold up nothing else.
+    """
+    queues = {DEFAULT_QUEUE: 10, **(queues or {})}
+    connections = sum(queues.values()) + 3 * len(queues)
+    connector = PsycopgConnector(conninfo=database_url, min_size=1, max_size=connections, timeout=5)
     app = App(connector=connector)
     for name, function in tasks.items():
         app.task(name=name, retry=_Forever())(function)
     async with app.open_async():
         await _requeue_stalled(app)
         beside = [asyncio.ensure_future(loop()) for loop in (lambda: _watch_stalled(app), *loops)]
-        worker = asyncio.create_task(
-            app.run_worker_async(
-                concurrency=concurrency,
-                install_signal_handlers=False,
-                fetch_job_polling_interval=1.0,
-                update_heartbeat_interval=2.0,
-                stalled_worker_timeout=_SILENT_SECONDS,
-                shutdown_graceful_timeout=5.0,
-                delete_jobs="successful",
-            )
-        )
+        workers = [asyncio.create_task(_work_off(app, name, most)) for name, most in queues.items()]
         log.info("worker ready")
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([worker, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
-        for task in (worker, stopping, *beside):
-            task.cancel()
-        results = await asyncio.gather(worker, *beside, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        await asyncio.wait([*workers, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for worker in workers:
+            worker.cancel()
+        await end(beside)
+        await asyncio.wait(workers, timeout=_GRACE_SECONDS + 1)  # while their jobs finish or are aborted
+        await end(workers)
+        failed = failure([*workers, *beside])
+        if failed:
+            raise failed
+
+
+async def _work_off(app: App, queue: str, concurrency: int) -> None:
+    await app.run_worker_async(
+        queues=[queue],
+        concurrency=concurrency,
+        install_signal_handlers=False,
+        fetch_job_polling_interval=1.0,
+        update_heartbeat_interval=2.0,
+        stalled_worker_timeout=_SILENT_SECONDS,
+        shutdown_graceful_timeout=_GRACE_SECONDS,
+        delete_jobs="successful",
+    )
 
 
 async def _watch_stalled(app: App) -> None:

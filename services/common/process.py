@@ -7,7 +7,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import uvloop
@@ -22,17 +22,24 @@ Run = Callable[[S, asyncio.Event], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-def main(name: str, settings_type: type[S], serve: Run[S], work: Run[S] | None = None) -> None:
-    """Runs `python -m services.<name> [serve|worker|migrate]`."""
-    commands = ["serve", "migrate", *(["worker"] if work else [])]
+def main(
+    name: str,
+    settings_type: type[S],
+    serve: Run[S],
+    work: Run[S] | None = None,
+    others: Mapping[str, Run[S]] | None = None,
+) -> None:
+    """Runs `python -m services.<name> [serve|worker|migrate|…]`; `others` are the service's own commands."""
+    runs: dict[str, Run[S]] = {"serve": serve, **({"worker": work} if work else {}), **(others or {})}
+    commands = [*runs, "migrate"]
     parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
     parser.add_argument("command", nargs="?", default="serve", choices=commands)
     command = parser.parse_args().command
     try:
         settings = settings_type()  # type: ignore[call-arg]  # read from the environment
     except ValidationError as error:
-        missing = "; ".join(f"SCRIP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        raise SystemExit(f"{name} can not start, its settings are not right: {missing}") from None
+        faults = "; ".join(_fault(details["loc"], details["msg"]) for details in error.errors())
+        raise SystemExit(f"{name} can not start, its settings are not right: {faults}") from None
     configure_logging(settings.log_level)
     if command == "migrate":
         from services.common import migrations  # noqa: PLC0415  # what serves needs no Alembic
@@ -42,8 +49,12 @@ def main(name: str, settings_type: type[S], serve: Run[S], work: Run[S] | None =
     # What was imported stays for ever: looking at it again and again costs each call a tenth.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-    run = work if command == "worker" and work else serve
-    uvloop.run(_until_signalled(run, settings))
+    uvloop.run(_until_signalled(runs[command], settings))
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    """What is wrong with a variable, or with several together."""
+    return f"SCRIP_{str(location[0]).upper()}: {message}" if location else message
 
 
 async def _until_signalled(run: Run[S], settings: S) -> None:

@@ -14,8 +14,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common import status
-from services.common.auth import Authenticator, TokenVerifier
+from services.common.auth import Authenticator, Gate, TokenVerifier
 from services.common.errors import not_served
+from services.common.housekeeping import end
 from services.common.interceptors import Guard
 from services.common.settings import ServiceSettings
 
@@ -49,6 +50,7 @@ class Service:
 
     servicers: Sequence[Servicer]
     verifier: TokenVerifier
+    gate: Gate
     checks: Sequence[Callable[[], Awaitable[bool]]]
     """All must say yes for the service to be healthy."""
     loops: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -79,7 +81,7 @@ class RunningService:
         self._service = service
         self._settings = settings
         names = [servicer.name for servicer in service.servicers]
-        guard = Guard(Authenticator(service.verifier, names))
+        guard = Guard(Authenticator(service.verifier, service.gate, names))
         self._server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
         for servicer in service.servicers:
             servicer.add(servicer.implementation, self._server)
@@ -104,9 +106,7 @@ class RunningService:
         """Takes no more calls, and lets those in flight and their tasks finish within the drain time."""
         for begin in self._service.on_stop:
             begin()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._health.enter_graceful_shutdown()
         until = time.monotonic() + self._settings.drain_seconds
         await self._server.stop(self._settings.drain_seconds)

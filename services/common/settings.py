@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
+from typing import Annotated
+
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServiceSettings(BaseSettings):
-    """Settings shared by all services; each variable is named `SCRIP_` plus the field in capitals."""
+    """Settings shared by all services; each variable is named `SCRIP_` plus the field in capitals.
 
-    model_config = SettingsConfigDict(env_prefix="SCRIP_", frozen=True, extra="ignore")
+    A variable that is empty counts as not given: that is how compose hands on what nobody set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SCRIP_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     database_url: str
     """libpq URL of the service's own database."""
@@ -17,6 +22,8 @@ class ServiceSettings(BaseSettings):
     """Connections per process; a call waits at most 5 s for one."""
     redis_url: str
     """URL of Redis, which is a gate and a cache and never the truth."""
+    redis_seconds: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """How long a call of Redis may take. More than 0.1 endangers the second within which logins end."""
     listen: str = "127.0.0.1:50051"
     """Address of the gRPC server."""
     identity_target: str

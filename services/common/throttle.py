@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass
 
 from services.common.cache import Redis, RedisAwayError
@@ -10,6 +12,7 @@ from services.common.errors import DomainError, unavailable
 
 _TRIES = 3
 _PAUSE_SECONDS = 0.02
+_MOST_HERE = 10_000
 _HIT = """
 local count = redis.call('INCRBY', KEYS[1], ARGV[2])
 if count == tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
@@ -21,7 +24,7 @@ return {count, redis.call('TTL', KEYS[1])}
 class Limit:
     """At most `count` hits per key in `seconds`.
 
-    `open_when_away` says what happens while Redis is away: let all pass, or refuse all.
+    `open_when_away` says what happens while Redis is away: each process counts for itself, or refuses all.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Throttle:
     def __init__(self, server: Redis) -> None:
         self._server = server
         self._script = server.client.register_script(_HIT)
+        self._here: dict[tuple[str, str], tuple[int, float]] = {}
 
     async def hit(self, limit: Limit, key: str) -> None:
         """Counts one hit. Raises TOO_MANY_REQUESTS beyond the limit."""
@@ -48,9 +52,9 @@ class Throttle:
     async def _count(self, limit: Limit, key: str, hits: int) -> None:
         counted = await self._ask(limit, key, hits)
         if counted is None:
-            if limit.open_when_away:
-                return
-            raise unavailable("redis")
+            if not limit.open_when_away:
+                raise unavailable("redis")
+            counted = self._count_here(limit, key, hits)
         count, seconds = counted
         if count > limit.count or (hits == 0 and count >= limit.count):
             wait = max(1, int(seconds))
@@ -61,6 +65,17 @@ class Throttle:
                 limit=limit.name,
                 retry_after_seconds=wait,
             )
+
+    def _count_here(self, limit: Limit, key: str, hits: int) -> tuple[int, int]:
+        now = time.monotonic()
+        count, ends = self._here.get((limit.name, key), (0, 0.0))
+        if ends <= now:
+            count, ends = 0, now + limit.seconds
+        if hits:
+            if len(self._here) >= _MOST_HERE:
+                self._here.clear()
+            self._here[limit.name, key] = (count + hits, ends)
+        return count + hits, math.ceil(ends - now)
 
     async def _ask(self, limit: Limit, key: str, hits: int) -> tuple[int, int] | None:
         """Count and seconds left, or None when Redis is away.

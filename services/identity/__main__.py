@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from scrip.common.v1 import permission_pb2  # noqa: F401  # registers the option that handlers declare
@@ -16,6 +17,7 @@ from scrip.identity.v1 import (
     client_pb2_grpc,
     member_pb2_grpc,
     sandbox_pb2_grpc,
+    staff_pb2_grpc,
 )
 
 from services.common import schema
@@ -23,31 +25,53 @@ from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
 from services.common.channels import open_channel
 from services.common.db import Database
-from services.common.errors import DomainError
-from services.common.jobs import run_worker
+from services.common.errors import DomainError, invalid_field
+from services.common.housekeeping import repeat
+from services.common.jobs import DEFAULT_QUEUE, run_worker
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
+from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
-from services.identity import jobs, queries
+from services.identity import jobs
 from services.identity.clients import MemberEventsClient
 from services.identity.commands.bootstrap_admin import bootstrap_admin
-from services.identity.handlers.auth import AuthHandlers, AuthTools
+from services.identity.commands.tell_services import EVENT_QUEUES
+from services.identity.handlers.audit import AuditHandlers, SandboxHandlers
+from services.identity.handlers.auth import AuthHandlers
+from services.identity.handlers.clients import ClientHandlers
 from services.identity.handlers.internal import InternalHandlers
 from services.identity.handlers.member import MemberHandlers
-from services.identity.handlers.staff import AuditHandlers, ClientHandlers, SandboxHandlers
-from services.identity.keys import ensure_signing_key, read_jwks
-from services.identity.otp_sender import NoOtpSender, SandboxOtpSender
+from services.identity.handlers.member_admin import MemberAdminHandlers
+from services.identity.handlers.staff import StaffHandlers
+from services.identity.handlers.tools import Tools
+from services.identity.keys import SigningKeys, add_signing_key, read_jwks
+from services.identity.logins import Logins
+from services.identity.otp_sender import SEND_QUEUE, choose_sender
+from services.identity.otp_transports import open_transport
 from services.identity.passwords import Passwords
+from services.identity.proof import Proof
+from services.identity.queries import accounts
 from services.identity.secrets_at_rest import Vault
 from services.identity.settings import Settings
 from services.identity.tokens import TokenIssuer
 
 log = logging.getLogger(__name__)
 
+KEY_READ_SECONDS = 10
+"""How long another process's new key may go unseen here; far less than it is published before it signs."""
+
+OTPS_AT_A_TIME = 20
+"""One-time passwords that a worker sends at a time."""
+EVENTS_AT_A_TIME = 4
+"""Members of whom a worker tells a service at a time."""
+
 CONSTRAINTS = {
-    "uq_members_phone": lambda: DomainError(
+    "uq_accounts_phone": lambda: DomainError(
         "PHONE_TAKEN", "this phone number has an account; log in instead"
     ),
+    "uq_accounts_user_name": lambda: DomainError("USER_NAME_TAKEN", "this user name is taken"),
+    "uq_accounts_email": lambda: DomainError("EMAIL_TAKEN", "this e-mail address has an account"),
+    "ck_accounts_way_in": lambda: invalid_field("clear", "a way to log in must remain"),
 }
 
 
@@ -56,30 +80,80 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.database_url, pool_size=settings.database_pool_size, constraints=CONSTRAINTS)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What server, worker and commands share."""
+
+    db: Database
+    vault: Vault
+    keys: SigningKeys
+    issuer: TokenIssuer
+
+
+@asynccontextmanager
+async def _build(settings: Settings) -> AsyncIterator[_Parts]:
+    db = open_database(settings)
+    vault = Vault(settings.master_key.get_secret_value())
+    keys = SigningKeys(db, vault)
+    try:
+        await keys.refresh()
+        yield _Parts(db, vault, keys, TokenIssuer(keys))
+    finally:
+        await db.close()
+
+
 @asynccontextmanager
 async def compose(settings: Settings) -> AsyncIterator[Service]:
     """The service, built."""
-    vault = Vault(settings.master_key.get_secret_value())
-    db = open_database(settings)
-    redis = Redis(settings.redis_url)
-    passwords = Passwords()
-    await _bootstrap(db, passwords, settings)
-    issuer = TokenIssuer(await db.run(ensure_signing_key, vault))
-    keys = KeyRing(partial(db.read, read_jwks))
-    sender = SandboxOtpSender() if settings.sandbox else NoOtpSender()
-    auth_tools = AuthTools(vault, sender, passwords, issuer, Throttle(redis))
-    secret_hashes = settings.service_secret_hashes
+    async with _build(settings) as parts:
+        db = parts.db
+        redis = Redis(settings.redis_url, settings.redis_seconds)
+        passwords, throttle = Passwords(), Throttle(redis)
+        await _bootstrap(db, passwords, settings)
+        key_ring = KeyRing(partial(db.read, read_jwks))
+        cache = SessionCache(redis)
+        logins = Logins(db, cache)
+        proof = Proof(db, parts.vault, passwords, throttle, settings.default_region)
+        sender = choose_sender(settings.sender, parts.vault)
+        tools = Tools(settings, parts.vault, sender, passwords, parts.issuer, throttle, proof, logins)
+        try:
+            yield Service(
+                _servicers(parts, tools),
+                TokenVerifier(key_ring),
+                SessionGate(cache, logins.check),
+                checks=[schema.at_head("identity", db), key_ring.known],
+                loops=[
+                    key_ring.keep_fresh,
+                    partial(repeat, KEY_READ_SECONDS, parts.keys.refresh),
+                    logins.keep_vouching,
+                ],
+            )
+        finally:
+            await redis.close()
 
-    servicers = [
+
+def _servicers(parts: _Parts, tools: Tools) -> list[Servicer]:
+    db = parts.db
+    served = [
         Servicer(
             "scrip.identity.v1.AuthService",
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
-            AuthHandlers(db, settings, auth_tools),
+            AuthHandlers(db, tools),
         ),
         Servicer(
             "scrip.identity.v1.MemberService",
             member_pb2_grpc.add_MemberServiceServicer_to_server,
-            MemberHandlers(db),
+            MemberHandlers(db, tools),
+        ),
+        Servicer(
+            "scrip.identity.v1.MemberAdminService",
+            member_pb2_grpc.add_MemberAdminServiceServicer_to_server,
+            MemberAdminHandlers(db, tools),
+        ),
+        Servicer(
+            "scrip.identity.v1.StaffService",
+            staff_pb2_grpc.add_StaffServiceServicer_to_server,
+            StaffHandlers(db, tools),
         ),
         Servicer(
             "scrip.identity.v1.ClientService",
@@ -94,63 +168,71 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         Servicer(
             "scrip.identity.internal.v1.IdentityInternalService",
             identity_pb2_grpc.add_IdentityInternalServiceServicer_to_server,
-            InternalHandlers(db, issuer, secret_hashes),
+            InternalHandlers(db, tools),
         ),
     ]
-    if settings.sandbox:
-        servicers.append(
+    if tools.settings.sandbox:
+        served.append(
             Servicer(
                 "scrip.identity.v1.SandboxService",
                 sandbox_pb2_grpc.add_SandboxServiceServicer_to_server,
                 SandboxHandlers(db),
             )
         )
-    try:
-        yield Service(
-            servicers,
-            TokenVerifier(keys),
-            checks=[schema.at_head("identity", db), keys.known],
-            loops=[keys.keep_fresh],
-        )
-    finally:
-        await redis.close()
-        await db.close()
+    return served
 
 
 async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> None:
     """Makes the first admin, when there is no staff and a password was given."""
-    if await db.read(queries.has_staff):
+    if await db.read(accounts.has_staff):
         return
     password = settings.admin_password.get_secret_value()
     if not password:
         log.warning("there is no staff; set SCRIP_ADMIN_PASSWORD and start again to make the first admin")
         return
     hashed = await passwords.hash(password)
-    await db.run(bootstrap_admin, user_name=settings.admin_user_name, password_hash=hashed)
+    made = await db.run(bootstrap_admin, user_name=settings.admin_user_name, password_hash=hashed)
+    if not made and not await db.read(accounts.has_staff):
+        log.error("there is no staff: a member has the user name in SCRIP_ADMIN_USER_NAME; set another one")
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves until told to stop."""
     async with compose(settings) as service:
         await run_server(service, settings, stop)
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    db = open_database(settings)
-    issuer = TokenIssuer(await db.run(ensure_signing_key, Vault(settings.master_key.get_secret_value())))
-    targets = {
-        "points": settings.points_target,
-        "vouchers": settings.vouchers_target,
-        "promos": settings.promos_target,
-    }
-    channels = {name: open_channel(target) for name, target in targets.items()}
-    events = MemberEventsClient(channels, issuer.own_token)
-    try:
-        await run_worker(settings.database_url, jobs.tasks(db, events), stop, loops=jobs.loops(db))
-    finally:
-        for channel in channels.values():
-            await channel.close()
-        await db.close()
+    """Does jobs and chores until told to stop."""
+    async with _build(settings) as parts:
+        targets = {
+            "points": settings.points_target,
+            "vouchers": settings.vouchers_target,
+            "promos": settings.promos_target,
+        }
+        channels = {name: open_channel(target) for name, target in targets.items()}
+        events = MemberEventsClient(channels, parts.issuer.own_token)
+        tasks = jobs.tasks(parts.db, events, parts.vault, open_transport(settings), settings.otp_text)
+        redis = Redis(settings.redis_url, settings.redis_seconds)
+        logins = Logins(parts.db, SessionCache(redis))
+        # Idle as it mostly is, it vouches in time when the servers are too busy, or gone.
+        chores = [*jobs.loops(parts.db, parts.vault, parts.keys, settings), logins.keep_vouching]
+        try:
+            queues = {SEND_QUEUE: OTPS_AT_A_TIME, **dict.fromkeys(EVENT_QUEUES.values(), EVENTS_AT_A_TIME)}
+            queues[DEFAULT_QUEUE] = 1  # nothing is put there now
+            await run_worker(settings.database_url, tasks, stop, queues=queues, loops=chores)
+        finally:
+            await redis.close()
+            for channel in channels.values():
+                await channel.close()
+
+
+async def rotate_keys(settings: Settings, _: asyncio.Event) -> None:
+    """Makes the next signing key now: `python -m services.identity rotate-keys`."""
+    async with _build(settings) as parts:
+        key_id = await parts.db.run(add_signing_key, parts.vault, lead_seconds=settings.key_lead_seconds)
+        log.info("key %s signs in %d s", key_id, settings.key_lead_seconds)
 
 
 if __name__ == "__main__":
-    main("identity", Settings, serve, work)
+    main("identity", Settings, serve, work, {"rotate-keys": rotate_keys})

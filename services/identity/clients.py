@@ -10,7 +10,7 @@ from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 
 from services.common import channels
 from services.common.encoding import timestamp
-from services.identity.queries import MemberEventRow
+from services.identity.queries.events import MemberEventRow
 
 
 class MemberEventsClient:
@@ -30,5 +30,7 @@ class MemberEventsClient:
             version=event.version,
             type=member_events_pb2.MemberEventType.Value(f"MEMBER_EVENT_TYPE_{event.type}"),
             occurred_at=timestamp(event.occurred_at),
+            phone_hash=event.phone_hash or b"",
+            shares_contact=event.shares_contact,
         )
         await channels.call(service, self._stubs[service].Apply, request, token=self._token)

@@ -2,33 +2,85 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from uuid import UUID
 
-from services.common.db import Database
+from services.common.db import Connection, Database
 from services.common.housekeeping import repeat
 from services.common.jobs import Task
-from services.identity import queries
 from services.identity.clients import MemberEventsClient
+from services.identity.commands.end_otp_delivery import end_otp_delivery, forget_late_deliveries
+from services.identity.commands.end_sessions import forget_old_sessions
 from services.identity.commands.mark_delivered import mark_delivered
-from services.identity.commands.register_member import DELIVER_JOB
 from services.identity.commands.send_otp import forget_old_otps
+from services.identity.commands.tell_services import DELIVER_JOB
+from services.identity.keys import SigningKeys, rotate_when_due
+from services.identity.otp_sender import SEND_JOB
+from services.identity.otp_transports import OtpMessage, Transport
+from services.identity.queries.events import undelivered_events
+from services.identity.queries.otps import otp_delivery
+from services.identity.secrets_at_rest import Vault
+from services.identity.settings import Settings
+from services.identity.tokens import SERVICE_TOKEN_SECONDS
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 100
+"""At most so many batches at a time: more than may come in between."""
 
 
-def tasks(db: Database, events: MemberEventsClient) -> Mapping[str, Task]:
+def tasks(
+    db: Database, events: MemberEventsClient, vault: Vault, transport: Transport, otp_text: str
+) -> Mapping[str, Task]:
     """What identity's worker does, by job name."""
 
     async def deliver_member_events(service: str, member_id: str) -> None:
         """Tells a service all that it has not heard of a member, in order."""
         member = UUID(member_id)
-        for event in await db.read(queries.undelivered_events, service, member):
+        for event in await db.read(undelivered_events, service, member):
             await events.apply(service, member, event)
             await db.run(mark_delivered, service=service, member_id=member, version=event.version)
 
-    return {DELIVER_JOB: deliver_member_events}
+    async def send_otp(otp_id: str) -> None:
+        """Sends a code that is still good, and forgets it. A worker that dies in between sends it again."""
+        one = UUID(otp_id)
+        delivery = await db.read(otp_delivery, one)
+        if delivery and delivery.minutes:
+            code = vault.decrypt(delivery.sealed_code).decode()
+            words = otp_text.format(code=code, minutes=delivery.minutes)
+            await transport.send(OtpMessage(one, delivery.phone, words))
+        elif delivery:
+            log.warning("one-time password %s could not be sent in time", otp_id)
+        await db.run(end_otp_delivery, one)
+
+    return {DELIVER_JOB: deliver_member_events, SEND_JOB: send_otp}
 
 
-def loops(db: Database) -> list[Callable[[], Awaitable[None]]]:
+async def forget_all(db: Database, forget: Callable[[Connection], Awaitable[int]]) -> None:
+    """Forgets batch after batch, each in a transaction of its own, until nothing is left to be forgotten."""
+    for _ in range(_ROUNDS):
+        if not await db.run(forget):
+            return
+
+
+def loops(
+    db: Database, vault: Vault, keys: SigningKeys, settings: Settings
+) -> list[Callable[[], Awaitable[None]]]:
     """What identity's worker does again and again."""
-    return [partial(repeat, 60, partial(db.run, forget_old_otps))]
+    rotate = partial(
+        db.run,
+        rotate_when_due,
+        vault,
+        lead_seconds=settings.key_lead_seconds,
+        rotation_days=settings.key_rotation_days,
+        token_seconds=max(settings.access_seconds, settings.client_token_seconds, SERVICE_TOKEN_SECONDS),
+    )
+    return [
+        partial(repeat, 60, partial(forget_all, db, forget_late_deliveries)),
+        partial(repeat, 60, partial(forget_all, db, forget_old_otps)),
+        partial(repeat, 60, partial(forget_all, db, forget_old_sessions)),
+        partial(repeat, 60, rotate),
+        partial(repeat, 10, keys.refresh),
+    ]

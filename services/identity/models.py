@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,10 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
+    false,
     func,
+    text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -27,17 +30,109 @@ class Base(DeclarativeBase):
     type_annotation_map = TYPES
 
 
-class Member(Base):
-    """A customer with an account."""
+class Account(Base):
+    """What a person logs in with, member or staff. Whoever makes or ends a login locks this row first.
 
-    __tablename__ = "members"
+    `session_version` counts the changes of what CheckSession answers.
+    """
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint("kind IN ('MEMBER', 'STAFF')", name="kind_known"),
+        CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),
+        CheckConstraint("user_name = lower(user_name) AND email = lower(email)", name="names_lower"),
+        CheckConstraint(
+            "status = 'CLOSED' OR phone IS NOT NULL"
+            " OR (password_hash IS NOT NULL AND (user_name IS NOT NULL OR email IS NOT NULL))",
+            name="way_in",
+        ),
+        *(
+            Index(f"ix_accounts_{name}_prefix", name, postgresql_ops={name: "text_pattern_ops"})
+            for name in ("user_name", "email", "phone")
+        ),
+        Index(
+            "ix_accounts_out",
+            "status",
+            "id",
+            postgresql_where=text("status <> 'ACTIVE' AND kind = 'MEMBER'"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    user_name: Mapped[str | None] = mapped_column(unique=True)
+    email: Mapped[str | None] = mapped_column(unique=True)
+    phone: Mapped[str | None] = mapped_column(unique=True)
+    password_hash: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="ACTIVE")
+    session_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Member(Base):
+    """A customer. Empty texts and no birthday once the account is closed."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        Index("ix_members_name_prefix", text("lower(full_name COLLATE pg_c_utf8)")),
+        Index("ix_members_code_prefix", "member_code", postgresql_ops={"member_code": "text_pattern_ops"}),
+    )
+
+    id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     full_name: Mapped[str]
-    phone: Mapped[str] = mapped_column(unique=True)
+    birthday: Mapped[date | None]
     member_code: Mapped[str] = mapped_column(unique=True)
     event_version: Mapped[int] = mapped_column(BigInteger)
+    shares_contact: Mapped[bool] = mapped_column(server_default=false())
+    consent_wording: Mapped[str | None]
+    consent_at: Mapped[datetime | None]
     registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Session(Base):
+    """A login: on one device, from logging in to its end."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="ended_with_reason"),
+        CheckConstraint("end_reason IN ('REPLACED', 'ENDED', 'REUSED')", name="end_reason_known"),
+        Index("ix_sessions_active", "account_id", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_sessions_expires_at", "expires_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    device_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+
+
+class SessionEpoch(Base):
+    """One row. A change of logins that Redis could not be told of changes it, and so voids what it holds."""
+
+    __tablename__ = "session_epochs"
+    __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    epoch: Mapped[UUID]
+
+
+class RefreshToken(Base):
+    """A link of a login's chain of refresh tokens; only its hash is kept.
+
+    `answered_at` and `answer_id` are the times and id of the access token that using it gave, so that
+    a lost answer can be given again.
+    """
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    used_at: Mapped[datetime | None]
+    answer_id: Mapped[UUID | None]
 
 
 class MemberEvent(Base):
@@ -50,6 +145,8 @@ class MemberEvent(Base):
     id: Mapped[UUID] = mapped_column(unique=True)
     type: Mapped[str]
     occurred_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    phone_hash: Mapped[bytes | None]
+    shares_contact: Mapped[bool] = mapped_column(server_default=false())
 
 
 class MemberEventDelivery(Base):
@@ -85,35 +182,48 @@ class SandboxOtp(Base):
     code: Mapped[str]
 
 
+class OtpDelivery(Base):
+    """The code of a one-time password, encrypted until it was sent or is too late."""
+
+    __tablename__ = "otp_deliveries"
+
+    otp_id: Mapped[UUID] = mapped_column(ForeignKey("otps.id", ondelete="CASCADE"), primary_key=True)
+    sealed_code: Mapped[bytes]
+
+
 class Staff(Base):
-    """Somebody who works for the retailer."""
+    """Somebody who works for the retailer or a brand."""
 
     __tablename__ = "staff"
     __table_args__ = (
-        CheckConstraint("role IN ('admin', 'manager', 'cashier')", name="role_known"),
-        CheckConstraint("user_name = lower(user_name)", name="user_name_lower"),
+        CheckConstraint("role IN ('admin', 'manager', 'cashier', 'brand_manager')", name="role_known"),
     )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_name: Mapped[str] = mapped_column(unique=True)
-    password_hash: Mapped[str]
+    id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    full_name: Mapped[str]
     role: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Client(Base):
-    """A till or a store server."""
+    """A till or a store server. The old secret goes on until `old_secret_ends_at`."""
 
     __tablename__ = "clients"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     display_name: Mapped[str] = mapped_column(unique=True)
     secret_hash: Mapped[bytes]
+    old_secret_hash: Mapped[bytes | None]
+    old_secret_ends_at: Mapped[datetime | None]
+    enabled: Mapped[bool] = mapped_column(server_default=true())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class SigningKey(Base):
-    """A key that signs tokens; its private part is encrypted."""
+    """A key that signs tokens; its private part is encrypted.
+
+    It is published from its making, signs from `signs_from` until the next one does, and is published
+    until the last token that it signed has expired.
+    """
 
     __tablename__ = "signing_keys"
 
@@ -121,6 +231,7 @@ class SigningKey(Base):
     private_key: Mapped[bytes]
     public_jwk: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    signs_from: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class AuditEntry(Base):
@@ -128,9 +239,11 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_entries"
     __table_args__ = (
-        Index("ix_audit_entries_actor_id", "actor_id", "id"),
-        Index("ix_audit_entries_action", "action", "id"),
-        Index("ix_audit_entries_target_id", "target_id", "id"),
+        Index("ix_audit_entries_occurred_at", "occurred_at", "id"),
+        Index("ix_audit_entries_actor_id", "actor_id", "occurred_at", "id"),
+        Index("ix_audit_entries_action", "action", "occurred_at", "id"),
+        Index("ix_audit_entries_target_id", "target_id", "occurred_at", "id"),
+        Index("ix_audit_entries_service", "service", "occurred_at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

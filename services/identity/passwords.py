@@ -1,38 +1,110 @@
-"""Passwords of staff: Argon2id, computed off the event loop and two at a time at most."""
+"""Passwords: Argon2id, computed off the event loop and two at a time at most."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
+import unicodedata
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
+from services.common.errors import DomainError, overloaded
+from services.identity.common_passwords import is_common
+
 _PARALLEL = 2
+_QUEUE = 200
+"""Who would have to wait behind so many is told to come again; each takes some 0.1 s of a core."""
+
+_MEMORY_KIB, _PASSES = 65_536, 3
+_NOBODY = f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p=1${'A' * 22}${'A' * 43}"
+"""The hash of no password that anybody knows, which costs as much to verify as any."""
+_NICENESS = 5
+"""More would starve logins on a busy machine; with less they would hold up other calls."""
+
+SHORTEST, LONGEST = 8, 128
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Passwords:
     """Hashes and verifies passwords (RFC 9106, second recommended option: 64 MiB, 3 passes)."""
 
     def __init__(self) -> None:
-        self._hasher = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=1)
+        self._hasher = PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=1)
+        # Threads of their own: a caller who goes away leaves his behind, and must not be worth another.
+        self._threads = ThreadPoolExecutor(_PARALLEL, "passwords", initializer=_yield_to_others)
         self._slots = asyncio.Semaphore(_PARALLEL)
-        self._nobody = ""
+        self._waiting = 0
+
+    def require_strong(self, password: str) -> None:
+        """Raises PASSWORD_TOO_WEAK for a password that somebody should not choose."""
+        if not SHORTEST <= len(password) <= LONGEST:
+            message = f"a password has {SHORTEST} to {LONGEST} characters"
+            raise DomainError("PASSWORD_TOO_WEAK", message, rule="length")
+        if is_common(password):
+            raise DomainError("PASSWORD_TOO_WEAK", "this password is too common", rule="common")
+
+    async def hash_new(self, password: str) -> str:
+        """The hash of a password that somebody chose. Raises PASSWORD_TOO_WEAK, and as `hash` does."""
+        self.require_strong(password)
+        return await self.hash(password)
 
     async def hash(self, password: str) -> str:
-        """The hash to keep."""
-        async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        """The hash to keep. Raises OVERLOADED."""
+        async with self.turn():
+            return await self._off_the_loop(self._hasher.hash, _composed(password))
 
     async def verify(self, kept: str | None, password: str) -> bool:
-        """Whether this is the password. Takes as long when none is kept, lest names be probed."""
-        if kept is None and not self._nobody:
-            self._nobody = await self.hash("nobody has this password")
-        async with self._slots:
-            return await asyncio.to_thread(self._matches, kept, password)
+        """Whether this is the password; to be called in one's turn.
+
+        Takes as long when none is kept, lest names be probed.
+        """
+        return await self._off_the_loop(self._matches, kept, password)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Waits until it is one's turn. Raises OVERLOADED when too many wait.
+
+        What is checked and counted in it decides about those whose turn comes later, so that of many
+        guesses made at once few are looked at.
+        """
+        if self._waiting >= _QUEUE:
+            raise overloaded("passwords")
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _matches(self, kept: str | None, password: str) -> bool:
         try:
-            self._hasher.verify(kept or self._nobody, password)
+            self._hasher.verify(kept or _NOBODY, _composed(password))
         except (VerifyMismatchError, InvalidHashError):
             return False
         return kept is not None
+
+    async def _off_the_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+def _composed(password: str) -> str:
+    """The password as all keyboards mean it: some send an accent and its letter as one, some as two."""
+    return unicodedata.normalize("NFC", password)
+
+
+def _yield_to_others() -> None:
+    """Lets this thread compute only when nobody else on the machine wants to."""
+    if sys.platform == "linux":  # where threads have a niceness each
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes
@@ -25,11 +26,27 @@ class Vault:
         if len(master) != _KEY_BYTES:
             raise SystemExit("SCRIP_MASTER_KEY must be the base64 of 32 random bytes")
         self._otp_key = _derive(master, b"otp")
+        self._refresh_key = _derive(master, b"refresh-tokens")
+        self._phone_key = _derive(master, b"phones")
+        self._code_key = _derive(master, b"member-codes")
         self._box = Fernet(base64.urlsafe_b64encode(_derive(master, b"signing-keys")))
 
     def hash_otp(self, otp_id: object, code: str) -> bytes:
         """The keyed hash under which the code of this one-time password is kept."""
         return hmac.digest(self._otp_key, f"{otp_id}:{code}".encode(), hashlib.sha256)
+
+    def next_refresh_token(self, refresh_token: str) -> str:
+        """The refresh token that follows this one; only who has the key can tell."""
+        digest = hmac.digest(self._refresh_key, refresh_token.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    def hash_phone(self, phone: str) -> bytes:
+        """A keyed hash that knows a phone number again after it was erased."""
+        return hmac.digest(self._phone_key, phone.encode(), hashlib.sha256)
+
+    def sign_code(self, content: bytes) -> bytes:
+        """The signature of a signed member code: 16 bytes."""
+        return hmac.digest(self._code_key, content, hashlib.sha256)[:16]
 
     def encrypt(self, plain: bytes) -> bytes:
         """Seals a private key."""
@@ -38,6 +55,11 @@ class Vault:
     def decrypt(self, sealed: bytes) -> bytes:
         """Opens a private key."""
         return self._box.decrypt(sealed)
+
+
+def new_secret() -> str:
+    """A random secret of 256 bits, as text."""
+    return secrets.token_urlsafe(32)
 
 
 def hash_secret(secret: str) -> bytes:

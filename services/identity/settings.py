@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import Field, SecretStr, model_validator
 
-from services.common.settings import ServiceSettings
+from services.identity.otp_settings import OtpSettings
 
 
-class Settings(ServiceSettings):
-    """Identity's own settings beside the shared ones."""
+class Settings(OtpSettings):
+    """Identity's own settings beside the shared ones and those about one-time passwords."""
 
     master_key: SecretStr
     """Base64 of 32 random bytes, from which the keys for secrets at rest are derived."""
@@ -20,15 +21,43 @@ class Settings(ServiceSettings):
     """User name of the first admin, made when there is no staff yet."""
     admin_password: SecretStr = SecretStr("")
     """Password of the first admin."""
-    sandbox: bool = False
-    """Whether one-time passwords are kept for an admin to read instead of being sent."""
     default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     """ISO 3166 region of phone numbers that carry no country code."""
-    access_token_seconds: Annotated[int, Field(ge=60, le=86_400)] = 86_400
-    """Lifetime of the tokens of members and staff: one day by default, 1,800 for the strict policy."""
+    phone_regions: Annotated[str, Field(pattern="^([A-Z]{2}(,[A-Z]{2})*)?$")] = ""
+    """ISO 3166 regions whose phone numbers get one-time passwords, such as `US,CA`; empty for all."""
+    token_policy: Literal["standard", "bank"] = "standard"  # noqa: S105  # a name
+    """How long tokens of people live: one day and 90 days of refreshing, or 30 minutes and 12 hours."""
+    access_token_seconds: Annotated[int, Field(ge=5, le=86_400)] | None = None
+    """Another lifetime of access tokens than the policy's."""
+    refresh_token_seconds: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
+    """Another lifetime of logins than the policy's, however often they are refreshed."""
+    staff_sessions: Annotated[int, Field(ge=1, le=10)] = 1
+    """Logins that staff may have at once. Members have one."""
+    key_rotation_days: Annotated[float, Field(gt=0, le=365)] = 30
+    """After so long a new key signs tokens."""
+    key_lead_seconds: Annotated[int, Field(ge=0, le=86_400)] = 180
+    """How long a new key is published before it signs: more than twice what the edge keeps keys for."""
     client_token_seconds: Annotated[int, Field(ge=60, le=86_400)] = 3_600
     """Lifetime of the tokens of tills."""
-    otp_sends_per_phone: int = 5
-    """One-time passwords that one number may ask for in ten minutes."""
-    otp_sends_per_address: int = 60
-    """One-time passwords that one address may ask for in ten minutes; a shop may be one address."""
+
+    @property
+    def regions(self) -> frozenset[str]:
+        """Regions whose phone numbers get one-time passwords; none for all."""
+        return frozenset(filter(None, self.phone_regions.split(",")))
+
+    @model_validator(mode="after")
+    def _regions_exist(self) -> Self:
+        for region in self.regions | {self.default_region}:
+            if region not in SUPPORTED_REGIONS:
+                raise ValueError(f"{region} in SCRIP_DEFAULT_REGION or SCRIP_PHONE_REGIONS is no region")
+        return self
+
+    @property
+    def access_seconds(self) -> int:
+        """Lifetime of access tokens of members and staff."""
+        return self.access_token_seconds or {"standard": 86_400, "bank": 1_800}[self.token_policy]
+
+    @property
+    def refresh_seconds(self) -> int:
+        """How long a login can be refreshed in all."""
+        return self.refresh_token_seconds or {"standard": 90 * 86_400, "bank": 12 * 3_600}[self.token_policy]

@@ -10,7 +10,16 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, SmallInteger, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    false,
+    func,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.common.tables import TYPES, new_metadata
@@ -30,31 +39,38 @@ class Account(Base):
     __table_args__ = (
         CheckConstraint("balance >= 0", name="balance_floor"),
         CheckConstraint("balance <= 2147483647", name="balance_limit"),
+        CheckConstraint("balance = 0 OR NOT closed", name="closed_empty"),
     )
 
     member_id: Mapped[UUID] = mapped_column(primary_key=True)
     balance: Mapped[int] = mapped_column(BigInteger)  # wider than its limit, so that the limit has a name
     version: Mapped[int] = mapped_column(BigInteger)  # number of ledger entries
     purchases: Mapped[int] = mapped_column(BigInteger)  # number of purchases
+    closed: Mapped[bool] = mapped_column(server_default=false())  # its member is gone: it stays empty
 
 
 class Member(Base):
-    """What identity told of a member."""
+    """What identity told of a member. Version 0 is that of one of whom only a code is known yet."""
 
     __tablename__ = "members"
+    __table_args__ = (CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),)
 
     member_id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger)
     registered_at: Mapped[datetime | None]
+    status: Mapped[str] = mapped_column(server_default="ACTIVE")
 
 
 class MemberCode(Base):
-    """A member code that identity resolved. Keyed by the code, for that is what a till sends."""
+    """A member code that identity resolved. Keyed by the code, for that is what a till sends.
+
+    Members who are suspended or gone have none here.
+    """
 
     __tablename__ = "member_codes"
 
     member_code: Mapped[str] = mapped_column(primary_key=True)
-    member_id: Mapped[UUID]
+    member_id: Mapped[UUID] = mapped_column(index=True)
 
 
 class Receipt(Base):
@@ -67,6 +83,21 @@ class Receipt(Base):
     receipt_number: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes]
     member_id: Mapped[UUID]
+    purchase_id: Mapped[UUID]
+
+
+class UsedCode(Base):
+    """A signed member code, bound for ever to the receipt that it came with. Keyed by the code's id.
+
+    Not by member: whoever comes second is told so by this key alone.
+    """
+
+    __tablename__ = "used_codes"
+
+    code_id: Mapped[str] = mapped_column(primary_key=True)
+    client_id: Mapped[UUID]
+    till_number: Mapped[str]
+    receipt_number: Mapped[str]
     purchase_id: Mapped[UUID]
 
 
@@ -116,7 +147,7 @@ class LedgerEntry(Base):
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
-        CheckConstraint("kind IN ('EARN', 'SPEND', 'SPEND_UNDONE')", name="kind_known"),
+        CheckConstraint("kind IN ('EARN', 'SPEND', 'SPEND_UNDONE', 'FORFEIT')", name="kind_known"),
         CheckConstraint("delta <> 0", name="delta_moves"),
     )
 

@@ -9,15 +9,20 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from stdnum.iso7064 import mod_37_36
+
 from services.common.errors import DomainError
 
 MAX_TOTAL_MINOR = 10**11
 MAX_POINTS = 2**31 - 1
 MAX_AGE = timedelta(days=30)
 CLOCK_LEEWAY = timedelta(minutes=2)
-"""How far ahead a till's clock may be."""
+"""How far ahead a till's clock may be, and how far behind when it scans a code made a moment ago."""
+
 
 _CODE = re.compile(r"[0-9A-Z]{1,64}")
+_LASTING_LENGTH = 12
+_SIGNED = re.compile(r"S1[0-9A-HJKMNP-TV-Z]{59}")
 _SEPARATORS = str.maketrans("", "", " -")
 
 
@@ -41,11 +46,40 @@ class ReceiptKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class SignedCode:
+    """A signed member code as identity knows it again: good for one receipt, sold while it was."""
+
+    id: str
+    member_id: UUID
+    issued_at: datetime
+    expires_at: datetime
+
+    def refusal(self, *, sold_at: datetime, now: datetime, offline: timedelta) -> DomainError | None:
+        """MEMBER_CODE_EXPIRED for a sale of another time, or one that is reported too late; or None.
+
+        `offline` is how long after the code's end a till may report.
+        """
+        shown = self.issued_at - CLOCK_LEEWAY <= sold_at <= self.expires_at
+        if shown and now <= self.expires_at + offline:
+            return None
+        message = "the code was not good at the time of the sale, or is reported too late; scan a new one"
+        return DomainError("MEMBER_CODE_EXPIRED", message)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedCode:
+    """Whose a member code is; `signed` says more of a signed one."""
+
+    member_id: UUID
+    signed: SignedCode | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewPurchase:
     """A receipt as it came in, with what it would earn.
 
     One with a `refusal` is never recorded; it may still be the repetition of one that was, and then
-    gets that answer.
+    gets that answer. `signed_code` is what identity said of a signed member code.
     """
 
     key: ReceiptKey
@@ -60,6 +94,7 @@ class NewPurchase:
     earn_rule: str
     items: Sequence[Item]
     refusal: DomainError | None = None
+    signed_code: SignedCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +192,21 @@ def normal_code(given: str) -> str:
     return code
 
 
+def may_be_a_code(code: str) -> bool:
+    """Whether identity could know this code: signed, or lasting and with the right check character."""
+    if len(code) == _LASTING_LENGTH:
+        return mod_37_36.is_valid(code)
+    return _SIGNED.fullmatch(code) is not None
+
+
 def member_code_unknown() -> DomainError:
     """No member has the code."""
     return DomainError("MEMBER_CODE_UNKNOWN", "no member has this code")
+
+
+def member_code_replayed() -> DomainError:
+    """The signed code came with another receipt before."""
+    return DomainError("MEMBER_CODE_REPLAYED", "the code was used on another receipt; scan a new one")
 
 
 def balance_limit_reached() -> DomainError:

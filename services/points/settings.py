@@ -18,3 +18,6 @@ class Settings(ServiceSettings):
     """Points that each full `earn_per_minor` of eligible spend earns."""
     earn_per_minor: Annotated[int, Field(ge=1)] = 1_000
     """Minor units of eligible spend, such as cents, that earn `earn_points`."""
+    code_offline_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
+    """How long after its end a signed member code may be reported by a till that was offline. The sale
+    itself must lie within the code's minute."""

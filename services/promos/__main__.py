@@ -19,6 +19,7 @@ from services.common.errors import invalid_field
 from services.common.jobs import run_worker
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
+from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.promos import jobs
 from services.promos.handlers.campaign import CampaignHandlers, PromotionHandlers
@@ -43,7 +44,7 @@ def open_database(settings: Settings) -> Database:
 async def compose(settings: Settings) -> AsyncIterator[Service]:
     """The service, built."""
     db = open_database(settings)
-    redis = Redis(settings.redis_url)
+    redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("promos", settings)
     keys = KeyRing(peers.fetch_jwks)
     servicers = [
@@ -77,6 +78,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         yield Service(
             servicers,
             TokenVerifier(keys),
+            SessionGate(SessionCache(redis), peers.check_session),
             checks=[schema.at_head("promos", db), keys.known],
             loops=[keys.keep_fresh],
         )

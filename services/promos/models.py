@@ -37,10 +37,25 @@ class Member(Base):
     """How far promos has heard of a member."""
 
     __tablename__ = "members"
+    __table_args__ = (CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),)
 
     member_id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger)
     first_login_at: Mapped[datetime | None]
+    status: Mapped[str] = mapped_column(server_default="ACTIVE")
+
+
+class KnownPhone(Base):
+    """A phone number, as identity's keyed hash, of somebody who had a first login.
+
+    It outlives the account, so that a person who closes it and registers again wins no second prize.
+    """
+
+    __tablename__ = "known_phones"
+
+    phone_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    member_id: Mapped[UUID]
+    known_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class CodeSet(Base):
@@ -48,7 +63,7 @@ class CodeSet(Base):
 
     Its id is given by its owner: a voucher's id, or a campaign's. `made` counts the codes that the
     background has made, until it is `wanted + voided`; a campaign's codes are made with the win and are
-    not counted.
+    counted nowhere.
     """
 
     __tablename__ = "code_sets"

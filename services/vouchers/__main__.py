@@ -18,6 +18,7 @@ from services.common.db import Database
 from services.common.jobs import run_worker
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
+from services.common.sessions import SessionCache, SessionGate
 from services.vouchers import jobs
 from services.vouchers.clients import PointsClient, PromosClient
 from services.vouchers.handlers.catalogue import CatalogueHandlers
@@ -35,6 +36,7 @@ class _Parts:
     """What server and worker share."""
 
     db: Database
+    redis: Redis
     peers: Peers
     promos: PromosClient
     stock: Stock
@@ -49,14 +51,14 @@ def open_database(settings: Settings) -> Database:
 @asynccontextmanager
 async def _build(settings: Settings) -> AsyncIterator[_Parts]:
     db = open_database(settings)
-    redis = Redis(settings.redis_url)
+    redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("vouchers", settings)
     promos = PromosClient(peers.promos, peers.token)
     lease = settings.order_lease_seconds
     stock = Stock(db, Flags(redis, "sold-out:"), lease_seconds=lease)
     saga = OrderSaga(db, PointsClient(peers.points, peers.token), promos, stock, lease_seconds=lease)
     try:
-        yield _Parts(db, peers, promos, stock, saga)
+        yield _Parts(db, redis, peers, promos, stock, saga)
     finally:
         await peers.close()
         await redis.close()
@@ -98,6 +100,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 ),
             ],
             TokenVerifier(keys),
+            SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("vouchers", db), keys.known],
             loops=[keys.keep_fresh],
             on_stop=[shop.close_streams],

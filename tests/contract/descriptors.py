@@ -13,7 +13,7 @@ from scrip.common.v1 import error_reason_pb2, permission_pb2
 
 from stack.envoy import DESCRIPTORS
 
-ROLES = ("member", "till", "admin", "manager", "cashier")
+ROLES = ("member", "till", "admin", "manager", "cashier", "brand_manager")
 FIELD_TYPES = descriptor_pb2.FieldDescriptorProto
 _LINTER = "buf:lint:"
 _FILE = descriptor_pb2.FileDescriptorProto

@@ -55,9 +55,12 @@ def rows() -> Sequence[Row]:
 
 @cache
 def named_in(path: str) -> frozenset[str]:
-    """The names of the tests of a file."""
+    """The names of the tests of a file, those in classes among them."""
     tree = ast.parse((ROOT / path).read_text())
-    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    functions = (
+        node for body in bodies for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     return frozenset(node.name for node in functions if node.name.startswith("test_"))
 
 

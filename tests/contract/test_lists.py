@@ -11,8 +11,8 @@ from uuid import UUID
 import orjson
 import pytest
 from google.protobuf import descriptor_pool, message_factory, timestamp_pb2
-from scrip.common.v1 import money_pb2
-from scrip.identity.v1 import client_pb2, client_pb2_grpc
+from scrip.common.v1 import money_pb2, permission_pb2
+from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_grpc
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
@@ -44,6 +44,7 @@ class World:
         for _ in range(ROWS):
             await self._campaign()
             await self._client()
+            await self._staff()
         for _ in range(ROWS):
             self.members.append(await self.platform.member())
         for _ in range(ROWS):
@@ -82,6 +83,16 @@ class World:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])
         request = client_pb2.CreateClientRequest(display_name=f"Till {new_id()}")
         await stub.CreateClient(request, metadata=bearer(self.admin))
+
+    async def _staff(self) -> None:
+        stub = staff_pb2_grpc.StaffServiceStub(self.platform.channels["identity"])
+        request = staff_pb2.CreateStaffRequest(
+            user_name=f"list-{new_id()}",
+            full_name="Grace Hopper",
+            role=permission_pb2.ROLE_CASHIER,
+            password="a first password for lists",
+        )
+        await stub.CreateStaff(request, metadata=bearer(self.admin))
 
     async def _purchase(self) -> None:
         stub = purchase_pb2_grpc.PurchaseServiceStub(self.platform.channels["points"])
@@ -127,7 +138,7 @@ async def world(platform: Platform) -> AsyncIterator[World]:
 
     async def full() -> None:
         for rpc in LISTS:
-            expected = 3 * ROWS if rpc.name == "ListAuditEntries" else ROWS
+            expected = 4 * ROWS if rpc.name == "ListAuditEntries" else ROWS
             assert len(rows(await world.call(rpc, size=200))) >= expected, rpc.path
 
     await eventually(full, seconds=15)

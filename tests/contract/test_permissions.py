@@ -15,13 +15,13 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from services.common.auth import INTERNAL_AUDIENCE, ISSUER, PUBLIC_AUDIENCE, TOKEN_TYPE
-from services.common.ids import new_id
-from services.identity.keys import ensure_signing_key
+from services.common.ids import new_id, utc_now
+from services.identity.keys import SigningKeys
 from tests.contract.descriptors import ROLES, Rpc, rpcs
 from tests.inprocess import Platform
 
 SERVICES = ("identity", "points", "vouchers", "promos")
-OF_TOKENS = {"TOKEN_MISSING", "TOKEN_NOT_VALID", "TOKEN_EXPIRED", "ROLE_NOT_ALLOWED"}
+OF_TOKENS = {"TOKEN_MISSING", "TOKEN_NOT_VALID", "TOKEN_EXPIRED", "ROLE_NOT_ALLOWED", "SESSION_ENDED"}
 PUBLIC = [rpc for rpc in rpcs() if not rpc.internal]
 INTERNAL = [rpc for rpc in rpcs() if rpc.internal]
 
@@ -41,6 +41,7 @@ class Signer:
             "aud": PUBLIC_AUDIENCE,
             "sub": subject or str(new_id()),
             "role": role,
+            "sid": str(new_id()),
             "iat": now,
             "exp": now + 600,
         }
@@ -55,7 +56,9 @@ class Signer:
 @pytest.fixture(scope="module")
 async def signer(platform: Platform) -> Signer:
     """Identity's key in the test's hands."""
-    key = await platform.databases["identity"].run(ensure_signing_key, platform.vault)
+    keys = SigningKeys(platform.databases["identity"], platform.vault)
+    await keys.refresh()
+    key = keys.at(utc_now())
     return Signer(key.id, key.private_key)
 
 
@@ -145,7 +148,8 @@ async def test_bad_tokens_are_told_apart_where_a_token_is_needed(
 async def test_each_role_may_call_what_is_declared(platform: Platform, signer: Signer, rpc: Rpc) -> None:
     [service] = served_by(platform, rpc)
     for role in (*ROLES, "service", "brand", ""):
-        reason = await call(platform, service, rpc, f"Bearer {signer.token(role)}")
+        token = await platform.token(role) if role in ROLES else signer.token(role)
+        reason = await call(platform, service, rpc, f"Bearer {token}")
         if rpc.permission.anyone or role in rpc.roles:
             assert reason not in OF_TOKENS, role
         else:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -16,6 +14,7 @@ from scrip.points.v1 import points_pb2, points_pb2_grpc
 
 from tests import invariants
 from tests.edge.refusals import reason_over_grpc
+from tests.hanging import hanging
 from tests.platform import Member, Platform, at_once, eventually, purchase, refusal, unique
 
 BACK_SECONDS = 20.0
@@ -75,16 +74,11 @@ async def test_a_service_that_is_away_is_503_and_the_same_key_works_when_it_is_b
 async def test_a_new_member_code_needs_identity_and_a_known_one_does_not(
     live: Platform, till: str, ada: Member, member: Member
 ) -> None:
-    pid = live.stack.pid("identity")
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)  # a killed one would be back before the call's deadline
-    try:
+    with hanging(live.stack, "identity"):
         known = await live.call("POST", "/v1/purchases", purchase(ada, 0), token=till)
         assert known.status_code == 200, known.text
         receipt = purchase(member, 1_000)
         new = await live.call("POST", "/v1/purchases", receipt, token=till)
-    finally:
-        os.kill(pid, signal.SIGCONT)
     _is_away(new)
     assert refusal(new).metadata == {"dependency": "identity"}
     await _works(partial(live.call, "POST", "/v1/purchases", receipt, token=till))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import httpx
@@ -14,6 +10,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from tests import invariants
+from tests.hanging import hanging
 from tests.platform import (
     MEMBERS_AT_ONCE,
     Member,
@@ -85,20 +82,9 @@ async def test_redis_may_be_killed_in_the_middle(live: Platform, till: str, buye
     await _all_books_agree(live, buyers)
 
 
-@contextmanager
-def _hanging(pid: int | None) -> Iterator[None]:
-    """The process takes connections and answers nothing."""
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 async def test_redis_may_hang(live: Platform, till: str, buyers: list[Member]) -> None:
     asked = {"phone": new_phone(), "purpose": "OTP_PURPOSE_REGISTER"}
-    with _hanging(live.stack.pid("redis")):
+    with hanging(live.stack, "redis"):
         await _rush(live, till, buyers)
         await _all_books_agree(live, buyers)
         # What Redis alone can count is refused rather than let through.

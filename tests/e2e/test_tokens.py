@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import grpc
+import jwt
 import pytest
 import pytest_asyncio
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
 from services.common.auth import MEMBER
-from services.identity.keys import SigningKey
+from services.identity.keys import SigningKeys
 from services.identity.tokens import TokenIssuer
-from tests.e2e.tokens import faulty_tokens, signing_key
+from tests.e2e.people import EACH_SERVICE
+from tests.e2e.tokens import faulty_tokens, signing_keys
 from tests.edge.refusals import reason_over_grpc
 from tests.platform import Member, Platform, refusal
 
-EACH_SERVICE = (
-    "/v1/members/me",
-    "/v1/members/me/points",
-    "/v1/members/me/vouchers",
-    "/v1/members/me/promotions",
-)
 WHAT_IS_WRONG = (
     "missing",
     "garbage",
@@ -29,31 +25,40 @@ WHAT_IS_WRONG = (
     "unknown-key-id",
     "unsigned",
     "shared-secret",
+    "public-key-as-secret",
     "other-issuer",
     "other-audience",
     "of-a-service",
     "other-kind",
+    "not-yet-valid",
+    "from-the-future",
+    "of-no-login",
     "expired",
+    "of-an-ended-login",
 )
 
 
 @pytest_asyncio.fixture(scope="module")
-async def key(live: Platform) -> SigningKey:
-    """Identity's signing key."""
-    return await signing_key(live.stack)
+async def keys(live: Platform) -> SigningKeys:
+    """Identity's signing keys."""
+    return await signing_keys(live.stack)
 
 
-async def test_a_token_made_with_this_key_would_be_good(live: Platform, ada: Member, key: SigningKey) -> None:
-    made = TokenIssuer(key).issue(ada.id, MEMBER, 60).value
+async def test_a_token_made_with_this_key_would_be_good(
+    live: Platform, ada: Member, keys: SigningKeys
+) -> None:
+    claims = jwt.decode(ada.token, options={"verify_signature": False})
+    session = claims["sid"]
+    made = TokenIssuer(keys).issue_for_session(ada.id, MEMBER, 60, session_id=session).value
     for path in EACH_SERVICE:
         await live.ok("GET", path, token=made)
 
 
 @pytest.mark.parametrize("wrong", WHAT_IS_WRONG)
 async def test_a_faulty_token_is_401_from_every_service(
-    live: Platform, ada: Member, key: SigningKey, wrong: str
+    live: Platform, ada: Member, keys: SigningKeys, wrong: str
 ) -> None:
-    token, reason = faulty_tokens(key, ada.id)[wrong]
+    token, reason = faulty_tokens(keys, ada.token)[wrong]
     for path in EACH_SERVICE:
         refused = await live.refused("GET", path, token=token)
         assert (refused.status, refused.reason) == (401, reason), path
@@ -61,9 +66,9 @@ async def test_a_faulty_token_is_401_from_every_service(
 
 @pytest.mark.parametrize("wrong", WHAT_IS_WRONG)
 async def test_a_faulty_token_has_the_same_reason_over_grpc(
-    channel: grpc.aio.Channel, ada: Member, key: SigningKey, wrong: str
+    channel: grpc.aio.Channel, ada: Member, keys: SigningKeys, wrong: str
 ) -> None:
-    token, reason = faulty_tokens(key, ada.id)[wrong]
+    token, reason = faulty_tokens(keys, ada.token)[wrong]
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     stub = points_pb2_grpc.PointsServiceStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -251,7 +251,7 @@ def main_upstream(ports: Sequence[int]) -> Upstream:
     """Identity, points and vouchers in one server, as far as tests call them."""
     return Upstream(
         ports,
-        lambda server: auth_pb2_grpc.add_AuthServiceServicer_to_server(_Auth(), server),
+        lambda server: auth_pb2_grpc.add_AuthServiceServicer_to_server(_some(_Auth), server),
         lambda server: member_pb2_grpc.add_MemberServiceServicer_to_server(_some(_Members), server),
         lambda server: purchase_pb2_grpc.add_PurchaseServiceServicer_to_server(_some(_Purchases), server),
         lambda server: points_pb2_grpc.add_PointsServiceServicer_to_server(_some(_Points), server),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import psycopg
@@ -15,21 +11,11 @@ import pytest
 
 from tests import invariants
 from tests.faults.clients import Disturbed, answer
+from tests.hanging import hanging
 from tests.platform import Member, Platform, at_once, eventually, refusal, unique
 
 BUYERS, PRICE = 20, 500
 PAID_SECONDS, FINISHED_SECONDS = 8.0, 30.0
-
-
-@contextmanager
-def _hanging(pid: int | None) -> Iterator[None]:
-    """The process takes calls and answers none."""
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def _refuse_codes(promos: str, orders: list[str]) -> None:
@@ -60,7 +46,7 @@ async def test_a_paid_order_without_a_code_gives_everything_back(
     await at_once([live.give(till, buyer, PRICE) for buyer in buyers])
     voucher, seen = await live.voucher(BUYERS, points=PRICE), Disturbed()
     orders = [partial(live.order, buyer, voucher, unique()) for buyer in buyers]
-    with _hanging(live.stack.pid("promos")):
+    with hanging(live.stack, "promos"):
         asked = [asyncio.create_task(answer(live, order, seen)) for order in orders]
         paid = await eventually(partial(_paid_orders, live, voucher), PAID_SECONDS)
         assert await live.balance(buyers[0]) == 0

@@ -3,15 +3,16 @@
 import base64
 import hashlib
 import importlib
-import inspect
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr, ValidationError
 
 from services.common.settings import ServiceSettings
 from tools import compose_env
@@ -21,11 +22,37 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 SERVICES = ("identity", "points", "vouchers", "promos")
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<operator>:[?-])?[^}]*\}")
+OPTIONAL = re.compile(r"^#([A-Z]\w+)=(.+)$", re.MULTILINE)
+OF_OTHERS = {"SCRIP_SERVICE_SECRET"}
+"""Identity has no secret of its own: it knows the hashes of the others'."""
+SECRETS_OF_IDENTITY = {
+    "SCRIP_MASTER_KEY",
+    "SCRIP_ADMIN_PASSWORD",
+    "SCRIP_OTP_SMTP_PASSWORD",
+    "SCRIP_OTP_WEBHOOK_SECRET",
+    "SCRIP_OTP_WEBHOOK_AUTHORIZATION",
+}
 
 
 def assignments(text: str) -> dict[str, str]:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def optional() -> dict[str, str]:
+    """What the example shows and does not set."""
+    return dict(OPTIONAL.findall(EXAMPLE))
+
+
+def put_in(node: Any, values: Mapping[str, str]) -> Any:
+    """The compose file with its variables put in, after parsing as compose does it."""
+    if isinstance(node, dict):
+        return {key: put_in(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [put_in(value, values) for value in node]
+    if isinstance(node, str):
+        return VARIABLE.sub(lambda match: values.get(match["name"], ""), node)
+    return node
 
 
 @pytest.fixture
@@ -36,27 +63,26 @@ def filled() -> dict[str, str]:
 @pytest.fixture
 def services(filled: dict[str, str]) -> dict[str, Any]:
     """The services as compose sees them, with all variables put in."""
-    text = VARIABLE.sub(lambda match: filled[match["name"]], COMPOSE)
-    loaded: dict[str, Any] = yaml.safe_load(text)["services"]
+    loaded: dict[str, Any] = put_in(yaml.safe_load(COMPOSE), filled)["services"]
     return loaded
 
 
 def test_every_variable_is_in_the_example_and_none_is_idle() -> None:
     used = {match["name"] for match in VARIABLE.finditer(COMPOSE)}
-    assert used == set(assignments(EXAMPLE))
+    assert used == set(assignments(EXAMPLE)) | set(optional())
+    assert not set(assignments(EXAMPLE)) & set(optional())
 
 
 def test_a_variable_without_a_default_stops_compose_with_a_message() -> None:
-    example = assignments(EXAMPLE)
+    secrets = {name for name, value in assignments(EXAMPLE).items() if not value}
     for match in VARIABLE.finditer(COMPOSE):
-        wanted = ":-" if example[match["name"]] else ":?"
-        assert match["operator"] == wanted, match[0]
+        assert match["operator"] == (":?" if match["name"] in secrets else ":-"), match[0]
 
 
-def test_an_optional_variable_has_the_default_of_the_example() -> None:
+def test_an_optional_variable_has_the_default_of_the_example_or_is_left_to_the_service() -> None:
     example = assignments(EXAMPLE)
     for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE):
-        assert default == example[name]
+        assert default == example.get(name, "")
 
 
 def test_filled_secrets_are_whole_fresh_and_fit_each_other(filled: dict[str, str]) -> None:
@@ -100,9 +126,7 @@ def test_each_service_opens_its_own_database_and_targets_running_services(servic
 
 
 def settings_class(service: str) -> type[ServiceSettings]:
-    module = importlib.import_module(f"services.{service}.settings")
-    classes = [it for _, it in inspect.getmembers(module, inspect.isclass) if it is not ServiceSettings]
-    (own,) = (it for it in classes if issubclass(it, ServiceSettings))
+    own: type[ServiceSettings] = importlib.import_module(f"services.{service}.settings").Settings
     return own
 
 
@@ -113,12 +137,70 @@ def test_each_service_takes_every_setting_it_is_given(
     environment = services[service]["environment"]
     settings = settings_class(service)
     known = {f"SCRIP_{name.upper()}" for name in settings.model_fields}
+    assert known - set(environment) == (OF_OTHERS if service == "identity" else set())
     assert set(environment) <= known
+    read = settings_from(settings, environment, monkeypatch)
+    for name, value in environment.items():
+        field = settings.model_fields[name.removeprefix("SCRIP_").lower()]
+        assert value or getattr(read, name.removeprefix("SCRIP_").lower()) == field.default, name
+
+
+def settings_from(
+    settings: type[ServiceSettings], environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> ServiceSettings:
+    """What a service reads from this environment and no other."""
     for name in [name for name in os.environ if name.startswith("SCRIP_")]:
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
-    settings.model_validate({})
+    return settings.model_validate({})
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_the_example_shows_is_the_default_or_can_be_set(
+    service: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = services[service]["environment"]
+    shown = {name: value for name, value in optional().items() if name in environment}
+    assert shown
+    settings = settings_class(service)
+    default = settings_from(settings, environment, monkeypatch)
+    # A secret is not shown, lest somebody keeps it.
+    secret = {"SCRIP_OTP_WEBHOOK_SECRET": "whsec_" + 4 * "c2Vj"} if service == "identity" else {}
+    read = settings_from(settings, environment | shown | secret, monkeypatch)
+    for name, value in shown.items():
+        field = name.removeprefix("SCRIP_").lower()
+        if getattr(default, field) in (None, "", SecretStr("")):
+            assert getattr(read, field) not in (None, "", SecretStr("")), name
+        else:
+            assert getattr(read, field) == getattr(default, field), f"{name}={value} is not its default"
+
+
+def test_a_secret_that_is_left_as_the_example_shows_it_is_refused(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = services["identity"]["environment"]
+    with pytest.raises(ValidationError, match="SCRIP_OTP_WEBHOOK_SECRET"):
+        settings_from(settings_class("identity"), environment | optional(), monkeypatch)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_is_explained_to_operators(service: str) -> None:
+    explained = (ROOT / "docs" / "operating.md").read_text()
+    for field in settings_class(service).model_fields:
+        assert field.endswith("_target") or f"`SCRIP_{field.upper()}`" in explained, field
+
+
+def test_secrets_reach_only_the_service_that_needs_them(services: dict[str, Any]) -> None:
+    knowing = {name for name, each in services.items() if SECRETS_OF_IDENTITY & set(_environment(each))}
+    assert knowing == {"identity", "identity-worker", "identity-migrate"}
+    for name in ("identity", "identity-worker"):
+        assert set(services[name]["environment"]) >= SECRETS_OF_IDENTITY
+
+
+def _environment(service: Mapping[str, Any]) -> Mapping[str, str]:
+    environment: Mapping[str, str] = service.get("environment", {})
+    return environment
 
 
 def test_mounted_files_exist(services: dict[str, Any]) -> None:

@@ -10,13 +10,16 @@ from hypothesis import settings
 from procrastinate.schema import SchemaManager
 from sqlalchemy import MetaData, create_engine, make_url
 
-from services.common import cache
+from services.common import sessions
 from services.common.cache import Redis
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.idempotency import idempotency_table
+from services.common.sessions import SessionCache
+from services.common.tests.sessions import Servers, the_epoch
 from stack.postgres import Postgres
 from stack.redis import Redis as RedisServer
+from tests.spare_redis import SpareRedis
 
 # The same examples in every run, however slow the machine.
 settings.register_profile("scrip", deadline=None, derandomize=True)
@@ -61,7 +64,7 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that a test may stop."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server = SpareRedis(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.stop()
@@ -70,8 +73,30 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
     """Redis behind its breaker. A slow machine is no outage: calls may take a second here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "_CALL_SECONDS", 1.0)
-        client = Redis(redis_server.url)
+    client = Redis(redis_server.url, seconds=1)
     yield client
+    await client.close()
+
+
+@pytest.fixture
+async def cache(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SessionCache]:
+    """An empty cache that identity vouches for, as long as any test may take on a busy machine.
+
+    In a server of its own, for elsewhere a running identity vouches for the epoch of its database.
+    """
+    monkeypatch.setattr(sessions, "_VOUCHED_MILLISECONDS", 60_000)
+    client = Redis(own_redis.url, seconds=1)
+    found = SessionCache(client)
+    await found.vouch(the_epoch)
+    yield found
+    await client.close()
+
+
+@pytest.fixture
+async def own(own_redis: RedisServer) -> AsyncIterator[Servers]:
+    """A server of the test's own and the cache in it, vouched for."""
+    client = Redis(own_redis.url)
+    found = SessionCache(client)
+    await found.vouch(the_epoch)
+    yield own_redis, found
     await client.close()

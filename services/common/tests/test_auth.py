@@ -161,10 +161,10 @@ async def test_what_was_good_for_one_audience_is_not_for_the_other(verifier: Tok
 
 
 async def test_an_altered_copy_of_a_known_token_is_not_valid(verifier: TokenVerifier) -> None:
-    shown = token(role="cashier")
+    shown = token(role="cashier", sid="s")
     await verifier.verify(shown, PUBLIC_AUDIENCE)
     header, _, signature = shown.split(".")
-    _, claims, _ = token(role="admin").split(".")
+    _, claims, _ = token(role="admin", sid="s").split(".")
     altered = f"{header}.{claims}.{signature}"
     assert await reason(verifier.verify(altered, PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
 
@@ -281,25 +281,74 @@ async def test_the_memory_of_verified_tokens_is_bounded(
 
 
 PURCHASE = "/scrip.points.v1.PurchaseService/RecordPurchase"
+BALANCE = "/scrip.points.v1.PointsService/GetMyBalance"
 DEBIT = "/scrip.points.internal.v1.PointsInternalService/Debit"
 JWKS = "/scrip.identity.v1.AuthService/GetJwks"
 
 
+class Logins:
+    """The gate: which logins have ended, and who was asked about."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+        self.asked: list[str] = []
+
+    async def require(self, who: Caller) -> None:
+        """Refuses logins that have ended."""
+        self.asked.append(who.session_id)
+        if who.session_id in self.ended:
+            raise DomainError("SESSION_ENDED", "the login has ended")
+
+
 @pytest.fixture
-def authenticator(verifier: TokenVerifier) -> Authenticator:
-    """Decides for three RPCs: for tills, for services, for anyone."""
+def logins() -> Logins:
+    """All logins are active at first."""
+    return Logins()
+
+
+@pytest.fixture
+def authenticator(verifier: TokenVerifier, logins: Logins) -> Authenticator:
+    """Decides for four RPCs: for tills, for members, for services, for anyone."""
     from scrip.identity.v1 import auth_pb2  # noqa: F401  # describes its services
     from scrip.points.internal.v1 import points_pb2  # noqa: F401
+    from scrip.points.v1 import points_pb2 as member_points_pb2  # noqa: F401
     from scrip.points.v1 import purchase_pb2  # noqa: F401
 
-    services = [path.split("/")[1] for path in (PURCHASE, DEBIT, JWKS)]
-    return Authenticator(verifier, services)
+    services = [path.split("/")[1] for path in (PURCHASE, BALANCE, DEBIT, JWKS)]
+    return Authenticator(verifier, logins, services)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_the_scheme_is_of_any_letter_case(authenticator: Authenticator, scheme: str) -> None:
     caller = await authenticator.authenticate(PURCHASE, {"authorization": f"{scheme} {token(sub='x')}"})
     assert caller == Caller("x", "till")
+
+
+async def test_a_login_that_has_ended_is_refused_although_its_token_is_good(
+    authenticator: Authenticator, logins: Logins
+) -> None:
+    metadata = {"authorization": f"Bearer {token(sub='x', role='member', sid='s')}"}
+    assert await authenticator.authenticate(BALANCE, metadata) == Caller("x", "member", "s")
+    logins.ended.add("s")
+    assert await reason(authenticator.authenticate(BALANCE, metadata)) == "SESSION_ENDED"
+
+
+async def test_a_wrong_role_is_refused_before_the_login_is_looked_up(
+    authenticator: Authenticator, logins: Logins
+) -> None:
+    metadata = {"authorization": f"Bearer {token(sub='x', role='member', sid='s')}"}
+    assert await reason(authenticator.authenticate(PURCHASE, metadata)) == "ROLE_NOT_ALLOWED"
+    assert logins.asked == []
+
+
+async def test_tills_have_no_login_to_look_up(authenticator: Authenticator, logins: Logins) -> None:
+    await authenticator.authenticate(PURCHASE, {"authorization": f"Bearer {token(sub='x', sid='s')}"})
+    assert logins.asked == []
+
+
+async def test_a_persons_token_without_a_login_is_not_valid(authenticator: Authenticator) -> None:
+    metadata = {"authorization": f"Bearer {token(sub='x', role='member')}"}
+    assert await reason(authenticator.authenticate(BALANCE, metadata)) == "TOKEN_NOT_VALID"
 
 
 @pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x", "x"])
@@ -327,11 +376,12 @@ async def test_a_service_is_known_by_audience_role_and_name(authenticator: Authe
     inside = {"aud": INTERNAL_AUDIENCE, "role": "service", "sub": "vouchers"}
     assert await outcome(**inside) == ""
     assert await outcome(**inside | {"aud": PUBLIC_AUDIENCE}) == "TOKEN_NOT_VALID"
-    assert await outcome(**inside | {"role": "admin"}) == "ROLE_NOT_ALLOWED"
+    assert await outcome(**inside | {"role": "admin", "sid": "s"}) == "ROLE_NOT_ALLOWED"
     assert await outcome(**inside | {"sub": "promos"}) == "ROLE_NOT_ALLOWED"
 
 
 async def test_a_wrong_role_is_named(authenticator: Authenticator) -> None:
+    shown = token(role="member", sid="s")
     with pytest.raises(DomainError) as caught:
-        await authenticator.authenticate(PURCHASE, {"authorization": f"Bearer {token(role='member')}"})
+        await authenticator.authenticate(PURCHASE, {"authorization": f"Bearer {shown}"})
     assert (caught.value.reason, caught.value.metadata) == ("ROLE_NOT_ALLOWED", {"role": "member"})

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from services.common.batching import Batcher
+from services.common.batching import Batcher, Folder
 from services.common.errors import DomainError, OutcomeUnknownError, overloaded, unavailable
 
 Work = Callable[[list[int]], Awaitable[Sequence[int | DomainError]]]
@@ -199,6 +199,89 @@ async def test_closing_waits_for_what_is_under_way() -> None:
         await closing
     assert call.done()
     assert await call == 2
+
+
+async def test_who_comes_in_the_moment_in_which_a_run_ends_is_served() -> None:
+    batcher = Batcher("numbers", Recorder())
+    async with asyncio.timeout(2):
+        # Each is submitted by the one before, as soon as its result is there.
+        for number in range(10):
+            assert await batcher.submit(number) == 2 * number
+
+
+class Slow:
+    """Doubles numbers when it is let to, and remembers the questions."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def __call__(self, number: int) -> int:
+        self.asked.append(number)
+        await self.go.wait()
+        if self.error:
+            raise self.error
+        return 2 * number
+
+
+async def later(count: int, folder: Folder[int, int], number: int) -> list[asyncio.Task[int]]:
+    """So many who ask, when all of them have asked."""
+    tasks = [asyncio.create_task(folder.ask(number)) for _ in range(count)]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+class TestFolder:
+    async def test_those_who_ask_at_once_share_a_question(self) -> None:
+        slow = Slow()
+        slow.go.set()
+        folder = Folder("numbers", slow)
+        assert await asyncio.gather(*(folder.ask(n % 2) for n in range(50))) == [0, 2] * 25
+        assert sorted(slow.asked) == [0, 1]
+
+    async def test_nobody_gets_the_answer_to_an_earlier_question(self) -> None:
+        slow = Slow()
+        folder = Folder("numbers", slow)
+        first = await later(1, folder, 1)
+        second = await later(60, folder, 1)
+        other = await later(1, folder, 2)
+        assert slow.asked == [1, 2], "those who came while it was asked wait, others do not"
+        slow.go.set()
+        assert await asyncio.gather(*first, *second, *other) == [2] * 61 + [4]
+        assert slow.asked == [1, 2, 1]
+        assert await folder.ask(1) == 2
+        assert slow.asked == [1, 2, 1, 1], "an answer is not kept"
+
+    async def test_a_failure_is_of_those_who_asked(self) -> None:
+        slow = Slow()
+        folder = Folder("numbers", slow)
+        slow.error = unavailable("identity")
+        asked = await later(3, folder, 1)
+        slow.go.set()
+        assert await asyncio.gather(*asked, return_exceptions=True) == [slow.error] * 3
+        slow.error = None
+        assert await folder.ask(1) == 2
+
+    async def test_a_caller_that_goes_away_harms_nobody(self) -> None:
+        slow = Slow()
+        folder = Folder("numbers", slow)
+        asked = [*await later(2, folder, 1), *await later(2, folder, 1)]
+        asked[0].cancel()
+        asked[2].cancel()
+        slow.go.set()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert [one for one in results if isinstance(one, int)] == [2, 2]
+
+    async def test_too_many_questions_are_refused(self) -> None:
+        slow = Slow()
+        folder = Folder("numbers", slow, max_asked=3)
+        asked = [one for number in range(3) for one in await later(1, folder, number)]
+        with pytest.raises(DomainError, match="OVERLOADED"):
+            await folder.ask(3)
+        slow.go.set()
+        await asyncio.gather(*asked)
+        assert await folder.ask(3) == 6
 
 
 def _submit_all(batcher: Batcher[int, int], count: int) -> list[Awaitable[int]]:

@@ -193,30 +193,32 @@ async def test_versions_up_to_what_scripts_can_count_are_told_apart(redis: Redis
     assert await cache.get("a") == "first"
 
 
-async def test_what_a_hanging_redis_missed_is_never_shown_in_its_old_state_and_written_later(
-    own_redis: RedisServer,
-) -> None:
-    redis = Redis(own_redis.url)
-    cache = VersionedCache(redis, "x:")
+async def test_what_a_hanging_redis_missed_is_never_shown_in_its_old_state(own_redis: RedisServer) -> None:
+    redis, elsewhere = Redis(own_redis.url), Redis(own_redis.url)
+    cache, other = VersionedCache(redis, "x:"), VersionedCache(elsewhere, "x:")
     await cache.put([("a", 1, "old"), ("b", 1, "old")])
+    assert await other.get("a") == "old"
     assert own_redis._process is not None
     os.kill(own_redis._process.pid, signal.SIGSTOP)
     await cache.put([("a", 2, "new")])
     os.kill(own_redis._process.pid, signal.SIGCONT)
-    deadline = time.monotonic() + 5
-    seen = {await cache.get("a")}
-    while "new" not in seen:
-        assert time.monotonic() < deadline
-        seen.add(await cache.get("a"))
-        await asyncio.sleep(0.01)
-    assert seen <= {None, "new"}
+
+    async def old_is_void() -> None:
+        assert await cache.get("a") is None
+        assert await other.get("a") is None, "it noticed nothing, so it must find it void"
+
+    assert await cache.get("a") is None
+    await eventually(old_is_void)
     assert await cache.get("b") is None, "whoever else could not write may have meant this one"
-    await cache.put([("b", 1, "old")])
-    assert await cache.get("b") == "old"
+    assert await other.get("b") == "old"
+    for key, version, value in (("a", 2, "new"), ("b", 1, "old")):
+        await other.put([(key, version, value)])
+        assert await cache.get(key) == await other.get(key) == value
     await redis.close()
+    await elsewhere.close()
 
 
-async def test_what_waits_to_be_written_is_the_newest_of_each(own_redis: RedisServer) -> None:
+async def test_what_is_void_is_so_up_to_the_newest_that_could_not_be_written(own_redis: RedisServer) -> None:
     redis = Redis(own_redis.url)
     cache = VersionedCache(redis, "x:")
     own_redis.stop()
@@ -224,8 +226,29 @@ async def test_what_waits_to_be_written_is_the_newest_of_each(own_redis: RedisSe
         await cache.put([("a", version, f"{version}")])
     own_redis.start()
 
-    async def written() -> None:
-        assert await cache.get("a") == "4"
+    async def void() -> None:
+        await cache.put([("a", 3, "3")])
+        assert await redis.call(redis.client.get("x:a")) == b"4:0:"
 
-    await eventually(written)
+    await eventually(void)
+    assert await cache.get("a") is None
+    await cache.put([("a", 4, "4")])
+    assert await cache.get("a") == "4"
+    await redis.close()
+
+
+async def test_a_value_that_could_not_be_written_never_comes_after_a_newer_one(
+    own_redis: RedisServer,
+) -> None:
+    redis = Redis(own_redis.url)
+    cache = VersionedCache(redis, "x:")
+    own_redis.stop()
+    await cache.put([("a", 1, "older")])
+    own_redis.start()
+    await cache.put([("a", 2, "newer")])
+    await redis.call(redis.client.flushall())  # as a restart does
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        assert await cache.get("a") is None
+        await asyncio.sleep(0.01)
     await redis.close()

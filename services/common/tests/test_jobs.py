@@ -202,7 +202,7 @@ async def test_jobs_without_a_lock_run_side_by_side_but_only_so_many(db: Databas
     async def four() -> None:
         assert len(worker.notes) == 4
 
-    async with worker.running(concurrency=4):
+    async with worker.running(queues={jobs.DEFAULT_QUEUE: 4}):
         await defer(db, *(f"{n}" for n in range(9)))
         await eventually(four)
         await asyncio.sleep(0.2)
@@ -283,7 +283,7 @@ async def test_a_stopping_worker_finishes_what_it_has_begun_and_begins_nothing(
     async def begun() -> None:
         assert worker.notes == ["first"]
 
-    async with worker.running(concurrency=1) as task:
+    async with worker.running(queues={jobs.DEFAULT_QUEUE: 1}) as task:
         await defer(db, "first", "second")
         await eventually(begun)
         asyncio.get_running_loop().call_later(0.5, worker.hold.set)

@@ -14,10 +14,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
+from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, otp_pb2
 
 from services.common import schema, telemetry
-from services.common.auth import KeyRing, TokenVerifier
+from services.common.auth import Caller, KeyRing, TokenVerifier
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.server import RunningService, Service, Servicer, run_server
@@ -63,6 +63,14 @@ def settings(**values: Any) -> ServiceSettings:
     return ServiceSettings(**dict.fromkeys(needed, "nowhere") | defaults | values)
 
 
+class NoLogins:
+    """A gate that is never asked: nothing here needs a token."""
+
+    async def require(self, who: Caller) -> None:
+        """Fails."""
+        raise AssertionError(who)
+
+
 async def no_keys() -> dict[str, Any]:
     """A set without keys."""
     return {"keys": []}
@@ -72,7 +80,7 @@ def service(handlers: AuthHandlers, **parts: Any) -> Service:
     """A service with one servicer."""
     name = "scrip.identity.v1.AuthService"
     servicer = Servicer(name, auth_pb2_grpc.add_AuthServiceServicer_to_server, handlers)
-    return Service([servicer], TokenVerifier(KeyRing(no_keys)), **{"checks": [], **parts})
+    return Service([servicer], TokenVerifier(KeyRing(no_keys)), NoLogins(), **{"checks": [], **parts})
 
 
 @asynccontextmanager
@@ -330,7 +338,7 @@ async def test_what_is_not_served_is_refused_with_a_reason(handlers: AuthHandler
 async def test_fields_that_break_their_rules_are_named(handlers: AuthHandlers) -> None:
     async with running(handlers) as (_, channel):
         stub = auth_pb2_grpc.AuthServiceStub(channel)
-        request = auth_pb2.RegisterMemberRequest(otp=auth_pb2.OtpProof(otp_id="x", code="12"), full_name=" ")
+        request = auth_pb2.RegisterMemberRequest(otp=otp_pb2.OtpProof(otp_id="x", code="12"), full_name=" ")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.RegisterMember(request)
         assert await reason(stub.RegisterMember(request)) == "VALIDATION_FAILED"

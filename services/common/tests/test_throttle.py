@@ -90,12 +90,34 @@ async def test_hits_beyond_the_limit_do_not_prolong_the_window(throttle: Throttl
     await throttle.hit(limit, key)
 
 
-@pytest.mark.parametrize("method", ["hit", "check"])
-async def test_without_redis_the_limit_itself_says_what_happens(method: str) -> None:
+async def test_without_redis_the_limit_itself_says_what_happens() -> None:
     away = Redis(f"redis://127.0.0.1:{free_port()}/0")
-    count = getattr(Throttle(away), method)
-    for _ in range(8):  # before and after the breaker opens
-        await count(OPEN, "anybody")
-        error = await refusal(count(CLOSED, "anybody"))
-        assert (error.reason, error.metadata) == ("DEPENDENCY_UNAVAILABLE", {"dependency": "redis"})
+    throttle = Throttle(away)
+    for number in range(8):  # before and after the breaker opens
+        await throttle.check(OPEN, f"somebody-{number}")
+        await throttle.hit(OPEN, f"somebody-{number}")
+        for call in (throttle.check(CLOSED, "anybody"), throttle.hit(CLOSED, "anybody")):
+            error = await refusal(call)
+            assert (error.reason, error.metadata) == ("DEPENDENCY_UNAVAILABLE", {"dependency": "redis"})
+    await away.close()
+
+
+async def test_without_redis_an_open_limit_is_counted_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Redis(f"redis://127.0.0.1:{free_port()}/0")
+    throttle, limit = Throttle(away), Limit("short", 3, 1, open_when_away=True)
+    for _ in range(3):
+        await throttle.check(limit, "guesser")
+        await throttle.hit(limit, "guesser")
+    for call in (throttle.check(limit, "guesser"), throttle.hit(limit, "guesser")):
+        error = await refusal(call)
+        assert (error.reason, error.metadata["retry_after_seconds"]) == ("TOO_MANY_REQUESTS", "1")
+    await throttle.hit(limit, "somebody else")
+    await throttle.hit(OPEN, "guesser")
+    await asyncio.sleep(1.05)
+    await throttle.check(limit, "guesser")
+    await throttle.hit(limit, "guesser")
+    monkeypatch.setattr("services.common.throttle._MOST_HERE", 5)
+    for number in range(20):
+        await throttle.hit(limit, f"somebody-{number}")
+    assert len(throttle._here) <= 5
     await away.close()

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 from scrip.common.v1 import money_pb2
-from scrip.identity.v1 import auth_pb2
+from scrip.identity.v1 import auth_pb2, otp_pb2
 from scrip.points.v1 import purchase_pb2
 from scrip.vouchers.v1 import catalogue_pb2
 
@@ -62,8 +62,8 @@ def test_good_requests_pass() -> None:
 
 def test_fields_are_named_as_their_reader_would_write_them() -> None:
     assert named(purchase(item(), item(quantity=0, sku=""), item())) == ["items[1].sku", "items[1].quantity"]
-    assert named(auth_pb2.RegisterMemberRequest(full_name="Ada")) == ["otp"]
-    proof = auth_pb2.OtpProof(otp_id=str(new_id()), code="12x456")
+    assert named(auth_pb2.RegisterMemberRequest(full_name="Ada")) == ["request"]
+    proof = otp_pb2.OtpProof(otp_id=str(new_id()), code="12x456")
     assert named(auth_pb2.LogInRequest(otp=proof)) == ["otp.code"]
     assert named(auth_pb2.LogInRequest()) == ["credentials"]
 

@@ -12,9 +12,11 @@ async def bootstrap_admin(connection: Connection, *, user_name: str, password_ha
     """Makes the first admin unless there is staff already; answers whether it did."""
     made = await connection.execute(
         text(
-            "INSERT INTO staff (id, user_name, password_hash, role)"
-            " SELECT :id, :user_name, :password_hash, 'admin' WHERE NOT EXISTS (SELECT FROM staff)"
-            " ON CONFLICT (user_name) DO NOTHING RETURNING 1"
+            "WITH account AS (INSERT INTO accounts (id, kind, user_name, password_hash)"
+            " SELECT :id, 'STAFF', :user_name, :password_hash WHERE NOT EXISTS (SELECT FROM staff)"
+            " ON CONFLICT (user_name) DO NOTHING RETURNING id)"
+            " INSERT INTO staff (id, full_name, role) SELECT id, 'Administrator', 'admin' FROM account"
+            " RETURNING 1"
         ),
         {"id": new_id(), "user_name": user_name.lower(), "password_hash": password_hash},
     )

@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common import jobs
 from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.sessions import SessionState
+from services.identity.commands.open_session import OpenedSession, open_session
+from services.identity.commands.tell_services import FIRST_LOGIN, REGISTERED, tell_services
 from services.identity.commands.try_otp import use_otp
 from services.identity.member_codes import new_member_code
-from services.identity.queries import MemberRow
-
-LISTENERS = ("points", "vouchers", "promos")
-DELIVER_JOB = "deliver_member_events"
-REGISTERED, FIRST_LOGIN = "REGISTERED", "FIRST_LOGIN"
+from services.identity.queries.members import MemberRow, get_member
+from services.identity.secrets_at_rest import Vault
 
 
-async def register_member(connection: Connection, *, otp_id: UUID, phone: str, full_name: str) -> MemberRow:
-    """Makes the account of a proven phone number, and tells the other services.
+@dataclass(frozen=True)
+class NewMember:
+    """Who wants an account. At least one of phone, user name and e-mail address is given.
 
-    Registering logs the member in, so it is also the first login. Raises PHONE_TAKEN (by constraint)
-    and OTP_NOT_VALID.
+    `otp_id` is the proof of owning the phone number. Names are in small letters.
     """
-    await use_otp(connection, otp_id)
+
+    full_name: str
+    birthday: date | None = None
+    phone: str | None = None
+    otp_id: UUID | None = None
+    user_name: str | None = None
+    email: str | None = None
+    password_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class RegisteredMember:
+    """The new member, logged in."""
+
+    member: MemberRow
+    session: OpenedSession
+
+    @property
+    def logins(self) -> SessionState:
+        """Who is logged in now."""
+        return self.session.logins
+
+
+async def register_member(
+    connection: Connection, vault: Vault, *, new: NewMember, device_id: str, session_seconds: int
+) -> RegisteredMember:
+    """Makes an account, logs its member in, and tells the other services.
+
+    Registering logs the member in, so it is also the first login. Raises OTP_NOT_VALID, and PHONE_TAKEN,
+    USER_NAME_TAKEN and EMAIL_TAKEN (by constraint).
+    """
+    if new.otp_id is not None:
+        await use_otp(connection, new.otp_id)
     member_id = new_id()
-    result = await connection.execute(
-        text(
-            "INSERT INTO members (id, full_name, phone, member_code, event_version)"
-            " VALUES (:id, :full_name, :phone, :member_code, 2) RETURNING registered_at"
-        ),
-        {"id": member_id, "full_name": full_name, "phone": phone, "member_code": new_member_code()},
-    )
     await connection.execute(
         text(
-            "INSERT INTO member_events (member_id, version, id, type)"
-            " VALUES (:member_id, :version, :id, :type)"
+            "WITH account AS (INSERT INTO accounts (id, kind, user_name, email, phone, password_hash)"
+            " VALUES (:id, 'MEMBER', :user_name, :email, :phone, :password_hash) RETURNING id)"
+            " INSERT INTO members (id, full_name, birthday, member_code, event_version)"
+            " SELECT id, :full_name, :birthday, :member_code, 0 FROM account"
         ),
-        [
-            {"member_id": member_id, "version": 1, "id": new_id(), "type": REGISTERED},
-            {"member_id": member_id, "version": 2, "id": new_id(), "type": FIRST_LOGIN},
-        ],
+        {
+            "id": member_id,
+            "user_name": new.user_name,
+            "email": new.email,
+            "phone": new.phone,
+            "password_hash": new.password_hash,
+            "full_name": new.full_name,
+            "birthday": new.birthday,
+            "member_code": new_member_code(),
+        },
     )
-    for service in LISTENERS:
-        await jobs.defer(
-            connection,
-            DELIVER_JOB,
-            lock=f"{service}:{member_id}",  # the events of a member reach a service one after the other
-            service=service,
-            member_id=str(member_id),
-        )
-    return MemberRow(member_id, full_name, phone, result.scalar_one())
+    phone_hash = vault.hash_phone(new.phone) if new.phone else None
+    await tell_services(connection, member_id, REGISTERED, FIRST_LOGIN, phone_hash=phone_hash)
+    session = await open_session(
+        connection, account_id=member_id, device_id=device_id, most=1, seconds=session_seconds
+    )
+    return RegisteredMember(await get_member(connection, member_id), session)

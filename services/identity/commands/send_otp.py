@@ -50,11 +50,12 @@ async def send_otp(
     return SentOtp(otp_id, expires_at)
 
 
-async def forget_old_otps(connection: Connection) -> None:
-    """Removes up to 1,000 one-time passwords that expired over an hour ago."""
-    await connection.execute(
+async def forget_old_otps(connection: Connection) -> int:
+    """Removes up to 1,000 one-time passwords that expired over an hour ago; answers how many."""
+    removed = await connection.execute(
         text(
             "DELETE FROM otps WHERE id IN"
             " (SELECT id FROM otps WHERE expires_at < now() - interval '1 hour' LIMIT 1000)"
         )
     )
+    return int(removed.rowcount)

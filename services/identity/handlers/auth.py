@@ -1,56 +1,40 @@
-"""AuthService: the ways in."""
+"""AuthService: the ways in, and out."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote
 from uuid import UUID
 
 import orjson
 from google.api import httpbody_pb2
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
-from services.common.auth import MEMBER, TILL
+from services.common.auth import MEMBER, TILL, caller
 from services.common.db import Database
 from services.common.encoding import Context, client_address, header, timestamp
-from services.common.errors import DomainError, invalid_field
-from services.common.throttle import Limit, Throttle
-from services.identity import keys, queries
-from services.identity.commands.register_member import register_member
+from services.common.throttle import Limit
+from services.identity import keys
+from services.identity.commands.end_sessions import end_sessions
+from services.identity.commands.log_in import log_in
+from services.identity.commands.refresh_session import refresh_session
+from services.identity.commands.register_member import NewMember, register_member
 from services.identity.commands.send_otp import send_otp
-from services.identity.commands.try_otp import try_otp, use_otp
-from services.identity.handlers import encoding
-from services.identity.otp_sender import OtpSender
-from services.identity.passwords import Passwords
+from services.identity.commands.set_password import set_password, set_password_by_otp
+from services.identity.handlers import client_credentials, encoding
+from services.identity.handlers.tools import Tools
 from services.identity.phones import to_e164
-from services.identity.secrets_at_rest import Vault, hash_secret
-from services.identity.settings import Settings
-from services.identity.tokens import Token, TokenIssuer
+from services.identity.queries import accounts
+from services.identity.session_tokens import SessionTokens
 
-_FAILED_LOG_INS = Limit("failed_log_ins_per_account", 10, 300, open_when_away=True)
-_FAILED_CLIENTS = Limit("failed_tokens_per_client", 20, 300, open_when_away=True)
 _REGISTER = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_REGISTER)
 _LOG_IN = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_LOG_IN)
-
-
-@dataclass(frozen=True)
-class AuthTools:
-    """What the ways in need beside the database."""
-
-    vault: Vault
-    sender: OtpSender
-    passwords: Passwords
-    issuer: TokenIssuer
-    throttle: Throttle
+_RESET_PASSWORD = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_RESET_PASSWORD)
 
 
 class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     """Implements AuthService."""
 
-    def __init__(self, db: Database, settings: Settings, tools: AuthTools) -> None:
+    def __init__(self, db: Database, tools: Tools) -> None:
+        settings = tools.settings
         self._db = db
         self._settings = settings
         self._vault = tools.vault
@@ -58,14 +42,19 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
         self._passwords = tools.passwords
         self._issuer = tools.issuer
         self._throttle = tools.throttle
+        self._proof = tools.proof
+        self._logins = tools.logins
+        self._tokens = SessionTokens(tools.issuer, settings.access_seconds)
         self._sends_per_phone = Limit("otp_sends_per_phone", settings.otp_sends_per_phone, 600)
         self._sends_per_address = Limit("otp_sends_per_address", settings.otp_sends_per_address, 600)
+        self._sends_in_all = Limit("otp_sends_in_all", settings.otp_sends_in_all, 600)
 
     async def SendOtp(self, request: auth_pb2.SendOtpRequest, context: Context) -> auth_pb2.SendOtpResponse:
         """Limits, then sends."""
-        phone = to_e164(request.phone, self._settings.default_region)
+        phone = to_e164(request.phone, self._settings.default_region, self._settings.regions)
         await self._throttle.hit(self._sends_per_address, client_address(context))
         await self._throttle.hit(self._sends_per_phone, phone)
+        await self._throttle.hit(self._sends_in_all, "")
         purpose = auth_pb2.OtpPurpose.Name(request.purpose)
         sent = await self._db.run(send_otp, self._vault, self._sender, phone=phone, purpose=purpose)
         return auth_pb2.SendOtpResponse(otp_id=str(sent.id), expires_at=timestamp(sent.expires_at))
@@ -73,39 +62,104 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     async def RegisterMember(
         self, request: auth_pb2.RegisterMemberRequest, context: Context
     ) -> auth_pb2.RegisterMemberResponse:
-        """Proves the number, then makes the account."""
-        phone = await self._prove(request.otp, _REGISTER)
-        member = await self._db.run(
-            register_member,
-            otp_id=UUID(request.otp.otp_id),
+        """Proves the phone number if there is one, then makes the account."""
+        otp_id = phone = password_hash = None
+        birthday = encoding.birthday(request.birthday)
+        if request.password:
+            self._passwords.require_strong(request.password)
+        if request.HasField("otp"):
+            otp_id = UUID(request.otp.otp_id)
+            phone = await self._proof.phone(otp_id, request.otp.code, _REGISTER)
+        if request.password:
+            password_hash = await self._passwords.hash(request.password)
+        new = NewMember(
+            full_name=encoding.name(request.full_name, "full_name"),
+            birthday=birthday,
             phone=phone,
-            full_name=request.full_name.strip(),
+            otp_id=otp_id,
+            user_name=request.user_name.lower() or None,
+            email=request.email.lower() or None,
+            password_hash=password_hash,
         )
-        token = self._issue(member.id, MEMBER)
-        return auth_pb2.RegisterMemberResponse(member=encoding.member(member), token=encoding.token(token))
+        made = await self._logins.run(
+            register_member,
+            self._vault,
+            new=new,
+            device_id=request.device_id,
+            session_seconds=self._settings.refresh_seconds,
+        )
+        token = self._tokens.opened(made.member.id, MEMBER, made.session)
+        return auth_pb2.RegisterMemberResponse(
+            member=encoding.member(made.member), token=encoding.session_token(token)
+        )
 
     async def LogIn(self, request: auth_pb2.LogInRequest, context: Context) -> auth_pb2.LogInResponse:
-        """Members by OTP, staff by password."""
+        """By OTP or by password."""
+        otp_id = None
         if request.HasField("otp"):
-            phone = await self._prove(request.otp, _LOG_IN)
-            member_id = await self._db.read(queries.member_by_phone, phone)
-            await self._db.run(use_otp, UUID(request.otp.otp_id))
-            return auth_pb2.LogInResponse(token=encoding.token(self._issue(member_id, MEMBER)))
-        return auth_pb2.LogInResponse(token=encoding.token(await self._log_in_staff(request.password)))
+            otp_id = UUID(request.otp.otp_id)
+            phone = await self._proof.phone(otp_id, request.otp.code, _LOG_IN)
+            account = await self._db.read(accounts.account_by_phone, phone)
+        else:
+            given = request.password
+            account = await self._proof.account(given.user_name, given.password, client_address(context))
+        made = await self._logins.run(
+            log_in,
+            proven=account,
+            otp_id=otp_id,
+            device_id=request.device_id,
+            most=1 if account.role == MEMBER else self._settings.staff_sessions,
+            session_seconds=self._settings.refresh_seconds,
+        )
+        token = self._tokens.opened(made.account.id, made.account.role, made.session)
+        return auth_pb2.LogInResponse(token=encoding.session_token(token))
+
+    async def RefreshSession(
+        self, request: auth_pb2.RefreshSessionRequest, context: Context
+    ) -> auth_pb2.RefreshSessionResponse:
+        """New tokens for an old one."""
+        tried = await self._logins.run(
+            refresh_session, self._vault, refresh_token=request.refresh_token, device_id=request.device_id
+        )
+        token = self._tokens.refreshed(tried.require())
+        return auth_pb2.RefreshSessionResponse(token=encoding.session_token(token))
+
+    async def LogOut(self, request: auth_pb2.LogOutRequest, context: Context) -> auth_pb2.LogOutResponse:
+        """Ends this login, or all."""
+        who = caller()
+        only = None if request.everywhere else UUID(who.session_id)
+        await self._logins.run(end_sessions, account_id=who.id, only=only)
+        return auth_pb2.LogOutResponse()
+
+    async def ChangePassword(
+        self, request: auth_pb2.ChangePasswordRequest, context: Context
+    ) -> auth_pb2.ChangePasswordResponse:
+        """Proves the old password, sets the new one."""
+        who = caller()
+        proven = await self._proof.password_of(who.id, request.current_password)
+        hashed = await self._passwords.hash_new(request.new_password)
+        await self._logins.run(set_password, actor=who, proven=proven, password_hash=hashed)
+        return auth_pb2.ChangePasswordResponse()
+
+    async def ResetPassword(
+        self, request: auth_pb2.ResetPasswordRequest, context: Context
+    ) -> auth_pb2.ResetPasswordResponse:
+        """Proves the phone number, sets the new password."""
+        self._passwords.require_strong(request.new_password)
+        otp_id = UUID(request.otp.otp_id)
+        phone = await self._proof.phone(otp_id, request.otp.code, _RESET_PASSWORD)
+        hashed = await self._passwords.hash(request.new_password)
+        await self._logins.run(set_password_by_otp, phone=phone, otp_id=otp_id, password_hash=hashed)
+        return auth_pb2.ResetPasswordResponse()
 
     async def IssueClientToken(
         self, request: httpbody_pb2.HttpBody, context: Context
     ) -> httpbody_pb2.HttpBody:
         """OAuth 2.0 client credentials (RFC 6749, 4.4)."""
-        client_id, secret = _client_credentials(request, header(context, "authorization"))
-        known = _as_uuid(client_id)
-        await self._throttle.check(_FAILED_CLIENTS, str(known or client_id))
-        kept = await self._db.read(queries.client_secret_hash, known) if known else None
-        if kept is None or not hmac.compare_digest(kept, hash_secret(secret)):
-            await self._throttle.hit(_FAILED_CLIENTS, str(known or client_id))
-            raise _credentials_not_valid()
-        token = self._issuer.issue(known, TILL, self._settings.client_token_seconds)
-        reply = {"access_token": token.value, "token_type": "Bearer", "expires_in": token.expires_in}
+        client_id, secret = client_credentials.parse(request.data, header(context, "authorization"))
+        till = await self._proof.client(client_id, secret)
+        token = self._issuer.issue(till, TILL, self._settings.client_token_seconds)
+        reply = {"access_token": token.value, "token_type": encoding.BEARER, "expires_in": token.expires_in}
         await context.send_initial_metadata((("cache-control", "no-store"),))
         return httpbody_pb2.HttpBody(content_type="application/json", data=orjson.dumps(reply))
 
@@ -114,54 +168,3 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
         jwks = await self._db.read(keys.read_jwks)
         await context.send_initial_metadata((("cache-control", "public, max-age=60"),))
         return httpbody_pb2.HttpBody(content_type="application/json", data=orjson.dumps(jwks))
-
-    async def _prove(self, proof: auth_pb2.OtpProof, purpose: str) -> str:
-        tried = await self._db.run(
-            try_otp, self._vault, otp_id=UUID(proof.otp_id), code=proof.code, purpose=purpose
-        )
-        return tried.require()
-
-    async def _log_in_staff(self, given: auth_pb2.PasswordCredentials) -> Token:
-        account = given.user_name.lower()
-        await self._throttle.check(_FAILED_LOG_INS, account)
-        staff = await self._db.read(queries.find_staff, account)
-        right = await self._passwords.verify(staff.password_hash if staff else None, given.password)
-        if staff is None or not right:
-            await self._throttle.hit(_FAILED_LOG_INS, account)
-            raise _credentials_not_valid()
-        return self._issue(staff.id, staff.role)
-
-    def _issue(self, subject: UUID, role: str) -> Token:
-        return self._issuer.issue(subject, role, self._settings.access_token_seconds)
-
-
-def _client_credentials(request: httpbody_pb2.HttpBody, authorization: str | None) -> tuple[str, str]:
-    """Client id and secret, from the form or from HTTP Basic (RFC 6749, 2.3.1)."""
-    try:
-        form = parse_qs(request.data.decode(), strict_parsing=True, max_num_fields=10)
-    except (UnicodeDecodeError, ValueError) as error:
-        raise invalid_field("body", "must be application/x-www-form-urlencoded") from error
-    if form.get("grant_type") != ["client_credentials"]:
-        raise invalid_field("grant_type", "must be client_credentials")
-    scheme, _, encoded = (authorization or "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise _credentials_not_valid() from error
-        return unquote(client_id), unquote(secret)
-    try:
-        return form["client_id"][0], form["client_secret"][0]
-    except KeyError as error:
-        raise invalid_field(str(error.args[0]), "is missing") from error
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _credentials_not_valid() -> DomainError:
-    return DomainError("CREDENTIALS_NOT_VALID", "name or secret is wrong")

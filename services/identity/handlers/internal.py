@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
 from uuid import UUID
 
 import orjson
 from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 
-from services.common.auth import Caller
+from services.common.auth import Caller, caller
 from services.common.db import Database
 from services.common.encoding import Context, moment
 from services.common.errors import DomainError, invalid_field
 from services.common.ids import utc_now
-from services.identity import queries
 from services.identity.commands.record_audit import record_audit
+from services.identity.handlers import encoding
+from services.identity.handlers.tools import Tools
+from services.identity.member_codes import open_signed_code
+from services.identity.queries import members
 from services.identity.secrets_at_rest import hash_secret
-from services.identity.tokens import TokenIssuer
 
 
 class InternalHandlers(identity_pb2_grpc.IdentityInternalServiceServicer):
     """Implements IdentityInternalService."""
 
-    def __init__(self, db: Database, issuer: TokenIssuer, secret_hashes: Mapping[str, str]) -> None:
+    def __init__(self, db: Database, tools: Tools) -> None:
         self._db = db
-        self._issuer = issuer
-        self._secret_hashes = {name: bytes.fromhex(value) for name, value in secret_hashes.items()}
+        self._vault = tools.vault
+        self._logins = tools.logins
+        self._issuer = tools.issuer
+        hashes = tools.settings.service_secret_hashes
+        self._secret_hashes = {name: bytes.fromhex(value) for name, value in hashes.items()}
 
     async def IssueServiceToken(
         self, request: identity_pb2.IssueServiceTokenRequest, context: Context
@@ -38,19 +42,41 @@ class InternalHandlers(identity_pb2_grpc.IdentityInternalServiceServicer):
         token = self._issuer.issue_for_service(request.service)
         return identity_pb2.IssueServiceTokenResponse(token=token.value, expires_in=token.expires_in)
 
+    async def CheckSession(
+        self, request: identity_pb2.CheckSessionRequest, context: Context
+    ) -> identity_pb2.CheckSessionResponse:
+        """Which logins of somebody are active."""
+        state = await self._logins.check(request.subject_id)
+        return identity_pb2.CheckSessionResponse(
+            version=state.version, status=state.status, session_ids=sorted(state.session_ids)
+        )
+
     async def BatchResolveMemberCodes(
         self, request: identity_pb2.BatchResolveMemberCodesRequest, context: Context
     ) -> identity_pb2.BatchResolveMemberCodesResponse:
-        """Member ids by member code."""
-        found = await self._db.read(queries.resolve_member_codes, request.member_codes)
-        return identity_pb2.BatchResolveMemberCodesResponse(
-            member_ids={code: str(member_id) for code, member_id in found.items()}
-        )
+        """Whose these codes are: lasting ones by the database, signed ones by their signature."""
+        opened = {code: open_signed_code(self._vault, code) for code in request.member_codes}
+        signed = {code: found for code, found in opened.items() if found}
+        lasting = opened.keys() - signed.keys()
+        reply = identity_pb2.BatchResolveMemberCodesResponse()
+        if lasting:
+            owners = await self._db.read(members.resolve_member_codes, sorted(lasting))
+            for code, member_id in owners.items():
+                reply.members[code].member_id = str(member_id)
+        if signed:
+            ids = {found.member_id for found in signed.values()}
+            active = await self._db.read(members.active_members, sorted(ids))
+            for code, found in signed.items():
+                if found.member_id in active:
+                    reply.members[code].CopyFrom(encoding.signed_code(found))
+        return reply
 
     async def RecordAudit(
         self, request: identity_pb2.RecordAuditRequest, context: Context
     ) -> identity_pb2.RecordAuditResponse:
-        """Keeps another service's audit entry."""
+        """Keeps another service's audit entry; none speaks for another."""
+        if request.service != caller().subject:
+            raise invalid_field("service", "must be the service that calls")
         try:
             details = orjson.loads(request.details_json or "{}")
         except orjson.JSONDecodeError as error:

@@ -1,94 +1,97 @@
-"""ClientService, AuditService and SandboxService: what admins do in identity."""
+"""StaffService: who works for the retailer and its brands."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-import orjson
-from scrip.identity.v1 import (
-    audit_pb2,
-    audit_pb2_grpc,
-    client_pb2,
-    client_pb2_grpc,
-    sandbox_pb2,
-    sandbox_pb2_grpc,
-)
+from scrip.identity.v1 import staff_pb2, staff_pb2_grpc
 
 from services.common.auth import caller
 from services.common.db import Database
-from services.common.encoding import Context, timestamp
+from services.common.encoding import Context
 from services.common.paging import Page
-from services.identity import queries
-from services.identity.commands.create_client import create_client
+from services.identity.commands.change_staff_role import change_staff_role
+from services.identity.commands.create_staff import create_staff
+from services.identity.commands.reset_staff_password import reset_staff_password
+from services.identity.commands.set_staff_enabled import disable_staff, enable_staff
 from services.identity.handlers import encoding
+from services.identity.handlers.tools import Tools
+from services.identity.queries import staff
 
 
-class ClientHandlers(client_pb2_grpc.ClientServiceServicer):
-    """Implements ClientService."""
+class StaffHandlers(staff_pb2_grpc.StaffServiceServicer):
+    """Implements StaffService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, tools: Tools) -> None:
         self._db = db
+        self._passwords = tools.passwords
+        self._logins = tools.logins
 
-    async def CreateClient(
-        self, request: client_pb2.CreateClientRequest, context: Context
-    ) -> client_pb2.CreateClientResponse:
-        """Makes a till."""
-        client, secret = await self._db.run(
-            create_client, actor=caller(), display_name=request.display_name.strip()
+    async def CreateStaff(
+        self, request: staff_pb2.CreateStaffRequest, context: Context
+    ) -> staff_pb2.CreateStaffResponse:
+        """Makes an account with a first password."""
+        full_name = encoding.name(request.full_name, "full_name")
+        made = await self._db.run(
+            create_staff,
+            actor=caller(),
+            user_name=request.user_name.lower(),
+            full_name=full_name,
+            role=encoding.role_name(request.role),
+            password_hash=await self._passwords.hash_new(request.password),
         )
-        return client_pb2.CreateClientResponse(client=encoding.client(client), client_secret=secret)
+        return staff_pb2.CreateStaffResponse(staff=encoding.staff(made))
 
-    async def ListClients(
-        self, request: client_pb2.ListClientsRequest, context: Context
-    ) -> client_pb2.ListClientsResponse:
-        """A page of tills."""
-        page = Page(request.page_size, request.page_token, "clients")
-        rows, next_token = await self._db.read(queries.list_clients, page)
-        return client_pb2.ListClientsResponse(
-            clients=[encoding.client(row) for row in rows], next_page_token=next_token
-        )
+    async def GetStaff(
+        self, request: staff_pb2.GetStaffRequest, context: Context
+    ) -> staff_pb2.GetStaffResponse:
+        """One of the staff."""
+        row = await self._db.read(staff.get_staff, UUID(request.staff_id))
+        return staff_pb2.GetStaffResponse(staff=encoding.staff(row))
 
-
-class AuditHandlers(audit_pb2_grpc.AuditServiceServicer):
-    """Implements AuditService."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
-    async def ListAuditEntries(
-        self, request: audit_pb2.ListAuditEntriesRequest, context: Context
-    ) -> audit_pb2.ListAuditEntriesResponse:
-        """A page of changes."""
-        filters = {"actor_id": request.actor_id, "action": request.action, "target_id": request.target_id}
-        page = Page(request.page_size, request.page_token, "audit", sorted(filters.items()))
-        rows, next_token = await self._db.read(queries.list_audit_entries, page, **filters)
-        return audit_pb2.ListAuditEntriesResponse(
-            entries=[_entry(row) for row in rows], next_page_token=next_token
+    async def ListStaff(
+        self, request: staff_pb2.ListStaffRequest, context: Context
+    ) -> staff_pb2.ListStaffResponse:
+        """A page of staff."""
+        role = encoding.role_name(request.role) if request.role else ""
+        page = Page(request.page_size, request.page_token, "staff", role)
+        rows, next_token = await self._db.read(staff.list_staff, page, role=role)
+        return staff_pb2.ListStaffResponse(
+            staff=[encoding.staff(row) for row in rows], next_page_token=next_token
         )
 
+    async def ChangeStaffRole(
+        self, request: staff_pb2.ChangeStaffRoleRequest, context: Context
+    ) -> staff_pb2.ChangeStaffRoleResponse:
+        """Another role, and no logins with the old one."""
+        changed = await self._logins.run(
+            change_staff_role,
+            actor=caller(),
+            staff_id=UUID(request.staff_id),
+            role=encoding.role_name(request.role),
+        )
+        return staff_pb2.ChangeStaffRoleResponse(staff=encoding.staff(changed.staff))
 
-class SandboxHandlers(sandbox_pb2_grpc.SandboxServiceServicer):
-    """Implements SandboxService."""
+    async def ResetStaffPassword(
+        self, request: staff_pb2.ResetStaffPasswordRequest, context: Context
+    ) -> staff_pb2.ResetStaffPasswordResponse:
+        """Another password, and no logins with the old one."""
+        hashed = await self._passwords.hash_new(request.password)
+        await self._logins.run(
+            reset_staff_password, actor=caller(), staff_id=UUID(request.staff_id), password_hash=hashed
+        )
+        return staff_pb2.ResetStaffPasswordResponse()
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    async def DisableStaff(
+        self, request: staff_pb2.DisableStaffRequest, context: Context
+    ) -> staff_pb2.DisableStaffResponse:
+        """No logins any more."""
+        changed = await self._logins.run(disable_staff, actor=caller(), staff_id=UUID(request.staff_id))
+        return staff_pb2.DisableStaffResponse(staff=encoding.staff(changed.staff))
 
-    async def GetOtp(
-        self, request: sandbox_pb2.GetOtpRequest, context: Context
-    ) -> sandbox_pb2.GetOtpResponse:
-        """The code that was not sent."""
-        code = await self._db.read(queries.sandbox_code, UUID(request.otp_id))
-        return sandbox_pb2.GetOtpResponse(code=code)
-
-
-def _entry(row: queries.AuditRow) -> audit_pb2.AuditEntry:
-    return audit_pb2.AuditEntry(
-        id=str(row.id),
-        service=row.service,
-        actor_id=row.actor_id,
-        actor_role=row.actor_role,
-        action=row.action,
-        target_id=row.target_id,
-        occurred_at=timestamp(row.occurred_at),
-        details_json=orjson.dumps(row.details).decode(),
-    )
+    async def EnableStaff(
+        self, request: staff_pb2.EnableStaffRequest, context: Context
+    ) -> staff_pb2.EnableStaffResponse:
+        """Logins again."""
+        changed = await self._logins.run(enable_staff, actor=caller(), staff_id=UUID(request.staff_id))
+        return staff_pb2.EnableStaffResponse(staff=encoding.staff(changed.staff))

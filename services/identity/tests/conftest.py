@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from services.identity.tests.people import People
 from tests.inprocess import Platform
 
 
@@ -18,3 +19,9 @@ def grpc_addr(platform: Platform) -> str:
 def grpc_channel(platform: Platform) -> grpc.aio.Channel:
     """A channel to identity."""
     return platform.channels["identity"]
+
+
+@pytest.fixture(scope="session")
+def people(platform: Platform) -> People:
+    """Members and staff, as they meet identity."""
+    return People(platform)

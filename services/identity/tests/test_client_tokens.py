@@ -133,17 +133,18 @@ async def test_a_wrong_secret_and_an_unknown_till_look_alike(
     )
 
 
-async def test_wrong_secrets_are_limited_and_the_right_one_must_wait_too(
+async def test_wrong_secrets_are_limited_and_the_right_one_is_good_all_the_same(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, till: client_pb2.CreateClientResponse
 ) -> None:
     wrong = form(**GRANT, client_id=till.client.id, client_secret="wrong")
     for _ in range(20):
         assert await reason(grpc_stub.IssueClientToken(wrong)) == "CREDENTIALS_NOT_VALID"
     right = form(**GRANT, client_id=till.client.id, client_secret=till.client_secret)
-    for body in (wrong, right):
-        name, code, metadata = await refusal(grpc_stub.IssueClientToken(body))
-        assert (name, code) == ("TOO_MANY_REQUESTS", grpc.StatusCode.RESOURCE_EXHAUSTED)
-        assert metadata["limit"] == "failed_tokens_per_client"
+    name, code, metadata = await refusal(grpc_stub.IssueClientToken(wrong))
+    assert (name, code) == ("TOO_MANY_REQUESTS", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert metadata["limit"] == "failed_tokens_per_client"
+    # Who knows a till's id can not keep it from selling.
+    await grpc_stub.IssueClientToken(right)
 
 
 async def test_right_secrets_are_not_counted(

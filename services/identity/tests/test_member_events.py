@@ -1,123 +1,253 @@
-"""What happens to members reaches the other services, in order and once, whoever is away."""
+"""What happens to members reaches every service: once in effect, in order, whatever dies in between."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
+import orjson
 import pytest
+from pydantic import SecretStr
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from sqlalchemy import text
 
 from services.common import jobs
 from services.common.db import Connection
-from services.identity.commands.register_member import DELIVER_JOB
+from services.common.encoding import timestamp
+from services.common.ids import new_id
+from services.identity.commands.mark_delivered import mark_delivered
+from services.identity.commands.tell_services import DELIVER_JOB
+from services.identity.tests.people import DONE, LISTENERS, People, outcomes, tally
+from services.identity.tests.sending import SILENT
 from tests.inprocess import InProcess, Member, Platform, bearer, eventually
 
-LISTENERS = ("points", "promos", "vouchers")
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+async def assert_delivered(people: People, member_id: UUID, version: int) -> None:
+    """That identity knows each service to have heard so much; it writes that down after it was heard."""
+    query = "SELECT service, delivered_version FROM member_event_deliveries WHERE member_id = :id"
+    assert dict(await people.rows("identity", query, id=member_id)) == dict.fromkeys(LISTENERS, version)
+
+
+async def prizes(people: People, members: Sequence[Member], campaign_id: str) -> list[int]:
+    """How many places of a campaign each member has."""
+    rows = await people.rows(
+        "promos",
+        "SELECT member_id FROM winners WHERE campaign_id = :campaign",
+        campaign=UUID(campaign_id),
+    )
+    winners = [member_id for (member_id,) in rows]
+    return [winners.count(member.id) for member in members]
 
 
 @pytest.fixture
-async def campaign(platform: Platform) -> AsyncIterator[str]:
-    """A campaign in which every first login takes a place."""
-    stub = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
-    admin = bearer(await platform.admin())
+async def campaign_id(platform: Platform) -> str:
+    """A campaign that gives every first login a prize."""
     request = campaign_pb2.CreateCampaignRequest(
-        name="First", places=1_000, benefit=code_pb2.Benefit(percent_off=30)
+        name="First logins",
+        places=10_000,
+        benefit=code_pb2.Benefit(percent_off=30),
+        starts_at=timestamp(datetime.now(UTC) - timedelta(minutes=1)),
     )
-    campaign_id = (await stub.CreateCampaign(request, metadata=admin)).campaign.id
-    yield campaign_id
-    await stub.EndCampaign(campaign_pb2.EndCampaignRequest(campaign_id=campaign_id), metadata=admin)
+    campaigns = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
+    metadata = bearer(await platform.admin(), idempotency_key=str(new_id()))
+    return (await campaigns.CreateCampaign(request, metadata=metadata)).campaign.id
 
 
-async def row(platform: Platform, service: str, query: str, member: Member) -> Any:
-    """What a service's database has of a member."""
-
-    async def read(connection: Connection) -> Any:
-        return (await connection.execute(text(query), {"member": member.id})).first()
-
-    return await platform.databases[service].read(read)
-
-
-async def delivered(platform: Platform, member: Member) -> dict[str, int]:
-    """Up to which version each service has heard of a member."""
-
-    async def read(connection: Connection) -> dict[str, int]:
-        rows = await connection.execute(
-            text("SELECT service, delivered_version FROM member_event_deliveries WHERE member_id = :id"),
-            {"id": member.id},
-        )
-        return {found.service: found.delivered_version for found in rows}
-
-    return await platform.databases["identity"].read(read)
-
-
-async def wins(platform: Platform, campaign_id: str, member: Member) -> int:
-    """How many places of a campaign a member has."""
-    query = "SELECT count(*) AS won FROM winners WHERE member_id = :member AND campaign_id = '{}'"
-    found = await row(platform, "promos", query.format(UUID(campaign_id)), member)
-    return int(found.won)
-
-
-async def test_a_listener_that_was_away_hears_all_in_order_and_once(
-    in_process: InProcess, platform: Platform, campaign: str
+async def test_a_members_whole_life_reaches_every_service_in_order(
+    people: People, platform: Platform
 ) -> None:
-    await platform.stop("promos")
+    member, manager = await platform.member(), await platform.token("manager")
+    await people.consent(member.token, shares=True)
+    await people.suspend(member.id, manager)
+    await eventually(lambda: people.assert_all_heard(member.id, "SUSPENDED"))
+    await people.restore(member.id, manager)
+    login = await people.log_in_by_phone(member.phone)
+    await people.close(login.access_token)
+    assert await people.events(member.id) == [
+        "REGISTERED",
+        "FIRST_LOGIN",
+        "CONSENT_CHANGED",
+        "SUSPENDED",
+        "RESTORED",
+        "CLOSED",
+    ]
+    await eventually(lambda: people.assert_all_heard(member.id, "CLOSED"))
+    await eventually(lambda: assert_delivered(people, member.id, 6))
+
+
+async def test_events_made_at_once_are_counted_without_gaps(people: People, platform: Platform) -> None:
+    member = await platform.member()
+    calls = [people.consent(member.token, shares=bool(number % 2)) for number in range(50)]
+    assert tally(await outcomes(calls)) == {DONE: 50}
+    assert len(await people.events(member.id)) == 52
+    await eventually(lambda: people.assert_all_heard(member.id), seconds=10)
+    # The jobs that are left have nothing to tell, one a second: they would keep the other tests waiting.
+    left = "DELETE FROM procrastinate_jobs WHERE args ->> 'member_id' = :id AND status = 'todo'"
+    await people.execute("identity", left, id=str(member.id))
+
+
+@pytest.mark.parametrize("away", LISTENERS)
+async def test_a_service_that_was_away_hears_it_all_afterwards(
+    people: People, in_process: InProcess, away: str
+) -> None:
+    platform = in_process.platform
+    manager = await platform.token("manager")
+    await platform.stop(away)
     try:
-        members = [await platform.member() for _ in range(3)]
+        member = await platform.member()
+        await people.suspend(member.id, manager)
 
-        async def others_know() -> None:
-            for member in members:
-                assert await delivered(platform, member) == {"points": 2, "vouchers": 2}
+        async def the_others_know() -> None:
+            expected = dict.fromkeys((name for name in LISTENERS if name != away), (3, "SUSPENDED"))
+            assert await people.heard(member.id) == expected
 
-        await eventually(others_know)  # one that is away holds up nobody else
-        await asyncio.sleep(1.5)  # long enough for tries that fail
+        await eventually(the_others_know)
+        await people.restore(member.id, manager)
     finally:
-        await in_process.start_service("promos")
-
-    async def all_know() -> None:
-        for member in members:
-            assert await delivered(platform, member) == dict.fromkeys(LISTENERS, 2)
-
-    await eventually(all_know, seconds=20)
-    for member in members:
-        assert await wins(platform, campaign, member) == 1
+        await in_process.start_service(away)
+    await eventually(lambda: people.assert_all_heard(member.id, "ACTIVE"), seconds=20)
+    # Of events in another order it would have ignored the older ones.
+    known = "first_login_at" if away == "promos" else "registered_at"
+    query = f"SELECT {known} IS NOT NULL FROM members WHERE member_id = :id"  # of constants
+    assert await people.rows(away, query, id=member.id) == [(True,)]
 
 
-async def test_registration_comes_before_the_first_login(platform: Platform) -> None:
+async def test_a_delivery_that_ends_late_takes_nothing_back(people: People, platform: Platform) -> None:
+    """A worker that was thought dead may say at last that an early event was applied."""
     member = await platform.member()
-
-    async def known() -> None:
-        for service in ("points", "vouchers"):
-            query = "SELECT version, registered_at FROM members WHERE member_id = :member"
-            found = await row(platform, service, query, member)
-            assert found is not None
-            assert found.version == 2
-            # A service that heard of the login first would ignore the registration as older.
-            assert found.registered_at is not None
-
-    await eventually(known)
-
-
-async def test_telling_again_changes_nothing(platform: Platform, campaign: str) -> None:
-    member = await platform.member()
-
-    async def known() -> None:
-        assert await delivered(platform, member) == dict.fromkeys(LISTENERS, 2)
-
-    await eventually(known)
-
-    async def forget_and_tell_again(connection: Connection) -> None:
-        await connection.execute(
-            text("UPDATE member_event_deliveries SET delivered_version = 0 WHERE member_id = :id"),
-            {"id": member.id},
+    await eventually(lambda: assert_delivered(people, member.id, 2))
+    for service in LISTENERS:
+        await platform.databases["identity"].run(
+            mark_delivered, service=service, member_id=member.id, version=1
         )
-        for service in LISTENERS:
-            await jobs.defer(connection, DELIVER_JOB, service=service, member_id=str(member.id))
+    await assert_delivered(people, member.id, 2)
 
-    await platform.databases["identity"].run(forget_and_tell_again)
-    await asyncio.sleep(0.05)
-    await eventually(known)
-    assert await wins(platform, campaign, member) == 1
+
+async def test_a_service_that_is_away_for_long_holds_up_none_of_the_others(
+    people: People, in_process: InProcess
+) -> None:
+    """However many events wait for it, each try of which takes its time."""
+    platform = in_process.platform
+    await eventually(lambda: no_jobs(people), seconds=10)
+    await platform.stop("vouchers")
+    try:
+        waiting = [await platform.member() for _ in range(60)]
+        member = await platform.member()
+
+        async def the_others_know() -> None:
+            assert await people.heard(member.id) == dict.fromkeys(("points", "promos"), (2, "ACTIVE"))
+
+        await eventually(the_others_know, seconds=7)
+    finally:
+        await in_process.start_service("vouchers")
+    for each in (*waiting, member):
+        await eventually(lambda each=each: people.assert_all_heard(each.id), seconds=40)  # type: ignore[misc]
+
+
+async def test_an_event_delivered_again_and_again_takes_effect_once(
+    people: People, platform: Platform, campaign_id: str
+) -> None:
+    """As if workers had died between telling a service and writing down that it was told."""
+    members = [await platform.member() for _ in range(5)]
+    for member in members:
+        await eventually(lambda member=member: people.assert_all_heard(member.id))  # type: ignore[misc]
+
+    async def forget_and_repeat(connection: Connection) -> None:
+        await connection.execute(
+            text("DELETE FROM member_event_deliveries WHERE member_id = ANY(:ids)"),
+            {"ids": [member.id for member in members]},
+        )
+        for member in members:
+            for service in LISTENERS * 5:
+                await jobs.defer(connection, DELIVER_JOB, service=service, member_id=str(member.id))
+
+    await platform.databases["identity"].run(forget_and_repeat)
+
+    async def told_again() -> None:
+        for member in members:
+            await assert_delivered(people, member.id, 2)
+
+    await eventually(told_again, seconds=10)
+    await eventually(lambda: no_jobs(people), seconds=10)
+    for member in members:
+        await people.assert_all_heard(member.id)
+    assert await prizes(people, members, campaign_id) == [1] * 5
+
+
+async def no_jobs(people: People) -> None:
+    """That identity has told all that there is to tell."""
+    query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name"
+    assert await people.rows("identity", query, name=DELIVER_JOB) == [(0,)]
+
+
+async def test_a_worker_killed_amid_deliveries_loses_and_repeats_nothing(
+    people: People, in_process: InProcess, campaign_id: str
+) -> None:
+    platform = in_process.platform
+    await eventually(lambda: no_jobs(people), seconds=10)
+    await in_process.stop_worker("identity")
+    try:
+        members = [await platform.member() for _ in range(30)]
+        with worker(platform) as process:
+            await kill_amid_deliveries(people, platform, process)
+        doing = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'doing'"
+        assert await people.rows("identity", doing, name=DELIVER_JOB) > [(0,)], "none was under way"
+        await people.execute("identity", SILENT)
+    finally:
+        in_process.start_worker("identity")
+    for member in members:
+        await eventually(lambda member=member: people.assert_all_heard(member.id), seconds=30)  # type: ignore[misc]
+        await eventually(lambda member=member: assert_delivered(people, member.id, 2))  # type: ignore[misc]
+    assert await prizes(people, members, campaign_id) == [1] * 30
+
+
+async def kill_amid_deliveries(people: People, platform: Platform, process: subprocess.Popen[bytes]) -> None:
+    """Lets the worker begin, has promos hang so that jobs are under way, and kills it."""
+
+    async def begun(count: int = 1) -> None:
+        assert await people.rows("promos", "SELECT count(*) FROM members") >= [(before + count,)]
+
+    [(before,)] = await people.rows("promos", "SELECT count(*) FROM members")
+
+    async def hang(connection: Connection) -> None:
+        await connection.execute(text("LOCK TABLE winners IN SHARE ROW EXCLUSIVE MODE"))
+        await asyncio.sleep(1)
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.wait)
+
+    await eventually(begun, seconds=20)
+    await platform.databases["promos"].run(hang)
+
+
+@contextmanager
+def worker(platform: Platform) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of identity in a process of its own."""
+    environment = dict(os.environ)
+    for name, value in platform.settings["identity"]:
+        if value is None:
+            continue
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        environment[f"SCRIP_{name.upper()}"] = (
+            plain if isinstance(plain, str) else orjson.dumps(plain).decode()
+        )
+    for service, target in platform.targets.items():
+        environment[f"SCRIP_{service.upper()}_TARGET"] = target
+    command = [sys.executable, "-m", "services.identity", "worker"]
+    process = subprocess.Popen(  # ourselves
+        command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

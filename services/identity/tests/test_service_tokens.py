@@ -32,7 +32,7 @@ async def test_the_right_secret_gets_a_token_of_the_internal_audience(
     assert (claims["aud"], claims["sub"], claims["role"]) == ("scrip-internal", "points", "service")
     assert claims["exp"] - claims["iat"] == reply.expires_in == 3600
     resolve = identity_pb2.BatchResolveMemberCodesRequest(member_codes=["X"])
-    assert not (await grpc_stub.BatchResolveMemberCodes(resolve, metadata=bearer(reply.token))).member_ids
+    assert not (await grpc_stub.BatchResolveMemberCodes(resolve, metadata=bearer(reply.token))).members
 
 
 async def test_wrong_secrets_and_the_secrets_of_others_look_alike(

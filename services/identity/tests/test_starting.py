@@ -14,11 +14,11 @@ from sqlalchemy import text
 
 from services.common import migrations
 from services.common.db import Connection, Database
-from services.common.ids import new_id
+from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
 from services.identity.commands.bootstrap_admin import bootstrap_admin
-from services.identity.keys import ensure_signing_key, read_jwks
+from services.identity.keys import SigningKeys, read_jwks
 from services.identity.settings import Settings
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal
 
@@ -64,7 +64,9 @@ async def staff(db: Database) -> list[tuple[str, str]]:
     """Names and roles of all staff."""
 
     async def read(connection: Connection) -> list[tuple[str, str]]:
-        rows = await connection.execute(text("SELECT user_name, role FROM staff ORDER BY user_name"))
+        rows = await connection.execute(
+            text("SELECT a.user_name, s.role FROM staff s JOIN accounts a ON a.id = s.id ORDER BY 1")
+        )
         return [(row.user_name, row.role) for row in rows]
 
     return await db.read(read)
@@ -109,8 +111,10 @@ async def test_processes_that_start_at_once_make_one_admin(platform: Platform) -
 async def test_the_signing_key_survives_a_restart_and_is_kept_encrypted(
     empty: Settings, db: Database, platform: Platform
 ) -> None:
-    first = await db.run(ensure_signing_key, platform.vault)
-    again = await db.run(ensure_signing_key, platform.vault)
+    before, after = SigningKeys(db, platform.vault), SigningKeys(db, platform.vault)
+    await before.refresh()
+    await after.refresh()
+    first, again = before.at(utc_now()), after.at(utc_now())
     assert first.private_key.private_numbers() == again.private_key.private_numbers()
     assert first.id in {key["kid"] for key in (await db.read(read_jwks))["keys"]}
 

@@ -13,6 +13,7 @@ from services.points.purchases import (
     Purchase,
     ReceiptKey,
     Recorded,
+    member_code_replayed,
     member_code_unknown,
     receipt_conflict,
 )
@@ -20,21 +21,21 @@ from services.points.purchases import (
 # Receipts are claimed in the order of their keys, then accounts are locked in the order of theirs, so
 # two batches never wait for each other. Whoever claimed a receipt is the one who credits it. Arrays
 # travel in binary (%b), which costs the driver a sixth of text.
-_RECORD = """
+_TEMPLATE = """
 WITH given AS (
   SELECT * FROM unnest(
     %(purchase_ids)b::uuid[], %(client_ids)b::uuid[], %(till_numbers)b::text[],
     %(receipt_numbers)b::text[], %(fingerprints)b::bytea[], %(member_codes)b::text[],
     %(sold_ats)b::timestamptz[], %(currency_codes)b::text[], %(totals)b::bigint[],
-    %(eligibles)b::bigint[], %(points)b::int[], %(earn_rules)b::text[]
+    %(eligibles)b::bigint[], %(points)b::int[], %(earn_rules)b::text[]<arrays>
   ) WITH ORDINALITY AS t (
     purchase_id, client_id, till_number, receipt_number, fingerprint, member_code,
-    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule, place
+    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule<columns>, place
   )
-), claimed AS (
+)<used>, claimed AS (
   INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
-  SELECT g.client_id, g.till_number, g.receipt_number, g.fingerprint, c.member_id, g.purchase_id
-  FROM given g JOIN member_codes c USING (member_code)
+  SELECT g.client_id, g.till_number, g.receipt_number, g.fingerprint, <member>, g.purchase_id
+  FROM given g <found>
   ORDER BY g.client_id, g.till_number, g.receipt_number
   ON CONFLICT DO NOTHING
   RETURNING purchase_id, member_id
@@ -88,6 +89,44 @@ WITH given AS (
 SELECT place, now() AS recorded_at, balance_after, member_id, version, balance FROM recorded
 """
 
+
+def _filled(**parts: str) -> str:
+    statement = _TEMPLATE
+    for name, sql in parts.items():
+        statement = statement.replace(f"<{name}>", sql)
+    return statement
+
+
+_RECORD = _filled(
+    arrays="", columns="", used="", member="c.member_id", found="JOIN member_codes c USING (member_code)"
+)
+
+# With signed codes among them. Codes are claimed before receipts, in the order of their ids; of several
+# receipts with one code, here or in other transactions, one gets it. Such a code is never kept, so the
+# member may be out since identity was asked.
+_RECORD_SIGNED = _filled(
+    arrays=", %(code_ids)b::text[], %(signed_members)b::uuid[]",
+    columns=", code_id, signed_member",
+    used=""", used AS (
+  INSERT INTO used_codes (code_id, client_id, till_number, receipt_number, purchase_id)
+  SELECT g.code_id, g.client_id, g.till_number, g.receipt_number, g.purchase_id
+  FROM given g LEFT JOIN members m ON m.member_id = g.signed_member
+  WHERE g.code_id IS NOT NULL AND coalesce(m.status, 'ACTIVE') = 'ACTIVE' ORDER BY g.code_id, g.place
+  ON CONFLICT DO NOTHING
+  RETURNING purchase_id
+)""",
+    member="coalesce(g.signed_member, c.member_id)",
+    found="""LEFT JOIN member_codes c USING (member_code) LEFT JOIN used u USING (purchase_id)
+  WHERE CASE WHEN g.code_id IS NULL THEN c.member_id IS NOT NULL ELSE u.purchase_id IS NOT NULL END""",
+)
+
+_GIVE_BACK = """
+DELETE FROM used_codes WHERE code_id = ANY(%(code_ids)b::text[])
+  AND purchase_id = ANY(%(purchase_ids)b::uuid[])
+"""
+
+_USED = "SELECT code_id FROM used_codes WHERE code_id = ANY(%(code_ids)b::text[])"
+
 _FIND = """
 SELECT g.place, r.fingerprint, p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at,
   p.currency_code, p.total_minor, p.eligible_minor, p.points, p.earn_rule, p.balance_after,
@@ -119,8 +158,9 @@ Waiting = Mapping[int, NewPurchase]
 async def record_purchases(connection: Connection, purchases: Sequence[NewPurchase]) -> list[Answer]:
     """Records each receipt once and answers each on its own; a repetition gets the first answer.
 
-    Members are found by the codes kept in `member_codes`. Answers RECEIPT_CONFLICT, the receipt's own
-    `refusal`, or MEMBER_CODE_UNKNOWN when its code is not kept. Raises BALANCE_LIMIT_REACHED (by
+    Members are found by the codes kept in `member_codes`, or by `signed_code`, which is bound to the
+    receipt. Answers RECEIPT_CONFLICT, the receipt's own `refusal`, MEMBER_CODE_REPLAYED, or
+    MEMBER_CODE_UNKNOWN when a code is neither kept nor signed. Raises BALANCE_LIMIT_REACHED (by
     constraint) for the whole list; who hands over several runs them again in halves.
     """
     answers: dict[int, Answer] = {}
@@ -132,7 +172,8 @@ async def record_purchases(connection: Connection, purchases: Sequence[NewPurcha
         )
         rest = {place: new for place, new in waiting.items() if place not in answers}
         answers |= await _find(connection, rest)
-        waiting = _judge(answers, leaders, rest)
+        used = await _used(connection, [new for place, new in rest.items() if place not in answers])
+        waiting = _judge(answers, leaders, rest, used)
     return [answers[place] for place in range(len(purchases))]
 
 
@@ -144,10 +185,13 @@ def _leaders(waiting: Waiting) -> dict[ReceiptKey, int]:
     return leaders
 
 
-def _judge(answers: dict[int, Answer], leaders: Mapping[ReceiptKey, int], rest: Waiting) -> Waiting:
+def _judge(
+    answers: dict[int, Answer], leaders: Mapping[ReceiptKey, int], rest: Waiting, used: frozenset[str]
+) -> Waiting:
     """Answers what was not recorded, and returns what must be tried on its own.
 
-    That is a receipt whose key came first with other content, which was refused.
+    That is a receipt whose key came first with other content, which was refused. `used` are the signed
+    codes that other receipts have.
     """
     again: dict[int, NewPurchase] = {}
     for place, new in rest.items():
@@ -155,7 +199,8 @@ def _judge(answers: dict[int, Answer], leaders: Mapping[ReceiptKey, int], rest: 
         if place in answers:
             continue
         if place == leader:
-            answers[place] = new.refusal or member_code_unknown()
+            replayed = new.signed_code is not None and new.signed_code.id in used
+            answers[place] = new.refusal or (member_code_replayed() if replayed else member_code_unknown())
         elif new.fingerprint == rest[leader].fingerprint:
             answers[place] = answers[leader]
         else:
@@ -164,15 +209,16 @@ def _judge(answers: dict[int, Answer], leaders: Mapping[ReceiptKey, int], rest: 
 
 
 async def _record(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
-    """Writes those whose code is kept and whose receipt is new; answers them."""
+    """Writes those whose code is kept, or signed and unused, and whose receipt is new; answers them."""
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())
     items = [
         (place, line, *item) for place, new in enumerate(news, 1) for line, item in enumerate(new.items, 1)
     ]
+    signed = any(new.signed_code for new in news)
     result = await connection.exec_driver_sql(
-        _RECORD,
+        _RECORD_SIGNED if signed else _RECORD,
         {
             **_keys(news),
             "purchase_ids": [new.id for new in news],
@@ -185,6 +231,7 @@ async def _record(connection: Connection, purchases: Waiting) -> dict[int, Answe
             "points": [new.points for new in news],
             "earn_rules": [new.earn_rule for new in news],
             **dict(zip(_ITEM_COLUMNS, map(list, zip(*items, strict=True)), strict=True)),
+            **(_signed_codes(news) if signed else {}),
         },
     )
     answers: dict[int, Answer] = {}
@@ -204,7 +251,33 @@ async def _record(connection: Connection, purchases: Waiting) -> dict[int, Answe
             row.balance_after,
         )
         answers[places[row.place - 1]] = Recorded(purchase, Balance(row.member_id, row.version, row.balance))
+    if signed:
+        await _give_back(connection, [new for place, new in purchases.items() if place not in answers])
     return answers
+
+
+def _signed_codes(news: Sequence[NewPurchase]) -> dict[str, Any]:
+    codes = [new.signed_code for new in news]
+    return {
+        "code_ids": [code.id if code else None for code in codes],
+        "signed_members": [code.member_id if code else None for code in codes],
+    }
+
+
+async def _give_back(connection: Connection, lost: Sequence[NewPurchase]) -> None:
+    """Frees the codes that were claimed for receipts which somebody else recorded in the same moment."""
+    codes = [new.signed_code.id for new in lost if new.signed_code]
+    if codes:
+        ids = [new.id for new in lost]
+        await connection.exec_driver_sql(_GIVE_BACK, {"code_ids": codes, "purchase_ids": ids})
+
+
+async def _used(connection: Connection, refused: Sequence[NewPurchase]) -> frozenset[str]:
+    codes = [new.signed_code.id for new in refused if new.signed_code and not new.refusal]
+    if not codes:
+        return frozenset()
+    result = await connection.exec_driver_sql(_USED, {"code_ids": codes})
+    return frozenset(row.code_id for row in result)
 
 
 async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]:

@@ -14,8 +14,9 @@ from services.points.purchases import Balance
 async def undo_debit(connection: Connection, *, order_id: UUID, member_id: UUID) -> Balance | None:
     """Refuses the order for ever, and gives back what it took; answers the balance if there is one.
 
-    A repetition does nothing. Raises DEBIT_CONFLICT when the order is another member's, and
-    BALANCE_LIMIT_REACHED (by constraint).
+    What is given back to somebody who closed the account is forfeited at once. A repetition does
+    nothing. Raises DEBIT_CONFLICT when the order is another member's, and BALANCE_LIMIT_REACHED (by
+    constraint).
     """
     order = {"order_id": order_id, "member_id": member_id}
     tombstone = await connection.execute(
@@ -42,12 +43,15 @@ async def undo_debit(connection: Connection, *, order_id: UUID, member_id: UUID)
 async def _give_back(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> Balance:
     locked = await connection.execute(
         text(
-            "UPDATE accounts SET balance = balance + :points, version = version + 1"
-            " WHERE member_id = :member_id RETURNING balance, version"
+            "UPDATE accounts SET balance = balance + CASE WHEN closed THEN 0 ELSE :points END,"
+            " version = version + CASE WHEN closed THEN 2 ELSE 1 END"
+            " WHERE member_id = :member_id RETURNING balance, version, closed"
         ),
         {"member_id": member_id, "points": points},
     )
     account = locked.one()
+    if account.closed:
+        return await _give_back_and_forfeit(connection, order_id, member_id, points, account.version)
     restored = await connection.execute(
         text(
             "WITH entry AS (INSERT INTO ledger_entries"
@@ -70,6 +74,21 @@ async def _give_back(connection: Connection, order_id: UUID, member_id: UUID, po
     if restored.scalar_one() != points:
         raise AssertionError(f"order {order_id} took other points from the lots than from the balance")
     return Balance(member_id, account.version, account.balance)
+
+
+async def _give_back_and_forfeit(
+    connection: Connection, order_id: UUID, member_id: UUID, points: int, version: int
+) -> Balance:
+    """Tells both in the ledger; the lots stay empty."""
+    await connection.execute(
+        text(
+            "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
+            " VALUES (:member_id, :version - 1, 'SPEND_UNDONE', :points, :points, :reference),"
+            " (:member_id, :version, 'FORFEIT', -:points, 0, :reference)"
+        ),
+        {"member_id": member_id, "points": points, "version": version, "reference": str(order_id)},
+    )
+    return Balance(member_id, version, 0)
 
 
 async def _nothing_to_undo(connection: Connection, order_id: UUID, member_id: UUID) -> Balance | None:

@@ -10,7 +10,7 @@ from scrip.points.internal.v1 import points_pb2, points_pb2_grpc
 from services.common.db import Database
 from services.common.encoding import Context, moment
 from services.points.balances import Balances
-from services.points.commands.apply_member_event import apply_member_event
+from services.points.commands.apply_member_event import MemberEvent, apply_member_event
 from services.points.commands.debit import debit
 from services.points.commands.undo_debit import undo_debit
 
@@ -47,18 +47,21 @@ class InternalHandlers(points_pb2_grpc.PointsInternalServiceServicer):
 class MemberEventsHandlers(member_events_pb2_grpc.MemberEventsServiceServicer):
     """Implements MemberEventsService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, balances: Balances) -> None:
         self._db = db
+        self._balances = balances
 
     async def Apply(
         self, request: member_events_pb2.ApplyRequest, context: Context
     ) -> member_events_pb2.ApplyResponse:
         """Applies an event, once in effect."""
-        registered = request.type == member_events_pb2.MEMBER_EVENT_TYPE_REGISTERED
-        await self._db.run(
-            apply_member_event,
-            member_id=UUID(request.member_id),
-            version=request.version,
-            registered_at=moment(request, "occurred_at") if registered else None,
+        event = MemberEvent(
+            UUID(request.event_id),
+            UUID(request.member_id),
+            request.version,
+            member_events_pb2.MemberEventType.Name(request.type).removeprefix("MEMBER_EVENT_TYPE_"),
+            moment(request, "occurred_at"),
         )
+        balance = await self._db.run(apply_member_event, event)
+        await self._balances.changed([balance] if balance else [])
         return member_events_pb2.ApplyResponse()

@@ -9,12 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf import timestamp_pb2
+from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.points.internal.v1 import points_pb2 as internal_pb2
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
 from services.common.db import Connection
+from services.common.ids import new_id
 from services.points import queries
 from tests.inprocess import Member, Platform, bearer
 
@@ -106,6 +108,18 @@ class Points:
         stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
         request = internal_pb2.UndoDebitRequest(order_id=str(order), member_id=str(member.id))
         await stub.UndoDebit(request, metadata=bearer(self.vouchers))
+
+    async def tell(self, member_id: UUID, version: int, event: str, *, event_id: UUID | None = None) -> None:
+        """Tells of an event, as identity; `event` is a name of MemberEventType without its prefix."""
+        stub = member_events_pb2_grpc.MemberEventsServiceStub(self.channel)
+        request = member_events_pb2.ApplyRequest(
+            event_id=str(event_id or new_id()),
+            member_id=str(member_id),
+            version=version,
+            type=member_events_pb2.MemberEventType.Value(f"MEMBER_EVENT_TYPE_{event}"),
+            occurred_at=sold(),
+        )
+        await stub.Apply(request, metadata=bearer(await self.platform.service_token("identity")))
 
     async def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
         """Rows straight from the database of points."""

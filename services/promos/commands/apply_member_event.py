@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -13,33 +14,88 @@ from services.common.ids import new_id
 from services.promos import codes, queries
 
 _CODE_TRIES = 10
+_STATUS_AFTER = {"SUSPENDED": "SUSPENDED", "RESTORED": "ACTIVE", "CLOSED": "CLOSED"}
 
 
-async def apply_member_event(
-    connection: Connection, *, member_id: UUID, version: int, first_login_at: datetime | None
-) -> None:
-    """Applies an event that is newer than what is known of the member.
+@dataclass(frozen=True)
+class MemberEvent:
+    """What happened to a member. `type` is a name of MemberEventType without its prefix.
 
-    With the member's first `first_login_at` it gives a place in every campaign that has one for that
-    moment. Arrival is the order in which these transactions commit.
+    `phone_hash` knows the member's phone number again; None without a number.
     """
+
+    member_id: UUID
+    version: int
+    type: str
+    occurred_at: datetime
+    phone_hash: bytes | None = None
+
+
+async def apply_member_event(connection: Connection, event: MemberEvent) -> None:
+    """Applies an event unless this version or a later one was.
+
+    A member's first FIRST_LOGIN gets a place in every campaign that has one for that moment, unless the
+    phone number is that of somebody who had a first login under another account. Arrival is the order
+    in which these transactions commit. CLOSED takes back the codes that were won and not used.
+    """
+    first_login_at = event.occurred_at if event.type == "FIRST_LOGIN" else None
     result = await connection.execute(
         text(
-            "INSERT INTO members AS m (member_id, version, first_login_at)"
-            " VALUES (:member_id, :version, :first_login_at) ON CONFLICT (member_id) DO UPDATE"
-            " SET version = EXCLUDED.version,"
-            " first_login_at = coalesce(m.first_login_at, EXCLUDED.first_login_at)"
-            " WHERE m.version < EXCLUDED.version RETURNING old.first_login_at IS NULL AS never_before"
+            "INSERT INTO members AS m (member_id, version, first_login_at, status)"
+            " VALUES (:member_id, :version, :first_login_at, coalesce(:status, 'ACTIVE'))"
+            " ON CONFLICT (member_id) DO UPDATE SET version = EXCLUDED.version,"
+            " first_login_at = coalesce(m.first_login_at, EXCLUDED.first_login_at),"
+            " status = coalesce(:status, m.status)"
+            " WHERE m.version < EXCLUDED.version AND m.status <> 'CLOSED'"
+            " RETURNING old.first_login_at IS NULL AS never_before"
         ),
-        {"member_id": member_id, "version": version, "first_login_at": first_login_at},
+        {
+            "member_id": event.member_id,
+            "version": event.version,
+            "first_login_at": first_login_at,
+            "status": _STATUS_AFTER.get(event.type),
+        },
     )
     applied = result.first()
-    if applied is None or first_login_at is None or not applied.never_before:
+    if applied is None:
         return
-    for campaign_id in await queries.open_campaigns(connection, first_login_at):
-        rank = await _take_place(connection, campaign_id, first_login_at)
-        if rank is not None:
-            await _give_code(connection, campaign_id, rank, member_id, first_login_at)
+    new_person = await _know_phone(connection, event)
+    if first_login_at is not None and applied.never_before and new_person:
+        for campaign_id in await queries.open_campaigns(connection, first_login_at):
+            rank = await _take_place(connection, campaign_id, first_login_at)
+            if rank is not None:
+                await _give_code(connection, campaign_id, rank, event.member_id, first_login_at)
+    if event.type == "CLOSED":
+        await _take_prizes_back(connection, event.member_id)
+
+
+async def _know_phone(connection: Connection, event: MemberEvent) -> bool:
+    """Keeps the phone number for ever; answers whether nobody else was known by it.
+
+    Registering comes before the first login and alone wins nothing, so it is not yet kept then.
+    """
+    if event.phone_hash is None or event.type == "REGISTERED":
+        return True
+    result = await connection.execute(
+        text(
+            "INSERT INTO known_phones AS k (phone_hash, member_id) VALUES (:phone_hash, :member_id)"
+            " ON CONFLICT (phone_hash) DO UPDATE SET member_id = k.member_id"
+            " RETURNING member_id = :member_id AS own"
+        ),
+        {"phone_hash": event.phone_hash, "member_id": event.member_id},
+    )
+    return bool(result.scalar_one())
+
+
+async def _take_prizes_back(connection: Connection, member_id: UUID) -> None:
+    """Voids the member's codes of campaigns that were never used. Places that were won stay taken."""
+    await connection.execute(
+        text(
+            "UPDATE codes c SET state = 'VOID', voided_at = now() FROM winners w"
+            " WHERE w.member_id = :member_id AND c.id = w.code_id AND c.state = 'ASSIGNED' AND c.uses = 0"
+        ),
+        {"member_id": member_id},
+    )
 
 
 async def _take_place(connection: Connection, campaign_id: UUID, moment: datetime) -> int | None:

@@ -10,8 +10,9 @@ from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
 
 from services.common.db import Database
 from services.common.encoding import Context, moment
+from services.common.ids import utc_now
 from services.promos import queries
-from services.promos.commands.apply_member_event import apply_member_event
+from services.promos.commands.apply_member_event import MemberEvent, apply_member_event
 from services.promos.commands.assign_codes import assign_codes
 from services.promos.commands.ensure_codes import ensure_codes
 from services.promos.commands.release_codes import release_codes
@@ -86,12 +87,13 @@ class MemberEventsHandlers(member_events_pb2_grpc.MemberEventsServiceServicer):
         self, request: member_events_pb2.ApplyRequest, context: Context
     ) -> member_events_pb2.ApplyResponse:
         """Hears of a member."""
-        first = request.type == member_events_pb2.MEMBER_EVENT_TYPE_FIRST_LOGIN
+        event = MemberEvent(
+            UUID(request.member_id),
+            request.version,
+            member_events_pb2.MemberEventType.Name(request.type).removeprefix("MEMBER_EVENT_TYPE_"),
+            moment(request, "occurred_at") or utc_now(),
+            request.phone_hash or None,
+        )
         async with self._turns:
-            await self._db.run(
-                apply_member_event,
-                member_id=UUID(request.member_id),
-                version=request.version,
-                first_login_at=moment(request, "occurred_at") if first else None,
-            )
+            await self._db.run(apply_member_event, event)
         return member_events_pb2.ApplyResponse()

@@ -31,14 +31,16 @@ FIVE_DOLLARS = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", 
 THIRTY_PERCENT = code_pb2.Benefit(percent_off=30)
 FIRST_LOGIN = member_events_pb2.MEMBER_EVENT_TYPE_FIRST_LOGIN
 REGISTERED = member_events_pb2.MEMBER_EVENT_TYPE_REGISTERED
+PHONE_CHANGED = member_events_pb2.MEMBER_EVENT_TYPE_PHONE_CHANGED
+CLOSED = member_events_pb2.MEMBER_EVENT_TYPE_CLOSED
 T = TypeVar("T")
 
 _BROKEN = {
     "a set counts other codes than it has": (
         "SELECT s.id FROM code_sets s LEFT JOIN (SELECT code_set_id, count(*) AS codes,"
         " count(*) FILTER (WHERE state = 'VOID') AS voided FROM codes GROUP BY code_set_id) c"
-        " ON c.code_set_id = s.id WHERE s.voided <> coalesce(c.voided, 0)"
-        " OR (s.made <> coalesce(c.codes, 0) AND NOT EXISTS (SELECT FROM campaigns p WHERE p.id = s.id))"
+        " ON c.code_set_id = s.id WHERE (s.voided, s.made) <> (coalesce(c.voided, 0), coalesce(c.codes, 0))"
+        " AND NOT EXISTS (SELECT FROM campaigns p WHERE p.id = s.id)"
     ),
     "a set has more codes than were asked for": "SELECT id FROM code_sets WHERE made > wanted + voided",
     "an order has other codes than it was assigned": (
@@ -259,6 +261,7 @@ class Promos:
         version: int,
         event: member_events_pb2.MemberEventType.ValueType,
         at: datetime | None = None,
+        phone_hash: bytes = b"",
     ) -> None:
         """Tells of an event."""
         request = member_events_pb2.ApplyRequest(
@@ -267,6 +270,7 @@ class Promos:
             version=version,
             type=event,
             occurred_at=timestamp(at or datetime.now(UTC)),
+            phone_hash=phone_hash,
         )
         await self.events.Apply(request, metadata=bearer(self.identity))
 

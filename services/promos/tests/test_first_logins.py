@@ -16,7 +16,7 @@ from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.promos import codes
-from services.promos.commands.apply_member_event import apply_member_event
+from services.promos.commands.apply_member_event import MemberEvent, apply_member_event
 from services.promos.tests.support import FIRST_LOGIN, REGISTERED, THIRTY_PERCENT, Promos, in_days
 from tests.inprocess import Member, Platform, bearer, eventually, reason
 
@@ -70,7 +70,7 @@ async def test_first_logins_straight_on_the_database_win_each_place_once(promos:
     campaign = await promos.campaign(places=20)
 
     async def arrive() -> None:
-        await promos.db.run(apply_member_event, member_id=new_id(), version=2, first_login_at=in_days(0))
+        await promos.db.run(apply_member_event, MemberEvent(new_id(), 2, "FIRST_LOGIN", in_days(0)))
 
     await asyncio.gather(*(arrive() for _ in range(30)))
     assert [winner.rank for winner in await promos.winners(campaign.id)] == list(range(1, 21))
@@ -245,7 +245,7 @@ async def test_a_win_that_can_not_be_completed_keeps_nothing_and_comes_again(
     campaign = await promos.campaign()
     member: UUID = new_id()
     with pytest.raises(DomainError, match="OVERLOADED"):
-        await promos.db.run(apply_member_event, member_id=member, version=2, first_login_at=in_days(0))
+        await promos.db.run(apply_member_event, MemberEvent(member, 2, "FIRST_LOGIN", in_days(0)))
     assert (await promos.get_campaign(campaign.id)).places_left == campaign.places
     monkeypatch.undo()
     await promos.first_login(member)

@@ -21,11 +21,11 @@ class MemberEventsHandlers(member_events_pb2_grpc.MemberEventsServiceServicer):
         self, request: member_events_pb2.ApplyRequest, context: Context
     ) -> member_events_pb2.ApplyResponse:
         """Applies one event."""
-        registered = request.type == member_events_pb2.MEMBER_EVENT_TYPE_REGISTERED
         await self._db.run(
             apply_member_event,
             member_id=UUID(request.member_id),
             version=request.version,
-            registered_at=moment(request, "occurred_at") if registered else None,
+            event=member_events_pb2.MemberEventType.Name(request.type).removeprefix("MEMBER_EVENT_TYPE_"),
+            occurred_at=moment(request, "occurred_at"),
         )
         return member_events_pb2.ApplyResponse()

@@ -1,0 +1,67 @@
+"""Logins as the tests of their cache and of their gate tell them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.common.sessions import ACTIVE, SessionCache, SessionState
+from stack.redis import Redis as RedisServer
+
+EPOCH = "epoch-1"
+Servers = tuple[RedisServer, SessionCache]
+
+
+def state(version: int, *sessions: str, epoch: str = EPOCH, status: str = ACTIVE) -> SessionState:
+    return SessionState("ada", version, status, frozenset(sessions), epoch)
+
+
+async def the_epoch() -> str:
+    return EPOCH
+
+
+async def another_epoch() -> str:
+    return "epoch-2"
+
+
+@contextmanager
+def hung(server: RedisServer) -> Iterator[None]:
+    """A server that takes connections and answers nobody."""
+    assert server._process
+    pid = server._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def answer(cache: SessionCache, *, want: SessionState | None) -> SessionState | None:
+    """What the cache answers once it is as wanted, or after two seconds."""
+    deadline = time.monotonic() + 2.0
+    while (found := await cache.get("ada")) != want and time.monotonic() < deadline:
+        await cache.vouch(the_epoch)
+    return found
+
+
+async def tell(cache: SessionCache, told: SessionState) -> bool:
+    """A change and its commit."""
+    return await cache.doubt(told) and await cache.settle(told)
+
+
+async def filled(cache: SessionCache, found: SessionState) -> None:
+    """Somebody reads the state in the database."""
+
+    async def read() -> list[SessionState]:
+        return [found]
+
+    assert await cache.fill([found.subject_id], read) == [found]
+
+
+async def forgotten(cache: SessionCache) -> None:
+    """Redis has forgotten all states; identity goes on vouching."""
+    await cache._server.client.flushall()
+    await cache.vouch(the_epoch)

@@ -1,0 +1,16 @@
+"""Making all of the cache of logins unbelieved."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from services.common.db import Connection
+
+
+async def begin_epoch(connection: Connection) -> None:
+    """Begins a new epoch, so that no service believes a login's state that was read before this commits.
+
+    The row is one for all: those who begin an epoch at once wait for each other, last thing before they
+    commit.
+    """
+    await connection.execute(text("UPDATE session_epochs SET epoch = gen_random_uuid()"))

@@ -1,0 +1,41 @@
+"""Keeping what a member agreed to."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import text
+
+from services.common.db import Connection
+from services.identity.commands.tell_services import CONSENT_CHANGED, tell_services
+from services.identity.queries.members import MemberRow, get_member, why_not_active
+from services.identity.secrets_at_rest import Vault
+
+
+async def set_consent(
+    connection: Connection, vault: Vault, *, member_id: UUID, shares_contact: bool, wording: str
+) -> MemberRow:
+    """Keeps what the member said, to which wording and when, and tells the other services.
+
+    Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    """
+    said = await connection.execute(
+        text(
+            # The account is locked first, lest an account that is being closed keeps anything.
+            "WITH account AS (SELECT id, phone FROM accounts WHERE id = :id AND status = 'ACTIVE'"
+            " FOR NO KEY UPDATE)"
+            " UPDATE members SET shares_contact = :shares_contact, consent_wording = :wording,"
+            " consent_at = now() FROM account WHERE members.id = account.id RETURNING account.phone"
+        ),
+        {"id": member_id, "shares_contact": shares_contact, "wording": wording},
+    )
+    row = said.first()
+    if row is None:
+        raise await why_not_active(connection, member_id)
+    await tell_services(
+        connection,
+        member_id,
+        CONSENT_CHANGED,
+        phone_hash=vault.hash_phone(row.phone) if row.phone else None,
+    )
+    return await get_member(connection, member_id)

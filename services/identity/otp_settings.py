@@ -1,0 +1,120 @@
+"""Settings of identity about one-time passwords: how many are sent, and how."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from string import Formatter
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from services.common.settings import ServiceSettings
+
+
+class OtpSettings(ServiceSettings):
+    """What decides how people get their one-time passwords."""
+
+    sandbox: bool = False
+    """Whether one-time passwords are kept where an admin can read them, and logged, instead of sent."""
+    otp_sends_per_phone: int = 5
+    """One-time passwords that one number may ask for in ten minutes."""
+    otp_sends_per_address: int = 60
+    """One-time passwords that one address may ask for in ten minutes; a shop may be one address."""
+    otp_sends_in_all: int = 20_000
+    """One-time passwords sent in ten minutes in all: a bound on what an attack may cost."""
+    otp_sender: Literal["sandbox", "smtp", "webhook", "none"] | None = None
+    """How one-time passwords are sent. When not given: `sandbox` while the sandbox is on, else `none`."""
+    otp_text: str = "{code} is your code for Scrip. It is good for {minutes} minutes. Tell it to nobody."
+    """What people read; `{code}` must be in it, `{minutes}` may."""
+    otp_send_seconds: Annotated[float, Field(gt=0, le=30)] = 10.0
+    """How long a mail server or provider may take before the message is tried again."""
+    otp_smtp_host: str = ""
+    """The mail server."""
+    otp_smtp_port: Annotated[int, Field(ge=1, le=65_535)] = 587
+    """Its port."""
+    otp_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """`tls` from the start, as on port 465; `none` only for a server on the same machine."""
+    otp_smtp_user_name: str = ""
+    """Name to log in to the mail server with; empty for none."""
+    otp_smtp_password: SecretStr = SecretStr("")
+    """Password for it."""
+    otp_smtp_from: str = ""
+    """Address of the sender."""
+    otp_smtp_to: str = ""
+    """Address of the recipient, made from `{phone}` (with `+`) or `{digits}`: `{digits}@sms.example`."""
+    otp_smtp_subject: str = "Your code"
+    """Subject of the e-mail, which gateways may leave out. It never holds the code."""
+    otp_webhook_url: str = ""
+    """Where the provider takes messages; `http` only within a network that can be trusted."""
+    otp_webhook_secret: SecretStr = SecretStr("")
+    """Secret for the signature, at least 16 characters; one that begins with `whsec_` is base64."""
+    otp_webhook_authorization: SecretStr = SecretStr("")
+    """Value of the `authorization` header, for a provider that wants one."""
+
+    @property
+    def sender(self) -> str:
+        """How one-time passwords are sent."""
+        return self.otp_sender or ("sandbox" if self.sandbox else "none")
+
+    @model_validator(mode="after")
+    def _sender_can_send(self) -> Self:
+        if self.sender == "sandbox" and not self.sandbox:
+            raise ValueError("SCRIP_OTP_SENDER=sandbox needs SCRIP_SANDBOX=true")
+        _check_text(self.otp_text)
+        if self.sender == "smtp":
+            self._check_smtp()
+        if self.sender == "webhook":
+            self._check_webhook()
+        return self
+
+    def _check_smtp(self) -> None:
+        for field in ("otp_smtp_host", "otp_smtp_from", "otp_smtp_to"):
+            if not getattr(self, field):
+                raise ValueError(f"SCRIP_OTP_SENDER=smtp needs SCRIP_{field.upper()}")
+        if self.otp_smtp_user_name and self.otp_smtp_security == "none":
+            raise ValueError("SCRIP_OTP_SMTP_PASSWORD would travel readable; set SCRIP_OTP_SMTP_SECURITY")
+        fields = _placeholders("SCRIP_OTP_SMTP_TO", self.otp_smtp_to)
+        if len(fields) != 1 or fields - {"phone", "digits"}:
+            raise ValueError("SCRIP_OTP_SMTP_TO must hold {phone} or {digits}")
+        example = _filled("SCRIP_OTP_SMTP_TO", self.otp_smtp_to, phone="+14155550100", digits="14155550100")
+        if "14155550100" not in example:
+            raise ValueError("SCRIP_OTP_SMTP_TO must hold all of the number")
+
+    def _check_webhook(self) -> None:
+        url, secret = urlsplit(self.otp_webhook_url), self.otp_webhook_secret.get_secret_value()
+        if url.scheme not in {"http", "https"} or not url.hostname or url.username:
+            raise ValueError("SCRIP_OTP_SENDER=webhook needs SCRIP_OTP_WEBHOOK_URL, an http or https URL")
+        if len(secret) < 16:
+            raise ValueError(
+                "SCRIP_OTP_SENDER=webhook needs SCRIP_OTP_WEBHOOK_SECRET of 16 characters or more"
+            )
+        if secret.startswith("whsec_"):
+            try:
+                b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError as error:
+                raise ValueError(f"SCRIP_OTP_WEBHOOK_SECRET after whsec_: {error}") from None
+
+
+def _placeholders(variable: str, template: str) -> set[str]:
+    """The names in braces. Raises ValueError when the braces do not fit."""
+    try:
+        return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"{variable}: {error}") from None
+
+
+def _check_text(template: str) -> None:
+    found = _placeholders("SCRIP_OTP_TEXT", template)
+    if not {"code"} <= found <= {"code", "minutes"}:
+        raise ValueError("SCRIP_OTP_TEXT must hold {code}, and may hold {minutes} only")
+    if "123456" not in _filled("SCRIP_OTP_TEXT", template, code="123456", minutes=5):
+        raise ValueError("SCRIP_OTP_TEXT must show all of {code}")
+
+
+def _filled(variable: str, template: str, **values: object) -> str:
+    """The template with these values. Raises ValueError for a format, after a colon, that does not fit."""
+    try:
+        return template.format(**values)
+    except ValueError as error:
+        raise ValueError(f"{variable}: {error}") from None

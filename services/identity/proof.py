@@ -1,0 +1,109 @@
+"""Proving who one is, by one-time password or by password, before anything is done. Tries are limited."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.common.db import Database
+from services.common.errors import DomainError
+from services.common.throttle import Limit, Throttle
+from services.identity.commands.try_otp import try_otp
+from services.identity.passwords import Passwords
+from services.identity.phones import as_e164
+from services.identity.queries import accounts, clients
+from services.identity.queries.accounts import AccountRow
+from services.identity.secrets_at_rest import Vault, hash_secret
+
+_PER_ACCOUNT = Limit("failed_log_ins_per_account", 10, 300, open_when_away=True)
+_PER_ADDRESS = Limit("failed_log_ins_per_address", 100, 300, open_when_away=True)
+_PER_CLIENT = Limit("failed_tokens_per_client", 20, 300, open_when_away=True)
+"""Without Redis each process counts for itself: staff must get in to mend things, and guessers must not."""
+
+Limits = Sequence[tuple[Limit, str]]
+
+
+class Proof:
+    """Finds out who somebody is."""
+
+    def __init__(
+        self, db: Database, vault: Vault, passwords: Passwords, throttle: Throttle, default_region: str
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._passwords = passwords
+        self._throttle = throttle
+        self._default_region = default_region
+
+    async def phone(self, otp_id: UUID, code: str, purpose: str) -> str:
+        """The phone number that the one-time password was sent to.
+
+        Raises OTP_NOT_VALID, OTP_EXPIRED or OTP_TRIES_EXHAUSTED.
+        """
+        tried = await self._db.run(try_otp, self._vault, otp_id=otp_id, code=code, purpose=purpose)
+        return tried.require()
+
+    async def account(self, name: str, password: str, address: str) -> AccountRow:
+        """The account with this user name, e-mail address or phone number, and this password.
+
+        Raises CREDENTIALS_NOT_VALID, and TOO_MANY_REQUESTS after ten failures for one name or a hundred
+        from one address within five minutes.
+        """
+        phone = None if _is_written_name(name) else as_e164(name, self._default_region)
+        name = name.lower()  # once for both: what is looked up is what is counted
+        limits = ((_PER_ACCOUNT, phone or name), (_PER_ADDRESS, address))
+        await self._check(limits)
+        account = await self._db.read(accounts.find_account, name, phone)
+        await self._require(account.password_hash if account else None, password, limits)
+        assert account, "nobody has no password"
+        return account
+
+    async def password_of(self, account_id: UUID, password: str) -> AccountRow:
+        """The account, if this is its password. Raises as `account` does, and PASSWORD_NOT_SET."""
+        limits = ((_PER_ACCOUNT, str(account_id)),)
+        await self._check(limits)
+        account = await self._db.read(accounts.get_account, account_id)
+        if account.password_hash is None:
+            raise DomainError("PASSWORD_NOT_SET", "the account has no password; set one by OTP")
+        await self._require(account.password_hash, password, limits)
+        return account
+
+    async def _require(self, kept: str | None, password: str, limits: Limits) -> None:
+        async with self._passwords.turn():
+            await self._check(limits)
+            if not await self._passwords.verify(kept, password):
+                for limit, key in limits:
+                    await self._throttle.hit(limit, key)
+                raise _not_valid()
+
+    async def _check(self, limits: Limits) -> None:
+        for limit, key in limits:
+            await self._throttle.check(limit, key)
+
+    async def client(self, client_id: str, secret: str) -> UUID:
+        """The till, however its id is spelled, if this is one of its secrets.
+
+        Raises CREDENTIALS_NOT_VALID, and TOO_MANY_REQUESTS after twenty failures within five minutes. The
+        right secret is good at any time: nobody guesses 256 random bits, and whoever knows a till's id must
+        not be able to keep it from selling.
+        """
+        try:
+            till = UUID(client_id)
+        except ValueError:
+            raise _not_valid() from None
+        kept = await self._db.read(clients.client_secret_hashes, till)
+        given = hash_secret(secret)
+        if not any(hmac.compare_digest(one, given) for one in kept):
+            await self._throttle.hit(_PER_CLIENT, str(till))
+            raise _not_valid()
+        return till
+
+
+def _is_written_name(name: str) -> bool:
+    """Whether it is a user name or an e-mail address, though a phone number may be in it: `tom4155550100`."""
+    return "@" in name or name[:1].isalpha()
+
+
+def _not_valid() -> DomainError:
+    return DomainError("CREDENTIALS_NOT_VALID", "name or secret is wrong")

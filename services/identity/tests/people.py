@@ -1,0 +1,215 @@
+"""Members as they meet identity: what several tests do with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import grpc
+from scrip.identity.v1 import (
+    auth_pb2,
+    auth_pb2_grpc,
+    member_pb2,
+    member_pb2_grpc,
+    otp_pb2,
+    sandbox_pb2,
+    sandbox_pb2_grpc,
+)
+from scrip.points.v1 import points_pb2, points_pb2_grpc
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc
+from scrip.vouchers.v1 import wallet_pb2, wallet_pb2_grpc
+from sqlalchemy import text
+
+from services.common.auth import ADMIN
+from services.common.db import Connection
+from services.common.ids import new_id
+from tests.inprocess import Platform, bearer, reason
+
+PASSWORD = "a zebra counts backwards"
+REGISTER, LOG_IN = auth_pb2.OTP_PURPOSE_REGISTER, auth_pb2.OTP_PURPOSE_LOG_IN
+CHANGE_PHONE = auth_pb2.OTP_PURPOSE_CHANGE_PHONE
+LISTENERS = ("points", "promos", "vouchers")
+DONE = "done"
+_READER = new_id()
+"""An admin who reads the sandbox."""
+
+
+@dataclass
+class People:
+    """Identity as members and staff see it. Refused calls raise what gRPC raises."""
+
+    platform: Platform
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """A channel to identity."""
+        return self.platform.channels["identity"]
+
+    @property
+    def auth(self) -> auth_pb2_grpc.AuthServiceStub:
+        """AuthService."""
+        return auth_pb2_grpc.AuthServiceStub(self.channel)
+
+    @property
+    def members(self) -> member_pb2_grpc.MemberServiceStub:
+        """MemberService."""
+        return member_pb2_grpc.MemberServiceStub(self.channel)
+
+    @property
+    def admin(self) -> member_pb2_grpc.MemberAdminServiceStub:
+        """MemberAdminService."""
+        return member_pb2_grpc.MemberAdminServiceStub(self.channel)
+
+    async def prove(self, phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
+        """Asks for a one-time password and reads it in the sandbox."""
+        sent = await self.auth.SendOtp(auth_pb2.SendOtpRequest(phone=phone, purpose=purpose))
+        sandbox = sandbox_pb2_grpc.SandboxServiceStub(self.channel)
+        request = sandbox_pb2.GetOtpRequest(otp_id=sent.otp_id)
+        reply = await sandbox.GetOtp(request, metadata=bearer(await self.platform.token(ADMIN, _READER)))
+        return otp_pb2.OtpProof(otp_id=sent.otp_id, code=reply.code)
+
+    async def register(self, **fields: Any) -> auth_pb2.RegisterMemberResponse:
+        """Registers a member by password, with a user name when none is given."""
+        wanted = {"full_name": "Grace Hopper", "password": PASSWORD, **fields}
+        if not {"user_name", "email"} & wanted.keys():
+            wanted["user_name"] = new_user_name()
+        return await self.auth.RegisterMember(auth_pb2.RegisterMemberRequest(**wanted))
+
+    async def log_in(self, name: str, password: str = PASSWORD) -> auth_pb2.AccessToken:
+        """The tokens of a new login by password."""
+        given = auth_pb2.PasswordCredentials(user_name=name, password=password)
+        return (await self.auth.LogIn(auth_pb2.LogInRequest(password=given))).token
+
+    async def log_in_by_phone(self, phone: str) -> auth_pb2.AccessToken:
+        """The tokens of a new login by one-time password."""
+        proof = await self.prove(phone, LOG_IN)
+        return (await self.auth.LogIn(auth_pb2.LogInRequest(otp=proof))).token
+
+    async def refresh(self, refresh_token: str) -> auth_pb2.AccessToken:
+        """Goes on with a login."""
+        request = auth_pb2.RefreshSessionRequest(refresh_token=refresh_token)
+        return (await self.auth.RefreshSession(request)).token
+
+    async def me(self, token: str) -> member_pb2.Member:
+        """The caller's account."""
+        return (await self.members.GetMe(member_pb2.GetMeRequest(), metadata=bearer(token))).member
+
+    async def update(self, token: str, **fields: Any) -> member_pb2.Member:
+        """Changes the caller's account."""
+        request = member_pb2.UpdateMeRequest(**fields)
+        return (await self.members.UpdateMe(request, metadata=bearer(token))).member
+
+    async def change_phone(self, token: str, proof: otp_pb2.OtpProof) -> member_pb2.Member:
+        """Changes the caller's phone number."""
+        request = member_pb2.ChangeMyPhoneRequest(otp=proof)
+        return (await self.members.ChangeMyPhone(request, metadata=bearer(token))).member
+
+    async def consent(self, token: str, *, shares: bool, wording: str = "2026-01") -> member_pb2.Member:
+        """Says whether the caller shares contact data."""
+        request = member_pb2.SetMyConsentRequest(shares_contact=shares, wording_version=wording)
+        return (await self.members.SetMyConsent(request, metadata=bearer(token))).member
+
+    async def close(self, token: str) -> None:
+        """Closes the caller's account."""
+        await self.members.CloseMe(member_pb2.CloseMeRequest(confirm=True), metadata=bearer(token))
+
+    async def get(self, member_id: object, token: str) -> member_pb2.Member:
+        """Reads a member, as staff."""
+        request = member_pb2.GetMemberRequest(member_id=str(member_id))
+        return (await self.admin.GetMember(request, metadata=bearer(token))).member
+
+    async def suspend(self, member_id: object, token: str, why: str = "fraud") -> member_pb2.Member:
+        """Suspends a member, as staff."""
+        request = member_pb2.SuspendMemberRequest(member_id=str(member_id), reason=why)
+        return (await self.admin.SuspendMember(request, metadata=bearer(token))).member
+
+    async def restore(self, member_id: object, token: str, why: str = "a mistake") -> member_pb2.Member:
+        """Restores a member, as staff."""
+        request = member_pb2.RestoreMemberRequest(member_id=str(member_id), reason=why)
+        return (await self.admin.RestoreMember(request, metadata=bearer(token))).member
+
+    async def search(self, token: str, **fields: Any) -> member_pb2.ListMembersResponse:
+        """A page of members, as staff."""
+        return await self.admin.ListMembers(member_pb2.ListMembersRequest(**fields), metadata=bearer(token))
+
+    async def answers(self, token: str) -> set[str]:
+        """What each of the four services answers to a token: a reason, or `done`."""
+        channels, metadata = self.platform.channels, bearer(token)
+        points = points_pb2_grpc.PointsServiceStub(channels["points"])
+        wallet = wallet_pb2_grpc.WalletServiceStub(channels["vouchers"])
+        promotions = campaign_pb2_grpc.PromotionServiceStub(channels["promos"])
+        calls: list[Awaitable[object]] = [
+            self.members.GetMe(member_pb2.GetMeRequest(), metadata=metadata),
+            points.GetMyBalance(points_pb2.GetMyBalanceRequest(), metadata=metadata),
+            wallet.ListMyVouchers(wallet_pb2.ListMyVouchersRequest(), metadata=metadata),
+            promotions.ListMyPromotions(campaign_pb2.ListMyPromotionsRequest(), metadata=metadata),
+        ]
+        return set(await outcomes(calls))
+
+    async def events(self, member_id: object) -> list[str]:
+        """What identity wrote down of a member, in order, checked to be without gaps."""
+        rows = await self.rows(
+            "identity",
+            "SELECT version, type FROM member_events WHERE member_id = :id ORDER BY version",
+            id=UUID(str(member_id)),
+        )
+        assert [version for version, _ in rows] == list(range(1, len(rows) + 1))
+        return [kind for _, kind in rows]
+
+    async def heard(self, member_id: object) -> dict[str, tuple[int, str]]:
+        """Version and status of a member as the other services know them."""
+        query = "SELECT version, status FROM members WHERE member_id = :id"
+        found = {name: await self.rows(name, query, id=UUID(str(member_id))) for name in LISTENERS}
+        return {name: rows[0] for name, rows in found.items() if rows}
+
+    async def assert_all_heard(self, member_id: object, status: str = "ACTIVE") -> None:
+        """That all services know all that happened to a member."""
+        last = len(await self.events(member_id))
+        assert await self.heard(member_id) == dict.fromkeys(LISTENERS, (last, status))
+
+    async def rows(self, service: str, query: str, **values: object) -> list[tuple[Any, ...]]:
+        """Rows straight from a database."""
+
+        async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in await connection.execute(text(query), values)]
+
+        return await self.platform.databases[service].read(fetch)
+
+    async def execute(self, service: str, statement: str, **values: object) -> None:
+        """Changes what no call can change, such as time."""
+
+        async def run(connection: Connection) -> None:
+            await connection.execute(text(statement), values)
+
+        await self.platform.databases[service].run(run)
+
+
+def new_user_name() -> str:
+    """A user name that nobody has yet."""
+    return f"member-{new_id()}"
+
+
+def new_email() -> str:
+    """An e-mail address that nobody has yet."""
+    return f"{new_id()}@example.com"
+
+
+async def outcomes(calls: Iterable[Awaitable[object]]) -> list[str]:
+    """What becomes of calls made at once: a reason each, or `done`."""
+    return await asyncio.gather(*(outcome(call) for call in calls))
+
+
+async def outcome(call: Awaitable[object]) -> str:
+    """What becomes of a call: a reason, or `done`."""
+    task = asyncio.ensure_future(call)
+    await asyncio.wait([task])
+    return await reason(task) if task.exception() else DONE
+
+
+def tally(results: Iterable[str]) -> Counter[str]:
+    """How often each outcome came."""
+    return Counter(results)

@@ -1,0 +1,96 @@
+"""An identity of a test's own that sends one-time passwords, and its worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
+from sqlalchemy import text
+
+from services.common.db import Connection
+from services.identity.__main__ import work
+from services.identity.settings import Settings
+from services.identity.tests.own_identity import OwnIdentity, own_identity
+from tests.inprocess import Platform, eventually, new_phone
+
+REGISTER = auth_pb2.OTP_PURPOSE_REGISTER
+TEXT = "{code} / {minutes} min"
+SILENT = "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '11 seconds' RETURNING 1"
+"""As if workers had been dead long enough for others to take over."""
+
+
+@dataclass
+class Sending:
+    """An identity whose one-time passwords are really sent, and its worker."""
+
+    own: OwnIdentity
+    settings: Settings
+    auth: auth_pb2_grpc.AuthServiceStub
+
+    async def ask(self, phone: str | None = None) -> auth_pb2.SendOtpResponse:
+        """Asks for a one-time password."""
+        return await self.auth.SendOtp(
+            auth_pb2.SendOtpRequest(phone=phone or new_phone(), purpose=auth_pb2.OTP_PURPOSE_REGISTER)
+        )
+
+    async def sent(self, phone: str | None = None) -> auth_pb2.SendOtpResponse:
+        """Asks until Redis was quick enough to allow it, for the machine may be busy."""
+
+        async def ask() -> auth_pb2.SendOtpResponse:
+            try:
+                return await self.ask(phone)
+            except grpc.aio.AioRpcError as error:
+                raise AssertionError from error
+
+        return await eventually(ask)
+
+    async def register(self, otp_id: str, code: str) -> auth_pb2.RegisterMemberResponse:
+        """Registers with a code that arrived."""
+        proof = auth_pb2.RegisterMemberRequest(full_name="Grace Hopper")
+        proof.otp.otp_id, proof.otp.code = otp_id, code
+        return await self.auth.RegisterMember(proof)
+
+    async def rows(self, query: str, **values: Any) -> list[Any]:
+        """Rows of identity's database."""
+
+        async def fetch(connection: Connection) -> list[Any]:
+            return list(await connection.execute(text(query), values))
+
+        return await self.own.database.read(fetch)
+
+    async def assert_nothing_waits(self) -> None:
+        """No code is kept, and no job left."""
+        assert await self.rows("SELECT otp_id FROM otp_deliveries") == []
+        assert await self.rows("SELECT id FROM procrastinate_jobs WHERE task_name = 'send_otp'") == []
+
+
+@asynccontextmanager
+async def sending(
+    platform: Platform, *, worker: bool = True, database_url: str = "", **changes: Any
+) -> AsyncIterator[Sending]:
+    """An identity of its own with these settings."""
+    targets = {f"{name}_target": target for name, target in platform.targets.items()}
+    changes = {"sandbox": False, "otp_text": TEXT, "otp_send_seconds": 1.0, **targets, **changes}
+    changed = platform.settings["identity"].model_copy(update=changes)
+    async with own_identity(platform, database_url=database_url, **changes) as own, AsyncExitStack() as stack:
+        settings = changed.model_copy(update={"database_url": own.database_url})
+        if worker:
+            await stack.enter_async_context(working(settings))
+        yield Sending(own, settings, auth_pb2_grpc.AuthServiceStub(own.channel))
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """A worker with these settings."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(work(settings, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task

@@ -1,0 +1,218 @@
+"""Every call with which staff change something leaves one audit entry, in whatever service, and it alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from scrip.common.v1 import money_pb2
+from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
+from scrip.identity.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    auth_pb2,
+    auth_pb2_grpc,
+    client_pb2,
+    client_pb2_grpc,
+    member_pb2,
+    member_pb2_grpc,
+    staff_pb2,
+    staff_pb2_grpc,
+)
+from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc
+
+from services.common.ids import new_id
+from services.identity.tests.staff_help import ADMIN, MANAGER, PASSWORD, actions, creation, log_in
+from tests.contract.descriptors import rpcs
+from tests.inprocess import Member, Platform, bearer, eventually, refused_status
+
+READS = ("Get", "List", "Verify")
+NO_CHANGE = {"AuthService.LogOut"}
+"""Who logs out changes nothing that others see."""
+BENEFIT = code_pb2.Benefit(percent_off=30)
+
+
+@dataclass
+class Admin:
+    """An admin who does it all, and what was called."""
+
+    platform: Platform
+    id: str
+    token: str
+    called: list[str]
+
+    async def call(self, stub: Any, service: str, request: Any) -> Any:
+        """Calls the RPC whose request this is."""
+        rpc = type(request).__name__.removesuffix("Request")
+        self.called.append(f"{service}.{rpc}")
+        metadata = bearer(self.token, idempotency_key=str(new_id()))
+        return await getattr(stub, rpc)(request, metadata=metadata)
+
+
+async def change_staff_and_tills(admin: Admin) -> list[tuple[str, str]]:
+    """What was done, and to whom."""
+    channel = admin.platform.channels["identity"]
+    request: Any
+    stub: Any = staff_pb2_grpc.StaffServiceStub(channel)
+    one = (await admin.call(stub, "StaffService", creation())).staff.id
+    for request in (
+        staff_pb2.ChangeStaffRoleRequest(staff_id=one, role=MANAGER),
+        staff_pb2.ResetStaffPasswordRequest(staff_id=one, password=f"{PASSWORD}!"),
+        staff_pb2.DisableStaffRequest(staff_id=one),
+        staff_pb2.EnableStaffRequest(staff_id=one),
+    ):
+        await admin.call(stub, "StaffService", request)
+    stub = client_pb2_grpc.ClientServiceStub(channel)
+    made = await admin.call(stub, "ClientService", client_pb2.CreateClientRequest(display_name=f"Till {one}"))
+    till = made.client.id
+    for request in (
+        client_pb2.RotateClientSecretRequest(client_id=till, overlap_seconds=60),
+        client_pb2.DisableClientRequest(client_id=till),
+        client_pb2.EnableClientRequest(client_id=till),
+    ):
+        await admin.call(stub, "ClientService", request)
+    of_staff = ("created", "role_changed", "password_reset", "disabled", "enabled")
+    of_tills = ("created", "secret_rotated", "disabled", "enabled")
+    return [(f"staff.{what}", one) for what in of_staff] + [(f"client.{what}", till) for what in of_tills]
+
+
+async def change_member(admin: Admin, member: Member) -> list[tuple[str, str]]:
+    """What was done, and to whom."""
+    stub = member_pb2_grpc.MemberAdminServiceStub(admin.platform.channels["identity"])
+    who = str(member.id)
+    await admin.call(
+        stub, "MemberAdminService", member_pb2.SuspendMemberRequest(member_id=who, reason="fraud")
+    )
+    await admin.call(
+        stub, "MemberAdminService", member_pb2.RestoreMemberRequest(member_id=who, reason="a mistake")
+    )
+    return [("member.suspended", who), ("member.restored", who)]
+
+
+async def change_offers(admin: Admin) -> list[tuple[str, str]]:
+    """What was done, and to what."""
+    catalogue = catalogue_pb2_grpc.CatalogueServiceStub(admin.platform.channels["vouchers"])
+    face_value = money_pb2.Money(currency_code="USD", amount_minor=500)
+    offer = catalogue_pb2.CreateVoucherRequest(
+        title="$5 off", face_value=face_value, price_points=500, quantity=1
+    )
+    voucher = (await admin.call(catalogue, "CatalogueService", offer)).voucher.id
+    campaigns = campaign_pb2_grpc.CampaignServiceStub(admin.platform.channels["promos"])
+    far_off = Timestamp()
+    far_off.FromDatetime(datetime(2100, 1, 1, tzinfo=UTC))
+    first = campaign_pb2.CreateCampaignRequest(name="First", places=3, benefit=BENEFIT, starts_at=far_off)
+    campaign = (await admin.call(campaigns, "CampaignService", first)).campaign.id
+    for request in (
+        campaign_pb2.PauseCampaignRequest(campaign_id=campaign),
+        campaign_pb2.ResumeCampaignRequest(campaign_id=campaign),
+        campaign_pb2.EndCampaignRequest(campaign_id=campaign),
+    ):
+        await admin.call(campaigns, "CampaignService", request)
+    of_campaign = [(f"campaign.{what}", campaign) for what in ("created", "paused", "resumed", "ended")]
+    return [("voucher.created", voucher), *of_campaign]
+
+
+async def use_code(admin: Admin, member: Member) -> list[tuple[str, str]]:
+    """What was done, and to what."""
+    channel = admin.platform.channels["promos"]
+    internal = promos_pb2_grpc.PromosInternalServiceStub(channel)
+    vouchers, code_set = bearer(await admin.platform.service_token("vouchers")), str(new_id())
+    await internal.EnsureCodes(
+        promos_pb2.EnsureCodesRequest(code_set_id=code_set, quantity=1, benefit=BENEFIT), metadata=vouchers
+    )
+    assign = promos_pb2.AssignCodesRequest(
+        order_id=str(new_id()), code_set_id=code_set, owner_member_id=str(member.id), quantity=1
+    )
+
+    async def assigned() -> str:
+        ready = promos_pb2.EnsureCodesRequest(code_set_id=code_set, quantity=1, benefit=BENEFIT)
+        assert (await internal.EnsureCodes(ready, metadata=vouchers)).made == 1
+        code_ids = (await internal.AssignCodes(assign, metadata=vouchers)).code_ids
+        return str(code_ids[0])
+
+    code_id = await eventually(assigned, seconds=10)
+    got = await internal.BatchGetCodes(promos_pb2.BatchGetCodesRequest(code_ids=[code_id]), metadata=vouchers)
+    stub = code_pb2_grpc.CodeServiceStub(channel)
+    redeem = code_pb2.RedeemCodeRequest(code=got.codes[0].code, sale_reference="R-1")
+    redemption = (await admin.call(stub, "CodeService", redeem)).redemption.id
+    await admin.call(stub, "CodeService", code_pb2.CancelRedemptionRequest(redemption_id=redemption))
+    return [("code.redeemed", code_id), ("redemption.cancelled", redemption)]
+
+
+async def new_admin(platform: Platform) -> Admin:
+    """An admin who can change its own password."""
+    channel = platform.channels["identity"]
+    stub = staff_pb2_grpc.StaffServiceStub(channel)
+    first = await platform.token("admin", new_id())
+    made = (await stub.CreateStaff(creation(role=ADMIN), metadata=bearer(first))).staff
+    login = await log_in(channel, made.user_name)
+    return Admin(platform, made.id, login.access_token, [])
+
+
+async def test_everything_that_staff_change_is_listed_once(platform: Platform) -> None:
+    admin, member = await new_admin(platform), await platform.member()
+    expected = [
+        *await change_staff_and_tills(admin),
+        *await change_member(admin, member),
+        *await change_offers(admin),
+        *await use_code(admin, member),
+    ]
+    password = auth_pb2.ChangePasswordRequest(current_password=PASSWORD, new_password=f"{PASSWORD}?")
+    await admin.call(auth_pb2_grpc.AuthServiceStub(platform.channels["identity"]), "AuthService", password)
+    expected.append(("staff.password_changed", admin.id))
+    reader = bearer(await platform.admin())
+    stub = audit_pb2_grpc.AuditServiceStub(platform.channels["identity"])
+
+    async def listed() -> None:
+        reply = await stub.ListAuditEntries(
+            audit_pb2.ListAuditEntriesRequest(actor_id=admin.id, page_size=200), metadata=reader
+        )
+        found = sorted((entry.action, entry.target_id) for entry in reply.entries)
+        assert found == sorted(expected)
+        assert {entry.actor_role for entry in reply.entries} == {"admin"}
+
+    await eventually(listed, seconds=10)
+    assert set(admin.called) == changes(), "this test calls all that there is"
+
+
+def changes() -> set[str]:
+    """The RPCs with which staff change something."""
+    staff = {"admin", "manager", "cashier", "brand_manager"}
+    named = {
+        rpc.short_name
+        for rpc in rpcs()
+        if rpc.roles & staff and not rpc.internal and not rpc.name.startswith(READS)
+    }
+    return named - NO_CHANGE
+
+
+def test_staff_can_change_something() -> None:
+    assert {"StaffService.CreateStaff", "CodeService.RedeemCode"} <= changes()
+
+
+@pytest.mark.parametrize("spoken_for", ["promos", "identity", "points", "somebody"])
+async def test_a_service_writes_nothing_down_in_anothers_name(platform: Platform, spoken_for: str) -> None:
+    channel, target, now = platform.channels["identity"], str(new_id()), Timestamp()
+    now.GetCurrentTime()
+    forged = identity_pb2.RecordAuditRequest(
+        entry_id=str(new_id()),
+        service=spoken_for,
+        actor_id=str(new_id()),
+        actor_role="admin",
+        action="staff.created",
+        target_id=target,
+        occurred_at=now,
+    )
+    call = identity_pb2_grpc.IdentityInternalServiceStub(channel).RecordAudit(
+        forged, metadata=bearer(await platform.service_token("vouchers"))
+    )
+    status, code = await refused_status(call)
+    refusal = (grpc.StatusCode.INVALID_ARGUMENT, "service: must be the service that calls")
+    assert (code, status.message) == refusal
+    assert await actions(platform, target) == []
