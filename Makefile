@@ -9,10 +9,10 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status reset test lint lint-python lint-proto lint-deploy format bench env lock clean
+.PHONY: help setup proto up demo status reset test lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.setup ## install the locked packages into .venv
 	@:
@@ -62,6 +62,12 @@ format: setup ## format Python and protos, and mend what ruff can mend
 
 bench: proto ## measure throughput beside the peers, and print the table
 	@exec $(py) -m bench $(ARGS)
+
+bench-replay: proto ## replay a day of 100,000 receipts, killing points on the way
+	@exec $(py) -m bench.replay $(ARGS)
+
+bench-growth: proto ## measure points with ten million rows beside an empty one (takes 8 GB and some minutes)
+	@exec $(py) -m bench.growth $(ARGS)
 
 env: ## make .env for docker compose, with fresh secrets
 	@$(PYTHON) tools/compose_env.py

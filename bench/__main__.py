@@ -19,7 +19,16 @@ from bench.cpu import strangers
 from bench.measure import REPEATS, Effort, Patience, Say, measure, worst
 from bench.report import machine, table, verdict, write
 from bench.rig import rig
-from bench.wire import GET_BALANCE, PLACE_ORDER, RECORD_PURCHASE, SCENARIOS
+from bench.wire import (
+    BATCH,
+    GET_BALANCE,
+    HOT_MEMBER,
+    PLACE_ORDER,
+    RECORD_PURCHASE,
+    SCENARIOS,
+    STREAM,
+    WITHOUT_REDIS,
+)
 from stack.errors import StackError
 from stack.rest import RefusedError
 from stack.settings import ROOT
@@ -30,7 +39,7 @@ MOST_STOCK = 5_000_000
 MOST_CLIENTS = 1_000
 LOGINS = "Logins"
 """Verifying tokens, GetMe, and what logins do to it."""
-IN_TURN = (GET_BALANCE, PLACE_ORDER, RECORD_PURCHASE)
+IN_TURN = (GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM)
 """Orders come before purchases, which leave many small lots behind, more than a member usually has."""
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import psycopg
 
 from bench.children import BenchError
-from bench.rig import PEER, SCRIP
-from bench.wire import PLACE_ORDER, RECORD_PURCHASE
+from bench.rig import ALONE, PEER, SCRIP, SPREAD
+from bench.wire import BATCH, HOT_MEMBER, PLACE_ORDER, RECORD_PURCHASE, STREAM
 from services.common.db import Connection, Database
-from services.points.queries import unbalanced_members
+from services.points.queries.books import unbalanced_members
 
 _PURCHASES = {"receipts": ("points", "SELECT count(*) FROM receipts")}
 _ORDERS = {
@@ -21,16 +21,20 @@ _ORDERS = {
     "debits": ("points", "SELECT count(*) FROM debits WHERE state = 'DEBITED'"),
     "codes given": ("promos", "SELECT count(*) FROM codes WHERE state = 'ASSIGNED'"),
 }
-_SCENARIOS = {RECORD_PURCHASE: _PURCHASES, PLACE_ORDER: _ORDERS}
+_SCENARIOS = {
+    **dict.fromkeys((RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM), _PURCHASES),
+    PLACE_ORDER: _ORDERS,
+}
+_WITH_EFFECTS = (SCRIP, SPREAD, PEER, ALONE)
 
 
 def count(databases: Mapping[str, str], target: str, scenario: str) -> dict[str, int]:
     """How often each effect of a scenario is there by now; of one without effects, nothing."""
-    if target not in (SCRIP, PEER):
+    if target not in _WITH_EFFECTS:
         return {}
     found = {}
     for name, (service, statement) in _SCENARIOS.get(scenario, {}).items():
-        with psycopg.connect(databases[PEER if target == PEER else service]) as connection:
+        with psycopg.connect(databases[target if target in (PEER, ALONE) else service]) as connection:
             if target == PEER:
                 connection.execute("SET search_path = points, vouchers, promos")
             row = connection.execute(statement.encode()).fetchone()
@@ -52,7 +56,7 @@ def check_effects(before: Mapping[str, int], after: Mapping[str, int], answered:
 
 def check_ledgers(databases: Mapping[str, str]) -> None:
     """Raises BenchError unless each member's ledger, lots and balance agree, here and at the peer."""
-    for name, url in ((SCRIP, databases["points"]), (PEER, databases[PEER])):
+    for name, url in ((SCRIP, databases["points"]), (PEER, databases[PEER]), (ALONE, databases[ALONE])):
         wrong = asyncio.run(_unbalanced(url))
         if wrong:
             raise BenchError(f"{name}: the books of {wrong} members do not agree")

@@ -19,7 +19,7 @@ from typing import cast
 
 import uvloop
 
-from bench.wire import EXPECTED, requests
+from bench.wire import ENTRIES, EXPECTED, reads, requests
 from bench.world import World
 
 ANSWER_SECONDS = 10.0
@@ -44,6 +44,10 @@ class Plan:
     """Seconds before measuring."""
     seconds: float
     """Seconds of measuring."""
+    database: str = ""
+    """Of what is sent to PostgreSQL itself: its libpq URL."""
+    path: str = ""
+    """What the first member reads, when the scenario is a history."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,11 @@ async def _keep_connected(plan: Plan, queue: Iterator[bytes], tally: Tally) -> N
 
 async def run(plan: Plan) -> Result:
     """Sends requests for the time of the plan and waits for the last answers."""
-    queue = requests(plan.scenario, World.read(Path(plan.world)), plan.port, plan.run)
+    world = World.read(Path(plan.world))
+    if plan.scenario == ENTRIES:
+        queue = reads(world, plan.port, plan.path)
+    else:
+        queue = requests(plan.scenario, world, plan.port, plan.run)
     begin = time.perf_counter() + plan.warm_up
     tally = Tally(EXPECTED[plan.scenario], begin, begin + plan.seconds)
     cpu = time.process_time()

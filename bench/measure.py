@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from statistics import median
 
@@ -17,8 +18,16 @@ from bench import books
 from bench.children import BenchError
 from bench.cpu import snapshot
 from bench.loader import ANSWER_SECONDS, Plan, Result
-from bench.rig import BENCH, EMPTY, PEER, SCRIP, Rig
-from bench.wire import GET_BALANCE
+from bench.rig import ALONE, BENCH, EMPTY, PEER, SCRIP, SPREAD, Rig
+from bench.wire import (
+    BATCH,
+    BATCH_SIZE,
+    GET_BALANCE,
+    HOT_MEMBER,
+    RECORD_PURCHASE,
+    STREAM,
+    WITHOUT_REDIS,
+)
 from stack.settings import ROOT
 
 Say = Callable[[str], None]
@@ -27,6 +36,18 @@ DISTURBED = 0.2
 """Cores that strangers may use during a measurement; beyond that it is repeated."""
 REPEATS = 3
 LOOK_SECONDS = 0.5
+
+TARGETS = {
+    HOT_MEMBER: (SCRIP, SPREAD),
+    BATCH: (SCRIP, ALONE),
+    STREAM: (SCRIP, ALONE),
+    WITHOUT_REDIS: (SCRIP, EMPTY),
+}
+"""What is measured of a scenario; of the others Scrip, the empty RPC and the peer."""
+AT_VOLUME = 4
+"""Clients of batches and streams, each of which has a thousand receipts under way."""
+_SENT = {EMPTY: GET_BALANCE, SPREAD: RECORD_PURCHASE, ALONE: BATCH}
+"""What is sent to a target, whatever the scenario."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +143,9 @@ def measure(
     rig: Rig, scenario: str, clients: int, *, effort: Effort, patience: Patience, say: Say
 ) -> dict[str, Measured]:
     """One scenario against Scrip and both peers, in turns. Raises BenchError when an effect is missing."""
-    found = {target: Measured(scenario, target, clients) for target in (SCRIP, EMPTY, PEER)}
+    clients = AT_VOLUME if scenario in (BATCH, STREAM) else clients
+    targets = TARGETS.get(scenario, (SCRIP, EMPTY, PEER))
+    found = {target: Measured(scenario, target, clients) for target in targets}
     for number in range(effort.rounds):
         for target, measured in found.items():
             run = patience.undisturbed(partial(_run, rig, scenario, target, clients, effort), say)
@@ -137,20 +160,31 @@ def measure(
 
 
 def _run(rig: Rig, scenario: str, target: str, clients: int, effort: Effort) -> Run:
+    paused = scenario == WITHOUT_REDIS and target == SCRIP
+    sent = _SENT.get(target, GET_BALANCE if scenario == WITHOUT_REDIS else scenario)
     plan = Plan(
         world=str(rig.world_file),
-        scenario=GET_BALANCE if target == EMPTY else scenario,
-        port=rig.ports[target],
+        scenario=sent,
+        port=rig.ports.get(target, rig.ports[SCRIP]),
         run=secrets.token_hex(4),
         clients=clients,
         warm_up=effort.warm_up,
         seconds=effort.seconds,
+        database=rig.databases[ALONE],
     )
     counted = books.count(rig.databases, target, scenario)
     before = snapshot(rig.pids)
     began = time.monotonic()
-    result = _load(plan)
+    if paused:
+        os.kill(rig.pids["redis"], signal.SIGSTOP)
+    try:
+        result = load(plan, _LOADERS.get(target, "bench.streams" if sent == STREAM else "bench.loader"))
+    finally:
+        if paused:
+            os.kill(rig.pids["redis"], signal.SIGCONT)
     lasted = time.monotonic() - began
+    if sent == BATCH:
+        result = _of_receipts(result)
     used = snapshot(rig.pids).since(before)
     errors = sum(result.errors.values())
     books.check_effects(counted, books.count(rig.databases, target, scenario), result.answered, errors)
@@ -160,8 +194,23 @@ def _run(rig: Rig, scenario: str, target: str, clients: int, effort: Effort) -> 
     return Run(result, cpu_us, used.strangers / lasted, os.getloadavg()[0])
 
 
-def _load(plan: Plan) -> Result:
-    command = [sys.executable, "-m", "bench.loader"]
+_LOADERS = {ALONE: "bench.alone"}
+
+
+def _of_receipts(result: Result) -> Result:
+    """The same with receipts for batches."""
+    return replace(
+        result,
+        per_second=result.per_second * BATCH_SIZE,
+        answered=result.answered * BATCH_SIZE,
+        errors={kind: count * BATCH_SIZE for kind, count in result.errors.items()},
+        loader_cpu_us=result.loader_cpu_us / BATCH_SIZE,
+    )
+
+
+def load(plan: Plan, loader: str) -> Result:
+    """The result of a load generator in a process of its own. Raises BenchError with its words."""
+    command = [sys.executable, "-m", loader]
     finished = subprocess.run(
         command,
         input=json.dumps(asdict(plan)),

@@ -1,4 +1,7 @@
-"""The peer's database: the tables of points, vouchers and promos, by their own migrations, in one place."""
+"""Databases of those that Scrip is compared with, on the same server, made by the services' migrations.
+
+The peer's has the tables of points, vouchers and promos in one place; another has those of points alone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from bench.peers.app import SCHEMAS
 from bench.world import FACE_VALUE_MINOR, PRICE_POINTS, World
 from services.common.migrations import upgrade
 
-DATABASE = "bench_peer"
+DATABASE, ALONE_DATABASE = "bench_peer", "bench_alone"
 
 _VOUCHER = """
 INSERT INTO vouchers.vouchers
@@ -53,4 +56,17 @@ def create(server_url: str, world: World, *, stock: int) -> str:
         connection.cursor().executemany("INSERT INTO points.member_codes VALUES (%s, %s)", rows)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE")
+    return url
+
+
+def create_alone(server_url: str, world: World) -> str:
+    """Makes points' tables with the same members; answers the URL."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {ALONE_DATABASE}".encode())
+    url = server_url.replace("/points?", f"/{ALONE_DATABASE}?")
+    assert url != server_url
+    upgrade("points", url)
+    with psycopg.connect(url) as connection:
+        rows = [(member.code, member.id) for member in world.members]
+        connection.cursor().executemany("INSERT INTO member_codes VALUES (%s, %s)", rows)
     return url

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Measured
-from bench.rig import EMPTY, NAMES, PEER, SCRIP
-from bench.wire import RECORD_PURCHASE
+from bench.rig import ALONE, EMPTY, NAMES, PEER, SCRIP, SPREAD
+from bench.wire import BATCH, GET_BALANCE, HOT_MEMBER, RECORD_PURCHASE, STREAM, WITHOUT_REDIS
 
-TARGET_PEER, TARGET_EMPTY = 4.0, 0.25
-"""RecordPurchase must do this many times what the peer does, and this part of what the empty RPC does."""
+TARGETS = {
+    RECORD_PURCHASE: {PEER: (5.0, 10.0), EMPTY: (0.3, 0.5)},
+    HOT_MEMBER: {SPREAD: (0.5, 1.0)},
+    BATCH: {ALONE: (0.35, 0.6)},
+    STREAM: {ALONE: (0.35, 0.6)},
+    GET_BALANCE: {EMPTY: (0.5, 0.75)},
+    WITHOUT_REDIS: {EMPTY: (0.3, 0.5)},
+}
+"""How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02
 """Processes that use less of a request's CPU time than this part are told together."""
 
@@ -40,17 +47,13 @@ def table(measured: Sequence[Found]) -> str:
 
 
 def verdict(measured: Sequence[Found]) -> str:
-    """Where RecordPurchase stands against what it must reach."""
-    lines = []
-    for found in measured:
-        if found[SCRIP].scenario == RECORD_PURCHASE:
-            peer, empty = _ratio(found, PEER), _ratio(found, EMPTY)
-            lines.append(
-                f"RecordPurchase, {found[SCRIP].clients} clients:"
-                f" {peer:.1f} times the peer ({_reached(peer, TARGET_PEER)} {TARGET_PEER:g}),"
-                f" {empty:.0%} of the empty RPC ({_reached(empty, TARGET_EMPTY)} {TARGET_EMPTY:.0%})"
-            )
-    return "\n".join(lines)
+    """Where Scrip stands against what it must reach."""
+    return "\n".join(
+        f"{found[SCRIP].scenario}, {found[SCRIP].clients} clients: {_ratio(found, target):.2f} times"
+        f" {NAMES[target]} ({_reached(_ratio(found, target), least, aim)})"
+        for found in measured
+        for target, (least, aim) in TARGETS.get(found[SCRIP].scenario, {}).items()
+    )
 
 
 def write(
@@ -104,5 +107,7 @@ def _cpu(one: Measured) -> str:
     return f"{total:,.0f}: {', '.join([*each, f'others {total - sum(worth.values()):,.0f}'])}"
 
 
-def _reached(value: float, target: float) -> str:
-    return "reaches" if value >= target else "MISSES"
+def _reached(value: float, least: float, aim: float) -> str:
+    if value >= aim:
+        return f"reaches the aim of {aim:g}"
+    return f"reaches {least:g}, not the aim of {aim:g}" if value >= least else f"MISSES {least:g}"

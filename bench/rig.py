@@ -24,9 +24,16 @@ from stack.settings import read_settings
 from stack.testing import INNER_PORTS, RunningStack, running_stack
 
 SCRIP, EMPTY, PEER = "scrip", "empty_rpc", "fastapi_orm"
+ALONE, SPREAD = "postgres_alone", "spread"
 BENCH = "bench"
 """Among the processes: this one."""
-NAMES = {SCRIP: "Scrip", EMPTY: "empty RPC, same edge", PEER: "FastAPI + async ORM"}
+NAMES = {
+    SCRIP: "Scrip",
+    EMPTY: "empty RPC, same edge",
+    PEER: "FastAPI + async ORM",
+    ALONE: "PostgreSQL alone",
+    SPREAD: "many members",
+}
 CODES_SECONDS = 180.0
 
 
@@ -40,7 +47,7 @@ class Rig:
     """Port of REST by what answers there: SCRIP, EMPTY, PEER."""
     pids: Mapping[str, int]
     databases: Mapping[str, str]
-    """libpq URLs: Scrip's four, and the peer's one."""
+    """libpq URLs: Scrip's four, the peer's one, and that of points' tables without points."""
     server: str
     """What PostgreSQL says of itself."""
 
@@ -103,6 +110,7 @@ def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig
                 world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=stock)
             )
             peer_url = peer_database.create(found.databases["points"], made, stock=stock)
+            alone_url = peer_database.create_alone(found.databases["points"], made)
             builder.ports[SCRIP] = _port(found.edge_url)
             builder.start_empty(made.members[0].token)
             builder.start_peer(peer_url, made.members[0].token)
@@ -117,7 +125,7 @@ def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig
                 folder / "world.json",
                 builder.ports,
                 builder.pids | _stack_pids(stack),
-                dict(found.databases) | {PEER: peer_url},
+                dict(found.databases) | {PEER: peer_url, ALONE: alone_url},
                 server,
             )
         finally:

@@ -6,20 +6,29 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
+from scrip.points.v1 import purchase_pb2
 
 from bench.world import World
 from stack.rest import item, receipt
 
 RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "PlaceOrder"
-SCENARIOS = (RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER)
+HOT_MEMBER, BATCH, STREAM = "RecordPurchase, one member", "BatchRecordPurchases", "StreamPurchases"
+WITHOUT_REDIS = "GetBalance without Redis"
+SCENARIOS = (RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER)
+ENTRIES = "history"
 EXPECTED = {
+    ENTRIES: b'"entries"',
     RECORD_PURCHASE: b'"balance_after"',
+    HOT_MEMBER: b'"balance_after"',
+    BATCH: b'"recorded"',
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
 }
 """What an answer must hold to count. An order that is only pending does not."""
+BATCH_SIZE = 1_000
 
 ITEMS = 5
 KEY_LENGTH = 36
@@ -40,14 +49,25 @@ _ALCOHOL = (("1701", "Red wine", "wine", 1_450, 1), ("1802", "Pale ale, six bott
 def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes]:
     """Requests without end, spread over all members; keys begin with `run`, which is new for each run."""
     lots = random.Random(run)
+    if scenario == BATCH:
+        return _batches(world, port, run, lots)
     if scenario == RECORD_PURCHASE:
         templates = _purchases(world, port, lots)
+    elif scenario == HOT_MEMBER:
+        # Another one in each run, so that no ledger is longer than others for it.
+        hot = lots.choice(world.members)
+        templates = _purchases(World(world.tills, [hot], world.voucher_id), port, lots)
     elif scenario == PLACE_ORDER:
         templates = _orders(world, port)
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
     return _endless(templates, run)
+
+
+def reads(world: World, port: int, path: str) -> Iterator[bytes]:
+    """The first member reads the same again and again."""
+    return itertools.repeat(_head("GET", path, port, world.members[0].token))
 
 
 def _endless(templates: Sequence[tuple[bytes, bytes]], run: str) -> Iterator[bytes]:
@@ -59,19 +79,74 @@ def _key(run: str, number: int) -> bytes:
     return f"{run}-{number:0{KEY_LENGTH - len(run) - 1}d}".encode()
 
 
+Line = tuple[str, str, str, int, int, bool]
+"""sku, name, category, price in minor units, quantity, alcohol."""
+
+
+def lines(lots: random.Random) -> list[Line]:
+    """The lines of a receipt."""
+    return [
+        *((*article, False) for article in lots.sample(_ARTICLES, ITEMS - 1)),
+        (*lots.choice(_ALCOHOL), True),
+    ]
+
+
+def streamed(world: World, run: str) -> Iterator[Iterator[bytes]]:
+    """Receipts without end for each of as many streams as are asked for, as messages of gRPC."""
+    lots, now = random.Random(run), datetime.now(UTC)
+    templates = []
+    for member in world.members:
+        bought = [
+            purchase_pb2.PurchaseItem(
+                sku=sku,
+                name=name,
+                category=category,
+                unit_price_minor=cents,
+                quantity=quantity,
+                alcohol=alcohol,
+            )
+            for sku, name, category, cents, quantity, alcohol in lines(lots)
+        ]
+        one = purchase_pb2.RecordPurchaseRequest(
+            member_code=member.code, receipt_number=_KEY.decode(), currency_code="USD", items=bought
+        )
+        one.sold_at.FromDatetime(now)
+        templates.append(_split(purchase_pb2.StreamPurchasesRequest(purchase=one).SerializeToString()))
+    lots.shuffle(templates)
+    for number in itertools.count():
+        yield _endless(templates, f"{run}-{number}")
+
+
+def receipt_of(member_code: str, number: str, now: str, lots: random.Random) -> dict[str, Any]:
+    """A receipt over REST."""
+    bought = [
+        item(sku, name, cents, quantity=quantity, alcohol=alcohol) | {"category": category}
+        for sku, name, category, cents, quantity, alcohol in lines(lots)
+    ]
+    return receipt(member_code, number, now, *bought)
+
+
 def _purchases(world: World, port: int, lots: random.Random) -> list[tuple[bytes, bytes]]:
     now = datetime.now(UTC).isoformat()
     templates = []
     for number, member in enumerate(world.members):
-        bought = [*lots.sample(_ARTICLES, ITEMS - 1), lots.choice(_ALCOHOL)]
-        lines = [
-            item(sku, name, cents, quantity=quantity, alcohol=line == ITEMS) | {"category": category}
-            for line, (sku, name, category, cents, quantity) in enumerate(bought, 1)
-        ]
-        body = orjson.dumps(receipt(member.code, _KEY.decode(), now, *lines))
+        body = orjson.dumps(receipt_of(member.code, _KEY.decode(), now, lots))
         head = _head("POST", "/v1/purchases", port, world.tills[number % len(world.tills)], body=body)
         templates.append(_split(head + body))
     return templates
+
+
+def _batches(world: World, port: int, run: str, lots: random.Random) -> Iterator[bytes]:
+    now = datetime.now(UTC).isoformat()
+    members = lots.choices(world.members, k=BATCH_SIZE)
+    purchases = [receipt_of(member.code, _KEY.decode(), now, lots) for member in members]
+    body = orjson.dumps({"purchases": purchases})
+    heads = [_head("POST", "/v1/purchases:batch", port, till, body=body) for till in world.tills]
+    parts = body.split(_KEY)
+    numbers = itertools.count()
+    for head in itertools.cycle(heads):
+        keys = [_key(run, next(numbers)) for _ in range(BATCH_SIZE)]
+        yield head + b"".join(itertools.chain.from_iterable(zip(parts, keys, strict=False))) + parts[-1]
 
 
 def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:

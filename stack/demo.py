@@ -17,6 +17,7 @@ from typing import Any
 import zxingcpp
 from PIL import Image
 
+from stack.demo_returns import change_and_return
 from stack.endpoints import Endpoints
 from stack.http import request
 from stack.rest import Rest, item, random_phone, receipt
@@ -42,6 +43,7 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
         await _look(teller, member)
         wallet = await _exchange(teller, shop, member)
         await _redeem(teller, rest, shop, wallet)
+        await change_and_return(teller, shop, member)
         await _account_for(teller, shop)
         return teller.steps
 
@@ -85,11 +87,12 @@ async def _prove(teller: Teller, shop: Mapping[str, str], phone: str, purpose: s
     return {"otp_id": sent.json["otp_id"], "code": otp.json["code"]}
 
 
-async def _join(teller: Teller, shop: Mapping[str, str], phone: str) -> str:
+async def _join(teller: Teller, shop: dict[str, str], phone: str) -> str:
     teller.chapter("2. A member joins and wins a place")
     person = {"otp": await _prove(teller, shop, phone, "REGISTER"), "full_name": "Ada Lovelace"}
     joined = await teller.call("The member registers and is logged in.", "POST", "/v1/members", person)
     token: str = joined.json["token"]["access_token"]
+    shop["member_id"] = joined.json["member"]["id"]
     won = await _promotion(teller, token, shop["campaign_id"])
     check(won["rank"] == 1, f"expected rank 1, got {won}")
     check(won["benefit"]["percent_off"] == 30, f"expected 30 % off, got {won}")
@@ -160,6 +163,7 @@ async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
         "$620, $20 of it alcohol: 60 points.", "POST", "/v1/purchases", bought, token=shop["till"]
     )
     check(first.json["purchase"]["points"] == 60, "expected 60 points")
+    shop["table_id"] = first.json["purchase"]["id"]
     again = await teller.call(
         "The same receipt again: the same answer.", "POST", "/v1/purchases", bought, token=shop["till"]
     )
@@ -276,10 +280,11 @@ async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: M
 
 
 async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
-    teller.chapter("8. Who did what")
+    teller.chapter("9. Who did what")
     for meaning, target, action in (
         ("What was done to the till.", shop["client_id"], "client.created"),
         ("What was done to the coupon, in another service.", shop["voucher_id"], "voucher.created"),
+        ("What was done to the table's purchase, in a third.", shop["table_id"], "purchase.refunded"),
     ):
         path = f"/v1/audit-entries?target_id={target}"
         listed = await teller.call(meaning, "GET", path, token=shop["admin"])

@@ -125,11 +125,14 @@ def receipt(member_code: str, number: str, sold_at: str, *items: Mapping[str, An
     }
 
 
-def item(sku: str, name: str, cents: int, *, quantity: int = 1, alcohol: bool = False) -> dict[str, Any]:
+def item(
+    sku: str, name: str, cents: int, *, quantity: int = 1, alcohol: bool = False, category: str = ""
+) -> dict[str, Any]:
     """A line of a receipt."""
     return {
         "sku": sku,
         "name": name,
+        "category": category,
         "unit_price_minor": str(cents),
         "quantity": quantity,
         "alcohol": alcohol,

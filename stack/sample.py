@@ -1,4 +1,4 @@
-"""Sample data for `make up`: some offers, a campaign, a till, and two members who have been shopping."""
+"""Sample data for `make up`: some offers, a campaign, an earn rule, a till, and two members who shopped."""
 
 from datetime import UTC, datetime
 
@@ -27,6 +27,8 @@ async def load(base_url: str, admin_user: str, admin_password: str) -> None:
             await rest.ok("POST", "/v1/vouchers", voucher, token=admin, key=f"sample-{points}")
         campaign = {"name": "Welcome: 10 % off", "places": 1_000, "benefit": {"percent_off": 10}}
         await rest.ok("POST", "/v1/campaigns", campaign, token=admin, key="sample-welcome")
+        rule = {"name": "Coffee counts double", "multiplier": {"percent": 200, "categories": ["coffee"]}}
+        await rest.ok("POST", "/v1/earn-rules", rule, token=admin, key="sample-coffee")
         till = await rest.create_till(admin, f"Sample till {datetime.now(UTC):%Y-%m-%d %H:%M:%S}")
         for phone, name in PHONES.items():
             await _shop(rest, admin, till, phone, name)
@@ -41,8 +43,9 @@ async def _shop(rest: Rest, admin: str, till: str, phone: str, name: str) -> Non
             code,
             f"S-{phone[-4:]}-{number}",
             now,
-            item("4011", "Bananas", 199, quantity=3),
-            item("2200", "Coffee machine", 24_900),
-            item("7710", "Red wine", 1_450, alcohol=True),
+            item("4011", "Bananas", 199, quantity=3, category="fruit"),
+            item("2200", "Coffee beans", 1_290, category="coffee"),
+            item("2201", "Coffee machine", 24_900, category="household"),
+            item("7710", "Red wine", 1_450, category="wine", alcohol=True),
         )
         await rest.ok("POST", "/v1/purchases", bought, token=till)

@@ -11,7 +11,7 @@ from stack.secrets import Secrets
 from stack.settings import PREFIX, ROOT, Settings
 
 SERVICES = ("identity", "points", "vouchers", "promos")
-WORKERS = ("identity", "vouchers", "promos")
+WORKERS = ("identity", "points", "vouchers", "promos")
 # A service promises to drain within 8 s; the whole stack stops within 10.
 STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
 # Only identity may know what begins so, whoever set it.

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     processes: int = Field(default=1, ge=1, le=MOST_PROCESSES)
     """Server processes of each service."""
     worker_identity: bool = True
+    worker_points: bool = True
     worker_vouchers: bool = True
     worker_promos: bool = True
     sandbox: bool = True

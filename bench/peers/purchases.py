@@ -18,6 +18,8 @@ from services.points.models import Account, LedgerEntry, Lot, MemberCode, Purcha
 
 CURRENCY = "USD"
 PER_MINOR = 1_000
+RULE_SET = 1
+"""It has one rule, which stands above."""
 MAX_TOTAL_MINOR = 10**11
 MAX_AGE = timedelta(days=30)
 LEEWAY = timedelta(minutes=2)
@@ -70,6 +72,7 @@ class PurchaseOut(BaseModel):
     eligible: Money
     points: int
     earn_rule: str
+    bonus_points: int = 0
 
 
 class RecordedOut(BaseModel):
@@ -148,6 +151,9 @@ async def _record(session: AsyncSession, till_id: UUID, given: PurchaseIn) -> Re
         points=points,
         earn_rule=f"1 per {PER_MINOR} minor units",
         balance_after=account.balance,
+        client_id=till_id,
+        rule_set_id=RULE_SET,
+        lot_id=account.version + 1 if points else None,
     )
     session.add(purchase)
     session.add(

@@ -37,13 +37,11 @@ def test_figures_are_medians_and_ratios_are_of_scrip_to_the_peer(tmp_path: Path)
 
 
 def test_the_verdict_says_when_a_target_is_missed() -> None:
-    assert "MISSES" not in verdict([_found(2_000, 8_000, 400)])
-    assert "5.0 times the peer (reaches 4), 25% of the empty RPC (reaches 25%)" in verdict(
-        [_found(2_000, 8_000, 400)]
-    )
-    assert "3.9 times the peer (MISSES 4), 20% of the empty RPC (MISSES 25%)" in verdict(
-        [_found(1_560, 8_000, 400)]
-    )
+    assert "MISSES" not in verdict([_found(2_400, 8_000, 400)])
+    said = verdict([_found(4_000, 8_000, 500)])
+    assert "8.00 times FastAPI + async ORM (reaches 5, not the aim of 10)" in said
+    assert "0.50 times empty RPC, same edge (reaches the aim of 0.5)" in said
+    assert "MISSES 5" in verdict([_found(1_560, 8_000, 400)])
 
 
 def test_the_table_tells_processes_that_did_little_together() -> None:

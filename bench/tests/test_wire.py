@@ -4,8 +4,19 @@ import itertools
 import json
 
 import pytest
+from scrip.points.v1 import purchase_pb2
 
-from bench.wire import GET_BALANCE, ITEMS, KEY_LENGTH, PLACE_ORDER, RECORD_PURCHASE, SCENARIOS, requests
+from bench.wire import (
+    BATCH,
+    BATCH_SIZE,
+    GET_BALANCE,
+    ITEMS,
+    KEY_LENGTH,
+    PLACE_ORDER,
+    RECORD_PURCHASE,
+    requests,
+    streamed,
+)
 from bench.world import World
 
 
@@ -39,7 +50,25 @@ def test_each_order_has_a_key_of_its_own(world: World) -> None:
     assert len(keys) == 100
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_each_batch_has_a_thousand_new_receipts(world: World) -> None:
+    numbers = set()
+    for request in itertools.islice(requests(BATCH, world, 80, "run"), 3):
+        headers, body = _parts(request)
+        assert int(headers["content-length"]) == len(body)
+        numbers |= {one["receipt_number"] for one in json.loads(body)["purchases"]}
+    assert len(numbers) == 3 * BATCH_SIZE
+
+
+def test_streams_have_receipts_of_their_own(world: World) -> None:
+    numbers = [
+        purchase_pb2.StreamPurchasesRequest.FromString(message).purchase.receipt_number
+        for stream in itertools.islice(streamed(world, "run"), 2)
+        for message in itertools.islice(stream, 50)
+    ]
+    assert len(set(numbers)) == 100
+
+
+@pytest.mark.parametrize("scenario", [RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER])
 def test_requests_are_spread_over_all_members_evenly(world: World, scenario: str) -> None:
     found = [
         request.split(b"run-")[0] for request in itertools.islice(requests(scenario, world, 80, "run"), 9)

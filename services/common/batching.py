@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
 
 from services.common.errors import DomainError, overloaded
@@ -15,9 +17,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 K = TypeVar("K", bound=Hashable)
 
+Work = Callable[[list[T]], Awaitable[Sequence[R | DomainError]]]
+Outcomes = list[R | Exception]
+"""For each item its result, or its error."""
+
 
 class Batcher(Generic[T, R]):
-    """Hands calls that wait at the same time to one run of `work`.
+    """Hands what waits at the same time to one run of `work`, from calls with one item or with many.
 
     `work` takes a list and answers a list of the same length, each a result or the error of that one.
     When it raises, the list is run again in halves, so that one bad item fails alone. Items wait in a
@@ -32,7 +38,7 @@ class Batcher(Generic[T, R]):
     def __init__(
         self,
         name: str,
-        work: Callable[[list[T]], Awaitable[Sequence[R | DomainError]]],
+        work: Work[T, R],
         *,
         max_batch: int = 200,
         max_waiting: int = 2_000,
@@ -45,15 +51,28 @@ class Batcher(Generic[T, R]):
         self._max_waiting = max_waiting
         self._max_parallel = max_parallel
         self._linger = linger
-        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._waiting: deque[tuple[Sequence[T], asyncio.Future[Outcomes[R]]]] = deque()
+        self._items_waiting = 0
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: T) -> R:
         """The result of this item. Raises its error, or OVERLOADED."""
-        if len(self._waiting) >= self._max_waiting:
+        (outcome,) = await self.submit_all((item,))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def submit_all(self, items: Sequence[T]) -> Outcomes[R]:
+        """What became of each of these items, at most `max_batch`, which stay together in one run.
+
+        Raises OVERLOADED when there is no room for all of them.
+        """
+        assert len(items) <= self._max_batch, "what stays together fits into one run"
+        if self._items_waiting + len(items) > self._max_waiting:
             raise overloaded(self._name)
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        future: asyncio.Future[Outcomes[R]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((items, future))
+        self._items_waiting += len(items)
         if len(self._running) < self._max_parallel:
             task = asyncio.create_task(self._drain())
             self._running.add(task)
@@ -69,41 +88,87 @@ class Batcher(Generic[T, R]):
         try:
             await asyncio.sleep(0)  # lets the calls of this loop turn gather
             while self._waiting:
-                batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
-                await self._run(batch)
+                batch, futures = self._take()
+                outcomes = iter(await in_halves(self._work, batch, name=self._name))
+                for count, future in futures:
+                    own = [next(outcomes) for _ in range(count)]
+                    if not future.done():  # its caller may have gone away
+                        future.set_result(own)
                 if self._linger and len(batch) > 1:
                     await asyncio.sleep(self._linger)
         finally:
             # At once: whoever comes before the loop's next turn must not rely on a run that has ended.
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _run(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+    def _take(self) -> tuple[list[T], list[tuple[int, asyncio.Future[Outcomes[R]]]]]:
+        """The next batch, and who waits for how many of its outcomes."""
+        batch: list[T] = []
+        futures = []
+        while self._waiting and len(batch) + len(self._waiting[0][0]) <= self._max_batch:
+            items, future = self._waiting.popleft()
+            batch += items
+            futures.append((len(items), future))
+        self._items_waiting -= len(batch)
+        return batch, futures
+
+
+async def in_halves(work: Work[T, R], items: list[T], *, name: str) -> Outcomes[R]:
+    """What became of each item; when `work` raises, the list is run again in halves, down to one item."""
+    try:
+        results = await work(items)
+    except Exception as error:  # noqa: BLE001  # each item gets it
+        if len(items) == 1 or (isinstance(error, DomainError) and error.reason in _SHARED):
+            return [error] * len(items)
+        middle = len(items) // 2
+        first = await in_halves(work, items[:middle], name=name)
+        return first + await in_halves(work, items[middle:], name=name)
+    if len(results) != len(items):  # nobody can tell which result is whose
+        return [AssertionError(f"{name}: {len(results)} results for {len(items)} items")] * len(items)
+    return list(results)
+
+
+class Room:
+    """Room for so many items at work at a time. Who finds none waits, in order."""
+
+    def __init__(self, name: str, size: int, *, max_waiting: int) -> None:
+        self._name = name
+        self._free = size
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def taken(self, count: int, *, patient: bool = False) -> AsyncIterator[None]:
+        """Room for `count` items, at most its whole size.
+
+        Raises OVERLOADED when too many wait, unless the caller is patient: those bound themselves.
+        """
+        if self._waiting or count > self._free:
+            if len(self._waiting) >= self._max_waiting and not patient:
+                raise overloaded(self._name)
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((count, future))
+            try:
+                await future
+            except asyncio.CancelledError:
+                self._give_back(0 if future.cancelled() else count)  # it may have got room in this moment
+                raise
+        else:
+            self._free -= count
         try:
-            results = await self._work([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001  # each caller gets it
-            if len(batch) == 1 or (isinstance(error, DomainError) and error.reason in _SHARED):
-                _fail(batch, error)
-                return
-            middle = len(batch) // 2
-            await self._run(batch[:middle])
-            await self._run(batch[middle:])
-            return
-        if len(results) != len(batch):  # nobody can tell which result is whose
-            _fail(batch, AssertionError(f"{self._name}: {len(results)} results for {len(batch)} items"))
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():  # its caller went away
-                continue
-            if isinstance(result, DomainError):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            yield
+        finally:
+            self._give_back(count)
 
-
-def _fail(batch: Sequence[tuple[object, asyncio.Future[R]]], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+    def _give_back(self, count: int) -> None:
+        self._free += count
+        while self._waiting:
+            wanted, future = self._waiting[0]
+            if not future.cancelled():
+                if wanted > self._free:
+                    return
+                self._free -= wanted
+                future.set_result(None)
+            self._waiting.popleft()
 
 
 class Folder(Generic[K, R]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar, cast
 
 import redis.asyncio as redis
@@ -150,16 +150,35 @@ class VersionedCache:
 
     async def get(self, key: str) -> str | None:
         """The value, or None when there is none to be believed or Redis is away."""
-        if key in self._unwritten:
-            return None
+        return (await self.get_all([key]))[0]
+
+    async def get_all(self, keys: Sequence[str]) -> list[str | None]:
+        """The value of each key in one question, or None as above."""
+        wanted = [key not in self._unwritten for key in keys]
         try:
-            held = await self._server.call(self._server.client.get(self._prefix + key))
+            found = await self._server.call(self._server.client.mget([self._prefix + key for key in keys]))
         except RedisAwayError:
-            return None
-        if not held:
-            return None
-        _, written_at, value = cast(bytes, held).decode().split(":", 2)
-        return value if int(written_at) >= self._server.trusted_from else None
+            return [None] * len(keys)
+        trusted_from = self._server.trusted_from
+        values: list[str | None] = []
+        for believed, held in zip(wanted, found, strict=True):
+            _, written_at, value = cast(bytes, held).decode().split(":", 2) if held else ("", "0", "")
+            values.append(value if believed and held and int(written_at) >= trusted_from else None)
+        return values
+
+    async def held(self, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Version and value of what Redis holds for these keys, to be believed or not.
+
+        Raises RedisAwayError when it does not answer.
+        """
+        names = [self._prefix + key for key in keys]
+        found = await self._server.call(self._server.client.mget(names)) if names else []
+        parts = {
+            key: cast(bytes, value).decode().split(":", 2)
+            for key, value in zip(keys, found, strict=True)
+            if value is not None
+        }
+        return {key: (int(version), value) for key, (version, _, value) in parts.items()}
 
     async def put(self, entries: Iterable[tuple[str, int, str]]) -> None:
         """Sets (key, version, value) each, unless a newer version is there."""

@@ -13,6 +13,7 @@ from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
 from services.common import status, telemetry
+from services.common.batching import Batcher
 from services.common.errors import OutcomeUnknownError
 from services.common.sessions import SessionState
 from services.common.settings import ServiceSettings
@@ -22,6 +23,8 @@ TokenSource = Callable[[], Awaitable[str]]
 
 DEADLINE_SECONDS = 2.0
 _TRY_AGAIN_SECONDS = 5.0
+_CHECKS_AT_ONCE = 4
+_LINGER_SECONDS = 0.002
 _OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.keepalive_time_ms", 30_000),
@@ -109,6 +112,9 @@ class Peers:
         )
         self._identity = identity_pb2_grpc.IdentityInternalServiceStub(self.identity)
         self._auth = auth_pb2_grpc.AuthServiceStub(self.identity)
+        self._checks = Batcher(
+            "session_checks", self._check_sessions, max_parallel=_CHECKS_AT_ONCE, linger=_LINGER_SECONDS
+        )
 
     async def fetch_jwks(self) -> Any:
         """The public signing keys, from identity."""
@@ -116,10 +122,16 @@ class Peers:
         return orjson.loads(reply.data)
 
     async def check_session(self, subject_id: str) -> SessionState:
-        """Somebody's active logins, from identity."""
-        request = identity_pb2.CheckSessionRequest(subject_id=subject_id)
-        reply = await call("identity", self._identity.CheckSession, request, token=self.token)
-        return SessionState(subject_id, reply.version, reply.status, frozenset(reply.session_ids))
+        """Somebody's active logins, from identity. Those who are asked about at once share a call."""
+        return await self._checks.submit(subject_id)
+
+    async def _check_sessions(self, subject_ids: list[str]) -> list[SessionState]:
+        request = identity_pb2.BatchCheckSessionsRequest(subject_ids=subject_ids)
+        reply = await call("identity", self._identity.BatchCheckSessions, request, token=self.token)
+        return [
+            SessionState(subject_id, found.version, found.status, frozenset(found.session_ids))
+            for subject_id, found in zip(subject_ids, reply.found, strict=True)
+        ]
 
     async def close(self) -> None:
         """Closes all channels."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -11,9 +10,7 @@ from google.protobuf.message import Message
 from grpc_interceptor import AsyncServerInterceptor
 
 from services.common import auth, status, telemetry, validation
-from services.common.errors import DomainError
 
-log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 _UNGUARDED = ("/grpc.health.v1.", "/grpc.reflection.")
 
@@ -44,12 +41,23 @@ class Guard(AsyncServerInterceptor):
             auth.set_caller(await self._authenticator.authenticate(method_name, metadata))
             if isinstance(request_or_iterator, Message):
                 validation.validate(request_or_iterator)
+            else:
+                request_or_iterator = self._each_guarded(request_or_iterator, method_name, metadata)
             reply = method(request_or_iterator, context)
             if hasattr(reply, "__aiter__"):
                 return self._stream(reply, context, method_name)
             return await reply
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status
             await self._end(error, context, method_name)
+
+    async def _each_guarded(
+        self, requests: AsyncIterator[Message], method_name: str, metadata: Mapping[str, str | bytes]
+    ) -> AsyncIterator[Message]:
+        """The requests of a stream; with each the caller is looked at again, for it may outlive its token."""
+        async for request in requests:
+            await self._authenticator.authenticate(method_name, metadata)
+            validation.validate(request)
+            yield request
 
     async def _stream(
         self, replies: AsyncIterator[Any], context: Context, method_name: str
@@ -63,13 +71,7 @@ class Guard(AsyncServerInterceptor):
     async def _end(self, error: Exception, context: Context, method_name: str) -> None:
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        if not isinstance(error, DomainError):
-            log.error("unforeseen error in %s", method_name, exc_info=error)
-            request_id = telemetry.request_id()
-            error = DomainError("INTERNAL", "something went wrong on our side", request_id=request_id)
-        elif error.reason == "DEPENDENCY_UNAVAILABLE":
-            log.warning("%s: %s", method_name, error, extra={"data": error.metadata})
-        await status.abort(context, status.to_status(error))
+        await status.abort(context, status.of_any(error, method_name))
 
 
 def _text(value: str | bytes | None) -> str | None:

@@ -26,9 +26,9 @@ _CHECK_SECONDS = 1.0
 _LAST_SECONDS = 0.5
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.max_concurrent_streams", 1_000),
+    ("grpc.http2.bdp_probe", 0),  # it lets megabytes of a stream that nobody reads gather here
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 ]
@@ -59,6 +59,8 @@ class Service:
     """Called when the service begins to stop."""
     drains: Sequence[Callable[[], Awaitable[None]]] = ()
     """Awaited after the last call has ended."""
+    max_request_bytes: int = 4 << 20
+    """Of one message; larger ones are refused unread."""
 
 
 class _NotServed(grpc.GenericRpcHandler):
@@ -82,7 +84,8 @@ class RunningService:
         self._settings = settings
         names = [servicer.name for servicer in service.servicers]
         guard = Guard(Authenticator(service.verifier, service.gate, names))
-        self._server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
+        options = [*_OPTIONS, ("grpc.max_receive_message_length", service.max_request_bytes)]
+        self._server = grpc.aio.server(interceptors=[guard], options=options)
         for servicer in service.servicers:
             servicer.add(servicer.implementation, self._server)
         self._health = health.aio.HealthServicer()

@@ -5,6 +5,7 @@ The code of each reason is an option of its enum value in error_reason.proto.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, cast
@@ -16,7 +17,10 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from scrip.common.v1 import error_reason_pb2
 
+from services.common import telemetry
 from services.common.errors import DomainError, OutcomeUnknownError
+
+log = logging.getLogger(__name__)
 
 DOMAIN = "scrip"
 _PREFIX = "ERROR_REASON_"
@@ -33,6 +37,17 @@ CODES: dict[str, int] = {
     if value.number
 }
 """Status code by reason."""
+
+
+def of_any(error: Exception, where: str) -> status_pb2.Status:
+    """The status for whatever went wrong `where`; an unforeseen error is logged, and its caller not told."""
+    if not isinstance(error, DomainError):
+        log.error("unforeseen error in %s", where, exc_info=error)
+        request_id = telemetry.request_id()
+        error = DomainError("INTERNAL", "something went wrong on our side", request_id=request_id)
+    elif error.reason == "DEPENDENCY_UNAVAILABLE":
+        log.warning("%s: %s", where, error, extra={"data": error.metadata})
+    return to_status(error)
 
 
 def to_status(error: DomainError) -> status_pb2.Status:

@@ -33,7 +33,7 @@ class Base(DeclarativeBase):
 class Account(Base):
     """What a person logs in with, member or staff. Whoever makes or ends a login locks this row first.
 
-    `session_version` counts the changes of what CheckSession answers.
+    `session_version` counts the changes of what BatchCheckSessions answers.
     """
 
     __tablename__ = "accounts"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,15 +14,14 @@ from stdnum.iso7064 import mod_37_36
 
 from services.common.errors import DomainError
 
-MAX_TOTAL_MINOR = 10**11
-MAX_POINTS = 2**31 - 1
-MAX_AGE = timedelta(days=30)
 CLOCK_LEEWAY = timedelta(minutes=2)
 """How far ahead a till's clock may be, and how far behind when it scans a code made a moment ago."""
 
 
 _CODE = re.compile(r"[0-9A-Z]{1,64}")
+_UNAMBIGUOUS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LASTING_LENGTH = 12
+_CLAIM_CODE = re.compile(f"[{_UNAMBIGUOUS}]{{12}}")
 _SIGNED = re.compile(r"S1[0-9A-HJKMNP-TV-Z]{59}")
 _SEPARATORS = str.maketrans("", "", " -")
 
@@ -75,11 +75,20 @@ class ResolvedCode:
 
 
 @dataclass(frozen=True, slots=True)
-class NewPurchase:
-    """A receipt as it came in, with what it would earn.
+class Claim:
+    """How a purchase without a member can become somebody's, and until when."""
 
-    One with a `refusal` is never recorded; it may still be the repetition of one that was, and then
-    gets that answer. `signed_code` is what identity said of a signed member code.
+    code: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewPurchase:
+    """A receipt as it came in, with what it would earn by the rules of `rule_set_id`.
+
+    `bonus` comes on top of `points` when it is the member's first that earns. One with a `claim` has no
+    member. One with a `refusal` is never recorded; it may still be the repetition of one that was, and
+    then gets that answer. `signed_code` is what identity said of a signed member code.
     """
 
     key: ReceiptKey
@@ -93,13 +102,19 @@ class NewPurchase:
     points: int
     earn_rule: str
     items: Sequence[Item]
+    rule_set_id: int
+    bonus: int = 0
+    claim: Claim | None = None
     refusal: DomainError | None = None
     signed_code: SignedCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """A recorded purchase. Amounts are in minor units; `points` is what it earned."""
+    """A recorded purchase. Amounts are in minor units; `points` is what it earned, `bonus` among it.
+
+    One with a `claim` was recorded without a member, and earns when it is claimed.
+    """
 
     id: UUID
     receipt_number: str
@@ -112,23 +127,26 @@ class Purchase:
     points: int
     earn_rule: str
     balance_after: int
+    bonus: int = 0
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A member's balance when the ledger had `version` entries."""
+    """A member's balance, and the points that it owes, when the ledger had `version` entries."""
 
     member_id: UUID
     version: int
     balance: int
+    debt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The answer to a receipt, and the member's balance now."""
+    """The answer to a receipt, and the balance now of the member, if it has one."""
 
     purchase: Purchase
-    now: Balance
+    now: Balance | None
 
 
 @dataclass(frozen=True)
@@ -146,44 +164,6 @@ class EarnRule:
         return f"{self.points} per {self.per_minor} minor units"
 
 
-@dataclass(frozen=True)
-class Programme:
-    """What the retailer decided: one currency, and what spend earns."""
-
-    currency_code: str
-    rule: EarnRule
-
-    def refusal(
-        self, *, currency_code: str, sold_at: datetime, total_minor: int, points: int, now: datetime
-    ) -> DomainError | None:
-        """Why a receipt can not be recorded, or None.
-
-        CURRENCY_NOT_SUPPORTED, SALE_TIME_OUT_OF_RANGE, RECEIPT_TOO_LARGE or BALANCE_LIMIT_REACHED.
-        """
-        if currency_code != self.currency_code:
-            return DomainError(
-                "CURRENCY_NOT_SUPPORTED",
-                f"receipts must be in {self.currency_code}",
-                currency_code=currency_code,
-                expected=self.currency_code,
-            )
-        earliest, latest = now - MAX_AGE, now + CLOCK_LEEWAY
-        if not earliest <= sold_at <= latest:
-            return DomainError(
-                "SALE_TIME_OUT_OF_RANGE",
-                f"sold_at must lie between {_rfc3339(earliest)} and {_rfc3339(latest)}",
-                earliest=_rfc3339(earliest),
-                latest=_rfc3339(latest),
-            )
-        if total_minor > MAX_TOTAL_MINOR:
-            return DomainError(
-                "RECEIPT_TOO_LARGE",
-                f"a receipt's total may be {MAX_TOTAL_MINOR} minor units at most",
-                limit_minor=MAX_TOTAL_MINOR,
-            )
-        return balance_limit_reached() if points > MAX_POINTS else None
-
-
 def normal_code(given: str) -> str:
     """A member code as identity knows it: in capitals, without separators. Raises MEMBER_CODE_UNKNOWN."""
     code = given.translate(_SEPARATORS).upper()
@@ -197,6 +177,19 @@ def may_be_a_code(code: str) -> bool:
     if len(code) == _LASTING_LENGTH:
         return mod_37_36.is_valid(code)
     return _SIGNED.fullmatch(code) is not None
+
+
+def new_claim_code() -> str:
+    """A code for the receipt of somebody who showed none: 12 characters that nobody mistakes, 60 bits."""
+    return "".join(secrets.choice(_UNAMBIGUOUS) for _ in range(12))
+
+
+def normal_claim_code(given: str) -> str:
+    """A claim code as it was made: in capitals, without separators. Raises CLAIM_CODE_NOT_VALID."""
+    code = given.translate(_SEPARATORS).upper()
+    if not _CLAIM_CODE.fullmatch(code):
+        raise claim_code_not_valid()
+    return code
 
 
 def member_code_unknown() -> DomainError:
@@ -214,6 +207,12 @@ def balance_limit_reached() -> DomainError:
     return DomainError("BALANCE_LIMIT_REACHED", "the balance would become larger than Scrip can keep")
 
 
+def total_mismatch(total_minor: int, sum_minor: int) -> DomainError:
+    """The receipt's lines do not add up to its total."""
+    message = f"the items add up to {sum_minor}, not to {total_minor}"
+    return DomainError("TOTAL_MISMATCH", message, total_minor=total_minor, sum_minor=sum_minor)
+
+
 def receipt_conflict(first: Purchase) -> DomainError:
     """The receipt was recorded before with other content."""
     return DomainError(
@@ -224,5 +223,22 @@ def receipt_conflict(first: Purchase) -> DomainError:
     )
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+def purchase_not_found() -> DomainError:
+    """There is no such purchase, or it is not the caller's to see."""
+    return DomainError("PURCHASE_NOT_FOUND", "there is no such purchase")
+
+
+def purchase_claimed() -> DomainError:
+    """The purchase is another member's."""
+    return DomainError("PURCHASE_CLAIMED", "the purchase is another member's already")
+
+
+def claim_expired(claim_until: datetime) -> DomainError:
+    """The purchase can not be claimed any more."""
+    until = claim_until.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return DomainError("CLAIM_EXPIRED", f"it could be claimed until {until}", claim_until=until)
+
+
+def claim_code_not_valid() -> DomainError:
+    """There is no such claim code, or somebody else used it."""
+    return DomainError("CLAIM_CODE_NOT_VALID", "there is no receipt for you with this code")

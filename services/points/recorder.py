@@ -1,4 +1,4 @@
-"""Recording purchases at volume: calls that meet share one statement, and new member codes one question."""
+"""Recording purchases at volume: what comes together shares a statement, and new codes one question."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from services.common.batching import Batcher
+from services.common.batching import Batcher, Outcomes, Room
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
 from services.points.balances import Balances
 from services.points.commands.keep_member_codes import keep_member_codes
 from services.points.commands.record_purchases import Answer, record_purchases
+from services.points.programme import Programme
 from services.points.purchases import (
     NewPurchase,
     Purchase,
@@ -23,26 +24,48 @@ from services.points.purchases import (
     member_code_unknown,
 )
 
+MOST_TOGETHER = 1_000
+"""Receipts of one statement, and member codes of one question to identity."""
+_MOST_AT_WORK = 4 * MOST_TOGETHER
+_MOST_BATCHES_WAITING = 16
+
 ResolveCodes = Callable[[Sequence[str]], Awaitable[Mapping[str, ResolvedCode]]]
 
 
 class PurchaseRecorder:
     """Records purchases.
 
-    Codes that are not kept are resolved in a queue of their own, so that a slow identity delays only
-    those purchases that need it, and a repetition never needs it. Signed codes are never kept. `offline`
-    is how long after its end a signed code may be reported.
+    Single calls and batches have queues of their own, so that nobody at a till waits for a day that is
+    replayed. Codes that are not kept are resolved in a third, so that a slow identity delays only those
+    purchases that need it, and a repetition never needs it. Signed codes are never kept. `offline` is how
+    long after its end a signed code may be reported.
     """
 
     def __init__(
-        self, db: Database, balances: Balances, resolve_codes: ResolveCodes, *, offline: timedelta
+        self,
+        db: Database,
+        balances: Balances,
+        resolve_codes: ResolveCodes,
+        programme: Programme,
+        *,
+        offline: timedelta,
     ) -> None:
         self._db = db
         self._balances = balances
         self._resolve_codes = resolve_codes
+        self._programme = programme
         self._offline = offline
-        self._purchases = Batcher("purchases", self._record_batch)
-        self._codes = Batcher("member_codes", self._resolve_batch)
+        self._singles = Batcher("purchases", self._record_batch)
+        self._batches = Batcher(
+            "purchase_batches",
+            self._record_batch,
+            max_batch=MOST_TOGETHER,
+            max_waiting=_MOST_AT_WORK,
+            max_parallel=2,  # one is prepared here while the database writes the other
+        )
+        self._codes = Batcher("member_codes", self._resolve_batch, max_batch=MOST_TOGETHER)
+        self.room = Room("purchase_batches", _MOST_AT_WORK, max_waiting=_MOST_BATCHES_WAITING)
+        """For whoever hands over many: decoded receipts take memory, so they are decoded in their turn."""
 
     async def record(self, new: NewPurchase) -> Purchase:
         """The recorded purchase, the same for every repetition.
@@ -51,25 +74,59 @@ class PurchaseRecorder:
         MEMBER_CODE_REPLAYED, BALANCE_LIMIT_REACHED, OVERLOADED, and DEPENDENCY_UNAVAILABLE when identity
         is needed and away.
         """
-        try:
-            return (await self._purchases.submit(new)).purchase
-        except DomainError as error:
-            if error.reason != "MEMBER_CODE_UNKNOWN" or not may_be_a_code(new.member_code):
-                raise
-        signed = await self._codes.submit(new.member_code)
-        if signed:
-            refusal = signed.refusal(sold_at=new.sold_at, now=utc_now(), offline=self._offline)
-            new = replace(new, signed_code=signed, refusal=refusal)
-        return (await self._purchases.submit(new)).purchase
+        (outcome,) = await self._record(self._singles, [new])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def record_all(self, news: Sequence[NewPurchase]) -> Outcomes[Purchase]:
+        """What became of each of at most 1,000 purchases: recorded, or the error of `record`."""
+        return await self._record(self._batches, news) if news else []
+
+    async def resolve(self, member_code: str) -> SignedCode | None:
+        """Asks identity for a code: what it says of a signed one; None of a lasting one, which is then kept.
+
+        Raises MEMBER_CODE_UNKNOWN, and DEPENDENCY_UNAVAILABLE when identity is away.
+        """
+        return await self._codes.submit(member_code)
 
     async def drain(self) -> None:
         """Waits for what is under way."""
-        await self._purchases.close()
+        await self._singles.close()
+        await self._batches.close()
         await self._codes.close()
 
+    async def _record(
+        self, queue: Batcher[NewPurchase, Recorded], news: Sequence[NewPurchase]
+    ) -> Outcomes[Purchase]:
+        outcomes = await queue.submit_all(news)
+        unknown = [place for place, outcome in enumerate(outcomes) if _is_unknown(outcome, news[place])]
+        if unknown:
+            codes = list({news[place].member_code for place in unknown})
+            resolved = dict(zip(codes, await self._codes.submit_all(codes), strict=True))
+            again: dict[int, NewPurchase] = {}
+            for place in unknown:
+                found = resolved[news[place].member_code]
+                if isinstance(found, Exception):
+                    outcomes[place] = found
+                else:
+                    again[place] = self._with_code(news[place], found)
+            if again:
+                retried = await queue.submit_all(list(again.values()))
+                for place, outcome in zip(again, retried, strict=True):
+                    outcomes[place] = outcome
+        return [one.purchase if isinstance(one, Recorded) else one for one in outcomes]
+
+    def _with_code(self, new: NewPurchase, signed: SignedCode | None) -> NewPurchase:
+        if signed is None:
+            return new
+        refusal = signed.refusal(sold_at=new.sold_at, now=utc_now(), offline=self._offline)
+        return replace(new, signed_code=signed, refusal=refusal)
+
     async def _record_batch(self, batch: list[NewPurchase]) -> list[Answer]:
-        answers = await self._db.run(record_purchases, batch)
-        await self._balances.changed(answer.now for answer in answers if isinstance(answer, Recorded))
+        expires_at = self._programme.expiry(utc_now())
+        answers = await self._db.run(record_purchases, batch, expires_at=expires_at)
+        await self._balances.changed(a.now for a in answers if isinstance(a, Recorded) and a.now)
         return answers
 
     async def _resolve_batch(self, codes: list[str]) -> list[SignedCode | DomainError | None]:
@@ -79,3 +136,12 @@ class PurchaseRecorder:
         if lasting:
             await self._db.run(keep_member_codes, lasting)
         return [found[code].signed if code in found else member_code_unknown() for code in codes]
+
+
+def _is_unknown(outcome: Recorded | Exception, new: NewPurchase) -> bool:
+    """Whether the member is not known here, but may be to identity."""
+    return (
+        isinstance(outcome, DomainError)
+        and outcome.reason == "MEMBER_CODE_UNKNOWN"
+        and may_be_a_code(new.member_code)
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from services.common.settings import ServiceSettings
+from services.points.programme import RefundPolicy
 
 
 class Settings(ServiceSettings):
@@ -21,3 +23,15 @@ class Settings(ServiceSettings):
     code_offline_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
     """How long after its end a signed member code may be reported by a till that was offline. The sale
     itself must lie within the code's minute."""
+    time_zone: ZoneInfo = ZoneInfo("UTC")
+    """The programme's time zone, such as `Europe/Berlin`: its days end at midnight there."""
+    expire_months: Annotated[int, Field(ge=0, le=1_200)] = 0
+    """After how many months points expire, at a day's end; 0 is never. Holds for what is credited from
+    then on."""
+    claim_days: Annotated[int, Field(ge=1, le=365)] = 14
+    """For how many days after the sale a purchase without a member can be claimed."""
+    refund_policy: RefundPolicy = RefundPolicy.DEBT
+    """`debt`: points that a refund takes back and the balance can not give are owed, and paid by what is
+    earned next. `negative_balance`: the balance goes below zero, down to `balance_floor`."""
+    balance_floor: Annotated[int, Field(ge=-1_000_000_000, le=0)] = -10_000
+    """How far below zero a refund may take a balance, by the policy `negative_balance`."""

@@ -28,7 +28,7 @@ def environments(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
 
 
 def test_settings_that_are_given_reach_every_process(environments: dict[str, dict[str, str]]) -> None:
-    assert len(environments) == 7
+    assert len(environments) == 8
     for environment in environments.values():
         assert environment["SCRIP_TOKEN_POLICY"] == "bank"
         assert environment["SCRIP_CODE_OFFLINE_SECONDS"] == "60"

@@ -50,6 +50,7 @@ class Rpc:
     request: str
     response: str
     streams: bool
+    takes_stream: bool
 
     @property
     def internal(self) -> bool:
@@ -144,6 +145,7 @@ def _rpc(
         request=method.input_type.lstrip("."),
         response=method.output_type.lstrip("."),
         streams=method.server_streaming,
+        takes_stream=method.client_streaming,
     )
 
 

@@ -10,14 +10,17 @@ from uuid import UUID
 
 import orjson
 import pytest
+from google.api import httpbody_pb2
 from google.protobuf import descriptor_pool, message_factory, timestamp_pb2
 from scrip.common.v1 import money_pb2, permission_pb2
 from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_grpc
-from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
+from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
+from sqlalchemy import text
 
 from services.common.auth import ADMIN
+from services.common.db import Connection
 from services.common.ids import new_id, utc_now
 from tests.contract.descriptors import Rpc, rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, reason
@@ -51,6 +54,10 @@ class World:
             await self._purchase()
         for _ in range(ROWS):
             await self._order(await self._voucher())
+        for _ in range(ROWS):
+            await self._adjustment_import()
+            await self._earn_rule()
+        await self.platform.databases["points"].run(_expire_one_after_the_other, self.members[0].id)
 
     async def call(self, rpc: Rpc, token: str = "", size: int = 1) -> Any:
         """A page of a list."""
@@ -63,6 +70,8 @@ class World:
                 request.campaign_id = self.campaigns[0]
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
+            case "ListMemberEntries" | "ListMemberExpiries" | "ListMemberPurchases":
+                request.member_id = str(self.members[0].id)
         method: Callable[..., Any] = self.platform.channels[rpc.package.split(".")[1]].unary_unary(
             rpc.path,
             request_serializer=type(request).SerializeToString,
@@ -121,12 +130,38 @@ class World:
         metadata = bearer(self.members[0].token, idempotency_key=str(new_id()))
         await stub.PlaceOrder(order_pb2.PlaceOrderRequest(voucher_id=voucher_id), metadata=metadata)
 
+    async def _adjustment_import(self) -> None:
+        stub = admin_pb2_grpc.PointsAdminServiceStub(self.platform.channels["points"])
+        content = f"member_id,delta,reason\n{self.members[1].id},1,Goodwill\n"
+        request = httpbody_pb2.HttpBody(content_type="text/csv", data=content.encode())
+        metadata = bearer(self.admin, idempotency_key=str(new_id()))
+        await stub.CreateAdjustmentImport(request, metadata=metadata)
+
+    async def _earn_rule(self) -> None:
+        stub = earn_rule_pb2_grpc.EarnRuleServiceStub(self.platform.channels["points"])
+        request = earn_rule_pb2.CreateEarnRuleRequest(
+            name="None for gift cards",
+            exclusion=earn_rule_pb2.Exclusion(categories=["gift cards"]),
+            ends_at=timestamp_pb2.Timestamp(seconds=1),  # long over: no purchase of other tests meets it
+        )
+        await stub.CreateEarnRule(request, metadata=bearer(self.admin))
+
     async def end_campaigns(self) -> None:
         """Leaves no campaign behind in which members of other tests would take part."""
         stub = campaign_pb2_grpc.CampaignServiceStub(self.platform.channels["promos"])
         for campaign_id in self.campaigns:
             request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id)
             await stub.EndCampaign(request, metadata=bearer(self.admin))
+
+
+async def _expire_one_after_the_other(connection: Connection, member_id: UUID) -> None:
+    await connection.execute(
+        text(
+            "UPDATE lots SET expires_at = now() + id * interval '1 day'"
+            " WHERE member_id = :member_id AND remaining > 0"
+        ),
+        {"member_id": member_id},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +173,7 @@ async def world(platform: Platform) -> AsyncIterator[World]:
 
     async def full() -> None:
         for rpc in LISTS:
-            expected = 4 * ROWS if rpc.name == "ListAuditEntries" else ROWS
+            expected = 6 * ROWS if rpc.name == "ListAuditEntries" else ROWS
             assert len(rows(await world.call(rpc, size=200))) >= expected, rpc.path
 
     await eventually(full, seconds=15)

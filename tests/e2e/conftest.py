@@ -9,13 +9,14 @@ import pytest
 import pytest_asyncio
 
 from stack.testing import RunningStack
+from tests.e2e.points import POINTS_SETTINGS
 from tests.platform import Member, Platform, start_platform
 
 
 @pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack of its own, ready."""
-    stack = start_platform(tmp_path_factory.mktemp("e2e"))
+    stack = start_platform(tmp_path_factory.mktemp("e2e"), env_points=POINTS_SETTINGS)
     yield stack
     assert stack.stop() == 0
 

@@ -27,6 +27,8 @@ DONE = {
     "client.enabled": "identity",
     "member.suspended": "identity",
     "member.restored": "identity",
+    "earn_rule.created": "points",
+    "earn_rule.deleted": "points",
     "voucher.created": "vouchers",
     "campaign.created": "promos",
     "campaign.ended": "promos",
@@ -72,6 +74,10 @@ async def busy(live: Platform) -> AsyncIterator[tuple[Staff, dict[str, str], dat
     path = f"/v1/members/{(await live.member()).id}"
     await do("member.suspended", f"{path}:suspend", {"reason": "a stolen phone"})
     await do("member.restored", f"{path}:restore", {"reason": "found it"})
+    rule = {"name": "Bread", "exclusion": {"categories": ["bread"]}, "disabled": True}
+    path = await do("earn_rule.created", "/v1/earn-rules", rule, "rule")
+    await live.ok("DELETE", path, token=admin.token)
+    targets["earn_rule.deleted"] = targets["earn_rule.created"]
     face = {"currency_code": "USD", "amount_minor": "500"}
     voucher = {"title": "Coupon", "face_value": face, "price_points": 500, "quantity": 1}
     await do("voucher.created", "/v1/vouchers", voucher, "voucher")
@@ -118,10 +124,10 @@ async def test_what_an_admin_did_is_listed_newest_first_with_who_and_what(live: 
 async def test_each_filter_narrows_the_list_and_they_combine(live: Platform, busy: Busy) -> None:
     admin, targets, began, ended = busy
     await _all_by(live, admin)
-    for service in ("identity", "vouchers", "promos"):
+    for service in ("identity", "points", "vouchers", "promos"):
         found = await _entries(live, actor_id=admin.id, service=service)
         assert [entry["action"] for entry in found] == [a for a in reversed(DONE) if DONE[a] == service]
-    assert await _entries(live, actor_id=admin.id, service="points") == []
+    assert await _entries(live, actor_id=admin.id, service="nobody") == []
     (one,) = await _entries(live, actor_id=admin.id, action="client.disabled")
     assert one["target_id"] == targets["client.disabled"]
     found = await _entries(live, target_id=targets["client.created"])

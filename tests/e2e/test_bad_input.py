@@ -47,7 +47,6 @@ LINE = {"sku": "1", "name": "Bread", "unit_price_minor": "100", "quantity": 1}
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        pytest.param({"member_code": None}, "member_code", id="no-member-code"),
         pytest.param({"member_code": "X" * 65}, "member_code", id="long-member-code"),
         pytest.param({"receipt_number": ""}, "receipt_number", id="no-receipt-number"),
         pytest.param({"sold_at": None}, "sold_at", id="no-time"),

@@ -38,6 +38,29 @@ def _as(token: str, key: str = "") -> tuple[tuple[str, str], ...]:
     return (*given, ("idempotency-key", key)) if key else given
 
 
+async def test_receipts_are_streamed_and_answered_one_by_one(
+    live: Platform, channel: grpc.aio.Channel
+) -> None:
+    member, till = await live.member(), await live.till()
+    call = purchase_pb2_grpc.PurchaseServiceStub(channel).StreamPurchases(metadata=_as(till))
+    for position in range(1, 4):
+        receipt = purchase_pb2.RecordPurchaseRequest(
+            member_code=member.code if position != 2 else "NOBODY",
+            receipt_number=unique(),
+            currency_code="USD",
+            items=[purchase_pb2.PurchaseItem(sku="1", name="Chair", unit_price_minor=10_000, quantity=1)],
+        )
+        receipt.sold_at.GetCurrentTime()
+        await call.write(purchase_pb2.StreamPurchasesRequest(purchase=receipt))
+        answer = await call.read()
+        assert isinstance(answer, purchase_pb2.StreamPurchasesResponse)
+        assert answer.position == position
+        assert answer.result.WhichOneof("outcome") == ("refused" if position == 2 else "recorded")
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await live.balance(member) == 20
+
+
 async def test_a_member_shops_over_grpc(live: Platform, channel: grpc.aio.Channel) -> None:
     clients = client_pb2_grpc.ClientServiceStub(channel)
     till = await clients.CreateClient(
@@ -104,6 +127,33 @@ async def test_the_quantity_left_streams_over_grpc(
     told.append((await anext(aiter(call))).quantity_left)
     call.cancel()
     assert told == [1, 0]
+
+
+async def test_a_till_streams_its_receipts_and_each_is_answered_in_order(
+    channel: grpc.aio.Channel, member: Member, till: str
+) -> None:
+    stub = purchase_pb2_grpc.PurchaseServiceStub(channel)
+    receipts = []
+    for n in range(300):
+        receipt = purchase_pb2.RecordPurchaseRequest(
+            member_code=member.code,
+            receipt_number=f"R-{unique()}",
+            currency_code="EUR" if n == 7 else "USD",
+            items=[purchase_pb2.PurchaseItem(sku="1", name="Bread", unit_price_minor=1_000, quantity=1)],
+        )
+        receipt.sold_at.GetCurrentTime()
+        receipts.append(receipt)
+    for _ in range(2):  # the second time all of it is a repetition
+        sent = iter([purchase_pb2.StreamPurchasesRequest(purchase=receipt) for receipt in receipts])
+        told = [answer async for answer in stub.StreamPurchases(sent, metadata=_as(till), timeout=20)]
+        assert [answer.position for answer in told] == list(range(1, 301))
+        refused = told.pop(7).result.refused
+        assert "receipts must be in USD" in refused.message
+        assert [answer.result.recorded.balance_after for answer in told] == list(range(1, 300))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in stub.StreamPurchases(iter([]), metadata=_as(member.token), timeout=20):
+            pass
+    assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
 async def _refused(call: Any) -> tuple[grpc.StatusCode, str, dict[str, str], list[str]]:

@@ -1,4 +1,4 @@
-"""The README's first purchase, run as it stands there."""
+"""The README's first purchase, and the calls of docs/calling.md about points, run as they stand there."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ import pytest
 
 from tests.platform import Platform, new_phone
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+CALLS = ROOT / "docs" / "calling.md"
+SCRIPT = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+ME = """MEMBER_ID=$(curl -sS "$BASE/v1/members/me" -H "authorization: Bearer $MEMBER" | field member.id)\n"""
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the examples need curl")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's example needs curl")
-async def test_the_first_purchase_of_the_readme_gives_60_points(live: Platform) -> None:
-    script = re.search(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
-    assert script is not None
+async def _run(live: Platform, script: str, folder: Path) -> str:
+    """What a script prints, which must succeed."""
     endpoints = live.stack.endpoints
     shell = await asyncio.create_subprocess_exec(
         "bash",
         "-euc",
-        script[1],
+        script,
+        cwd=folder,
         env={
             "PATH": os.environ["PATH"],
             "BASE": endpoints.edge_url,
@@ -37,10 +41,35 @@ async def test_the_first_purchase_of_the_readme_gives_60_points(live: Platform) 
     )
     out, err = await asyncio.wait_for(shell.communicate(), 60)
     assert shell.returncode == 0, err.decode()
-    first, second, balance = _answers(out.decode())
+    return out.decode()
+
+
+def _first_purchase() -> str:
+    return str(SCRIPT.findall((ROOT / "README.md").read_text())[0])
+
+
+async def test_the_first_purchase_of_the_readme_gives_60_points(live: Platform, tmp_path: Path) -> None:
+    first, second, balance = _answers(await _run(live, _first_purchase(), tmp_path))
     assert first == second
     assert first["purchase"]["points"] == 60
-    assert balance == {"balance": 60}
+    assert balance == {"balance": 60, "debt": 0}
+
+
+async def test_the_calls_about_points_do_what_the_document_says(live: Platform, tmp_path: Path) -> None:
+    text = CALLS.read_text()
+    begin, end = text.index("## Receipts at volume"), text.index("## A live stream")
+    scripts = SCRIPT.findall(text, begin, end)
+    printed = await _run(live, _first_purchase() + ME + "".join(scripts), tmp_path)
+    told, _, result = printed.partition("line,member_id,delta,reason,outcome,balance_after")
+    batch, refund, rule, tried, done = _answers(told)[3:]
+    assert [next(iter(one)) for one in batch["results"]] == ["recorded", "refused"]
+    assert batch["results"][0]["recorded"]["balance_after"] == 120
+    assert batch["results"][1]["refused"]["message"] == "receipts must be in USD"
+    assert (refund["refund"]["points"], refund["balance_after"]) == (30, 90)
+    assert (tried["points"], tried["lines"][0]["why"]) == (30, "200 % by Garden week")
+    assert done["adjustment_import"]["lines"] == 1
+    assert "Sorry for the wait" in result
+    await live.ok("DELETE", f"/v1/earn-rules/{rule['rule']['id']}", token=live.admin)
 
 
 def _answers(printed: str) -> list[Any]:

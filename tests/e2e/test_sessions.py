@@ -132,7 +132,7 @@ async def test_each_kind_of_token_is_good_for_its_own_use_only(live: Platform, l
         refused = await live.refused("GET", path, token=login.refresh)
         assert (refused.status, refused.reason) == (401, "TOKEN_NOT_VALID")
     whole = await live.refused("POST", "/v1/sessions:refresh", {"refresh_token": login.access})
-    assert (whole.status, whole.reason, whole.fields) == (400, "VALIDATION_FAILED", ["refresh_token"])
+    assert (whole.status, whole.reason) == (401, "REFRESH_TOKEN_NOT_VALID")
     for wrong in (login.access[-256:], "x", login.refresh[:-1], login.refresh + "x"):
         assert await refresh_refused(live, Login("", wrong, login.device)) == "REFRESH_TOKEN_NOT_VALID"
     empty = await live.refused("POST", "/v1/sessions:refresh", {})

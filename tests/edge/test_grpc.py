@@ -9,6 +9,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, member_pb2, member_pb2_grpc
+from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from scrip.vouchers.v1 import shop_pb2, shop_pb2_grpc
 
 from stack.envoy import DESCRIPTORS
@@ -64,6 +65,21 @@ async def test_streams_arrive_message_by_message(channel: grpc.aio.Channel) -> N
     call = stub.WatchQuantity(shop_pb2.WatchQuantityRequest(voucher_id="0"))
     left = [reply.quantity_left async for reply in call]
     assert left == [3, 2, 0]
+
+
+async def test_receipts_are_streamed_both_ways(channel: grpc.aio.Channel) -> None:
+    call = purchase_pb2_grpc.PurchaseServiceStub(channel).StreamPurchases()
+    for position in range(1, 4):
+        receipt = purchase_pb2.RecordPurchaseRequest(receipt_number=f"R-{position}")
+        await call.write(purchase_pb2.StreamPurchasesRequest(purchase=receipt))
+        answer = await call.read()
+        assert isinstance(answer, purchase_pb2.StreamPurchasesResponse)
+        assert (answer.position, answer.result.recorded.purchase.receipt_number) == (
+            position,
+            f"R-{position}",
+        )
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
 
 
 async def test_refusals_of_services_arrive_with_their_details(channel: grpc.aio.Channel) -> None:

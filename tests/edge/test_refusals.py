@@ -9,7 +9,7 @@ import pytest
 from tests.edge.edge import Edge
 from tests.edge.refusals import reason_in_json
 
-LIMIT = 1 << 20
+LIMIT, BATCH_LIMIT = 1 << 20, 8 << 20
 ITEM = "items[0].quantity"
 
 
@@ -104,6 +104,15 @@ async def test_a_body_over_the_limit_is_413(edge: Edge, chunked: bool) -> None:
     assert answer.status_code == 413
     assert reason_in_json(answer) == "REQUEST_TOO_LARGE"
     assert answer.json()["code"] == 3
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_batch_over_its_own_limit_is_413(edge: Edge, chunked: bool) -> None:
+    content = _chunks(BATCH_LIMIT) if chunked else b" " * (BATCH_LIMIT + 1)
+    answer = await edge.http.post("/v1/purchases:batch", content=content)
+    assert answer.status_code == 413
+    assert reason_in_json(answer) == "REQUEST_TOO_LARGE"
+    assert answer.json()["details"][0]["metadata"] == {"limit_bytes": str(BATCH_LIMIT)}
 
 
 async def test_escaped_slashes_are_refused(edge: Edge) -> None:

@@ -253,3 +253,57 @@ async def test_the_log_names_the_call_and_keeps_secrets_out(edge: Edge) -> None:
     assert entry["address"] == "127.0.0.1"
     assert "secret" not in json.dumps(entry)
     assert token not in edge.log.read_text()
+
+
+def _batch(receipts: int, items: int, name: str = "Extra virgin olive oil, 750 ml") -> dict[str, object]:
+    line = {"sku": "4006381333931", "name": name, "category": "pantry", "unit_price_minor": "1149"}
+    receipt = {"member_code": "0123456789AB", "receipt_number": "2026-11-20-0001", "items": [line] * items}
+    return {"purchases": [receipt] * receipts}
+
+
+async def test_a_refused_receipt_of_a_batch_is_a_status_like_any_other(edge: Edge) -> None:
+    purchases = [{"receipt_number": "R-1", "items": [{"sku": "a"}]}, {"receipt_number": "R-2"}]
+    answer = await edge.http.post("/v1/purchases:batch", json={"purchases": purchases})
+    assert answer.status_code == 200
+    recorded, refused = answer.json()["results"]
+    assert recorded["recorded"]["purchase"]["receipt_number"] == "R-1"
+    kind = "type.googleapis.com/google.rpc."
+    assert refused == {
+        "refused": {
+            "code": 3,
+            "message": "the request is not valid",
+            "details": [
+                {
+                    "@type": f"{kind}ErrorInfo",
+                    "reason": "VALIDATION_FAILED",
+                    "domain": "scrip",
+                    "metadata": {"a": "b"},
+                },
+                {
+                    "@type": f"{kind}BadRequest",
+                    "field_violations": [
+                        {
+                            "field": "items",
+                            "description": "at least 1",
+                            "reason": "",
+                        }
+                    ],
+                },
+                {"@type": f"{kind}RetryInfo", "retry_delay": "1s"},
+            ],
+        }
+    }
+
+
+async def test_a_batch_of_a_thousand_long_receipts_passes(edge: Edge) -> None:
+    body = json.dumps(_batch(1_000, 20)).encode()
+    assert len(body) > 2 << 20
+    headers = {"content-type": "application/json"}
+    answer = await edge.http.post("/v1/purchases:batch", content=body, headers=headers, timeout=20)
+    assert [one["recorded"]["purchase"]["points"] for one in answer.json()["results"]] == [20] * 1_000
+
+
+async def test_no_other_body_may_be_as_large(edge: Edge) -> None:
+    body = json.dumps({"items": [{"sku": "a" * LIMIT}]}).encode()
+    answer = await edge.http.post("/v1/purchases", content=body)
+    assert reason_in_json(answer) == "REQUEST_TOO_LARGE"

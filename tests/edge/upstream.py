@@ -162,8 +162,48 @@ class _Purchases(purchase_pb2_grpc.PurchaseServiceServicer):
     async def RecordPurchase(
         self, request: purchase_pb2.RecordPurchaseRequest, context: Context
     ) -> purchase_pb2.RecordPurchaseResponse:
-        purchase = purchase_pb2.Purchase(receipt_number=request.receipt_number, points=len(request.items))
-        return purchase_pb2.RecordPurchaseResponse(purchase=purchase)
+        return _recorded(request)
+
+    async def BatchRecordPurchases(
+        self, request: purchase_pb2.BatchRecordPurchasesRequest, context: Context
+    ) -> purchase_pb2.BatchRecordPurchasesResponse:
+        """Refuses receipts without items, as points does."""
+        return purchase_pb2.BatchRecordPurchasesResponse(
+            results=[
+                purchase_pb2.PurchaseResult(recorded=_recorded(one))
+                if one.items
+                else purchase_pb2.PurchaseResult(refused=_without_items())
+                for one in request.purchases
+            ]
+        )
+
+    async def StreamPurchases(
+        self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Context
+    ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
+        """Answers each receipt at once."""
+        await context.send_initial_metadata(())
+        position = 0
+        async for request in request_iterator:
+            position += 1
+            result = purchase_pb2.PurchaseResult(recorded=_recorded(request.purchase))
+            yield purchase_pb2.StreamPurchasesResponse(position=position, result=result)
+
+
+def _recorded(request: purchase_pb2.RecordPurchaseRequest) -> purchase_pb2.RecordPurchaseResponse:
+    purchase = purchase_pb2.Purchase(receipt_number=request.receipt_number, points=len(request.items))
+    return purchase_pb2.RecordPurchaseResponse(purchase=purchase)
+
+
+def _without_items() -> status_pb2.Status:
+    refused = status_pb2.Status(code=3, message="the request is not valid")
+    violation = error_details_pb2.BadRequest.FieldViolation(field="items", description="at least 1")
+    for detail in (
+        error_details_pb2.ErrorInfo(reason="VALIDATION_FAILED", domain="scrip", metadata={"a": "b"}),
+        error_details_pb2.BadRequest(field_violations=[violation]),
+        error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1)),
+    ):
+        refused.details.add().Pack(detail)
+    return refused
 
 
 class _Points(points_pb2_grpc.PointsServiceServicer):

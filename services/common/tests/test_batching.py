@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from services.common.batching import Batcher, Folder
+from services.common.batching import Batcher, Folder, Room
 from services.common.errors import DomainError, OutcomeUnknownError, overloaded, unavailable
 
 Work = Callable[[list[int]], Awaitable[Sequence[int | DomainError]]]
@@ -286,3 +286,86 @@ class TestFolder:
 
 def _submit_all(batcher: Batcher[int, int], count: int) -> list[Awaitable[int]]:
     return [batcher.submit(n) for n in range(count)]
+
+
+async def test_what_comes_together_stays_together_and_shares_its_run_with_others() -> None:
+    work = Recorder()
+    batcher = Batcher("numbers", work, max_batch=10)
+    several = batcher.submit_all(range(7)), batcher.submit_all([7, 8]), batcher.submit_all(range(9, 14))
+    assert [list(one) for one in await asyncio.gather(*several)] == [
+        [0, 2, 4, 6, 8, 10, 12],
+        [14, 16],
+        [18, 20, 22, 24, 26],
+    ]
+    assert work.batches == [list(range(9)), list(range(9, 14))]
+
+
+async def test_of_several_each_gets_its_own_error() -> None:
+    outcomes = await Batcher("numbers", Recorder(bad=2)).submit_all(range(5))
+    assert [type(outcome) for outcome in outcomes] == [int, int, ValueError, int, int]
+
+
+async def test_several_find_room_together_or_are_refused() -> None:
+    work = Recorder()
+    work.gate.clear()
+    batcher = Batcher("numbers", work, max_batch=4, max_waiting=5)
+    calls = [asyncio.create_task(batcher.submit_all([1, 2, 3]))]
+    await asyncio.sleep(0.01)  # these run
+    calls.append(asyncio.create_task(batcher.submit_all([4, 5, 6])))
+    await asyncio.sleep(0.01)  # these wait
+    with pytest.raises(DomainError):
+        await batcher.submit_all([7, 8, 9])
+    calls.append(asyncio.create_task(batcher.submit_all([7, 8])))
+    await asyncio.sleep(0.01)
+    work.gate.set()
+    assert await asyncio.gather(*calls) == [[2, 4, 6], [8, 10, 12], [14, 16]]
+
+
+class Guests:
+    """Counts who is in a room."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.inside = 0
+        self.most = 0
+
+    async def come(self, count: int, *, patient: bool = False, seconds: float = 0.01) -> None:
+        """Comes with so many, stays for a moment, and leaves."""
+        async with self.room.taken(count, patient=patient):
+            self.inside += count
+            self.most = max(self.most, self.inside)
+            await asyncio.sleep(seconds)
+            self.inside -= count
+
+
+async def test_no_more_are_in_a_room_than_it_holds_and_all_get_their_turn() -> None:
+    guests = Guests(Room("room", 10, max_waiting=100))
+    await asyncio.gather(*(guests.come(count) for count in (4, 7, 10, 1, 3, 9, 2, 2)))
+    assert guests.most <= 10
+    assert guests.inside == 0
+    await guests.come(10)
+
+
+async def test_a_crowd_before_a_room_is_refused_but_for_the_patient() -> None:
+    guests = Guests(Room("room", 10, max_waiting=2))
+    calls = [asyncio.create_task(guests.come(10)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(DomainError) as refused:
+        await guests.come(1)
+    assert (refused.value.reason, refused.value.metadata) == ("OVERLOADED", {"queue": "room"})
+    await asyncio.gather(guests.come(1, patient=True), *calls)
+    await guests.come(10)
+
+
+async def test_who_goes_away_before_or_in_its_turn_leaves_no_room_taken() -> None:
+    guests = Guests(Room("room", 10, max_waiting=100))
+    for moments in range(6):
+        calls = [asyncio.create_task(guests.come(7, seconds=0)) for _ in range(5)]
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        guests.inside = 0
+        async with asyncio.timeout(1):
+            await guests.come(10)

@@ -71,6 +71,12 @@ async def test_all_at_once_the_newest_version_stays(
     await newest(cache, entries)
 
 
+async def test_many_values_are_read_in_one_question(redis: Redis) -> None:
+    cache = VersionedCache(redis, f"{new_id()}:")
+    await cache.put([("a", 1, "one"), ("b", 2, "two:2")])
+    assert await cache.get_all(["b", "nobody", "a", "b"]) == ["two:2", None, "one", "two:2"]
+
+
 async def test_an_equal_version_is_written_anew_so_that_it_is_believed_again(redis: Redis) -> None:
     cache = VersionedCache(redis, f"{new_id()}:")
     await cache.put([("a", 7, "first")])

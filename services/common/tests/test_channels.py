@@ -12,8 +12,9 @@ import pytest
 from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 
 from services.common import channels, telemetry
-from services.common.channels import DEADLINE_SECONDS, ServiceTokens, call, open_channel
+from services.common.channels import DEADLINE_SECONDS, Peers, ServiceTokens, call, open_channel
 from services.common.errors import DomainError, OutcomeUnknownError
+from services.common.settings import ServiceSettings
 
 RESOLVE = identity_pb2.BatchResolveMemberCodesRequest(member_codes=["X"])
 
@@ -27,6 +28,7 @@ class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
         self.let = asyncio.Event()
         self.let.set()
         self.metadata: dict[str, str] = {}
+        self.checked: list[list[str]] = []
 
     async def IssueServiceToken(
         self, request: identity_pb2.IssueServiceTokenRequest, context: Any
@@ -45,6 +47,16 @@ class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
         self.metadata = {str(key): str(value) for key, value in context.invocation_metadata()}
         await self.let.wait()
         return identity_pb2.BatchResolveMemberCodesResponse()
+
+    async def BatchCheckSessions(
+        self, request: identity_pb2.BatchCheckSessionsRequest, context: Any
+    ) -> identity_pb2.BatchCheckSessionsResponse:
+        """Each is active with a login named after him."""
+        self.checked.append(list(request.subject_ids))
+        reply = identity_pb2.BatchCheckSessionsResponse()
+        for subject_id in request.subject_ids:
+            reply.found.add(version=1, status="active", session_ids=[f"login of {subject_id}"])
+        return reply
 
 
 @pytest.fixture
@@ -167,3 +179,30 @@ async def test_without_identity_and_without_a_token_there_is_none(
     assert caught.value.reason == "DEPENDENCY_UNAVAILABLE"
     identity.away = False
     assert await tokens() == "token-1"
+
+
+async def test_logins_that_are_asked_about_at_once_share_calls(
+    served: tuple[Identity, grpc.aio.Channel],
+) -> None:
+    identity, channel = served
+    nobody = "ipv4:127.0.0.1:1"
+    settings = ServiceSettings(
+        database_url="",
+        redis_url="",
+        identity_target=nobody,
+        points_target=nobody,
+        vouchers_target=nobody,
+        promos_target=nobody,
+    )
+    peers = Peers("points", settings)
+    await peers.identity.close()
+    peers.identity = channel
+    peers._identity = identity_pb2_grpc.IdentityInternalServiceStub(channel)
+    peers.token = _token
+    asked = [str(number) for number in range(300)]
+    found = await asyncio.gather(*map(peers.check_session, asked))
+    assert [state.session_ids for state in found] == [frozenset({f"login of {one}"}) for one in asked]
+    assert sorted(one for together in identity.checked for one in together) == sorted(asked)
+    assert len(identity.checked) <= 10
+    assert max(map(len, identity.checked)) <= 200
+    await peers.close()

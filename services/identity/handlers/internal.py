@@ -42,14 +42,14 @@ class InternalHandlers(identity_pb2_grpc.IdentityInternalServiceServicer):
         token = self._issuer.issue_for_service(request.service)
         return identity_pb2.IssueServiceTokenResponse(token=token.value, expires_in=token.expires_in)
 
-    async def CheckSession(
-        self, request: identity_pb2.CheckSessionRequest, context: Context
-    ) -> identity_pb2.CheckSessionResponse:
-        """Which logins of somebody are active."""
-        state = await self._logins.check(request.subject_id)
-        return identity_pb2.CheckSessionResponse(
-            version=state.version, status=state.status, session_ids=sorted(state.session_ids)
-        )
+    async def BatchCheckSessions(
+        self, request: identity_pb2.BatchCheckSessionsRequest, context: Context
+    ) -> identity_pb2.BatchCheckSessionsResponse:
+        """Which logins of some people are active."""
+        reply = identity_pb2.BatchCheckSessionsResponse()
+        for state in await self._logins.check_all(request.subject_ids):
+            reply.found.add(version=state.version, status=state.status, session_ids=sorted(state.session_ids))
+        return reply
 
     async def BatchResolveMemberCodes(
         self, request: identity_pb2.BatchResolveMemberCodesRequest, context: Context

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
+import redis.asyncio as redis
 
 from services.common import migrations
 from services.common.channels import open_channel
@@ -17,6 +18,7 @@ from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
 from tests.inprocess import Platform
 
+_PARTS = 15
 _redis_parts: dict[str, int] = {}
 
 
@@ -34,6 +36,10 @@ class OwnIdentity:
         return self.channels[0]
 
 
+def _redis_url(platform: Platform, database_url: str) -> str:
+    return f"{platform.redis_url.rpartition('/')[0]}/{_redis_parts[database_url]}"
+
+
 @asynccontextmanager
 async def own_identity(
     platform: Platform, *, servers: int = 1, database_url: str = "", **settings: object
@@ -44,9 +50,12 @@ async def own_identity(
         platform.postgres.create_database(name)
         database_url = platform.postgres.url(name)
         await asyncio.to_thread(migrations.upgrade, "identity", database_url)
-    # Redis holds what is true of one database, so each has a part of it for itself.
-    part = _redis_parts.setdefault(database_url, len(_redis_parts) + 1)
-    redis_url = f"{platform.redis_url.rpartition('/')[0]}/{part}"
+    # Redis holds what is true of one database, so each has a part of it for itself, one of its sixteen.
+    if database_url not in _redis_parts:
+        _redis_parts[database_url] = len(_redis_parts) % _PARTS + 1
+        async with redis.from_url(_redis_url(platform, database_url)) as client:
+            await client.flushdb()
+    redis_url = _redis_url(platform, database_url)
     changes = {"database_url": database_url, "redis_url": redis_url, "listen": "127.0.0.1:0", **settings}
     changed = platform.settings["identity"].model_copy(update=changes)
     async with AsyncExitStack() as stack:

@@ -250,15 +250,15 @@ async def test_the_audiences_of_services_and_of_the_public_do_not_mix(
 ) -> None:
     await assert_refused(platform, await platform.service_token("points"))
     internal = identity_pb2_grpc.IdentityInternalServiceStub(platform.channels["identity"])
-    request = identity_pb2.CheckSessionRequest(subject_id=forge.claims["sub"])
+    request = identity_pb2.BatchCheckSessionsRequest(subject_ids=[forge.claims["sub"]])
     for one in (token.access_token, await platform.till(), await platform.admin()):
-        assert await reason(internal.CheckSession(request, metadata=bearer(one))) == "TOKEN_NOT_VALID"
+        assert await reason(internal.BatchCheckSessions(request, metadata=bearer(one))) == "TOKEN_NOT_VALID"
     # Not even with identity's own key does a member become a service.
     for forged in (forge.sign(role="service", sub="points"), forge.sign(aud="scrip-internal")):
-        refused = await reason(internal.CheckSession(request, metadata=bearer(forged)))
+        refused = await reason(internal.BatchCheckSessions(request, metadata=bearer(forged)))
         assert refused in {"TOKEN_NOT_VALID", "ROLE_NOT_ALLOWED"}
     good = await platform.service_token("points")
-    assert (await internal.CheckSession(request, metadata=bearer(good))).status == "active"
+    assert (await internal.BatchCheckSessions(request, metadata=bearer(good))).found[0].status == "active"
 
 
 async def test_a_member_does_not_get_what_staff_may(platform: Platform, token: auth_pb2.AccessToken) -> None:

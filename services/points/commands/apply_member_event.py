@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.db import Connection
+from services.points.commands.move_points import Entry, write_entry
 from services.points.purchases import Balance
 
 _STATUS_AFTER = {"SUSPENDED": "SUSPENDED", "RESTORED": "ACTIVE", "CLOSED": "CLOSED"}
@@ -58,35 +59,28 @@ async def apply_member_event(connection: Connection, event: MemberEvent) -> Bala
 
 
 async def _forfeit(connection: Connection, event: MemberEvent) -> Balance | None:
-    """Closes the account, which stays empty from now on by a constraint."""
+    """Closes the account, which stays empty from now on by a constraint; what was owed is forgiven."""
     closed = await connection.execute(
         text(
             "INSERT INTO accounts AS a (member_id, balance, version, purchases, closed)"
             " VALUES (:member_id, 0, 0, 0, true) ON CONFLICT (member_id) DO UPDATE SET closed = true,"
-            " balance = 0, version = a.version + (a.balance <> 0)::int"
-            " RETURNING coalesce(old.balance, 0) AS points, version"
+            " balance = 0, debt = 0, version = a.version + (a.balance <> 0 OR a.debt <> 0)::int"
+            " RETURNING coalesce(old.balance, 0) AS points, coalesce(old.debt, 0) AS debt, version"
         ),
         {"member_id": event.member_id},
     )
     account = closed.one()
-    if account.points == 0:
+    if account.points == 0 and account.debt == 0:
         return None
+    now = Balance(event.member_id, account.version, 0)
+    await write_entry(connection, now, -account.points, -account.debt, Entry("FORFEIT", str(event.id)))
     emptied = await connection.execute(
         text(
-            "WITH entry AS (INSERT INTO ledger_entries"
-            " (member_id, sequence, kind, delta, balance_after, reference)"
-            " VALUES (:member_id, :version, 'FORFEIT', -:points, 0, :reference)),"
-            " emptied AS (UPDATE lots SET remaining = 0 WHERE member_id = :member_id AND remaining > 0"
-            " RETURNING old.remaining AS points)"
-            " SELECT coalesce(sum(points), 0) FROM emptied"
+            "WITH emptied AS (UPDATE lots SET remaining = 0 WHERE member_id = :member_id AND remaining > 0"
+            " RETURNING old.remaining AS points) SELECT coalesce(sum(points), 0) FROM emptied"
         ),
-        {
-            "member_id": event.member_id,
-            "points": account.points,
-            "version": account.version,
-            "reference": str(event.id),
-        },
+        {"member_id": event.member_id},
     )
-    if emptied.scalar_one() != account.points:
+    if emptied.scalar_one() != max(account.points, 0):
         raise AssertionError(f"the lots of member {event.member_id} do not add up to the balance")
-    return Balance(event.member_id, account.version, 0)
+    return now

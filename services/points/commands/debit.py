@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from services.common.db import Connection
 from services.common.errors import DomainError
+from services.points.commands.move_points import TAKEN
 from services.points.purchases import Balance
 
 UNDONE = "UNDONE"
@@ -24,19 +25,14 @@ _CLAIM = text(
     " FROM (VALUES (1)) AS one LEFT JOIN account a ON true"
 )
 
-# A statement of its own: it must see the lots as they are once the account is locked.
 _TAKE = text(
-    "WITH open AS (SELECT id, remaining, sum(remaining) OVER (ORDER BY id) - remaining AS older FROM lots"
-    " WHERE member_id = :member_id AND remaining > 0),"
-    " taken AS (UPDATE lots l SET remaining = l.remaining - least(o.remaining, :points - o.older)"
-    " FROM open o WHERE l.member_id = :member_id AND l.id = o.id AND o.older < :points"
-    " RETURNING l.id, least(o.remaining, :points - o.older) AS points),"
+    "WITH <taken>,"
     " kept AS (INSERT INTO debit_lots (member_id, order_id, lot_id, points)"
     " SELECT :member_id, :order_id, id, points FROM taken RETURNING points),"
     " entry AS (INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
     " VALUES (:member_id, :version, 'SPEND', -:points, :balance, :reference)),"
     " answer AS (UPDATE debits SET balance_after = :balance WHERE order_id = :order_id)"
-    " SELECT coalesce(sum(points), 0) FROM kept"
+    " SELECT coalesce(sum(points), 0) FROM kept".replace("<taken>", TAKEN)
 )
 
 
@@ -58,7 +54,7 @@ async def debit(connection: Connection, *, order_id: UUID, member_id: UUID, poin
     if not tried.claimed:
         return await _repeat(connection, order_id, member_id, points)
     if tried.balance is None:
-        raise await _insufficient(connection, member_id, points)
+        raise await insufficient_points(connection, member_id, points)
     moved = {**order, "balance": tried.balance, "version": tried.version, "reference": str(order_id)}
     taken = (await connection.execute(_TAKE, moved)).scalar_one()
     if taken != points:
@@ -69,7 +65,7 @@ async def debit(connection: Connection, *, order_id: UUID, member_id: UUID, poin
 async def _repeat(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> Debited:
     result = await connection.execute(
         text(
-            "SELECT d.member_id, d.points, d.state, d.balance_after, a.version, a.balance"
+            "SELECT d.member_id, d.points, d.state, d.balance_after, a.version, a.balance, a.debt"
             " FROM debits d LEFT JOIN accounts a USING (member_id) WHERE d.order_id = :order_id"
         ),
         {"order_id": order_id},
@@ -81,10 +77,11 @@ async def _repeat(connection: Connection, order_id: UUID, member_id: UUID, point
         raise DomainError("ORDER_UNDONE", "the order was undone", order_id=order_id)
     if kept.points != points:
         raise debit_conflict(order_id)
-    return Debited(kept.balance_after, Balance(member_id, kept.version, kept.balance))
+    return Debited(kept.balance_after, Balance(member_id, kept.version, kept.balance, kept.debt))
 
 
-async def _insufficient(connection: Connection, member_id: UUID, points: int) -> DomainError:
+async def insufficient_points(connection: Connection, member_id: UUID, points: int) -> DomainError:
+    """The member has fewer points than are to be taken."""
     result = await connection.execute(
         text("SELECT balance FROM accounts WHERE member_id = :member_id"), {"member_id": member_id}
     )

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from services.common import arrays
 from services.common.db import Connection
 from services.common.errors import DomainError
+from services.points.commands.purchase_statements import (
+    FIND,
+    GIVE_BACK,
+    RECORD,
+    RECORD_SIGNED,
+    RECORD_UNCLAIMED,
+    USED,
+)
 from services.points.purchases import (
     Balance,
+    Claim,
     NewPurchase,
     Purchase,
     ReceiptKey,
@@ -18,145 +29,17 @@ from services.points.purchases import (
     receipt_conflict,
 )
 
-# Receipts are claimed in the order of their keys, then accounts are locked in the order of theirs, so
-# two batches never wait for each other. Whoever claimed a receipt is the one who credits it. Arrays
-# travel in binary (%b), which costs the driver a sixth of text.
-_TEMPLATE = """
-WITH given AS (
-  SELECT * FROM unnest(
-    %(purchase_ids)b::uuid[], %(client_ids)b::uuid[], %(till_numbers)b::text[],
-    %(receipt_numbers)b::text[], %(fingerprints)b::bytea[], %(member_codes)b::text[],
-    %(sold_ats)b::timestamptz[], %(currency_codes)b::text[], %(totals)b::bigint[],
-    %(eligibles)b::bigint[], %(points)b::int[], %(earn_rules)b::text[]<arrays>
-  ) WITH ORDINALITY AS t (
-    purchase_id, client_id, till_number, receipt_number, fingerprint, member_code,
-    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule<columns>, place
-  )
-)<used>, claimed AS (
-  INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
-  SELECT g.client_id, g.till_number, g.receipt_number, g.fingerprint, <member>, g.purchase_id
-  FROM given g <found>
-  ORDER BY g.client_id, g.till_number, g.receipt_number
-  ON CONFLICT DO NOTHING
-  RETURNING purchase_id, member_id
-), won AS (
-  SELECT c.member_id, g.*,
-    row_number() OVER so_far AS nth,
-    sum(g.points) OVER so_far AS earned,
-    count(*) FILTER (WHERE g.points > 0) OVER so_far AS entry
-  FROM claimed c JOIN given g USING (purchase_id)
-  WINDOW so_far AS (PARTITION BY c.member_id ORDER BY g.place ROWS UNBOUNDED PRECEDING)
-), sums AS (
-  SELECT member_id, max(nth) AS purchases, max(earned) AS earned, max(entry) AS entries
-  FROM won GROUP BY member_id
-), credited AS (
-  INSERT INTO accounts AS a (member_id, balance, version, purchases)
-  SELECT member_id, earned, entries, purchases FROM sums ORDER BY member_id
-  ON CONFLICT (member_id) DO UPDATE SET
-    balance = a.balance + excluded.balance,
-    version = a.version + excluded.version,
-    purchases = a.purchases + excluded.purchases
-  RETURNING member_id, balance, version, purchases
-), recorded AS (
-  SELECT w.*,
-    a.balance, a.version,
-    a.balance - s.earned + w.earned AS balance_after,
-    a.version - s.entries + w.entry AS sequence,
-    a.purchases - s.purchases + w.nth AS number
-  FROM won w JOIN sums s USING (member_id) JOIN credited a USING (member_id)
-), purchase_rows AS (
-  INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,
-    currency_code, total_minor, eligible_minor, points, earn_rule, balance_after)
-  SELECT member_id, purchase_id, number, receipt_number, till_number, sold_at, now(),
-    currency_code, total_minor, eligible_minor, points, earn_rule, balance_after
-  FROM recorded
-), item_rows AS (
-  INSERT INTO purchase_items
-    (member_id, purchase_id, line, sku, name, category, unit_price_minor, quantity, alcohol)
-  SELECT r.member_id, r.purchase_id, i.line, i.sku, i.name, i.category, i.price, i.quantity, i.alcohol
-  FROM unnest(
-    %(item_places)b::bigint[], %(item_lines)b::smallint[], %(item_skus)b::text[], %(item_names)b::text[],
-    %(item_categories)b::text[], %(item_prices)b::bigint[], %(item_quantities)b::int[],
-    %(item_alcohols)b::bool[]
-  ) AS i (place, line, sku, name, category, price, quantity, alcohol) JOIN recorded r USING (place)
-), entry_rows AS (
-  INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)
-  SELECT member_id, sequence, 'EARN', points, balance_after, purchase_id FROM recorded WHERE points > 0
-), lot_rows AS (
-  INSERT INTO lots (member_id, id, earned, remaining)
-  SELECT member_id, sequence, points, points FROM recorded WHERE points > 0
-)
-SELECT place, now() AS recorded_at, balance_after, member_id, version, balance FROM recorded
-"""
-
-
-def _filled(**parts: str) -> str:
-    statement = _TEMPLATE
-    for name, sql in parts.items():
-        statement = statement.replace(f"<{name}>", sql)
-    return statement
-
-
-_RECORD = _filled(
-    arrays="", columns="", used="", member="c.member_id", found="JOIN member_codes c USING (member_code)"
-)
-
-# With signed codes among them. Codes are claimed before receipts, in the order of their ids; of several
-# receipts with one code, here or in other transactions, one gets it. Such a code is never kept, so the
-# member may be out since identity was asked.
-_RECORD_SIGNED = _filled(
-    arrays=", %(code_ids)b::text[], %(signed_members)b::uuid[]",
-    columns=", code_id, signed_member",
-    used=""", used AS (
-  INSERT INTO used_codes (code_id, client_id, till_number, receipt_number, purchase_id)
-  SELECT g.code_id, g.client_id, g.till_number, g.receipt_number, g.purchase_id
-  FROM given g LEFT JOIN members m ON m.member_id = g.signed_member
-  WHERE g.code_id IS NOT NULL AND coalesce(m.status, 'ACTIVE') = 'ACTIVE' ORDER BY g.code_id, g.place
-  ON CONFLICT DO NOTHING
-  RETURNING purchase_id
-)""",
-    member="coalesce(g.signed_member, c.member_id)",
-    found="""LEFT JOIN member_codes c USING (member_code) LEFT JOIN used u USING (purchase_id)
-  WHERE CASE WHEN g.code_id IS NULL THEN c.member_id IS NOT NULL ELSE u.purchase_id IS NOT NULL END""",
-)
-
-_GIVE_BACK = """
-DELETE FROM used_codes WHERE code_id = ANY(%(code_ids)b::text[])
-  AND purchase_id = ANY(%(purchase_ids)b::uuid[])
-"""
-
-_USED = "SELECT code_id FROM used_codes WHERE code_id = ANY(%(code_ids)b::text[])"
-
-_FIND = """
-SELECT g.place, r.fingerprint, p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at,
-  p.currency_code, p.total_minor, p.eligible_minor, p.points, p.earn_rule, p.balance_after,
-  a.member_id, a.version, a.balance
-FROM unnest(%(client_ids)b::uuid[], %(till_numbers)b::text[], %(receipt_numbers)b::text[])
-  WITH ORDINALITY AS g (client_id, till_number, receipt_number, place)
-JOIN receipts r USING (client_id, till_number, receipt_number)
-JOIN purchases p ON p.member_id = r.member_id AND p.id = r.purchase_id
-JOIN accounts a ON a.member_id = r.member_id
-"""
-
-# In the order of an item's place, line and fields.
-_ITEM_COLUMNS = (
-    "item_places",
-    "item_lines",
-    "item_skus",
-    "item_names",
-    "item_categories",
-    "item_prices",
-    "item_quantities",
-    "item_alcohols",
-)
-
 Answer = Recorded | DomainError
 Waiting = Mapping[int, NewPurchase]
 """Purchases by their place in the list."""
 
 
-async def record_purchases(connection: Connection, purchases: Sequence[NewPurchase]) -> list[Answer]:
+async def record_purchases(
+    connection: Connection, purchases: Sequence[NewPurchase], *, expires_at: datetime | None = None
+) -> list[Answer]:
     """Records each receipt once and answers each on its own; a repetition gets the first answer.
+
+    `expires_at` is when the points credited now expire, or None for never.
 
     Members are found by the codes kept in `member_codes`, or by `signed_code`, which is bound to the
     receipt. Answers RECEIPT_CONFLICT, the receipt's own `refusal`, MEMBER_CODE_REPLAYED, or
@@ -167,9 +50,10 @@ async def record_purchases(connection: Connection, purchases: Sequence[NewPurcha
     waiting: Waiting = dict(enumerate(purchases))
     while waiting:
         leaders = _leaders(waiting)
-        answers |= await _record(
-            connection, {place: waiting[place] for place in leaders.values() if not waiting[place].refusal}
-        )
+        new = {place: waiting[place] for place in leaders.values() if not waiting[place].refusal}
+        of_members = {place: one for place, one in new.items() if not one.claim}
+        answers |= await _record(connection, of_members, expires_at)
+        answers |= await _record_unclaimed(connection, {p: new[p] for p in new.keys() - of_members.keys()})
         rest = {place: new for place, new in waiting.items() if place not in answers}
         answers |= await _find(connection, rest)
         used = await _used(connection, [new for place, new in rest.items() if place not in answers])
@@ -208,52 +92,102 @@ def _judge(
     return again
 
 
-async def _record(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
+async def _record(
+    connection: Connection, purchases: Waiting, expires_at: datetime | None
+) -> dict[int, Answer]:
     """Writes those whose code is kept, or signed and unused, and whose receipt is new; answers them."""
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())
-    items = [
-        (place, line, *item) for place, new in enumerate(news, 1) for line, item in enumerate(new.items, 1)
-    ]
     signed = any(new.signed_code for new in news)
     result = await connection.exec_driver_sql(
-        _RECORD_SIGNED if signed else _RECORD,
-        {
-            **_keys(news),
-            "purchase_ids": [new.id for new in news],
-            "fingerprints": [new.fingerprint for new in news],
-            "member_codes": [new.member_code for new in news],
-            "sold_ats": [new.sold_at for new in news],
-            "currency_codes": [new.currency_code for new in news],
-            "totals": [new.total_minor for new in news],
-            "eligibles": [new.eligible_minor for new in news],
-            "points": [new.points for new in news],
-            "earn_rules": [new.earn_rule for new in news],
-            **dict(zip(_ITEM_COLUMNS, map(list, zip(*items, strict=True)), strict=True)),
-            **(_signed_codes(news) if signed else {}),
-        },
+        RECORD_SIGNED if signed else RECORD,
+        parameters(news, expires_at) | (_signed_codes(news) if signed else {}),
     )
     answers: dict[int, Answer] = {}
     for row in result:
         new = news[row.place - 1]
-        purchase = Purchase(
-            new.id,
-            new.key.receipt_number,
-            new.key.till_number,
-            new.sold_at,
-            row.recorded_at,
-            new.currency_code,
-            new.total_minor,
-            new.eligible_minor,
-            new.points,
-            new.earn_rule,
-            row.balance_after,
-        )
-        answers[places[row.place - 1]] = Recorded(purchase, Balance(row.member_id, row.version, row.balance))
+        purchase = _purchase(new, row.recorded_at, row.balance_after, row.got_bonus)
+        now = Balance(row.member_id, row.version, row.balance, row.debt)
+        answers[places[row.place - 1]] = Recorded(purchase, now)
     if signed:
         await _give_back(connection, [new for place, new in purchases.items() if place not in answers])
     return answers
+
+
+async def _record_unclaimed(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
+    """Writes those without a member whose receipt is new; answers them."""
+    if not purchases:
+        return {}
+    places, news = list(purchases), list(purchases.values())
+    claims = [new.claim for new in news if new.claim]
+    result = await connection.exec_driver_sql(
+        RECORD_UNCLAIMED,
+        {
+            **_content(news),
+            "claim_codes": [claim.code for claim in claims],
+            "claim_untils": [claim.until for claim in claims],
+        },
+    )
+    return {
+        places[row.place - 1]: Recorded(_purchase(news[row.place - 1], row.recorded_at, 0, 0), None)
+        for row in result
+    }
+
+
+def parameters(news: Sequence[NewPurchase], expires_at: datetime | None) -> dict[str, Any]:
+    """What `RECORD` needs."""
+    return {
+        **_content(news),
+        "member_codes": arrays.texts([new.member_code for new in news]),
+        "bonuses": arrays.int4s([new.bonus for new in news]),
+        "expires_at": expires_at,
+    }
+
+
+def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
+    """The receipts and their items as arrays."""
+    items = [item for new in news for item in new.items]
+    counts = [len(new.items) for new in news]
+    skus, names, categories, prices, quantities, alcohols = zip(*items, strict=True)
+    return {
+        **_keys(news),
+        "purchase_ids": arrays.uuids([new.id for new in news]),
+        "fingerprints": arrays.blobs([new.fingerprint for new in news]),
+        "sold_ats": [new.sold_at for new in news],
+        "currency_codes": arrays.texts([new.currency_code for new in news]),
+        "totals": arrays.int8s([new.total_minor for new in news]),
+        "eligibles": arrays.int8s([new.eligible_minor for new in news]),
+        "points": arrays.int4s([new.points for new in news]),
+        "earn_rules": arrays.texts([new.earn_rule for new in news]),
+        "rule_sets": arrays.int8s([new.rule_set_id for new in news]),
+        "item_places": arrays.int8s([place for place, count in enumerate(counts, 1) for _ in range(count)]),
+        "item_lines": arrays.int2s([line for count in counts for line in range(1, count + 1)]),
+        "item_skus": arrays.texts(skus),
+        "item_names": arrays.texts(names),
+        "item_categories": arrays.texts(categories),
+        "item_prices": arrays.int8s(prices),
+        "item_quantities": arrays.int4s(quantities),
+        "item_alcohols": arrays.bools(alcohols),
+    }
+
+
+def _purchase(new: NewPurchase, recorded_at: datetime, balance_after: int, bonus: int) -> Purchase:
+    return Purchase(
+        new.id,
+        new.key.receipt_number,
+        new.key.till_number,
+        new.sold_at,
+        recorded_at,
+        new.currency_code,
+        new.total_minor,
+        new.eligible_minor,
+        new.points + bonus,
+        new.earn_rule,
+        balance_after,
+        bonus,
+        new.claim,
+    )
 
 
 def _signed_codes(news: Sequence[NewPurchase]) -> dict[str, Any]:
@@ -269,14 +203,14 @@ async def _give_back(connection: Connection, lost: Sequence[NewPurchase]) -> Non
     codes = [new.signed_code.id for new in lost if new.signed_code]
     if codes:
         ids = [new.id for new in lost]
-        await connection.exec_driver_sql(_GIVE_BACK, {"code_ids": codes, "purchase_ids": ids})
+        await connection.exec_driver_sql(GIVE_BACK, {"code_ids": codes, "purchase_ids": ids})
 
 
 async def _used(connection: Connection, refused: Sequence[NewPurchase]) -> frozenset[str]:
     codes = [new.signed_code.id for new in refused if new.signed_code and not new.refusal]
     if not codes:
         return frozenset()
-    result = await connection.exec_driver_sql(_USED, {"code_ids": codes})
+    result = await connection.exec_driver_sql(USED, {"code_ids": codes})
     return frozenset(row.code_id for row in result)
 
 
@@ -285,9 +219,10 @@ async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())
-    result = await connection.exec_driver_sql(_FIND, _keys(news))
+    result = await connection.exec_driver_sql(FIND, _keys(news))
     answers: dict[int, Answer] = {}
     for row in result:
+        claim = Claim(row.claim_code, row.claim_until) if row.claim_code else None
         purchase = Purchase(
             row.id,
             row.receipt_number,
@@ -299,17 +234,19 @@ async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]
             row.eligible_minor,
             row.points,
             row.earn_rule,
-            row.balance_after,
+            0 if claim else row.balance_after,
+            0 if claim else row.bonus,
+            claim,
         )
         same = bytes(row.fingerprint) == news[row.place - 1].fingerprint
-        recorded = Recorded(purchase, Balance(row.member_id, row.version, row.balance))
-        answers[places[row.place - 1]] = recorded if same else receipt_conflict(purchase)
+        now = Balance(row.member_id, row.version, row.balance, row.debt) if row.member_id else None
+        answers[places[row.place - 1]] = Recorded(purchase, now) if same else receipt_conflict(purchase)
     return answers
 
 
 def _keys(news: Sequence[NewPurchase]) -> dict[str, Any]:
     return {
-        "client_ids": [new.key.client_id for new in news],
-        "till_numbers": [new.key.till_number for new in news],
-        "receipt_numbers": [new.key.receipt_number for new in news],
+        "client_ids": arrays.uuids([new.key.client_id for new in news]),
+        "till_numbers": arrays.texts([new.key.till_number for new in news]),
+        "receipt_numbers": arrays.texts([new.key.receipt_number for new in news]),
     }

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from services.common.db import Connection
 from services.points.commands.debit import debit_conflict
+from services.points.commands.move_points import Entry, credit
 from services.points.purchases import Balance
 
 
@@ -42,38 +43,36 @@ async def undo_debit(connection: Connection, *, order_id: UUID, member_id: UUID)
 
 async def _give_back(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> Balance:
     locked = await connection.execute(
-        text(
-            "UPDATE accounts SET balance = balance + CASE WHEN closed THEN 0 ELSE :points END,"
-            " version = version + CASE WHEN closed THEN 2 ELSE 1 END"
-            " WHERE member_id = :member_id RETURNING balance, version, closed"
-        ),
-        {"member_id": member_id, "points": points},
+        text("SELECT closed, version FROM accounts WHERE member_id = :member_id FOR UPDATE"),
+        {"member_id": member_id},
     )
     account = locked.one()
     if account.closed:
-        return await _give_back_and_forfeit(connection, order_id, member_id, points, account.version)
+        return await _give_back_and_forfeit(connection, order_id, member_id, points, account.version + 2)
+    moved = await credit(connection, member_id, points, Entry("SPEND_UNDONE", str(order_id)))
+    if moved.lot_points:
+        await _restore_lots(connection, order_id, member_id, moved.lot_points)
+    return moved.now
+
+
+async def _restore_lots(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> None:
+    """Puts points back where they came from, the newest lot first: what was owed is out of the oldest.
+
+    A lot whose time is over meanwhile expires at the next run.
+    """
     restored = await connection.execute(
         text(
-            "WITH entry AS (INSERT INTO ledger_entries"
-            " (member_id, sequence, kind, delta, balance_after, reference)"
-            " VALUES (:member_id, :version, 'SPEND_UNDONE', :points, :balance, :reference)),"
-            " restored AS (UPDATE lots l SET remaining = l.remaining + d.points FROM debit_lots d"
-            " WHERE d.member_id = :member_id AND d.order_id = :order_id"
-            " AND l.member_id = d.member_id AND l.id = d.lot_id RETURNING d.points)"
-            " SELECT coalesce(sum(points), 0) FROM restored"
+            "WITH taken AS (SELECT lot_id, points, sum(points) OVER (ORDER BY lot_id DESC) - points AS newer"
+            " FROM debit_lots WHERE member_id = :member_id AND order_id = :order_id),"
+            " back AS (UPDATE lots l SET remaining = l.remaining + least(t.points, :points - t.newer)"
+            " FROM taken t WHERE l.member_id = :member_id AND l.id = t.lot_id AND t.newer < :points"
+            " RETURNING least(t.points, :points - t.newer) AS points)"
+            " SELECT coalesce(sum(points), 0) FROM back"
         ),
-        {
-            "member_id": member_id,
-            "order_id": order_id,
-            "points": points,
-            "version": account.version,
-            "balance": account.balance,
-            "reference": str(order_id),
-        },
+        {"member_id": member_id, "order_id": order_id, "points": points},
     )
     if restored.scalar_one() != points:
         raise AssertionError(f"order {order_id} took other points from the lots than from the balance")
-    return Balance(member_id, account.version, account.balance)
 
 
 async def _give_back_and_forfeit(
@@ -82,7 +81,8 @@ async def _give_back_and_forfeit(
     """Tells both in the ledger; the lots stay empty."""
     await connection.execute(
         text(
-            "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
+            "WITH account AS (UPDATE accounts SET version = :version WHERE member_id = :member_id)"
+            " INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
             " VALUES (:member_id, :version - 1, 'SPEND_UNDONE', :points, :points, :reference),"
             " (:member_id, :version, 'FORFEIT', -:points, 0, :reference)"
         ),
@@ -94,7 +94,7 @@ async def _give_back_and_forfeit(
 async def _nothing_to_undo(connection: Connection, order_id: UUID, member_id: UUID) -> Balance | None:
     result = await connection.execute(
         text(
-            "SELECT d.member_id, a.version, a.balance"
+            "SELECT d.member_id, a.version, a.balance, a.debt"
             " FROM debits d LEFT JOIN accounts a USING (member_id) WHERE d.order_id = :order_id"
         ),
         {"order_id": order_id},
@@ -102,4 +102,4 @@ async def _nothing_to_undo(connection: Connection, order_id: UUID, member_id: UU
     kept = result.one()
     if kept.member_id != member_id:
         raise debit_conflict(order_id)
-    return None if kept.version is None else Balance(member_id, kept.version, kept.balance)
+    return None if kept.version is None else Balance(member_id, kept.version, kept.balance, kept.debt)

@@ -15,9 +15,9 @@ from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.db import Connection, Database
 from services.common.ids import new_id
-from services.points import queries
+from services.points.queries.books import unbalanced_members
 from tests.inprocess import Member, Platform, bearer
 
 _receipts = itertools.count(1)
@@ -67,6 +67,11 @@ class Points:
     def channel(self) -> Any:
         """The channel to points."""
         return self.platform.channels["points"]
+
+    @property
+    def database(self) -> Database:
+        """The database of points."""
+        return self.platform.databases["points"]
 
     async def record(
         self, request: purchase_pb2.RecordPurchaseRequest, *, token: str | None = None
@@ -127,7 +132,7 @@ class Points:
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in await connection.execute(text(query), values)]
 
-        return await self.platform.databases["points"].read(fetch)
+        return await self.database.read(fetch)
 
     async def lines(self, purchase_id: str) -> list[tuple[Any, ...]]:
         """The lines that were kept of a purchase."""
@@ -146,4 +151,4 @@ class Points:
 
     async def assert_balanced(self) -> None:
         """INV1 for every member."""
-        assert list(await self.platform.databases["points"].read(queries.unbalanced_members)) == []
+        assert list(await self.database.read(unbalanced_members)) == []

@@ -33,6 +33,7 @@ def new_purchase(member_code: str, **changes: object) -> NewPurchase:
         points=3,
         earn_rule="1 per 1000 minor units",
         items=[Item("1", "Bread", "bakery", 3_000, 1, alcohol=False)],
+        rule_set_id=1,
     )
     return replace(purchase, **changes)  # type: ignore[arg-type]  # fields by name
 
@@ -87,7 +88,7 @@ async def test_writers_of_several_processes_record_a_receipt_once(
     answers = [answer for result in results for answer in result if isinstance(answer, Recorded)]
     assert len(answers) == 20
     assert len({answer.purchase for answer in answers}) == 11
-    assert max(answer.now.balance for answer in answers) == 33
+    assert max(answer.now.balance for answer in answers if answer.now) == 33
     await points.assert_balanced()
 
 
@@ -170,8 +171,8 @@ async def test_each_of_a_batch_tells_the_balance_right_after_it(
     answers = await platform.databases["points"].run(record_purchases, batch)
     recorded = [answer for answer in answers if isinstance(answer, Recorded)]
     assert [answer.purchase.balance_after for answer in recorded] == [3, 3, 3, 6, 9]
-    assert [answer.now.balance for answer in recorded] == [9, 9, 3, 9, 9]
-    assert [answer.now.version for answer in recorded] == [3, 3, 1, 3, 3]
+    assert [answer.now.balance for answer in recorded if answer.now] == [9, 9, 3, 9, 9]
+    assert [answer.now.version for answer in recorded if answer.now] == [3, 3, 1, 3, 3]
     numbers = await points.rows(
         "SELECT number FROM purchases JOIN unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t (id, place)"
         " USING (id) ORDER BY place",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -12,7 +13,8 @@ from google.protobuf import timestamp_pb2
 from google.rpc import error_details_pb2
 from scrip.points.v1 import purchase_pb2
 
-from services.points.purchases import EarnRule, Programme
+from services.points.programme import Programme, RefundPolicy
+from services.points.purchases import EarnRule
 from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import Platform, reason, refusal, refused_status
 
@@ -170,7 +172,7 @@ async def test_an_answer_outlives_the_time_in_which_a_sale_may_be_reported(
     member = await platform.member()
     request = receipt(member.code, sold_at=sold(datetime.now(UTC) - timedelta(days=29)))
     first = await points.record(request)
-    monkeypatch.setattr("services.points.purchases.MAX_AGE", timedelta(days=1))
+    monkeypatch.setattr("services.points.programme.MAX_AGE", timedelta(days=1))
     assert await points.record(request) == first
 
 
@@ -217,14 +219,14 @@ async def test_a_receipt_beyond_the_limit_is_refused(points: Points, platform: P
 
 
 def test_a_receipt_that_earns_beyond_any_balance_is_refused() -> None:
-    generous = Programme("USD", EarnRule(1_000, 1))
+    generous, rate = Programme("USD", ZoneInfo("UTC"), 0, 14, RefundPolicy.DEBT, 0), EarnRule(1_000, 1)
     now = datetime.now(UTC)
     for eligible, expected in ((2_147_483, None), (2_147_484, "BALANCE_LIMIT_REACHED")):
         refused = generous.refusal(
             currency_code="USD",
             sold_at=now,
             total_minor=eligible,
-            points=generous.rule.earned(eligible),
+            points=rate.earned(eligible),
             now=now,
         )
         assert (refused.reason if refused else None) == expected
@@ -247,7 +249,6 @@ def _item(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"member_code": ""}, "member_code"),
         ({"member_code": "A" * 65}, "member_code"),
         ({"receipt_number": ""}, "receipt_number"),
         ({"receipt_number": "1" * 65}, "receipt_number"),

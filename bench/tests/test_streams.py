@@ -1,0 +1,46 @@
+"""The load generator of streams speaks HTTP/2 as a gRPC server understands it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
+
+from bench.loader import Plan
+from bench.streams import run
+from bench.wire import STREAM
+from bench.world import World
+
+
+class _Answers(purchase_pb2_grpc.PurchaseServiceServicer):
+    """Answers each receipt at once, and remembers them."""
+
+    def __init__(self) -> None:
+        self.numbers: list[str] = []
+        self.tokens: set[str] = set()
+
+    async def StreamPurchases(
+        self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Any
+    ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
+        """Answers."""
+        self.tokens.add(dict(context.invocation_metadata())["authorization"])
+        async for request in request_iterator:
+            self.numbers.append(request.purchase.receipt_number)
+            yield purchase_pb2.StreamPurchasesResponse(position=len(self.numbers))
+
+
+async def test_every_receipt_is_sent_once_and_every_answer_counted(world: World, tmp_path: Path) -> None:
+    world.write(tmp_path / "world.json")
+    server: grpc.aio.Server = grpc.aio.server()
+    answers = _Answers()  # type: ignore[abstract]  # nobody calls the others
+    purchase_pb2_grpc.add_PurchaseServiceServicer_to_server(answers, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    result = await run(Plan(str(tmp_path / "world.json"), STREAM, port, "run", 2, 0.0, 0.5))
+    await server.stop(None)
+    assert result.errors == {}
+    assert result.answered == len(answers.numbers) == len(set(answers.numbers)) > 100
+    assert answers.tokens == {"Bearer till-token-0", "Bearer till-token-1"}

@@ -1,0 +1,93 @@
+"""What the retailer decided: currency, time zone, expiry, claims, and what a refund of spent points does."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
+from zoneinfo import ZoneInfo
+
+from services.common.errors import DomainError
+from services.points.purchases import CLOCK_LEEWAY, balance_limit_reached
+
+MAX_TOTAL_MINOR = 10**11
+MAX_POINTS = 2**31 - 1
+MAX_AGE = timedelta(days=30)
+
+
+class RefundPolicy(Enum):
+    """What happens when a refund takes back points that were spent."""
+
+    NEGATIVE_BALANCE = "negative_balance"
+    """The balance goes below zero, down to a floor; what is beyond is given up."""
+    DEBT = "debt"
+    """The balance stays at zero; the rest is owed, and what is earned next pays it."""
+
+
+@dataclass(frozen=True)
+class Programme:
+    """The retailer's decisions. `expire_months` of 0 is never; `balance_floor` is 0 or less."""
+
+    currency_code: str
+    time_zone: ZoneInfo
+    expire_months: int
+    claim_days: int
+    refund_policy: RefundPolicy
+    balance_floor: int
+
+    def refusal(
+        self, *, currency_code: str, sold_at: datetime, total_minor: int, points: int, now: datetime
+    ) -> DomainError | None:
+        """Why a receipt can not be recorded, or None.
+
+        CURRENCY_NOT_SUPPORTED, SALE_TIME_OUT_OF_RANGE, RECEIPT_TOO_LARGE or BALANCE_LIMIT_REACHED.
+        """
+        earliest, latest = now - MAX_AGE, now + CLOCK_LEEWAY
+        if currency_code == self.currency_code and not earliest <= sold_at <= latest:
+            return DomainError(
+                "SALE_TIME_OUT_OF_RANGE",
+                f"sold_at must lie between {_rfc3339(earliest)} and {_rfc3339(latest)}",
+                earliest=_rfc3339(earliest),
+                latest=_rfc3339(latest),
+            )
+        return self.refusal_of_amounts(currency_code=currency_code, total_minor=total_minor, points=points)
+
+    def refusal_of_amounts(self, *, currency_code: str, total_minor: int, points: int) -> DomainError | None:
+        """Why a receipt could be recorded at no time, or None."""
+        if currency_code != self.currency_code:
+            return DomainError(
+                "CURRENCY_NOT_SUPPORTED",
+                f"receipts must be in {self.currency_code}",
+                currency_code=currency_code,
+                expected=self.currency_code,
+            )
+        if total_minor > MAX_TOTAL_MINOR:
+            return DomainError(
+                "RECEIPT_TOO_LARGE",
+                f"a receipt's total may be {MAX_TOTAL_MINOR} minor units at most",
+                limit_minor=MAX_TOTAL_MINOR,
+            )
+        return balance_limit_reached() if points > MAX_POINTS else None
+
+    def expiry(self, earned_at: datetime) -> datetime | None:
+        """When points earned now expire: at the end of a day in the programme's time zone; None for never.
+
+        A month that is too short ends on its last day: earned on 31 January, for a month, they expire with
+        the end of 28 or 29 February.
+        """
+        if not self.expire_months:
+            return None
+        local = earned_at.astimezone(self.time_zone)
+        year, month = divmod(local.year * 12 + local.month - 1 + self.expire_months, 12)
+        last_day = date(year, month + 1, min(local.day, monthrange(year, month + 1)[1]))
+        # A midnight that clocks skip is the moment at which they skip it; of two midnights it is the first.
+        return datetime.combine(last_day + timedelta(days=1), time(), self.time_zone).astimezone(UTC)
+
+    def claim_until(self, sold_at: datetime) -> datetime:
+        """Until when a purchase without a member can be claimed."""
+        return sold_at + timedelta(days=self.claim_days)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
