@@ -27,6 +27,7 @@ from bench.wire import (
     RECORD_PURCHASE,
     SCENARIOS,
     STREAM,
+    STREAM_OF_ONES,
     WITHOUT_REDIS,
 )
 from stack.errors import StackError
@@ -39,7 +40,16 @@ MOST_STOCK = 5_000_000
 MOST_CLIENTS = 1_000
 LOGINS = "Logins"
 """Verifying tokens, GetMe, and what logins do to it."""
-IN_TURN = (GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM)
+IN_TURN = (
+    GET_BALANCE,
+    WITHOUT_REDIS,
+    PLACE_ORDER,
+    RECORD_PURCHASE,
+    HOT_MEMBER,
+    BATCH,
+    STREAM,
+    STREAM_OF_ONES,
+)
 """Orders come before purchases, which leave many small lots behind, more than a member usually has."""
 
 

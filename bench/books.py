@@ -9,7 +9,7 @@ import psycopg
 
 from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
-from bench.wire import BATCH, HOT_MEMBER, PLACE_ORDER, RECORD_PURCHASE, STREAM
+from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
 from services.common.db import Connection, Database
 from services.points.queries.books import unbalanced_members
 
@@ -22,7 +22,7 @@ _ORDERS = {
     "codes given": ("promos", "SELECT count(*) FROM codes WHERE state = 'ASSIGNED'"),
 }
 _SCENARIOS = {
-    **dict.fromkeys((RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM), _PURCHASES),
+    **dict.fromkeys((RECORD_PURCHASE, HOT_MEMBER, BATCH, *IN_MESSAGE), _PURCHASES),
     PLACE_ORDER: _ORDERS,
 }
 _WITH_EFFECTS = (SCRIP, SPREAD, PEER, ALONE)

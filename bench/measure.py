@@ -24,8 +24,8 @@ from bench.wire import (
     BATCH_SIZE,
     GET_BALANCE,
     HOT_MEMBER,
+    IN_MESSAGE,
     RECORD_PURCHASE,
-    STREAM,
     WITHOUT_REDIS,
 )
 from stack.settings import ROOT
@@ -40,7 +40,7 @@ LOOK_SECONDS = 0.5
 TARGETS = {
     HOT_MEMBER: (SCRIP, SPREAD),
     BATCH: (SCRIP, ALONE),
-    STREAM: (SCRIP, ALONE),
+    **dict.fromkeys(IN_MESSAGE, (SCRIP, ALONE)),
     WITHOUT_REDIS: (SCRIP, EMPTY),
 }
 """What is measured of a scenario; of the others Scrip, the empty RPC and the peer."""
@@ -143,7 +143,7 @@ def measure(
     rig: Rig, scenario: str, clients: int, *, effort: Effort, patience: Patience, say: Say
 ) -> dict[str, Measured]:
     """One scenario against Scrip and both peers, in turns. Raises BenchError when an effect is missing."""
-    clients = AT_VOLUME if scenario in (BATCH, STREAM) else clients
+    clients = AT_VOLUME if scenario in (BATCH, *IN_MESSAGE) else clients
     targets = TARGETS.get(scenario, (SCRIP, EMPTY, PEER))
     found = {target: Measured(scenario, target, clients) for target in targets}
     for number in range(effort.rounds):
@@ -178,7 +178,7 @@ def _run(rig: Rig, scenario: str, target: str, clients: int, effort: Effort) -> 
     if paused:
         os.kill(rig.pids["redis"], signal.SIGSTOP)
     try:
-        result = load(plan, _LOADERS.get(target, "bench.streams" if sent == STREAM else "bench.loader"))
+        result = load(plan, _LOADERS.get(target, "bench.streams" if sent in IN_MESSAGE else "bench.loader"))
     finally:
         if paused:
             os.kill(rig.pids["redis"], signal.SIGCONT)

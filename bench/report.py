@@ -11,13 +11,14 @@ from typing import Any
 
 from bench.measure import Measured
 from bench.rig import ALONE, EMPTY, NAMES, PEER, SCRIP, SPREAD
-from bench.wire import BATCH, GET_BALANCE, HOT_MEMBER, RECORD_PURCHASE, STREAM, WITHOUT_REDIS
+from bench.wire import BATCH, GET_BALANCE, HOT_MEMBER, RECORD_PURCHASE, STREAM, STREAM_OF_ONES, WITHOUT_REDIS
 
 TARGETS = {
     RECORD_PURCHASE: {PEER: (5.0, 10.0), EMPTY: (0.3, 0.5)},
     HOT_MEMBER: {SPREAD: (0.5, 1.0)},
     BATCH: {ALONE: (0.35, 0.6)},
     STREAM: {ALONE: (0.35, 0.6)},
+    STREAM_OF_ONES: {ALONE: (0.35, 0.6)},
     GET_BALANCE: {EMPTY: (0.5, 0.75)},
     WITHOUT_REDIS: {EMPTY: (0.3, 0.5)},
 }

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import cast
 
 import uvloop
+from scrip.points.v1.purchase_pb2 import StreamPurchasesResponse
 
 from bench.loader import ANSWER_SECONDS, Plan, Result, Tally, percentile
-from bench.wire import streamed
+from bench.wire import IN_MESSAGE, streamed
 from bench.world import World
 
 PATH = "/scrip.points.v1.PurchaseService/StreamPurchases"
@@ -56,8 +57,9 @@ def _text(value: str) -> bytes:
 class Stream(asyncio.Protocol):
     """One connection with one stream."""
 
-    def __init__(self, queue: Iterator[bytes], token: str, tally: Tally) -> None:
+    def __init__(self, queue: Iterator[bytes], in_message: int, token: str, tally: Tally) -> None:
         self._queue = queue
+        self._in_message = in_message
         self._token = token
         self._tally = tally
         self._transport: asyncio.Transport | None = None
@@ -147,7 +149,10 @@ class Stream(asyncio.Protocol):
             end = at + MESSAGE_HEAD + int.from_bytes(self._unread[at + 1 : at + MESSAGE_HEAD], "big")
             if len(self._unread) < end:
                 break
-            self._tally.answer(self._sent.popleft(), b"200", bytes(self._unread[at + MESSAGE_HEAD : end]))
+            answer = StreamPurchasesResponse.FromString(bytes(self._unread[at + MESSAGE_HEAD : end]))
+            for result in answer.results:
+                status = b"200" if result.HasField("recorded") else b"refused"
+                self._tally.answer(self._sent.popleft(), status, result.refused.message.encode())
             at = end
         del self._unread[:at]
 
@@ -164,7 +169,7 @@ class Stream(asyncio.Protocol):
             if not self._pending:
                 message = next(self._queue)
                 self._pending = b"\0" + struct.pack(">I", len(message)) + message
-                self._sent.append(now)
+                self._sent.extend([now] * self._in_message)
             part = self._pending[: min(room, LARGEST_FRAME)]
             self._pending = self._pending[len(part) :]
             self._transport.write(frame(DATA, 0, 1, part))
@@ -175,7 +180,8 @@ class Stream(asyncio.Protocol):
 
 async def _keep_streaming(plan: Plan, queue: Iterator[bytes], token: str, tally: Tally) -> None:
     loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(lambda: Stream(queue, token, tally), "127.0.0.1", plan.port)
+    stream = Stream(queue, IN_MESSAGE[plan.scenario], token, tally)
+    await loop.create_connection(lambda: stream, "127.0.0.1", plan.port)
     while not stream.lost.done():
         await asyncio.wait([stream.lost], timeout=0.2)
         stream.check(time.perf_counter())
@@ -187,7 +193,7 @@ async def run(plan: Plan) -> Result:
     begin = time.perf_counter() + plan.warm_up
     tally = Tally(b"", begin, begin + plan.seconds)
     cpu = time.process_time()
-    queues = streamed(world, plan.run)
+    queues = streamed(world, plan.scenario, plan.run)
     await asyncio.gather(
         *(
             _keep_streaming(plan, next(queues), world.tills[number % len(world.tills)], tally)

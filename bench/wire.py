@@ -15,9 +15,13 @@ from bench.world import World
 from stack.rest import item, receipt
 
 RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "PlaceOrder"
-HOT_MEMBER, BATCH, STREAM = "RecordPurchase, one member", "BatchRecordPurchases", "StreamPurchases"
+HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
+STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
-SCENARIOS = (RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER)
+SCENARIOS = (
+    *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
+    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER),
+)
 ENTRIES = "history"
 EXPECTED = {
     ENTRIES: b'"entries"',
@@ -29,6 +33,8 @@ EXPECTED = {
 }
 """What an answer must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
+IN_MESSAGE = {STREAM: 100, STREAM_OF_ONES: 1}
+"""Receipts in each message of a stream."""
 
 ITEMS = 5
 KEY_LENGTH = 36
@@ -91,8 +97,9 @@ def lines(lots: random.Random) -> list[Line]:
     ]
 
 
-def streamed(world: World, run: str) -> Iterator[Iterator[bytes]]:
+def streamed(world: World, scenario: str, run: str) -> Iterator[Iterator[bytes]]:
     """Receipts without end for each of as many streams as are asked for, as messages of gRPC."""
+    in_message = IN_MESSAGE[scenario]
     lots, now = random.Random(run), datetime.now(UTC)
     templates = []
     for member in world.members:
@@ -111,10 +118,12 @@ def streamed(world: World, run: str) -> Iterator[Iterator[bytes]]:
             member_code=member.code, receipt_number=_KEY.decode(), currency_code="USD", items=bought
         )
         one.sold_at.FromDatetime(now)
-        templates.append(_split(purchase_pb2.StreamPurchasesRequest(purchase=one).SerializeToString()))
+        templates.append(_split(purchase_pb2.StreamPurchasesRequest(purchases=[one]).SerializeToString()))
     lots.shuffle(templates)
     for number in itertools.count():
-        yield _endless(templates, f"{run}-{number}")
+        # Messages of protobuf put together are one with the repeated fields of all.
+        each = _endless(templates, f"{run}-{number}")
+        yield map(b"".join, zip(*[each] * in_message, strict=False))
 
 
 def receipt_of(member_code: str, number: str, now: str, lots: random.Random) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from bench.wire import (
     BATCH,
     BATCH_SIZE,
     GET_BALANCE,
+    IN_MESSAGE,
     ITEMS,
     KEY_LENGTH,
     PLACE_ORDER,
@@ -59,13 +60,15 @@ def test_each_batch_has_a_thousand_new_receipts(world: World) -> None:
     assert len(numbers) == 3 * BATCH_SIZE
 
 
-def test_streams_have_receipts_of_their_own(world: World) -> None:
-    numbers = [
-        purchase_pb2.StreamPurchasesRequest.FromString(message).purchase.receipt_number
-        for stream in itertools.islice(streamed(world, "run"), 2)
+@pytest.mark.parametrize(("scenario", "in_message"), IN_MESSAGE.items())
+def test_streams_have_receipts_of_their_own(world: World, scenario: str, in_message: int) -> None:
+    messages = [
+        [one.receipt_number for one in purchase_pb2.StreamPurchasesRequest.FromString(message).purchases]
+        for stream in itertools.islice(streamed(world, scenario, "run"), 2)
         for message in itertools.islice(stream, 50)
     ]
-    assert len(set(numbers)) == 100
+    assert {len(numbers) for numbers in messages} == {in_message}
+    assert len(set(itertools.chain.from_iterable(messages))) == 100 * in_message
 
 
 @pytest.mark.parametrize("scenario", [RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER])

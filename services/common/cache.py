@@ -6,6 +6,7 @@ Every call has 50 ms, or what a setting says. After five failures in a row Redis
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar, cast
@@ -91,7 +92,7 @@ class Redis:
             self._failures += 1
             self._trusted_from = time.time_ns()
             if self._failures >= _FAILURES:
-                self._closed_until = time.monotonic() + _PAUSE_SECONDS
+                self._closed_until = max(self._closed_until, time.monotonic() + _PAUSE_SECONDS)
             raise RedisAwayError from error
         self._failures = 0
         return result
@@ -116,8 +117,13 @@ class Redis:
         raise redis.ConnectionError("the server was restarted twice")
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections when the calls under way have ended; later ones find Redis away."""
+        self._closed_until = math.inf
+        for _ in range(_CONNECTIONS):
+            await self._slots.acquire()
         await self._client.aclose()
+        for _ in range(_CONNECTIONS):
+            self._slots.release()
 
     async def _on_connect(self, connection: redis.Connection) -> None:
         await connection.on_connect()

@@ -157,7 +157,7 @@ def test_killed_supervisor_or_hanging_service_leave_no_process_and_state_survive
 
 
 def test_service_that_cannot_start_ends_the_start_with_its_words(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="points does not start") as caught:
+    # Whichever of its processes has died often enough first.
+    with pytest.raises(Exception, match=r"stack: points(-worker)? does not start"):
         start_stack(tmp_path, env_points={"SCRIP_DATABASE_URL": "", "SCRIP_DATABASE_POOL_SIZE": "many"})
-    assert "stack: points does not start" in str(caught.value)
     until_none_left(tmp_path, 10)

@@ -51,11 +51,12 @@ async def test_receipts_are_streamed_and_answered_one_by_one(
             items=[purchase_pb2.PurchaseItem(sku="1", name="Chair", unit_price_minor=10_000, quantity=1)],
         )
         receipt.sold_at.GetCurrentTime()
-        await call.write(purchase_pb2.StreamPurchasesRequest(purchase=receipt))
+        await call.write(purchase_pb2.StreamPurchasesRequest(purchases=[receipt]))
         answer = await call.read()
         assert isinstance(answer, purchase_pb2.StreamPurchasesResponse)
-        assert answer.position == position
-        assert answer.result.WhichOneof("outcome") == ("refused" if position == 2 else "recorded")
+        assert answer.first_position == position
+        (result,) = answer.results
+        assert result.WhichOneof("outcome") == ("refused" if position == 2 else "recorded")
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
     assert await live.balance(member) == 20
@@ -143,13 +144,15 @@ async def test_a_till_streams_its_receipts_and_each_is_answered_in_order(
         )
         receipt.sold_at.GetCurrentTime()
         receipts.append(receipt)
-    for _ in range(2):  # the second time all of it is a repetition
-        sent = iter([purchase_pb2.StreamPurchasesRequest(purchase=receipt) for receipt in receipts])
-        told = [answer async for answer in stub.StreamPurchases(sent, metadata=_as(till), timeout=20)]
-        assert [answer.position for answer in told] == list(range(1, 301))
-        refused = told.pop(7).result.refused
-        assert "receipts must be in USD" in refused.message
-        assert [answer.result.recorded.balance_after for answer in told] == list(range(1, 300))
+    for at_once in (1, 70):  # the second time all of it is a repetition
+        messages = [receipts[n : n + at_once] for n in range(0, 300, at_once)]
+        sent = iter([purchase_pb2.StreamPurchasesRequest(purchases=some) for some in messages])
+        told: list[Any] = []
+        async for answer in stub.StreamPurchases(sent, metadata=_as(till), timeout=20):
+            assert answer.first_position == len(told) + 1
+            told += answer.results
+        assert "receipts must be in USD" in told.pop(7).refused.message
+        assert [result.recorded.balance_after for result in told] == list(range(1, 300))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async for _ in stub.StreamPurchases(iter([]), metadata=_as(member.token), timeout=20):
             pass

@@ -20,8 +20,8 @@ from tests.edge import upstream
 from tests.edge.edge import Edge, Node, nodes_with, running
 from tests.edge.refusals import reason_in_json, reason_over_grpc
 
-CALL_SECONDS = 0.3
-IDLE_SECONDS = 0.6
+CALL_SECONDS = 1.0
+IDLE_SECONDS = 1.5
 
 
 def _impatient(config: Node, settings: Settings) -> None:

@@ -71,13 +71,12 @@ async def test_receipts_are_streamed_both_ways(channel: grpc.aio.Channel) -> Non
     call = purchase_pb2_grpc.PurchaseServiceStub(channel).StreamPurchases()
     for position in range(1, 4):
         receipt = purchase_pb2.RecordPurchaseRequest(receipt_number=f"R-{position}")
-        await call.write(purchase_pb2.StreamPurchasesRequest(purchase=receipt))
+        await call.write(purchase_pb2.StreamPurchasesRequest(purchases=[receipt]))
         answer = await call.read()
         assert isinstance(answer, purchase_pb2.StreamPurchasesResponse)
-        assert (answer.position, answer.result.recorded.purchase.receipt_number) == (
-            position,
-            f"R-{position}",
-        )
+        assert answer.first_position == position
+        (result,) = answer.results
+        assert result.recorded.purchase.receipt_number == f"R-{position}"
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
 

@@ -180,13 +180,13 @@ class _Purchases(purchase_pb2_grpc.PurchaseServiceServicer):
     async def StreamPurchases(
         self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Context
     ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """Answers each receipt at once."""
+        """Answers each message at once."""
         await context.send_initial_metadata(())
-        position = 0
+        position = 1
         async for request in request_iterator:
-            position += 1
-            result = purchase_pb2.PurchaseResult(recorded=_recorded(request.purchase))
-            yield purchase_pb2.StreamPurchasesResponse(position=position, result=result)
+            results = [purchase_pb2.PurchaseResult(recorded=_recorded(one)) for one in request.purchases]
+            yield purchase_pb2.StreamPurchasesResponse(first_position=position, results=results)
+            position += len(results)
 
 
 def _recorded(request: purchase_pb2.RecordPurchaseRequest) -> purchase_pb2.RecordPurchaseResponse:

@@ -144,6 +144,22 @@ async def test_after_five_failures_redis_is_left_alone_for_a_second(own_redis: R
     await redis.close()
 
 
+async def test_what_comes_when_all_is_closed_opens_no_connection_again(redis_server: RedisServer) -> None:
+    redis = Redis(redis_server.url)
+    cache = VersionedCache(redis, "closed:")
+    under_way = [asyncio.create_task(cache.put([(str(n), 1, "value")])) for n in range(100)]
+    await asyncio.sleep(0)
+    await redis.close()
+    await asyncio.gather(*under_way)
+    with pytest.raises(RedisAwayError):
+        await redis.call(redis.client.ping())
+    assert await cache.get("1") is None
+    pool = redis.client.connection_pool
+    assert not [one for one in pool._available_connections if one.is_connected]
+    assert not pool._in_use_connections
+    await redis.close()
+
+
 async def test_single_failures_do_not_open_the_breaker(own_redis: RedisServer) -> None:
     redis = Redis(own_redis.url)
     for _ in range(3):

@@ -15,9 +15,11 @@ from services.points.handlers import encoding
 from services.points.purchases import Purchase
 
 MOST_UNANSWERED = 1_000
-"""Receipts of one stream that are read and not yet answered."""
+"""Receipts of one stream with which no more is read, until some are answered."""
 _MOST_BYTES = 2 << 20
 """Of the same receipts, lest large ones take too much memory."""
+_MOST_IN_ANSWER = 100
+"""Results of one message: enough that gRPC costs little for each, few enough that it stays small."""
 _MOST_STREAMS = 64
 
 Receipts = Sequence[purchase_pb2.RecordPurchaseRequest]
@@ -50,19 +52,20 @@ class PurchaseStream:
         self._reading: asyncio.Task[None] | None = None
 
     async def answers(self) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """An answer for each receipt, in order. Raises what ended the stream when all others are out."""
+        """A result for each receipt, in order. Raises what ended the stream when all results are out."""
         self._reading = asyncio.create_task(self._read())
         recording = asyncio.create_task(self._record_next())
-        position = 0
+        position = 1
         try:
             while outcomes := await recording:
                 recording = asyncio.create_task(self._record_next())  # while these are being sent
-                for outcome in outcomes:
-                    position += 1
-                    answer = purchase_pb2.StreamPurchasesResponse(position=position)
-                    set_result(answer.result, outcome)
+                for begin in range(0, len(outcomes), _MOST_IN_ANSWER):
+                    answer = purchase_pb2.StreamPurchasesResponse(first_position=position)
+                    for outcome in outcomes[begin : begin + _MOST_IN_ANSWER]:
+                        set_result(answer.results.add(), outcome)
                     yield answer
-                    self._note_answered()
+                    position += len(answer.results)
+                    self._note_answered(len(answer.results))
         finally:
             self._reading.cancel()
             recording.cancel()
@@ -78,9 +81,10 @@ class PurchaseStream:
     async def _read(self) -> None:
         try:
             async for request in self._requests:
-                self._unrecorded.append(request.purchase)
-                self._sizes.append(request.ByteSize())
-                self._bytes += self._sizes[-1]
+                self._unrecorded.extend(request.purchases)
+                size = request.ByteSize() // len(request.purchases)  # on average, which is cheap to know
+                self._sizes.extend([size] * len(request.purchases))
+                self._bytes += size * len(request.purchases)
                 self._more.set()
                 while self._is_full:
                     self._room.clear()
@@ -103,8 +107,8 @@ class PurchaseStream:
         receipts, self._unrecorded = self._unrecorded, []
         return await self._record(receipts) if receipts else ()
 
-    def _note_answered(self) -> None:
-        self._bytes -= self._sizes.popleft()
+    def _note_answered(self, count: int) -> None:
+        self._bytes -= sum(self._sizes.popleft() for _ in range(count))
         self._room.set()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.inprocess import InProcess, Platform, bearer
 Request = purchase_pb2.StreamPurchasesRequest
 Receipt = purchase_pb2.RecordPurchaseRequest
 Answer = purchase_pb2.StreamPurchasesResponse
+Result = purchase_pb2.PurchaseResult
 
 
 def open_stream(
@@ -34,17 +35,28 @@ def open_stream(
     return stub.StreamPurchases(requests, metadata=bearer(token or points.till))
 
 
-async def sent(receipts: Iterable[purchase_pb2.RecordPurchaseRequest]) -> AsyncIterator[Request]:
-    """A stream's requests."""
-    for one in receipts:
-        yield Request(purchase=one)
+async def sent(receipts: Sequence[Receipt], at_once: int = 1) -> AsyncIterator[Request]:
+    """A stream's requests, with so many receipts each."""
+    for begin in range(0, len(receipts), at_once):
+        yield Request(purchases=receipts[begin : begin + at_once])
 
 
-async def ended(call: Any, answers: list[Answer]) -> str:
-    """Reads all answers; the reason with which the stream ended, or an empty text."""
+async def results_of(answers: AsyncIterable[Answer]) -> list[Result]:
+    """The results of all answers, whose positions have no gap."""
+    found: list[Result] = []
+    async for answer in answers:
+        assert answer.results
+        assert answer.first_position == len(found) + 1
+        found += answer.results
+    return found
+
+
+async def ended(call: Any, results: list[Result]) -> str:
+    """Reads all results; the reason with which the stream ended, or an empty text."""
     try:
         while (answer := await call.read()) is not grpc.aio.EOF:
-            answers.append(answer)
+            assert answer.first_position == len(results) + 1
+            results += answer.results
     except grpc.aio.AioRpcError as error:
         refused = error
     else:
@@ -56,23 +68,23 @@ async def ended(call: Any, answers: list[Answer]) -> str:
     return info.reason
 
 
-async def test_each_receipt_is_answered_in_order(points: Points, platform: Platform) -> None:
+@pytest.mark.parametrize("at_once", [1, 7, 1_000])
+async def test_each_receipt_is_answered_in_order(points: Points, platform: Platform, at_once: int) -> None:
     members = [await platform.member() for _ in range(5)]
     receipts = [receipt(members[n % 5].code, item(1_000)) for n in range(2_500)]
     receipts[10] = receipt(members[0].code, item(-1))
     receipts[20] = receipt("NOBODY")
     receipts[30] = receipts[3]
-    answers = [answer async for answer in open_stream(points, sent(receipts))]
-    assert [answer.position for answer in answers] == list(range(1, 2_501))
-    reasons = [reason_of(answer.result) for answer in answers]
+    results = await results_of(open_stream(points, sent(receipts, at_once)))
+    reasons = [reason_of(result) for result in results]
     assert (reasons[10], reasons[20]) == ("VALIDATION_FAILED", "MEMBER_CODE_UNKNOWN")
     assert reasons.count("recorded") == 2_498
-    assert [answer.result.recorded.purchase.receipt_number for answer in answers[40:]] == [
+    assert [result.recorded.purchase.receipt_number for result in results[40:]] == [
         one.receipt_number for one in receipts[40:]
     ]
-    assert answers[30].result == answers[3].result
+    assert results[30] == results[3]
     assert sum([await points.balance(member) for member in members]) == 2_497
-    assert await batch(points, receipts[40:140]) == [answer.result for answer in answers[40:140]]
+    assert await batch(points, receipts[40:140]) == results[40:140]
     await points.assert_balanced()
 
 
@@ -81,10 +93,11 @@ async def test_a_lone_receipt_is_answered_while_the_stream_stays_open(
 ) -> None:
     member, call = await platform.member(), open_stream(points)
     for position in (1, 2, 3):
-        await call.write(Request(purchase=receipt(member.code, item(1_000))))
+        await call.write(Request(purchases=[receipt(member.code, item(1_000))]))
         async with asyncio.timeout(5):
             answer = await call.read()
-        assert (answer.position, answer.result.recorded.balance_after) == (position, position)
+        assert answer.first_position == position
+        assert [result.recorded.balance_after for result in answer.results] == [position]
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
 
@@ -100,7 +113,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, p
     async def write_without_end() -> None:
         nonlocal written
         while True:
-            await call.write(Request(purchase=receipt(member.code, *[item(1_000)] * 5)))
+            await call.write(Request(purchases=[receipt(member.code, *[item(1_000)] * 5)]))
             written += 1
 
     writing = asyncio.create_task(write_without_end())
@@ -111,8 +124,11 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, p
     assert 0 < written < 4 * MOST_UNANSWERED, "what is unread waits at the sender"
     assert await points.balance(member) <= 1 + 5 * (written + 1)
     # It goes on as soon as answers are read.
-    for position in range(1, 2 * before):
-        assert (await call.read()).position == position
+    answered = 0
+    while answered < 2 * before:
+        answer = await call.read()
+        assert answer.first_position == answered + 1
+        answered += len(answer.results)
     assert written > before
     call.cancel()
     await asyncio.gather(writing, return_exceptions=True)
@@ -120,30 +136,31 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, p
     await points.assert_balanced()
 
 
-async def test_no_more_than_so_many_are_at_work() -> None:
-    read, at_work, answered = count(1), [0], [0]
+@pytest.mark.parametrize("at_once", [1, 300])
+async def test_no_more_than_so_many_are_at_work(at_once: int) -> None:
+    read, at_work, answered = count(at_once, at_once), [0], [0]
     most = 0
 
     async def endless() -> AsyncIterator[Request]:
         nonlocal most
         for number in read:
             most = max(most, number - answered[0])
-            if number > 5_000:
+            if number > 6_000:
                 return
-            yield Request(purchase=Receipt(receipt_number=str(number)))
+            yield Request(purchases=[Receipt()] * at_once)
             await asyncio.sleep(0)
 
     async def record(receipts: Sequence[Any]) -> list[status_pb2.Status]:
         at_work[0] += 1
-        assert len(receipts) <= MOST_UNANSWERED
+        assert len(receipts) < MOST_UNANSWERED + at_once
         await asyncio.sleep(0.01)
         return [status_pb2.Status(code=1) for _ in receipts]
 
     async for answer in PurchaseStream(endless(), record).answers():
-        assert answer.position == answered[0] + 1
-        answered[0] += 1
-    assert answered == [5_000]
-    assert most <= MOST_UNANSWERED + 1
+        assert answer.first_position == answered[0] + 1
+        answered[0] += len(answer.results)
+    assert answered == [6_000]
+    assert most <= MOST_UNANSWERED + 2 * at_once
     assert at_work[0] < 60, "those that are there share statements"
 
 
@@ -156,19 +173,17 @@ async def test_large_receipts_count_by_their_size(monkeypatch: pytest.MonkeyPatc
         nonlocal read
         for _ in range(50):
             read += 1
-            yield Request(purchase=Receipt(receipt_number="9" * 1_000))
+            yield Request(purchases=[Receipt(receipt_number="9" * 500)] * 2)
 
     async def record(receipts: Sequence[Any]) -> list[status_pb2.Status]:
         await go_on.wait()
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    stream = PurchaseStream(large(), record).answers()
-    first = asyncio.ensure_future(anext(stream))
+    stream = asyncio.create_task(results_of(PurchaseStream(large(), record).answers()))
     await asyncio.sleep(0.05)
     assert read <= 10
     go_on.set()
-    await first
-    assert len([answer async for answer in stream]) == 49
+    assert len(await stream) == 100
 
 
 async def test_a_token_that_expires_ends_the_stream_after_the_answers_due(
@@ -176,31 +191,46 @@ async def test_a_token_that_expires_ends_the_stream_after_the_answers_due(
 ) -> None:
     member = await platform.member()
     token = (await platform.issuer()).issue(new_id(), TILL, 2).value
-    call, answers = open_stream(points, token=token), list[Answer]()
+    call, results = open_stream(points, token=token), list[Result]()
     written = 0
 
     async def write() -> None:
         nonlocal written
         while not call.done():
-            await call.write(Request(purchase=receipt(member.code, item(1_000))))
+            await call.write(Request(purchases=[receipt(member.code, item(1_000))]))
             written += 1
             await asyncio.sleep(0.02)
 
     writing = asyncio.create_task(write())
     async with asyncio.timeout(15):
-        assert await ended(call, answers) == "TOKEN_EXPIRED"
+        assert await ended(call, results) == "TOKEN_EXPIRED"
     await asyncio.gather(writing, return_exceptions=True)
-    assert [answer.position for answer in answers] == list(range(1, len(answers) + 1))
-    assert len(answers) > 10
-    assert await points.balance(member) == len(answers), "what was recorded was answered"
+    assert len(results) > 10
+    assert await points.balance(member) == len(results), "what was recorded was answered"
+
+
+@pytest.mark.parametrize("count", [0, 1_001])
+async def test_a_message_with_no_receipts_or_too_many_ends_the_stream_after_the_answers_due(
+    points: Points, platform: Platform, count: int
+) -> None:
+    member, results = await platform.member(), list[Result]()
+
+    async def messages() -> AsyncIterator[Request]:
+        yield Request(purchases=[receipt(member.code, item(1_000))])
+        yield Request(purchases=[receipt(member.code)] * count)
+        yield Request(purchases=[receipt(member.code, item(1_000))])
+
+    assert await ended(open_stream(points, messages()), results) == "VALIDATION_FAILED"
+    assert [reason_of(result) for result in results] == ["recorded"]
+    assert await points.balance(member) == 1
 
 
 async def test_without_a_good_token_nothing_begins(points: Points, platform: Platform) -> None:
     member = await platform.member()
     for token, expected in (("nonsense", "TOKEN_NOT_VALID"), (member.token, "ROLE_NOT_ALLOWED")):
-        call, answers = open_stream(points, sent([receipt(member.code)]), token=token), list[Answer]()
-        assert await ended(call, answers) == expected
-        assert answers == []
+        call, results = open_stream(points, sent([receipt(member.code)]), token=token), list[Result]()
+        assert await ended(call, results) == expected
+        assert results == []
 
 
 async def test_a_stop_ends_streams_with_the_answers_due(
@@ -208,11 +238,11 @@ async def test_a_stop_ends_streams_with_the_answers_due(
 ) -> None:
     member = await platform.member()
     await points.earn(member, 1)
-    call, answers = open_stream(points), list[Answer]()
+    call = open_stream(points)
     for _ in range(300):
-        await call.write(Request(purchase=receipt(member.code, item(1_000))))
-    first = await call.read()
-    reading = asyncio.create_task(ended(call, answers))
+        await call.write(Request(purchases=[receipt(member.code, item(1_000))]))
+    results = list((await call.read()).results)
+    reading = asyncio.create_task(ended(call, results))
     began = asyncio.get_running_loop().time()
     await platform.stop("points")
     try:
@@ -222,11 +252,10 @@ async def test_a_stop_ends_streams_with_the_answers_due(
     finally:
         await in_process.start_service("points")
         await points.channel.channel_ready()
-    assert [answer.position for answer in (first, *answers)] == list(range(1, len(answers) + 2))
     ((recorded,),) = await points.rows(
         "SELECT count(*) - 1 FROM purchases WHERE member_id = :id", id=member.id
     )
-    assert recorded == len(answers) + 1, "what was recorded was answered"
+    assert recorded == len(results), "what was recorded was answered"
     await points.assert_balanced()
 
 
@@ -237,10 +266,10 @@ async def test_a_client_that_goes_away_harms_nobody(points: Points, platform: Pl
     for cut in (1, 50, 150):
         call = open_stream(points)
         for one in receipts[:cut]:
-            await call.write(Request(purchase=one))
+            await call.write(Request(purchases=[one]))
         call.cancel()
-    answers = [answer async for answer in open_stream(points, sent(receipts))]
-    assert [reason_of(answer.result) for answer in answers] == ["recorded"] * 200
+    results = await results_of(open_stream(points, sent(receipts)))
+    assert [reason_of(result) for result in results] == ["recorded"] * 200
     assert await points.balance(member) == 201
     await points.assert_balanced()
 
@@ -249,11 +278,11 @@ async def test_streams_at_once_share_the_service_and_count_once(points: Points, 
     members = [await platform.member() for _ in range(4)]
     receipts = [receipt(members[n % 4].code, item(1_000)) for n in range(600)]
 
-    async def all_of(some: Sequence[purchase_pb2.RecordPurchaseRequest]) -> list[Any]:
-        return [answer.result async for answer in open_stream(points, sent(some))]
+    async def all_of(some: Sequence[Receipt], at_once: int = 1) -> list[Result]:
+        return await results_of(open_stream(points, sent(some, at_once)))
 
     forwards, backwards, third = await asyncio.gather(
-        all_of(receipts), all_of(receipts[::-1]), all_of(receipts[200:])
+        all_of(receipts), all_of(receipts[::-1], 50), all_of(receipts[200:])
     )
     assert forwards == backwards[::-1]
     assert forwards[200:] == third
