@@ -190,10 +190,11 @@ class Platform:
 
     async def ok(self, method: str, path: str, body: Any = None, *, token: str = "", key: str = "") -> Any:
         """The JSON of a call that must succeed; while something is away it is sent again, as apps do."""
-        for _ in range(TRIES):
-            answer = await self.call(method, path, body, token=token, key=key)
-            if answer.status_code != 503:
+        tries = 1
+        while (answer := await self.call(method, path, body, token=token, key=key)).status_code == 503:
+            if tries == TRIES:
                 break
+            tries += 1
             await asyncio.sleep(refusal(answer).retry_seconds or 1)
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()

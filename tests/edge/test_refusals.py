@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+import grpc
 import pytest
 
 from tests.edge.edge import Edge
@@ -11,6 +12,13 @@ from tests.edge.refusals import reason_in_json
 
 LIMIT, BATCH_LIMIT = 1 << 20, 8 << 20
 ITEM = "items[0].quantity"
+BODIES = (
+    "application/json",
+    "text/csv",
+    "application/grpc-web+proto",
+    "application/grpc;x",
+    "application/grpcx",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,19 +32,19 @@ def reaches_no_service(edge: Edge) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1/nothing"),
-        ("GET", "/"),
+        ("GET", "/v1/nothing?secret=1"),
+        ("GET", "/?secret=1"),
         ("PUT", "/v1/members/me"),
-        ("GET", "/v1/otp"),
+        ("GET", "/v1/otp?secret=1"),
         ("POST", "/v1/members/me:forget"),
-        ("GET", "/metrics"),
-        ("GET", "/ready"),
-        ("GET", "/stats"),
+        ("GET", "/metrics?secret=1"),
+        ("GET", "/ready?secret=1"),
+        ("GET", "/stats?secret=1"),
         ("POST", "/quitquitquit"),
     ],
 )
 async def test_unknown_paths_and_wrong_methods_are_404(edge: Edge, method: str, path: str) -> None:
-    answer = await edge.http.request(method, f"{path}?secret=1")
+    answer = await edge.http.request(method, path)
     assert answer.status_code == 404
     assert reason_in_json(answer) == "ROUTE_NOT_FOUND"
     assert answer.json()["code"] == 5
@@ -89,6 +97,41 @@ async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
     answer = await edge.http.post("/v1/redemptions/r-1:cancel", json={"redemption_id": "r-2"})
     assert answer.status_code == 400
     assert reason_in_json(answer) == "VALIDATION_FAILED"
+    assert len(edge.promos.calls) == before
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/redemptions/r-1:cancel?redemption_id=secret"),
+        ("POST", "/v1/redemptions/r%3F1:cancel?secret"),
+        ("POST", "/v1/purchases:batch?purchases.receipt_number=secret"),
+        ("POST", "/v1/oauth/token?client_secret=secret"),
+        ("PATCH", "/v1/members/me?full_name=secret"),
+        ("PUT", "/v1/members/me/consent?shares_contact=true"),
+        ("POST", "/v1/nothing?secret=1"),
+        ("POST", "/v1/otp?"),
+    ],
+)
+async def test_a_query_beside_a_body_is_400(edge: Edge, method: str, path: str, kind: str) -> None:
+    before = len(edge.promos.calls)
+    answer = await edge.http.request(method, path, content=b"{}", headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert reason_in_json(answer) == "VALIDATION_FAILED"
+    assert answer.json()["code"] == 3
+    (violation,) = answer.json()["details"][1]["field_violations"]
+    assert violation["field"] == "query"
+    assert "secret" not in answer.text
+    assert len(edge.promos.calls) == before
+
+
+@pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto"])
+async def test_who_only_says_grpc_gets_no_query_past(edge: Edge, kind: str) -> None:
+    before = len(edge.promos.calls)
+    path = "/v1/redemptions/r-1:cancel?redemption_id=r-2"
+    answer = await edge.http.post(path, content=b"{}", headers={"content-type": kind})
+    assert answer.headers["grpc-status"] == str(grpc.StatusCode.UNIMPLEMENTED.value[0])
     assert len(edge.promos.calls) == before
 
 

@@ -68,6 +68,11 @@ async def test_path_variables_and_query_parameters_reach_the_service(edge: Edge)
     assert entries.json()["entries"][1]["sequence"] == "1"
 
 
+async def test_a_question_mark_in_an_id_is_no_query(edge: Edge) -> None:
+    cancelled = await edge.http.post("/v1/redemptions/r%3F1=2:cancel", json={})
+    assert cancelled.json()["redemption"]["id"] == "r?1=2"
+
+
 async def test_custom_verbs_reach_their_method(edge: Edge) -> None:
     verified = await edge.http.post("/v1/codes:verify", json={"code": "C-1"})
     assert verified.json()["code_id"] == "C-1"
