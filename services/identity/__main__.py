@@ -114,7 +114,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         cache = SessionCache(redis)
         logins = Logins(db, cache)
         proof = Proof(db, parts.vault, passwords, throttle, settings.default_region)
-        sender = choose_sender(settings.sender, parts.vault)
+        sender = choose_sender(settings, parts.vault)
         tools = Tools(settings, parts.vault, sender, passwords, parts.issuer, throttle, proof, logins)
         try:
             yield Service(

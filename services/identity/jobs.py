@@ -11,16 +11,21 @@ from services.common.db import Connection, Database
 from services.common.housekeeping import repeat
 from services.common.jobs import Task
 from services.identity.clients import MemberEventsClient
-from services.identity.commands.end_otp_delivery import end_otp_delivery, forget_late_deliveries
+from services.identity.commands.end_otp_delivery import (
+    count_failed_try,
+    end_otp_delivery,
+    fail_late_deliveries,
+    fail_otp_delivery,
+)
 from services.identity.commands.end_sessions import forget_old_sessions
 from services.identity.commands.mark_delivered import mark_delivered
 from services.identity.commands.send_otp import forget_old_otps
 from services.identity.commands.tell_services import DELIVER_JOB
 from services.identity.keys import SigningKeys, rotate_when_due
 from services.identity.otp_sender import SEND_JOB
-from services.identity.otp_transports import OtpMessage, Transport
+from services.identity.otp_transports import OtpMessage, SendError, Transport
 from services.identity.queries.events import undelivered_events
-from services.identity.queries.otps import otp_delivery
+from services.identity.queries.otps import OtpDelivery, otp_delivery
 from services.identity.secrets_at_rest import Vault
 from services.identity.settings import Settings
 from services.identity.tokens import SERVICE_TOKEN_SECONDS
@@ -47,13 +52,25 @@ def tasks(
         """Sends a code that is still good, and forgets it. A worker that dies in between sends it again."""
         one = UUID(otp_id)
         delivery = await db.read(otp_delivery, one)
-        if delivery and delivery.minutes:
-            code = vault.decrypt(delivery.sealed_code).decode()
-            words = otp_text.format(code=code, minutes=delivery.minutes)
-            await transport.send(OtpMessage(one, delivery.phone, words))
-        elif delivery:
-            log.warning("one-time password %s could not be sent in time", otp_id)
+        if delivery is None:
+            return
+        if not delivery.used:
+            if not delivery.minutes:
+                log.warning("one-time password %s could not be sent in time", otp_id)
+                await db.run(fail_otp_delivery, one)
+                return
+            try:
+                await hand_over(one, delivery)
+            except Exception as error:
+                why = str(error) if isinstance(error, SendError) else "an error of our own; see the log"
+                await db.run(count_failed_try, one, why)
+                raise
         await db.run(end_otp_delivery, one)
+
+    async def hand_over(otp_id: UUID, delivery: OtpDelivery) -> None:
+        code = vault.decrypt(delivery.sealed_code).decode()
+        words = otp_text.format(code=code, minutes=delivery.minutes)
+        await transport.send(OtpMessage(otp_id, delivery.recipient, words))
 
     return {DELIVER_JOB: deliver_member_events, SEND_JOB: send_otp}
 
@@ -78,7 +95,7 @@ def loops(
         token_seconds=max(settings.access_seconds, settings.client_token_seconds, SERVICE_TOKEN_SECONDS),
     )
     return [
-        partial(repeat, 60, partial(forget_all, db, forget_late_deliveries)),
+        partial(repeat, 60, partial(forget_all, db, fail_late_deliveries)),
         partial(repeat, 60, partial(forget_all, db, forget_old_otps)),
         partial(repeat, 60, partial(forget_all, db, forget_old_sessions)),
         partial(repeat, 60, rotate),

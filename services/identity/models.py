@@ -160,12 +160,20 @@ class MemberEventDelivery(Base):
 
 
 class Otp(Base):
-    """A one-time password; only a keyed hash of its code is kept."""
+    """A one-time password, sent to a number or an e-mail address; only a keyed hash of its code is kept."""
 
     __tablename__ = "otps"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(phone, email) = 1", name="one_recipient"),
+        CheckConstraint(
+            "phone IS NOT NULL OR purpose IN ('OTP_PURPOSE_LOG_IN', 'OTP_PURPOSE_RESET_PASSWORD')",
+            name="purposes_of_email",
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    phone: Mapped[str]
+    phone: Mapped[str | None]
+    email: Mapped[str | None]
     purpose: Mapped[str]
     code_hash: Mapped[bytes]
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
@@ -183,12 +191,21 @@ class SandboxOtp(Base):
 
 
 class OtpDelivery(Base):
-    """The code of a one-time password, encrypted until it was sent or is too late."""
+    """A one-time password that is not sent. Its code is encrypted, and gone once it is too late."""
 
     __tablename__ = "otp_deliveries"
+    __table_args__ = (
+        CheckConstraint("(failed_at IS NULL) = (sealed_code IS NOT NULL)", name="code_while_it_waits"),
+        Index("ix_otp_deliveries_waiting", "otp_id", postgresql_where=text("failed_at IS NULL")),
+    )
 
     otp_id: Mapped[UUID] = mapped_column(ForeignKey("otps.id", ondelete="CASCADE"), primary_key=True)
-    sealed_code: Mapped[bytes]
+    sealed_code: Mapped[bytes | None]
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    last_error: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    tried_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
 
 
 class Staff(Base):

@@ -11,7 +11,9 @@ from sqlalchemy import text
 from services.common import jobs
 from services.common.db import Connection
 from services.common.errors import unavailable
+from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault
+from services.identity.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +25,20 @@ SEND_QUEUE = "otps"
 class OtpSender(Protocol):
     """Sends a one-time password. Called in the transaction that makes it."""
 
-    async def send(self, connection: Connection, otp_id: UUID, phone: str, code: str) -> None:
-        """Sends the code to the number, or arranges for it to be sent."""
+    async def send(self, connection: Connection, otp_id: UUID, recipient: Recipient, code: str) -> None:
+        """Sends the code, or arranges for it to be sent."""
 
 
 class SandboxOtpSender:
     """Sends nothing, and keeps the code where an admin can read it, and in the log."""
 
-    async def send(self, connection: Connection, otp_id: UUID, phone: str, code: str) -> None:  # noqa: ARG002
+    async def send(
+        self,
+        connection: Connection,
+        otp_id: UUID,
+        recipient: Recipient,  # noqa: ARG002
+        code: str,
+    ) -> None:
         """Keeps the code."""
         await connection.execute(
             text("INSERT INTO sandbox_otps (otp_id, code) VALUES (:otp_id, :code)"),
@@ -42,11 +50,15 @@ class SandboxOtpSender:
 class QueuedOtpSender:
     """Has a worker send the code. Until then it is kept encrypted, and not in the job."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, *, phones: bool, emails: bool) -> None:
         self._vault = vault
+        self._phones = phones
+        self._emails = emails
 
-    async def send(self, connection: Connection, otp_id: UUID, phone: str, code: str) -> None:  # noqa: ARG002
-        """Keeps the code for the worker."""
+    async def send(self, connection: Connection, otp_id: UUID, recipient: Recipient, code: str) -> None:
+        """Keeps the code for the worker. Refuses when there is no way of sending to such a recipient."""
+        if not (self._emails if recipient.email else self._phones):
+            raise unavailable("otp_sender")
         await connection.execute(
             text("INSERT INTO otp_deliveries (otp_id, sealed_code) VALUES (:otp_id, :sealed_code)"),
             {"otp_id": otp_id, "sealed_code": self._vault.encrypt(code.encode())},
@@ -54,16 +66,8 @@ class QueuedOtpSender:
         await jobs.defer(connection, SEND_JOB, queue=SEND_QUEUE, otp_id=str(otp_id))
 
 
-class NoOtpSender:
-    """Used when the sandbox is off and no way of sending is set up: refuses, and says so."""
-
-    async def send(self, connection: Connection, otp_id: UUID, phone: str, code: str) -> None:  # noqa: ARG002
-        """Refuses."""
-        raise unavailable("otp_sender")
-
-
-def choose_sender(name: str, vault: Vault) -> OtpSender:
-    """The sender of this name, as in the settings."""
-    if name == "sandbox":
+def choose_sender(settings: Settings, vault: Vault) -> OtpSender:
+    """The sender that the settings name."""
+    if settings.sender == "sandbox":
         return SandboxOtpSender()
-    return NoOtpSender() if name == "none" else QueuedOtpSender(vault)
+    return QueuedOtpSender(vault, phones=settings.sends_to_phones, emails=settings.sends_to_emails)

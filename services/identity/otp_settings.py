@@ -18,19 +18,22 @@ class OtpSettings(ServiceSettings):
     sandbox: bool = False
     """Whether one-time passwords are kept where an admin can read them, and logged, instead of sent."""
     otp_sends_per_phone: int = 5
-    """One-time passwords that one number may ask for in ten minutes."""
+    """One-time passwords that one number, or one e-mail address, may ask for in ten minutes."""
     otp_sends_per_address: int = 60
-    """One-time passwords that one address may ask for in ten minutes; a shop may be one address."""
+    """One-time passwords that may be asked for from one network address in ten minutes; a shop may be one."""
     otp_sends_in_all: int = 20_000
     """One-time passwords sent in ten minutes in all: a bound on what an attack may cost."""
     otp_sender: Literal["sandbox", "smtp", "webhook", "none"] | None = None
-    """How one-time passwords are sent. When not given: `sandbox` while the sandbox is on, else `none`."""
+    """How one-time passwords are sent to phone numbers; `sandbox` also keeps those for e-mail addresses.
+
+    When not given: `sandbox` while the sandbox is on, else `none`.
+    """
     otp_text: str = "{code} is your code for Scrip. It is good for {minutes} minutes. Tell it to nobody."
     """What people read; `{code}` must be in it, `{minutes}` may."""
     otp_send_seconds: Annotated[float, Field(gt=0, le=30)] = 10.0
     """How long a mail server or provider may take before the message is tried again."""
     otp_smtp_host: str = ""
-    """The mail server."""
+    """The mail server. With it, one-time passwords are sent to e-mail addresses, whatever numbers get."""
     otp_smtp_port: Annotated[int, Field(ge=1, le=65_535)] = 587
     """Its port."""
     otp_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
@@ -42,7 +45,7 @@ class OtpSettings(ServiceSettings):
     otp_smtp_from: str = ""
     """Address of the sender."""
     otp_smtp_to: str = ""
-    """Address of the recipient, made from `{phone}` (with `+`) or `{digits}`: `{digits}@sms.example`."""
+    """Address for a phone number, made from `{phone}` (with `+`) or `{digits}`: `{digits}@sms.example`."""
     otp_smtp_subject: str = "Your code"
     """Subject of the e-mail, which gateways may leave out. It never holds the code."""
     otp_webhook_url: str = ""
@@ -54,26 +57,44 @@ class OtpSettings(ServiceSettings):
 
     @property
     def sender(self) -> str:
-        """How one-time passwords are sent."""
+        """How one-time passwords are sent to phone numbers."""
         return self.otp_sender or ("sandbox" if self.sandbox else "none")
+
+    @property
+    def sends_to_phones(self) -> bool:
+        """Whether there is a way of sending to phone numbers."""
+        return self.sender in {"smtp", "webhook"}
+
+    @property
+    def sends_to_emails(self) -> bool:
+        """Whether there is a way of sending to e-mail addresses."""
+        return bool(self.otp_smtp_host)
 
     @model_validator(mode="after")
     def _sender_can_send(self) -> Self:
         if self.sender == "sandbox" and not self.sandbox:
             raise ValueError("SCRIP_OTP_SENDER=sandbox needs SCRIP_SANDBOX=true")
         _check_text(self.otp_text)
-        if self.sender == "smtp":
+        if self.sender == "smtp" or self.otp_smtp_host or self.otp_smtp_from:
             self._check_smtp()
+        if self.sender == "smtp":
+            self._check_smtp_to()
         if self.sender == "webhook":
             self._check_webhook()
         return self
 
     def _check_smtp(self) -> None:
-        for field in ("otp_smtp_host", "otp_smtp_from", "otp_smtp_to"):
-            if not getattr(self, field):
-                raise ValueError(f"SCRIP_OTP_SENDER=smtp needs SCRIP_{field.upper()}")
+        if not (self.otp_smtp_host and self.otp_smtp_from):
+            raise ValueError("sending e-mail needs SCRIP_OTP_SMTP_HOST and SCRIP_OTP_SMTP_FROM")
         if self.otp_smtp_user_name and self.otp_smtp_security == "none":
             raise ValueError("SCRIP_OTP_SMTP_PASSWORD would travel readable; set SCRIP_OTP_SMTP_SECURITY")
+
+    def _check_smtp_to(self) -> None:
+        if not self.otp_smtp_to:
+            raise ValueError(
+                "SCRIP_OTP_SENDER=smtp sends to phone numbers and needs SCRIP_OTP_SMTP_TO; e-mail addresses"
+                " need SCRIP_OTP_SMTP_HOST and SCRIP_OTP_SMTP_FROM alone"
+            )
         fields = _placeholders("SCRIP_OTP_SMTP_TO", self.otp_smtp_to)
         if len(fields) != 1 or fields - {"phone", "digits"}:
             raise ValueError("SCRIP_OTP_SMTP_TO must hold {phone} or {digits}")

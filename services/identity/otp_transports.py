@@ -19,22 +19,22 @@ from uuid import UUID
 
 import orjson
 
-from services.common.errors import unavailable
 from services.common.threads import in_own_thread
+from services.identity.recipients import Recipient
 from services.identity.settings import Settings
 
 
 @dataclass(frozen=True)
 class OtpMessage:
-    """A text for a phone number in E.164 form. The id is the same in every repetition."""
+    """A text for somebody. The id is the same in every repetition."""
 
     id: UUID
-    phone: str
+    recipient: Recipient
     text: str
 
 
 class SendError(Exception):
-    """The message was not taken. Says why, and neither to whom nor what."""
+    """The message was not taken. Says why in words for staff, and neither to whom nor what."""
 
 
 class Transport(Protocol):
@@ -49,11 +49,11 @@ class NoTransport:
 
     async def send(self, message: OtpMessage) -> None:  # noqa: ARG002
         """Refuses."""
-        raise unavailable("otp_sender")
+        raise SendError("no way of sending is set up")
 
 
 class SmtpTransport:
-    """Sends e-mail, to an address made from the phone number, as gateways of SMS providers take it."""
+    """Sends e-mail; for a phone number to an address made from it, as gateways of SMS providers take it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -63,10 +63,13 @@ class SmtpTransport:
         seconds = self._settings.otp_send_seconds
         try:
             await in_own_thread(lambda: self._send(message, seconds), seconds=seconds)
+        except smtplib.SMTPRecipientsRefused as error:
+            [(code, _)] = error.recipients.values()
+            raise SendError(f"the mail server refused the recipient with {code}") from None
         except smtplib.SMTPResponseException as error:
             raise SendError(f"the mail server answered {error.smtp_code}") from None
-        except (smtplib.SMTPException, OSError) as error:  # which may hold the address
-            raise SendError(f"the mail server did not take it: {type(error).__name__}") from None
+        except OSError as error:  # which may hold the address
+            raise SendError(f"the mail server {_in_words(error)}") from None
 
     def _send(self, message: OtpMessage, seconds: float) -> None:
         settings = self._settings
@@ -81,14 +84,22 @@ class SmtpTransport:
                 server.starttls(context=trusted)
             if settings.otp_smtp_user_name:
                 server.login(settings.otp_smtp_user_name, settings.otp_smtp_password.get_secret_value())
-            server.send_message(self._mail(message))
+            to = self._address(message.recipient)
+            server.send_message(self._mail(message, to), to_addrs=[to])
 
-    def _mail(self, message: OtpMessage) -> EmailMessage:
+    def _address(self, recipient: Recipient) -> str:
+        if recipient.email:
+            return recipient.email
+        assert recipient.phone, "it is one of the two"
+        return self._settings.otp_smtp_to.format(
+            phone=recipient.phone, digits=recipient.phone.removeprefix("+")
+        )
+
+    def _mail(self, message: OtpMessage, to: str) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = self._settings.otp_smtp_from
-        mail["To"] = self._settings.otp_smtp_to.format(
-            phone=message.phone, digits=message.phone.removeprefix("+")
-        )
+        if "=?" not in to:  # which a header would take for the encoding of another address
+            mail["To"] = to
         mail["Subject"] = self._settings.otp_smtp_subject
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message.id}@{self._settings.otp_smtp_from.rpartition('@')[2]}>"
@@ -110,12 +121,12 @@ class WebhookTransport:
         try:
             status = await in_own_thread(lambda: self._post(message), seconds=self._seconds)
         except (http.client.HTTPException, OSError) as error:
-            raise SendError(f"the provider did not answer: {type(error).__name__}") from None
+            raise SendError(f"the provider {_in_words(error)}") from None
         if not 200 <= status < 300:
             raise SendError(f"the provider answered {status}")
 
     def _post(self, message: OtpMessage) -> int:
-        url, body = self._url, orjson.dumps({"phone": message.phone, "text": message.text})
+        url, body = self._url, orjson.dumps({"phone": message.recipient.phone, "text": message.text})
         assert url.hostname is not None, "the settings see to it"
         if url.scheme == "https":
             trusted = ssl.create_default_context()
@@ -143,11 +154,35 @@ class WebhookTransport:
         return {**headers, "authorization": self._authorization} if self._authorization else headers
 
 
+class TwoTransports:
+    """Sends to phone numbers in one way and to e-mail addresses in another."""
+
+    def __init__(self, phones: Transport, emails: Transport) -> None:
+        self._phones = phones
+        self._emails = emails
+
+    async def send(self, message: OtpMessage) -> None:
+        """Hands a message over."""
+        await (self._emails if message.recipient.email else self._phones).send(message)
+
+
 def open_transport(settings: Settings) -> Transport:
-    """The way of sending that the settings name."""
-    if settings.sender == "smtp":
-        return SmtpTransport(settings)
-    return WebhookTransport(settings) if settings.sender == "webhook" else NoTransport()
+    """The ways of sending that the settings name."""
+    emails = SmtpTransport(settings) if settings.sends_to_emails else NoTransport()
+    if settings.sender == "webhook":
+        return TwoTransports(WebhookTransport(settings), emails)
+    return TwoTransports(emails if settings.sender == "smtp" else NoTransport(), emails)
+
+
+def _in_words(error: Exception) -> str:
+    """What went wrong with a connection, without what a library says about it."""
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "has a certificate that is not trusted"
+    if isinstance(error, smtplib.SMTPException | http.client.HTTPException | ssl.SSLError):
+        return "broke off or does not speak as it should"
+    return "can not be reached"
 
 
 def _webhook_key(secret: str) -> bytes:

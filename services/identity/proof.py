@@ -14,6 +14,7 @@ from services.identity.passwords import Passwords
 from services.identity.phones import as_e164
 from services.identity.queries import accounts, clients
 from services.identity.queries.accounts import AccountRow
+from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault, hash_secret
 
 _PER_ACCOUNT = Limit("failed_log_ins_per_account", 10, 300, open_when_away=True)
@@ -36,13 +37,19 @@ class Proof:
         self._throttle = throttle
         self._default_region = default_region
 
-    async def phone(self, otp_id: UUID, code: str, purpose: str) -> str:
-        """The phone number that the one-time password was sent to.
+    async def recipient(self, otp_id: UUID, code: str, purpose: str) -> Recipient:
+        """The phone number or e-mail address that the one-time password was sent to.
 
         Raises OTP_NOT_VALID, OTP_EXPIRED or OTP_TRIES_EXHAUSTED.
         """
         tried = await self._db.run(try_otp, self._vault, otp_id=otp_id, code=code, purpose=purpose)
         return tried.require()
+
+    async def phone(self, otp_id: UUID, code: str, purpose: str) -> str:
+        """The phone number, for a purpose that only numbers have. Raises as `recipient` does."""
+        proven = await self.recipient(otp_id, code, purpose)
+        assert proven.phone, "a constraint keeps e-mail addresses from this purpose"
+        return proven.phone
 
     async def account(self, name: str, password: str, address: str) -> AccountRow:
         """The account with this user name, e-mail address or phone number, and this password.

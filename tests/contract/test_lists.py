@@ -57,6 +57,7 @@ class World:
         for _ in range(ROWS):
             await self._adjustment_import()
             await self._earn_rule()
+            await self.platform.databases["identity"].run(_unsent_otp)
         await self.platform.databases["points"].run(_expire_one_after_the_other, self.members[0].id)
 
     async def call(self, rpc: Rpc, token: str = "", size: int = 1) -> Any:
@@ -152,6 +153,17 @@ class World:
         for campaign_id in self.campaigns:
             request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id)
             await stub.EndCampaign(request, metadata=bearer(self.admin))
+
+
+async def _unsent_otp(connection: Connection) -> None:
+    await connection.execute(
+        text(
+            "WITH made AS (INSERT INTO otps (id, phone, purpose, code_hash, expires_at)"
+            " VALUES (:id, '+14155550100', 'OTP_PURPOSE_LOG_IN', '', now()) RETURNING id)"
+            " INSERT INTO otp_deliveries (otp_id, failed_at) SELECT id, now() FROM made"
+        ),
+        {"id": new_id()},
+    )
 
 
 async def _expire_one_after_the_other(connection: Connection, member_id: UUID) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from services.common.db import Database
 from services.identity.commands.send_otp import send_otp
 from services.identity.otp_sender import SandboxOtpSender
+from services.identity.recipients import Recipient
 from stack.testing import RunningStack
 from tests import invariants
 from tests.e2e.tokens import stack_vault
@@ -128,7 +129,10 @@ async def made_otps(stack: RunningStack, phones: Sequence[str], purpose: str) ->
     database = Database(url, pool_size=1)
     name = f"OTP_PURPOSE_{purpose}"
     try:
-        sent = [await database.run(send_otp, vault, sender, phone=phone, purpose=name) for phone in phones]
+        sent = [
+            await database.run(send_otp, vault, sender, recipient=Recipient(phone), purpose=name)
+            for phone in phones
+        ]
     finally:
         await database.close()
     codes = {str(row["otp_id"]): row["code"] for row in invariants.rows(url, "TABLE sandbox_otps")}

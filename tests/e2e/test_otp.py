@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
-from tests.platform import Member, Otp, Platform, at_once, new_phone, refusal
+from tests.e2e.people import (
+    PASSWORD,
+    WELCOME,
+    answers,
+    assert_refused,
+    log_in,
+    log_in_with,
+    refresh_refused,
+    register,
+)
+from tests.platform import Member, Otp, Platform, at_once, new_phone, refusal, unique
 
 SANDBOX = "/v1/sandbox/otps"
 PURPOSES = {
@@ -17,6 +28,18 @@ PURPOSES = {
     "RESET_PASSWORD": ("/v1/password:reset", {"new_password": "a zebra counts backwards"}),
     "CHANGE_PHONE": ("/v1/members/me:changePhone", {}),
 }
+
+
+OF_EMAIL = ("LOG_IN", "RESET_PASSWORD")
+OTHER = "an umbrella swims to Norway"
+
+
+async def _by_email(live: Platform, email: str, purpose: str) -> dict[str, str]:
+    """The proof of an e-mail address."""
+    asked = {"email": email, "purpose": f"OTP_PURPOSE_{purpose}"}
+    sent = await live.ok("POST", "/v1/otp", asked)
+    read = await live.ok("GET", f"{SANDBOX}/{sent['otp_id']}", token=live.admin)
+    return {"otp_id": sent["otp_id"], "code": read["code"]}
 
 
 async def _refused(live: Platform, purpose: str, proof: dict[str, str], token: str) -> str:
@@ -126,3 +149,120 @@ async def test_a_number_of_another_country_is_kept_with_its_country(live: Platfo
     otp = await live.otp(f"+44 7400 {new_phone()[-6:]}")
     made = await live.ok("POST", "/v1/members", {"otp": otp.proof, "full_name": "Ada"})
     assert made["member"]["phone"] == otp.phone.replace(" ", "")
+
+
+async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(live: Platform) -> None:
+    email = f"Ada-{unique()}@Example.com"
+    _, login = await register(live, email=email)
+    reset = {"otp": await _by_email(live, email.upper(), "RESET_PASSWORD"), "new_password": OTHER}
+    await live.ok("POST", "/v1/password:reset", reset)
+    since = time.monotonic()
+    used = await live.refused("POST", "/v1/password:reset", reset)
+    assert (used.status, used.reason) == (401, "OTP_NOT_VALID")
+    await assert_refused(live, login.access, "SESSION_ENDED", since)
+    assert await refresh_refused(live, login) == "SESSION_ENDED"
+    old = {"password": {"user_name": email, "password": PASSWORD}}
+    assert (await live.refused("POST", "/v1/sessions", old)).reason == "CREDENTIALS_NOT_VALID"
+    assert await answers(live, (await log_in(live, email, OTHER)).access) == WELCOME
+
+
+async def test_a_member_logs_in_by_a_code_sent_by_e_mail(live: Platform) -> None:
+    email = f"{unique()}@example.com"
+    member, _ = await register(live, email=email)
+    login = await log_in_with(live, await _by_email(live, email, "LOG_IN"))
+    assert (await live.ok("GET", "/v1/members/me", token=login.access))["member"]["id"] == member["id"]
+
+
+@pytest.mark.parametrize("purpose", OF_EMAIL)
+async def test_one_by_e_mail_is_of_no_use_for_anything_else(
+    live: Platform, member: Member, purpose: str
+) -> None:
+    email = f"{unique()}@example.com"
+    await register(live, email=email)
+    proof = await _by_email(live, email, purpose)
+    for other in PURPOSES.keys() - {purpose}:
+        assert await _refused(live, other, proof, member.token) == "OTP_NOT_VALID"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, "exactly one of phone and email"),
+        ({"phone": "+14155550100", "email": "ada@example.com"}, "exactly one of phone and email"),
+        ({"email": "ada"}, "email: must be a valid email address"),
+        ({"email": "ada@example.com, eve@example.com"}, "email: must be a valid email address"),
+        ({"email": "a" * 250 + "@example.com"}, "email: "),
+        ({"email": "ada@example.com", "purpose": "OTP_PURPOSE_REGISTER"}, "with email, purpose must be"),
+        ({"email": "ada@example.com", "purpose": "OTP_PURPOSE_CHANGE_PHONE"}, "with email, purpose must be"),
+    ],
+)
+async def test_a_recipient_that_can_not_be_is_refused(
+    live: Platform, asked: dict[str, str], told: str
+) -> None:
+    refused = await live.refused("POST", "/v1/otp", {"purpose": "OTP_PURPOSE_LOG_IN"} | asked)
+    assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
+    assert told in refused.message
+
+
+@pytest.mark.parametrize("purpose", OF_EMAIL)
+async def test_a_known_and_an_unknown_address_look_alike(live: Platform, purpose: str) -> None:
+    known, unknown = f"{unique()}@example.com", f"{unique()}@example.com"
+    await register(live, email=known)
+    asked = {"purpose": f"OTP_PURPOSE_{purpose}"}
+    told = [await live.call("POST", "/v1/otp", asked | {"email": email}) for email in (known, unknown)]
+    assert [one.status_code for one in told] == [200, 200]
+    assert told[0].json().keys() == told[1].json().keys()
+    assert told[0].headers.keys() == told[1].headers.keys()
+    path, body = PURPOSES[purpose]
+    refused = await live.refused("POST", path, {"otp": await _by_email(live, unknown, purpose)} | body)
+    assert (refused.status, refused.reason) == (404, "ACCOUNT_NOT_FOUND")
+
+
+async def test_an_address_may_ask_for_five(live: Platform) -> None:
+    email = f"{unique()}@example.com"
+    asked = {"email": email, "purpose": "OTP_PURPOSE_LOG_IN"}
+    for _ in range(5):
+        await live.ok("POST", "/v1/otp", asked)
+    refused = await live.refused("POST", "/v1/otp", asked | {"email": email.upper()})
+    assert (refused.status, refused.reason) == (429, "TOO_MANY_REQUESTS")
+    assert refused.metadata["limit"] == "otp_sends_per_email"
+
+
+async def test_guesses_at_once_do_not_get_more_tries(live: Platform) -> None:
+    email = f"{unique()}@example.com"
+    await register(live, email=email)
+    proof = await _by_email(live, email, "LOG_IN")
+    wrong = proof | {"code": f"{(int(proof['code']) + 1) % 10**6:06d}"}
+    got = await at_once([live.refused("POST", "/v1/sessions", {"otp": wrong}) for _ in range(12)])
+    assert Counter(one.reason for one in got) == {"OTP_NOT_VALID": 4, "OTP_TRIES_EXHAUSTED": 8}
+    dead = await live.refused("POST", "/v1/sessions", {"otp": proof})
+    assert (dead.status, dead.reason) == (429, "OTP_TRIES_EXHAUSTED")
+
+
+async def test_staff_see_those_that_were_not_sent_in_time(live: Platform, member: Member) -> None:
+    path, email, sent = "/v1/otp-deliveries", f"{unique()}@example.com", await live.otp()
+    by_email = (await _by_email(live, email, "LOG_IN"))["otp_id"]
+    late = [
+        {"otp_id": by_email, "recipient": f"{email[0]}…@example.com"},
+        {"otp_id": sent.proof["otp_id"], "recipient": f"…{sent.phone[-4:]}"},
+    ]
+    with psycopg.connect(live.databases["identity"]) as connection:
+        for one in late:
+            connection.execute("UPDATE otps SET expires_at = now() WHERE id = %s", (one["otp_id"],))
+            connection.execute(
+                "INSERT INTO otp_deliveries (otp_id, tries, last_error, tried_at, failed_at)"
+                " VALUES (%s, 9, 'the provider answered 503', now(), now())",
+                (one["otp_id"],),
+            )
+    for state in ("", "&state=OTP_DELIVERY_STATE_FAILED"):
+        listed = await live.ok("GET", f"{path}?page_size=2{state}", token=live.admin)
+        assert [{name: one[name] for name in late[0]} for one in listed["deliveries"]] == late
+        for one in listed["deliveries"]:
+            assert one["state"] == "OTP_DELIVERY_STATE_FAILED"
+            assert (one["tries"], one["last_error"]) == (9, "the provider answered 503")
+            assert {"asked_at", "tried_at", "expires_at"} <= one.keys()
+        assert email not in str(listed)
+    waiting = await live.ok("GET", f"{path}?state=OTP_DELIVERY_STATE_WAITING", token=live.admin)
+    assert waiting["deliveries"] == []
+    assert (await live.refused("GET", f"{path}?state=9", token=live.admin)).reason == "VALIDATION_FAILED"
+    assert (await live.refused("GET", path, token=member.token)).reason == "ROLE_NOT_ALLOWED"

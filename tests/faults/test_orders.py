@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from tests import invariants
 from tests.faults.clients import Disturbed, GaveUpError, answer
@@ -65,13 +66,12 @@ def _can_pay(nth: int) -> int:
     return nth % (ORDERS_EACH + 1)
 
 
-async def _members(live: Platform, till: str) -> list[Member]:
-    members = await live.members(MEMBERS)
-    points = [_can_pay(nth) * PRICE + LEFT_OVER for nth in range(MEMBERS)]
-    await limited(
-        MEMBERS_AT_ONCE, [partial(live.give, till, m, p) for m, p in zip(members, points, strict=True)]
-    )
-    return members
+@pytest_asyncio.fixture(scope="module")
+async def members(live: Platform, till: str) -> list[Member]:
+    """Members who have a few points that buy nothing, and are left with them by each test."""
+    made = await live.members(MEMBERS)
+    await limited(MEMBERS_AT_ONCE, [partial(live.give, till, one, LEFT_OVER) for one in made])
+    return made
 
 
 async def _place_all(live: Platform, wishes: Sequence[Wish], seen: Disturbed) -> None:
@@ -109,9 +109,12 @@ def _agree(live: Platform, wishes: Sequence[Wish]) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("killed", KILLED)
-async def test_every_order_ends_and_every_book_agrees(live: Platform, till: str, killed: str) -> None:
-    members, seen = await _members(live, till), Disturbed()
-    voucher, of_a_worker = await live.voucher(STOCK), killed.endswith("-worker")
+async def test_every_order_ends_and_every_book_agrees(
+    live: Platform, till: str, members: list[Member], killed: str
+) -> None:
+    points = [partial(live.give, till, one, _can_pay(nth) * PRICE) for nth, one in enumerate(members)]
+    await limited(MEMBERS_AT_ONCE, points)
+    voucher, of_a_worker, seen = await live.voucher(STOCK), killed.endswith("-worker"), Disturbed()
     wishes = [
         Wish(member, voucher, unique(), patient=(n + place) % GIVES_UP != 0)
         for place in range(ORDERS_EACH)

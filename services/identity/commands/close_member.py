@@ -23,7 +23,7 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
     closed = await connection.execute(
         text(
             "UPDATE accounts SET status = 'CLOSED', user_name = NULL, email = NULL, phone = NULL,"
-            " password_hash = NULL WHERE id = :id AND status = 'ACTIVE' RETURNING old.phone AS phone"
+            " password_hash = NULL WHERE id = :id AND status = 'ACTIVE' RETURNING old.phone, old.email"
         ),
         {"id": member_id},
     )
@@ -37,7 +37,10 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
         ),
         {"id": member_id, "code": new_member_code()},
     )
-    await connection.execute(text("DELETE FROM otps WHERE phone = :phone"), {"phone": row.phone})
+    await connection.execute(
+        text("DELETE FROM otps WHERE phone = CAST(:phone AS text) OR email = CAST(:email AS text)"),
+        {"phone": row.phone, "email": row.email},
+    )
     phone_hash = vault.hash_phone(row.phone) if row.phone else None
     await tell_services(connection, member_id, CLOSED, phone_hash=phone_hash)
     ended = await end_sessions(connection, account_id=member_id)

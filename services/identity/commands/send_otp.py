@@ -12,6 +12,7 @@ from sqlalchemy import text
 from services.common.db import Connection
 from services.common.ids import new_id
 from services.identity.otp_sender import OtpSender
+from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault
 
 LIFETIME = "5 minutes"
@@ -26,36 +27,41 @@ class SentOtp:
 
 
 async def send_otp(
-    connection: Connection, vault: Vault, sender: OtpSender, *, phone: str, purpose: str
+    connection: Connection, vault: Vault, sender: OtpSender, *, recipient: Recipient, purpose: str
 ) -> SentOtp:
-    """Makes a code of 6 digits for one purpose and has it sent to an E.164 number."""
+    """Makes a code of 6 digits for one purpose and has it sent."""
     otp_id = new_id()
     code = f"{secrets.randbelow(1_000_000):06d}"
     result = await connection.execute(
         text(
-            "INSERT INTO otps (id, phone, purpose, code_hash, expires_at)"
-            " VALUES (:id, :phone, :purpose, :code_hash, now() + CAST(:lifetime AS interval))"
+            "INSERT INTO otps (id, phone, email, purpose, code_hash, expires_at)"
+            " VALUES (:id, :phone, :email, :purpose, :code_hash, now() + CAST(:lifetime AS interval))"
             " RETURNING expires_at"
         ),
         {
             "id": otp_id,
-            "phone": phone,
+            "phone": recipient.phone,
+            "email": recipient.email,
             "purpose": purpose,
             "code_hash": vault.hash_otp(otp_id, code),
             "lifetime": LIFETIME,
         },
     )
     expires_at = result.scalar_one()
-    await sender.send(connection, otp_id, phone, code)
+    await sender.send(connection, otp_id, recipient, code)
     return SentOtp(otp_id, expires_at)
 
 
 async def forget_old_otps(connection: Connection) -> int:
-    """Removes up to 1,000 one-time passwords that expired over an hour ago; answers how many."""
+    """Removes up to 1,000 one-time passwords that expired over an hour ago; answers how many.
+
+    One that was not sent stays for 7 days, for staff to see.
+    """
     removed = await connection.execute(
         text(
-            "DELETE FROM otps WHERE id IN"
-            " (SELECT id FROM otps WHERE expires_at < now() - interval '1 hour' LIMIT 1000)"
+            "DELETE FROM otps WHERE id IN (SELECT o.id FROM otps o"
+            " LEFT JOIN otp_deliveries d ON d.otp_id = o.id WHERE o.expires_at < now() - interval '1 hour'"
+            " AND (d.otp_id IS NULL OR o.expires_at < now() - interval '7 days') LIMIT 1000)"
         )
     )
     return int(removed.rowcount)

@@ -12,7 +12,8 @@ from services.common.errors import DomainError
 from services.identity.commands.end_sessions import EndedSessions, end_sessions
 from services.identity.commands.record_audit import record_own
 from services.identity.commands.try_otp import use_otp
-from services.identity.queries.accounts import AccountRow
+from services.identity.queries.accounts import AccountRow, account_not_found
+from services.identity.recipients import Recipient
 
 
 async def set_password(
@@ -39,18 +40,21 @@ def password_replaced() -> DomainError:
 
 
 async def set_password_by_otp(
-    connection: Connection, *, phone: str, otp_id: UUID, password_hash: str
+    connection: Connection, *, recipient: Recipient, otp_id: UUID, password_hash: str
 ) -> EndedSessions:
-    """Sets the password of the account with a proven phone number.
+    """Sets the password of the account with a proven phone number or e-mail address.
 
     Raises OTP_NOT_VALID when the one-time password was used meanwhile, and ACCOUNT_NOT_FOUND.
     """
     await use_otp(connection, otp_id)
     found = await connection.execute(
-        text("UPDATE accounts SET password_hash = :hash WHERE phone = :phone RETURNING id"),
-        {"phone": phone, "hash": password_hash},
+        text(
+            "UPDATE accounts SET password_hash = :hash WHERE phone = CAST(:phone AS text)"
+            " OR email = CAST(:email AS text) RETURNING id"
+        ),
+        {"phone": recipient.phone, "email": recipient.email, "hash": password_hash},
     )
     account_id = found.scalar_one_or_none()
     if account_id is None:
-        raise DomainError("ACCOUNT_NOT_FOUND", "no account has this phone number; register first")
+        raise account_not_found(recipient)
     return await end_sessions(connection, account_id=account_id)

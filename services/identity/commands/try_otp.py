@@ -1,4 +1,4 @@
-"""Proving to own a phone number."""
+"""Proving to own a phone number or an e-mail address."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from services.common.db import Connection
 from services.common.errors import DomainError
+from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault
 
 MAX_TRIES = 5
@@ -19,15 +20,14 @@ MAX_TRIES = 5
 class OtpTry:
     """The outcome of a try, to be judged after it was counted."""
 
-    otp_id: UUID
-    phone: str
+    recipient: Recipient
     refusal: DomainError | None
 
-    def require(self) -> str:
-        """The proven phone number. Raises OTP_NOT_VALID, OTP_EXPIRED or OTP_TRIES_EXHAUSTED."""
+    def require(self) -> Recipient:
+        """Whom it was sent to. Raises OTP_NOT_VALID, OTP_EXPIRED or OTP_TRIES_EXHAUSTED."""
         if self.refusal:
             raise self.refusal
-        return self.phone
+        return self.recipient
 
 
 async def try_otp(connection: Connection, vault: Vault, *, otp_id: UUID, code: str, purpose: str) -> OtpTry:
@@ -38,17 +38,17 @@ async def try_otp(connection: Connection, vault: Vault, *, otp_id: UUID, code: s
     counted = await connection.execute(
         text(
             "UPDATE otps SET tries = tries + 1 WHERE id = :id AND purpose = :purpose AND used_at IS NULL"
-            " AND tries < :max_tries AND expires_at > now() RETURNING phone, code_hash, tries"
+            " AND tries < :max_tries AND expires_at > now() RETURNING phone, email, code_hash, tries"
         ),
         {"id": otp_id, "purpose": purpose, "max_tries": MAX_TRIES},
     )
     row = counted.first()
     if row is None:
-        return OtpTry(otp_id, "", await _why_not(connection, otp_id, purpose))
+        return OtpTry(Recipient(), await _why_not(connection, otp_id, purpose))
     if hmac.compare_digest(bytes(row.code_hash), vault.hash_otp(otp_id, code)):
-        return OtpTry(otp_id, row.phone, None)
+        return OtpTry(Recipient(row.phone, row.email), None)
     left = MAX_TRIES - row.tries
-    return OtpTry(otp_id, "", _exhausted() if left == 0 else _not_valid(tries_left=left))
+    return OtpTry(Recipient(), _exhausted() if left == 0 else _not_valid(tries_left=left))
 
 
 async def use_otp(connection: Connection, otp_id: UUID) -> None:

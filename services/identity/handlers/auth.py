@@ -23,6 +23,7 @@ from services.identity.handlers import client_credentials, encoding
 from services.identity.handlers.tools import Tools
 from services.identity.phones import to_e164
 from services.identity.queries import accounts
+from services.identity.recipients import Recipient
 from services.identity.session_tokens import SessionTokens
 
 _REGISTER = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_REGISTER)
@@ -46,17 +47,23 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
         self._logins = tools.logins
         self._tokens = SessionTokens(tools.issuer, settings.access_seconds)
         self._sends_per_phone = Limit("otp_sends_per_phone", settings.otp_sends_per_phone, 600)
+        self._sends_per_email = Limit("otp_sends_per_email", settings.otp_sends_per_phone, 600)
         self._sends_per_address = Limit("otp_sends_per_address", settings.otp_sends_per_address, 600)
         self._sends_in_all = Limit("otp_sends_in_all", settings.otp_sends_in_all, 600)
 
     async def SendOtp(self, request: auth_pb2.SendOtpRequest, context: Context) -> auth_pb2.SendOtpResponse:
         """Limits, then sends."""
-        phone = to_e164(request.phone, self._settings.default_region, self._settings.regions)
+        if request.email:
+            recipient = Recipient(email=request.email.lower())
+            each = (self._sends_per_email, request.email.lower())
+        else:
+            phone = to_e164(request.phone, self._settings.default_region, self._settings.regions)
+            recipient, each = Recipient(phone), (self._sends_per_phone, phone)
         await self._throttle.hit(self._sends_per_address, client_address(context))
-        await self._throttle.hit(self._sends_per_phone, phone)
+        await self._throttle.hit(*each)
         await self._throttle.hit(self._sends_in_all, "")
         purpose = auth_pb2.OtpPurpose.Name(request.purpose)
-        sent = await self._db.run(send_otp, self._vault, self._sender, phone=phone, purpose=purpose)
+        sent = await self._db.run(send_otp, self._vault, self._sender, recipient=recipient, purpose=purpose)
         return auth_pb2.SendOtpResponse(otp_id=str(sent.id), expires_at=timestamp(sent.expires_at))
 
     async def RegisterMember(
@@ -98,8 +105,8 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
         otp_id = None
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)
-            phone = await self._proof.phone(otp_id, request.otp.code, _LOG_IN)
-            account = await self._db.read(accounts.account_by_phone, phone)
+            recipient = await self._proof.recipient(otp_id, request.otp.code, _LOG_IN)
+            account = await self._db.read(accounts.account_of, recipient)
         else:
             given = request.password
             account = await self._proof.account(given.user_name, given.password, client_address(context))
@@ -144,12 +151,12 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     async def ResetPassword(
         self, request: auth_pb2.ResetPasswordRequest, context: Context
     ) -> auth_pb2.ResetPasswordResponse:
-        """Proves the phone number, sets the new password."""
+        """Proves the phone number or e-mail address, sets the new password."""
         self._passwords.require_strong(request.new_password)
         otp_id = UUID(request.otp.otp_id)
-        phone = await self._proof.phone(otp_id, request.otp.code, _RESET_PASSWORD)
+        recipient = await self._proof.recipient(otp_id, request.otp.code, _RESET_PASSWORD)
         hashed = await self._passwords.hash(request.new_password)
-        await self._logins.run(set_password_by_otp, phone=phone, otp_id=otp_id, password_hash=hashed)
+        await self._logins.run(set_password_by_otp, recipient=recipient, otp_id=otp_id, password_hash=hashed)
         return auth_pb2.ResetPasswordResponse()
 
     async def IssueClientToken(

@@ -6,7 +6,7 @@ from datetime import date
 
 from scrip.common.v1 import permission_pb2
 from scrip.identity.internal.v1 import identity_pb2
-from scrip.identity.v1 import auth_pb2, client_pb2, member_pb2, staff_pb2
+from scrip.identity.v1 import auth_pb2, client_pb2, member_pb2, otp_pb2, staff_pb2
 
 from services.common.encoding import timestamp
 from services.common.errors import invalid_field
@@ -14,6 +14,7 @@ from services.common.ids import utc_now
 from services.identity.member_codes import SignedCode
 from services.identity.queries.clients import ClientRow
 from services.identity.queries.members import MemberRow
+from services.identity.queries.otps import UnsentRow
 from services.identity.queries.staff import StaffRow
 from services.identity.session_tokens import SessionToken
 
@@ -87,6 +88,20 @@ def signed_code(code: SignedCode) -> identity_pb2.ResolvedMemberCode:
         code_id=code.id,
         issued_at=timestamp(code.issued_at),
         expires_at=timestamp(code.expires_at),
+    )
+
+
+def otp_delivery(row: UnsentRow) -> otp_pb2.OtpDelivery:
+    """A one-time password that is not sent."""
+    return otp_pb2.OtpDelivery(
+        otp_id=str(row.otp_id),
+        state=otp_pb2.OtpDeliveryState.Value(f"OTP_DELIVERY_STATE_{row.state}"),
+        recipient=row.recipient,
+        tries=row.tries,
+        last_error=row.last_error,
+        asked_at=timestamp(row.asked_at),
+        tried_at=timestamp(row.tried_at) if row.tried_at else None,
+        expires_at=timestamp(row.expires_at),
     )
 
 

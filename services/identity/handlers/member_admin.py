@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from scrip.identity.v1 import member_pb2, member_pb2_grpc
+from scrip.identity.v1 import member_pb2, member_pb2_grpc, otp_pb2
 
 from services.common.auth import caller
 from services.common.db import Database
@@ -14,7 +14,7 @@ from services.identity.commands.suspend_member import restore_member, suspend_me
 from services.identity.handlers import encoding
 from services.identity.handlers.tools import Tools
 from services.identity.phones import as_e164
-from services.identity.queries import members
+from services.identity.queries import members, otps
 
 
 class MemberAdminHandlers(member_pb2_grpc.MemberAdminServiceServicer):
@@ -75,3 +75,16 @@ class MemberAdminHandlers(member_pb2_grpc.MemberAdminServiceServicer):
             reason=encoding.name(request.reason, "reason"),
         )
         return member_pb2.RestoreMemberResponse(member=encoding.member(changed.member))
+
+    async def ListOtpDeliveries(
+        self, request: member_pb2.ListOtpDeliveriesRequest, context: Context
+    ) -> member_pb2.ListOtpDeliveriesResponse:
+        """A page of one-time passwords that are not sent."""
+        state = None
+        if request.state:
+            state = otp_pb2.OtpDeliveryState.Name(request.state).removeprefix("OTP_DELIVERY_STATE_")
+        page = Page(request.page_size, request.page_token, "otp_deliveries", state)
+        rows, next_token = await self._db.read(otps.list_unsent, page, state)
+        return member_pb2.ListOtpDeliveriesResponse(
+            deliveries=[encoding.otp_delivery(row) for row in rows], next_page_token=next_token
+        )

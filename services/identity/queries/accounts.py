@@ -11,6 +11,7 @@ from sqlalchemy import text
 from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.sessions import UNKNOWN, SessionState
+from services.identity.recipients import Recipient
 
 _ACCOUNT = (
     "SELECT a.id, coalesce(s.role, 'member'), a.password_hash"
@@ -27,13 +28,21 @@ class AccountRow:
     password_hash: str | None
 
 
-async def account_by_phone(connection: Connection, phone: str) -> AccountRow:
-    """The account with this number. Raises ACCOUNT_NOT_FOUND."""
-    result = await connection.execute(text(_ACCOUNT + "a.phone = :phone"), {"phone": phone})
+async def account_of(connection: Connection, recipient: Recipient) -> AccountRow:
+    """The account with this phone number or e-mail address. Raises ACCOUNT_NOT_FOUND."""
+    result = await connection.execute(
+        text(_ACCOUNT + "(a.phone = CAST(:phone AS text) OR a.email = CAST(:email AS text))"),
+        {"phone": recipient.phone, "email": recipient.email},
+    )
     row = result.first()
     if row is None:
-        raise DomainError("ACCOUNT_NOT_FOUND", "no account has this phone number; register first")
+        raise account_not_found(recipient)
     return AccountRow(*row)
+
+
+def account_not_found(recipient: Recipient) -> DomainError:
+    """Nobody has an account with this phone number or e-mail address."""
+    return DomainError("ACCOUNT_NOT_FOUND", f"no account has this {recipient}; register first")
 
 
 async def find_account(connection: Connection, name: str, phone: str | None) -> AccountRow | None:

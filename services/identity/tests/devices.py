@@ -11,6 +11,7 @@ from services.common.db import Connection
 from services.common.ids import new_id
 from services.identity.commands.send_otp import send_otp
 from services.identity.otp_sender import SandboxOtpSender
+from services.identity.recipients import Recipient
 from services.identity.tests.people import LOG_IN, People
 from tests.inprocess import Member
 
@@ -58,7 +59,9 @@ async def proven(people: People, phone: str, purpose: auth_pb2.OtpPurpose.ValueT
     """A one-time password, made as SendOtp makes it but not counted against its limits."""
     platform, name = people.platform, auth_pb2.OtpPurpose.Name(purpose)
     database = platform.databases["identity"]
-    sent = await database.run(send_otp, platform.vault, SandboxOtpSender(), phone=phone, purpose=name)
+    sent = await database.run(
+        send_otp, platform.vault, SandboxOtpSender(), recipient=Recipient(phone), purpose=name
+    )
 
     async def code(connection: Connection) -> str:
         found = await connection.execute(

@@ -64,9 +64,9 @@ class People:
         """MemberAdminService."""
         return member_pb2_grpc.MemberAdminServiceStub(self.channel)
 
-    async def prove(self, phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
-        """Asks for a one-time password and reads it in the sandbox."""
-        sent = await self.auth.SendOtp(auth_pb2.SendOtpRequest(phone=phone, purpose=purpose))
+    async def prove(self, to: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
+        """Asks for a one-time password for a number or an e-mail address and reads it in the sandbox."""
+        sent = await self.auth.SendOtp(auth_pb2.SendOtpRequest(**recipient(to), purpose=purpose))
         sandbox = sandbox_pb2_grpc.SandboxServiceStub(self.channel)
         request = sandbox_pb2.GetOtpRequest(otp_id=sent.otp_id)
         reply = await sandbox.GetOtp(request, metadata=bearer(await self.platform.token(ADMIN, _READER)))
@@ -186,6 +186,11 @@ class People:
             await connection.execute(text(statement), values)
 
         await self.platform.databases[service].run(run)
+
+
+def recipient(to: str) -> dict[str, str]:
+    """The field of a request in which a number or an e-mail address belongs."""
+    return {"email" if "@" in to else "phone": to}
 
 
 def new_user_name() -> str:

@@ -13,11 +13,11 @@ import grpc
 import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
 
-from services.identity.commands.end_otp_delivery import forget_late_deliveries
+from services.identity.commands.end_otp_delivery import fail_late_deliveries
 from services.identity.commands.send_otp import forget_old_otps
 from services.identity.jobs import forget_all
-from services.identity.tests.people import DONE, outcome
-from services.identity.tests.sending import REGISTER, Sending, sending
+from services.identity.tests.people import DONE, REGISTER, outcome
+from services.identity.tests.sending import Sending, sending
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal
 from tests.spare_redis import SpareRedis
 
@@ -123,10 +123,18 @@ async def test_old_codes_are_forgotten_faster_than_they_can_come(platform: Platf
             " FROM generate_series(0, 11999) AS n RETURNING id)"
             " INSERT INTO otp_deliveries (otp_id, sealed_code) SELECT id, '' FROM made RETURNING 1"
         )
-        await forget_all(identity.own.database, forget_late_deliveries)
-        assert await identity.rows("SELECT count(*) FROM otp_deliveries") == [(0,)]
+        await forget_all(identity.own.database, fail_late_deliveries)
+        waiting = "SELECT count(*) FROM otp_deliveries WHERE failed_at IS NULL OR sealed_code IS NOT NULL"
+        assert await identity.rows(waiting) == [(0,)]
+        await forget_all(identity.own.database, forget_old_otps)
+        assert await identity.rows("SELECT count(*) FROM otps") == [(12_000,)], "staff may want to see them"
+        older = "UPDATE otps SET expires_at = expires_at - interval '7 days' + interval '1 hour' RETURNING 1"
+        await identity.rows(older)
         await forget_all(identity.own.database, forget_old_otps)
         assert await identity.rows("SELECT count(*) FROM otps") == [(5_900,)]
+        await identity.rows("DELETE FROM otp_deliveries RETURNING 1")
+        await forget_all(identity.own.database, forget_old_otps)
+        assert await identity.rows("SELECT count(*) FROM otps") == [(0,)]
 
 
 async def test_fifty_askers_for_one_number_at_once_get_five_codes(

@@ -9,17 +9,14 @@ import hmac
 import json
 import logging
 import os
-import re
 import signal
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -30,50 +27,9 @@ from pydantic import SecretStr
 from scrip.identity.v1 import auth_pb2
 
 from services.identity.settings import Settings
-from services.identity.tests.sending import SILENT, sending, working
+from services.identity.tests.sending import SILENT, arrived, code_in, sending, smtp, webhook, working
 from services.identity.tests.sinks import HANG, HttpSink, MailSink, listening
 from tests.inprocess import Platform, eventually, new_phone
-
-SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
-
-
-def smtp(sink: MailSink, **changes: Any) -> dict[str, Any]:
-    """Settings for sending to this mail server."""
-    return {
-        "otp_sender": "smtp",
-        "otp_smtp_host": "127.0.0.1",
-        "otp_smtp_port": sink.port,
-        "otp_smtp_security": "none",
-        "otp_smtp_from": "club@shop.example",
-        "otp_smtp_to": "{digits}@sms.example",
-        **changes,
-    }
-
-
-def webhook(sink: HttpSink, **changes: Any) -> dict[str, Any]:
-    """Settings for posting to this provider."""
-    return {
-        "otp_sender": "webhook",
-        "otp_webhook_url": f"http://127.0.0.1:{sink.port}/sms?to=all",
-        "otp_webhook_secret": SecretStr(SECRET),
-        **changes,
-    }
-
-
-def code_in(words: str) -> str:
-    """The code in a message."""
-    found = re.fullmatch(r"([0-9]{6}) / 5 min", words.strip())
-    assert found, words
-    return found[1]
-
-
-async def arrived(posts: Callable[[], list[Any]], count: int = 1, seconds: float = 10.0) -> None:
-    """Waits until so many messages have arrived."""
-
-    async def check() -> None:
-        assert len(posts()) >= count
-
-    await eventually(check, seconds=seconds)
 
 
 async def test_a_code_arrives_by_e_mail_and_is_good(platform: Platform) -> None:
@@ -99,7 +55,7 @@ async def test_a_mail_server_that_was_away_or_refused_gets_it_again(platform: Pl
         pass
     async with sending(platform, **smtp(sink)) as identity:
         sent = await identity.sent()
-        await asyncio.sleep(0.5)  # the first try finds nobody
+        await eventually(lambda: identity.assert_failed("the mail server can not be reached"))
         async with listening(sink):
             await arrived(lambda: sink.mails, seconds=20)
             assert sink.refused == 1
@@ -118,7 +74,9 @@ async def test_a_mail_server_is_trusted_by_its_certificate_only(
         sending(platform, **smtp(sink, otp_smtp_security="starttls", **login)) as identity,
     ):
         await identity.sent()
-        await asyncio.sleep(1.5)
+        await eventually(
+            lambda: identity.assert_failed("the mail server has a certificate that is not trusted")
+        )
         assert sink.mails == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         await arrived(lambda: sink.mails, seconds=20)

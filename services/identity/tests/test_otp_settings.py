@@ -24,6 +24,7 @@ _GOOD: dict[str, dict[str, Any]] = {
     "sandbox": {"otp_sender": "sandbox", "sandbox": True},
     "none": {"otp_sender": "none"},
 }
+_EMAIL = {"otp_smtp_host": "mail.example", "otp_smtp_from": "club@shop.example"}
 
 
 def _settings(**changes: Any) -> Settings:
@@ -54,7 +55,19 @@ def test_the_sender_is_the_sandbox_when_that_is_on_and_else_none() -> None:
         ("smtp", {"otp_smtp_host": ""}, "SCRIP_OTP_SMTP_HOST"),
         ("smtp", {"otp_smtp_from": ""}, "SCRIP_OTP_SMTP_FROM"),
         ("smtp", {"otp_smtp_to": ""}, "SCRIP_OTP_SMTP_TO"),
+        (
+            "smtp",
+            {"otp_smtp_to": ""},
+            "e-mail addresses need SCRIP_OTP_SMTP_HOST",
+        ),
         ("smtp", {"otp_smtp_to": "all@sms.example"}, "SCRIP_OTP_SMTP_TO"),
+        ("webhook", {"otp_smtp_host": "mail.example"}, "SCRIP_OTP_SMTP_FROM"),
+        ("none", {"otp_smtp_from": "club@shop.example"}, "SCRIP_OTP_SMTP_HOST"),
+        (
+            "webhook",
+            {**_EMAIL, "otp_smtp_user_name": "x", "otp_smtp_security": "none"},
+            "SCRIP_OTP_SMTP_SECURITY",
+        ),
         ("smtp", {"otp_smtp_to": "{code}@sms.example"}, "SCRIP_OTP_SMTP_TO"),
         ("smtp", {"otp_smtp_to": "{phone.__class__}@sms.example"}, "SCRIP_OTP_SMTP_TO"),
         ("smtp", {"otp_smtp_user_name": "x", "otp_smtp_security": "none"}, "SCRIP_OTP_SMTP_SECURITY"),
@@ -83,6 +96,23 @@ def test_settings_with_which_nothing_could_be_sent_are_refused(
     with pytest.raises(ValidationError) as refused:
         _settings(**_GOOD[sender] | changes)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("sender", "changes", "phones", "emails"),
+    [
+        ("none", {}, False, False),
+        ("none", _EMAIL, False, True),
+        ("webhook", {}, True, False),
+        ("webhook", _EMAIL, True, True),
+        ("smtp", {}, True, True),
+    ],
+)
+def test_numbers_and_addresses_have_ways_of_their_own(
+    sender: str, changes: dict[str, Any], phones: bool, emails: bool
+) -> None:
+    settings = _settings(**_GOOD[sender] | changes)
+    assert (settings.sends_to_phones, settings.sends_to_emails) == (phones, emails)
 
 
 def test_codes_and_minutes_may_be_written_in_any_format_that_shows_them() -> None:
