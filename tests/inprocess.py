@@ -73,7 +73,7 @@ class Platform:
     redis_url: str
     environment: dict[str, Any]
     targets: dict[str, str] = field(default_factory=dict)
-    running: dict[str, RunningService] = field(default_factory=dict)
+    running: dict[str, AsyncExitStack] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     databases: dict[str, Database] = field(default_factory=dict)
@@ -162,8 +162,8 @@ class Platform:
             await self._redis.close()
 
     async def stop(self, service: str) -> None:
-        """Stops a service; calls to it fail until it is started again."""
-        await self.running.pop(service).stop()
+        """Stops a service and closes all it has; calls to it fail until it is started again."""
+        await self.running.pop(service).aclose()
 
 
 async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:
@@ -266,7 +266,6 @@ class InProcess:
             "otp_sends_per_address": 100_000,
         }
         self.platform = Platform(postgres, redis_url, environment)
-        self._stack = AsyncExitStack()
         self._workers: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     async def start(self) -> Platform:
@@ -287,11 +286,11 @@ class InProcess:
         """Starts one service; its port stays the same when it is started again."""
         root = _composition_root(name)
         settings = self._settings(root, name)
-        service = await self._stack.enter_async_context(root.compose(settings))
-        running = RunningService(service, settings)
-        port = await running.start()
         platform = self.platform
-        platform.running[name] = running
+        stack = platform.running[name] = AsyncExitStack()
+        running = RunningService(await stack.enter_async_context(root.compose(settings)), settings)
+        stack.push_async_callback(running.stop)
+        port = await running.start()
         platform.targets[name] = f"ipv4:127.0.0.1:{port}"
         platform.settings[name] = self._settings(root, name)
         if name not in platform.channels:
@@ -302,10 +301,9 @@ class InProcess:
         """Stops everything."""
         for name in list(self._workers):
             await self.stop_worker(name)
-        for running in self.platform.running.values():
-            await running.stop()
+        for name in list(self.platform.running):
+            await self.platform.stop(name)
         await self.platform.close()
-        await self._stack.aclose()
 
     def start_worker(self, name: str) -> None:
         """Starts the worker of a service that has one."""
