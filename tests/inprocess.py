@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import itertools
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -43,6 +42,7 @@ from services.identity.secrets_at_rest import Vault
 from services.identity.session_tokens import SessionTokens
 from services.identity.tokens import TokenIssuer
 from stack.postgres import Postgres
+from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on
 
 SERVICES = ("identity", "points", "promos", "vouchers")
 ADMIN_PASSWORD = "correct horse battery staple"  # of a server that lives for one test run
@@ -73,7 +73,8 @@ class Platform:
     redis_url: str
     environment: dict[str, Any]
     targets: dict[str, str] = field(default_factory=dict)
-    running: dict[str, AsyncExitStack] = field(default_factory=dict)
+    running: dict[str, RunningService] = field(default_factory=dict)
+    stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     databases: dict[str, Database] = field(default_factory=dict)
@@ -163,7 +164,8 @@ class Platform:
 
     async def stop(self, service: str) -> None:
         """Stops a service and closes all it has; calls to it fail until it is started again."""
-        await self.running.pop(service).aclose()
+        del self.running[service]
+        await self.stacks.pop(service).aclose()
 
 
 async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:
@@ -239,18 +241,6 @@ async def as_client(call: Callable[..., Awaitable[T]], *arguments: object, **opt
     raise AssertionError("no answer to three tries")
 
 
-async def eventually(check: Callable[[], Awaitable[T]], *, seconds: float = 5.0) -> T:
-    """Repeats a check that raises AssertionError until it passes, for so long at most."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return await check()
-        except AssertionError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.05)
-
-
 class InProcess:
     """Starts and stops the platform in this process."""
 
@@ -287,10 +277,11 @@ class InProcess:
         root = _composition_root(name)
         settings = self._settings(root, name)
         platform = self.platform
-        stack = platform.running[name] = AsyncExitStack()
+        stack = platform.stacks[name] = AsyncExitStack()
         running = RunningService(await stack.enter_async_context(root.compose(settings)), settings)
         stack.push_async_callback(running.stop)
         port = await running.start()
+        platform.running[name] = running
         platform.targets[name] = f"ipv4:127.0.0.1:{port}"
         platform.settings[name] = self._settings(root, name)
         if name not in platform.channels:

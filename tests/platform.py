@@ -23,6 +23,7 @@ from stack.testing import RunningStack, start_stack
 from tests import invariants
 from tests.edge.edge import committed, nodes_with
 from tests.edge.refusals import in_json
+from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -380,16 +381,3 @@ async def limited(at_once: int, calls: Iterable[Callable[[], Awaitable[T]]]) -> 
 async def at_once(calls: Sequence[Awaitable[R]]) -> list[R]:
     """The results of calls that all start together."""
     return await asyncio.gather(*calls)
-
-
-async def eventually(check: Callable[[], Awaitable[R]], seconds: float) -> R:
-    """Repeats a check that raises AssertionError until it passes, for so long at most."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while True:
-        try:
-            return await check()
-        except AssertionError:
-            if loop.time() > deadline:
-                raise
-            await asyncio.sleep(0.1)

@@ -59,7 +59,7 @@ def code_in(words: str) -> str:
     return found[1]
 
 
-async def arrived(posts: Callable[[], list[Any]], count: int = 1, seconds: float = 10.0) -> None:
+async def arrived(posts: Callable[[], list[Any]], count: int = 1, seconds: float = 30.0) -> None:
     """Waits until so many messages have arrived."""
 
     async def check() -> None:
