@@ -48,6 +48,8 @@ SERVICES = ("identity", "points", "promos", "vouchers")
 ADMIN_PASSWORD = "correct horse battery staple"  # of a server that lives for one test run
 ACCESS_SECONDS, LOGIN_SECONDS = 86_400, 90 * 86_400
 MANY_LOGINS = 1_000
+PASSWORD_KIB = 19_456
+"""The least that is allowed, for the tests make hundreds of hashes."""
 REDIS_SECONDS = 0.15
 """More than elsewhere: all services, their workers and the tests share one process."""
 T = TypeVar("T")
@@ -253,6 +255,7 @@ class InProcess:
             "service_secret_hashes": hashes,
             "admin_password": ADMIN_PASSWORD,
             "sandbox": True,
+            "password_memory_kib": PASSWORD_KIB,
             "otp_sends_per_address": 100_000,
         }
         self.platform = Platform(postgres, redis_url, environment)

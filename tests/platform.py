@@ -338,7 +338,11 @@ def start_platform(folder: Path, **settings: Any) -> RunningStack:
             limit["token_bucket"] = {"max_tokens": 10**6, "tokens_per_fill": 10**6, "fill_interval": "1s"}
     edge = folder / "edge.yaml"
     edge.write_text(yaml.safe_dump(config))
-    identity = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000", "SCRIP_STAFF_SESSIONS": "10"}
+    identity = {
+        "SCRIP_OTP_SENDS_PER_ADDRESS": "1000000",
+        "SCRIP_STAFF_SESSIONS": "10",
+        "SCRIP_PASSWORD_MEMORY_KIB": "19456",
+    }
     slow = {"SCRIP_REDIS_SECONDS": "0.1"}  # a test run is a busy machine
     return start_stack(folder / "data", slow, edge_config=edge, env_identity=identity, **settings)
 

@@ -108,7 +108,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with _build(settings) as parts:
         db = parts.db
         redis = Redis(settings.redis_url, settings.redis_seconds)
-        passwords, throttle = Passwords(), Throttle(redis)
+        passwords, throttle = Passwords(settings.password_memory_kib), Throttle(redis)
         await _bootstrap(db, passwords, settings)
         key_ring = KeyRing(partial(db.read, read_jwks))
         cache = SessionCache(redis)

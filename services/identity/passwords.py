@@ -22,9 +22,7 @@ _PARALLEL = 2
 _QUEUE = 200
 """Who would have to wait behind so many is told to come again; each takes some 0.1 s of a core."""
 
-_MEMORY_KIB, _PASSES = 65_536, 3
-_NOBODY = f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p=1${'A' * 22}${'A' * 43}"
-"""The hash of no password that anybody knows, which costs as much to verify as any."""
+MEMORY_KIB, _PASSES = 65_536, 3
 _NICENESS = 5
 """More would starve logins on a busy machine; with less they would hold up other calls."""
 
@@ -35,10 +33,15 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """Hashes and verifies passwords (RFC 9106, second recommended option: 64 MiB, 3 passes)."""
+    """Hashes and verifies passwords (RFC 9106, second recommended option: 64 MiB, 3 passes).
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=1)
+    With less memory a hash costs less, for who checks it and for who guesses.
+    """
+
+    def __init__(self, memory_kib: int = MEMORY_KIB) -> None:
+        self._hasher = PasswordHasher(time_cost=_PASSES, memory_cost=memory_kib, parallelism=1)
+        # The hash of no password that anybody knows, which costs as much to verify as any.
+        self._nobody = f"$argon2id$v=19$m={memory_kib},t={_PASSES},p=1${'A' * 22}${'A' * 43}"
         # Threads of their own: a caller who goes away leaves his behind, and must not be worth another.
         self._threads = ThreadPoolExecutor(_PARALLEL, "passwords", initializer=_yield_to_others)
         self._slots = asyncio.Semaphore(_PARALLEL)
@@ -90,7 +93,7 @@ class Passwords:
 
     def _matches(self, kept: str | None, password: str) -> bool:
         try:
-            self._hasher.verify(kept or _NOBODY, _composed(password))
+            self._hasher.verify(kept or self._nobody, _composed(password))
         except (VerifyMismatchError, InvalidHashError):
             return False
         return kept is not None

@@ -8,6 +8,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, SecretStr, model_validator
 
 from services.identity.otp_settings import OtpSettings
+from services.identity.passwords import MEMORY_KIB
 
 
 class Settings(OtpSettings):
@@ -33,6 +34,8 @@ class Settings(OtpSettings):
     """Another lifetime of logins than the policy's, however often they are refreshed."""
     staff_sessions: Annotated[int, Field(ge=1, le=10)] = 1
     """Logins that staff may have at once. Members have one."""
+    password_memory_kib: Annotated[int, Field(ge=19_456, le=1_048_576)] = MEMORY_KIB
+    """Memory that the hash of a password takes, and time with it; not below what OWASP holds for enough."""
     key_rotation_days: Annotated[float, Field(gt=0, le=365)] = 30
     """After so long a new key signs tokens."""
     key_lead_seconds: Annotated[int, Field(ge=0, le=86_400)] = 180
