@@ -14,10 +14,12 @@ from services.common.errors import overloaded, unavailable
 from services.points.handlers import encoding
 from services.points.purchases import Purchase
 
-MOST_UNANSWERED = 1_000
+MOST_UNANSWERED = 2_000
 """Receipts of one stream with which no more is read, until some are answered."""
 _MOST_BYTES = 2 << 20
 """Of the same receipts, lest large ones take too much memory."""
+_TOGETHER = 1_000
+"""Receipts that are recorded together at most; and at least, while answers are still being sent."""
 _MOST_IN_ANSWER = 100
 """Results of one message: enough that gRPC costs little for each, few enough that it stays small."""
 _MOST_STREAMS = 64
@@ -45,6 +47,7 @@ class PurchaseStream:
         self._unrecorded: list[purchase_pb2.RecordPurchaseRequest] = []
         self._sizes: deque[int] = deque()  # of those without an answer
         self._bytes = 0
+        self._least = 1  # of receipts, to begin recording
         self._failure: Exception | None = None
         self._ended = False
         self._more = asyncio.Event()
@@ -58,7 +61,9 @@ class PurchaseStream:
         position = 1
         try:
             while outcomes := await recording:
-                recording = asyncio.create_task(self._record_next())  # while these are being sent
+                # While these are being sent; but not with a few, for those to come would share the statement.
+                self._least = _TOGETHER
+                recording = asyncio.create_task(self._record_next())
                 for begin in range(0, len(outcomes), _MOST_IN_ANSWER):
                     answer = purchase_pb2.StreamPurchasesResponse(first_position=position)
                     for outcome in outcomes[begin : begin + _MOST_IN_ANSWER]:
@@ -66,6 +71,8 @@ class PurchaseStream:
                     yield answer
                     position += len(answer.results)
                     self._note_answered(len(answer.results))
+                self._least = 1
+                self._more.set()
         finally:
             self._reading.cancel()
             recording.cancel()
@@ -100,11 +107,11 @@ class PurchaseStream:
         return len(self._sizes) >= MOST_UNANSWERED or self._bytes >= _MOST_BYTES
 
     async def _record_next(self) -> Sequence[Outcome]:
-        """Records all that is there, as soon as there is something; nothing at the stream's end."""
-        while not self._unrecorded and not self._ended:
+        """Records what is there, as soon as it is enough; nothing at the stream's end."""
+        while len(self._unrecorded) < self._least and not self._ended:
             self._more.clear()
             await self._more.wait()
-        receipts, self._unrecorded = self._unrecorded, []
+        receipts, self._unrecorded = self._unrecorded[:_TOGETHER], self._unrecorded[_TOGETHER:]
         return await self._record(receipts) if receipts else ()
 
     def _note_answered(self, count: int) -> None:
