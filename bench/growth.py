@@ -193,12 +193,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="growth-", dir=ROOT / "build") as folder, ExitStack() as opened:
         generous = Path(folder) / "envoy.yaml"
         edge.write_generous(generous)
-        limits = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000"}
         sides = []
         for name, count in (("empty", 0), ("grown", rows)):
             _say(f"starting the stack that is {name}")
             data = Path(folder) / name
-            stack = opened.enter_context(running_stack(data, edge_config=generous, env_identity=limits))
+            stack = opened.enter_context(running_stack(data, edge_config=generous, env_identity=world.LIMITS))
             found = stack.endpoints
             made = asyncio.run(
                 world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=1)

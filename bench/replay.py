@@ -205,8 +205,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="replay-", dir=ROOT / "build") as folder:
         generous = Path(folder) / "envoy.yaml"
         edge.write_generous(generous)
-        limits = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000"}
-        with running_stack(Path(folder) / "stack", edge_config=generous, env_identity=limits) as stack:
+        with running_stack(Path(folder) / "stack", edge_config=generous, env_identity=world.LIMITS) as stack:
             try:
                 asyncio.run(_run(stack, options.sales))
             except BenchError as error:

@@ -98,10 +98,9 @@ def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig
     """Everything, started and filled; all of it is gone afterwards."""
     generous = folder / "envoy.yaml"
     edge.write_generous(generous)
-    limits = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000"}
     children = Children(folder)
     say("starting a stack")
-    with running_stack(folder / "stack", edge_config=generous, env_identity=limits) as stack:
+    with running_stack(folder / "stack", edge_config=generous, env_identity=world.LIMITS) as stack:
         found, builder = stack.endpoints, _Builder(stack, folder, generous, children)
         server = _server(found.databases["points"])
         try:

@@ -20,6 +20,8 @@ MEMBERS = 500
 OPENING_RECEIPTS = 2
 OPENING_MINOR = 10**9
 """What each opening receipt is worth: a million points, so that nobody runs out."""
+LIMITS = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000", "SCRIP_REGISTRATIONS_PER_ADDRESS": "1000000"}
+"""What identity is given, since all of them come from one address."""
 AT_ONCE = 16
 TRIES = 4
 

@@ -257,6 +257,7 @@ class InProcess:
             "sandbox": True,
             "password_memory_kib": PASSWORD_KIB,
             "otp_sends_per_address": 100_000,
+            "registrations_per_address": 100_000,
         }
         self.platform = Platform(postgres, redis_url, environment)
         self._workers: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}

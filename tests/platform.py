@@ -325,7 +325,7 @@ class Platform:
 
 
 def start_platform(folder: Path, **settings: Any) -> RunningStack:
-    """A stack whose one-time passwords and callers from one address are as good as unlimited.
+    """A stack whose one-time passwords, registrations and calls from one address are as good as unlimited.
 
     Staff may have ten logins, lest one test log another's admin out. All else is as committed, the limits
     of members and tills too.
@@ -340,6 +340,7 @@ def start_platform(folder: Path, **settings: Any) -> RunningStack:
     edge.write_text(yaml.safe_dump(config))
     identity = {
         "SCRIP_OTP_SENDS_PER_ADDRESS": "1000000",
+        "SCRIP_REGISTRATIONS_PER_ADDRESS": "1000000",
         "SCRIP_STAFF_SESSIONS": "10",
         "SCRIP_PASSWORD_MEMORY_KIB": "19456",
     }

@@ -173,7 +173,7 @@ class VersionedCache:
         return values
 
     async def held(self, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
-        """Version and value of what Redis holds for these keys, to be believed or not.
+        """Version and value of what Redis holds for these keys, to be believed or not; not what is void.
 
         Raises RedisAwayError when it does not answer.
         """
@@ -184,7 +184,11 @@ class VersionedCache:
             for key, value in zip(keys, found, strict=True)
             if value is not None
         }
-        return {key: (int(version), value) for key, (version, _, value) in parts.items()}
+        return {
+            key: (int(version), value)
+            for key, (version, written_at, value) in parts.items()
+            if int(written_at) != _NEVER
+        }
 
     async def put(self, entries: Iterable[tuple[str, int, str]]) -> None:
         """Sets (key, version, value) each, unless a newer version is there."""

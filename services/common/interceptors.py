@@ -45,6 +45,8 @@ class Guard(AsyncServerInterceptor):
                 request_or_iterator = self._each_guarded(request_or_iterator, method_name, metadata)
             reply = method(request_or_iterator, context)
             if hasattr(reply, "__aiter__"):
+                if isinstance(request_or_iterator, Message):
+                    reply = self._each_guarded_reply(reply, method_name, metadata)
                 return self._stream(reply, context, method_name)
             return await reply
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status
@@ -58,6 +60,14 @@ class Guard(AsyncServerInterceptor):
             await self._authenticator.authenticate(method_name, metadata)
             validation.validate(request)
             yield request
+
+    async def _each_guarded_reply(
+        self, replies: AsyncIterator[Any], method_name: str, metadata: Mapping[str, str | bytes]
+    ) -> AsyncIterator[Any]:
+        """The replies to one request; before each the caller is looked at again, as above."""
+        async for reply in replies:
+            await self._authenticator.authenticate(method_name, metadata)
+            yield reply
 
     async def _stream(
         self, replies: AsyncIterator[Any], context: Context, method_name: str

@@ -190,7 +190,10 @@ async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> 
     if not password:
         log.warning("there is no staff; set SCRIP_ADMIN_PASSWORD and start again to make the first admin")
         return
-    hashed = await passwords.hash(password)
+    try:
+        hashed = await passwords.hash_new(password)
+    except DomainError as error:
+        raise SystemExit(f"SCRIP_ADMIN_PASSWORD can not be the first admin's: {error.message}") from None
     made = await db.run(bootstrap_admin, user_name=settings.admin_user_name, password_hash=hashed)
     if not made and not await db.read(accounts.has_staff):
         log.error("there is no staff: a member has the user name in SCRIP_ADMIN_USER_NAME; set another one")

@@ -28,7 +28,7 @@ from services.identity.queries.events import undelivered_events
 from services.identity.queries.otps import OtpDelivery, otp_delivery
 from services.identity.secrets_at_rest import Vault
 from services.identity.settings import Settings
-from services.identity.tokens import SERVICE_TOKEN_SECONDS
+from services.identity.tokens import LONGEST_TOKEN_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def loops(
         vault,
         lead_seconds=settings.key_lead_seconds,
         rotation_days=settings.key_rotation_days,
-        token_seconds=max(settings.access_seconds, settings.client_token_seconds, SERVICE_TOKEN_SECONDS),
+        token_seconds=LONGEST_TOKEN_SECONDS,  # and not that of the settings, which may have been others
     )
     return [
         partial(repeat, 60, partial(forget_all, db, fail_late_deliveries)),

@@ -46,6 +46,7 @@ class Account(Base):
             " OR (password_hash IS NOT NULL AND (user_name IS NOT NULL OR email IS NOT NULL))",
             name="way_in",
         ),
+        CheckConstraint("email IS NOT NULL OR NOT email_confirmed", name="confirmed_email"),
         *(
             Index(f"ix_accounts_{name}_prefix", name, postgresql_ops={name: "text_pattern_ops"})
             for name in ("user_name", "email", "phone")
@@ -62,6 +63,7 @@ class Account(Base):
     kind: Mapped[str]
     user_name: Mapped[str | None] = mapped_column(unique=True)
     email: Mapped[str | None] = mapped_column(unique=True)
+    email_confirmed: Mapped[bool] = mapped_column(server_default=false())
     phone: Mapped[str | None] = mapped_column(unique=True)
     password_hash: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="ACTIVE")
@@ -166,8 +168,12 @@ class Otp(Base):
     __table_args__ = (
         CheckConstraint("num_nonnulls(phone, email) = 1", name="one_recipient"),
         CheckConstraint(
-            "phone IS NOT NULL OR purpose IN ('OTP_PURPOSE_LOG_IN', 'OTP_PURPOSE_RESET_PASSWORD')",
+            "phone IS NOT NULL OR purpose IN"
+            " ('OTP_PURPOSE_LOG_IN', 'OTP_PURPOSE_RESET_PASSWORD', 'OTP_PURPOSE_CONFIRM_EMAIL')",
             name="purposes_of_email",
+        ),
+        CheckConstraint(
+            "email IS NOT NULL OR purpose <> 'OTP_PURPOSE_CONFIRM_EMAIL'", name="purposes_of_phone"
         ),
     )
 

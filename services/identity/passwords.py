@@ -9,7 +9,7 @@ import threading
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
@@ -20,7 +20,10 @@ from services.identity.common_passwords import is_common
 
 _PARALLEL = 2
 _QUEUE = 200
-"""Who would have to wait behind so many is told to come again; each takes some 0.1 s of a core."""
+"""Who would have to wait behind so many is told to come again; each takes some 0.1 s of a core.
+
+Half of the places are for logins alone: however many want new passwords hashed, others still get in.
+"""
 
 MEMORY_KIB, _PASSES = 65_536, 3
 _NICENESS = 5
@@ -62,8 +65,17 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The hash to keep. Raises OVERLOADED."""
-        async with self.turn():
+        async with self._turn(_QUEUE // 2):
             return await self._off_the_loop(self._hasher.hash, _composed(password))
+
+    async def renew(self, kept: str, password: str) -> str | None:
+        """A hash at the present cost, of a password that was verified.
+
+        None when the one that is kept has that cost, or others would have to wait for it.
+        """
+        if self._slots.locked() or not self._hasher.check_needs_rehash(kept):
+            return None
+        return await self.hash(password)
 
     async def verify(self, kept: str | None, password: str) -> bool:
         """Whether this is the password; to be called in one's turn.
@@ -72,14 +84,17 @@ class Passwords:
         """
         return await self._off_the_loop(self._matches, kept, password)
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Waits until it is one's turn. Raises OVERLOADED when too many wait.
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Waits until it is one's turn to verify. Raises OVERLOADED when too many wait.
 
         What is checked and counted in it decides about those whose turn comes later, so that of many
         guesses made at once few are looked at.
         """
-        if self._waiting >= _QUEUE:
+        return self._turn(_QUEUE)
+
+    @asynccontextmanager
+    async def _turn(self, most_waiting: int) -> AsyncIterator[None]:
+        if self._waiting >= most_waiting:
             raise overloaded("passwords")
         self._waiting += 1
         try:

@@ -34,8 +34,13 @@ class Settings(OtpSettings):
     """Another lifetime of logins than the policy's, however often they are refreshed."""
     staff_sessions: Annotated[int, Field(ge=1, le=10)] = 1
     """Logins that staff may have at once. Members have one."""
+    registrations_per_address: Annotated[int, Field(ge=1)] = 60
+    """Members who may register from one network address in ten minutes; a shop may be one."""
     password_memory_kib: Annotated[int, Field(ge=19_456, le=1_048_576)] = MEMORY_KIB
-    """Memory that the hash of a password takes, and time with it; not below what OWASP holds for enough."""
+    """Memory that the hash of a password takes, and time with it; not below what OWASP holds for enough.
+
+    A password that was hashed with another setting is hashed anew when its owner logs in by it.
+    """
     key_rotation_days: Annotated[float, Field(gt=0, le=365)] = 30
     """After so long a new key signs tokens."""
     key_lead_seconds: Annotated[int, Field(ge=0, le=86_400)] = 180

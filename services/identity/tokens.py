@@ -13,6 +13,8 @@ from services.common.auth import INTERNAL_AUDIENCE, ISSUER, PUBLIC_AUDIENCE, SER
 from services.common.ids import new_id, utc_now
 from services.identity.keys import SigningKeys
 
+LONGEST_TOKEN_SECONDS = 86_400
+"""What the settings allow at most."""
 SERVICE_TOKEN_SECONDS = 3_600
 
 

@@ -26,7 +26,7 @@ from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.points import jobs
 from services.points.balances import BALANCE_KEYS, Balances
-from services.points.check_books import BooksChecker
+from services.points.check_books import PATIENT_SECONDS, BooksChecker
 from services.points.claims import PurchaseClaims
 from services.points.clients import MemberCodesClient
 from services.points.handlers.earn_rules import EarnRuleHandlers
@@ -188,7 +188,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
 async def check_books(settings: Settings, stop: asyncio.Event) -> None:
     """Compares all books and prints what does not agree; ends with status 1 when anything does not."""
-    db, redis = open_database(settings), Redis(settings.redis_url)
+    db, redis = open_database(settings), Redis(settings.redis_url, PATIENT_SECONDS)
     try:
         checker = BooksChecker(db, VersionedCache(redis, BALANCE_KEYS))
         agree = await checker.run(stop, print)

@@ -17,7 +17,11 @@ _LINGER_SECONDS = 0.002
 
 
 class Balances:
-    """Members' balances. Whoever moves points calls `changed` after the commit and before answering."""
+    """Members' balances.
+
+    Whoever moves points calls `changed` after the commit and before answering, and `renew` when it finds
+    that they were moved before.
+    """
 
     def __init__(self, db: Database, cache: VersionedCache) -> None:
         self._db = db
@@ -43,6 +47,10 @@ class Balances:
             await self.changed(found)
             known |= {one.member_id: (one.balance, one.debt) for one in found}
         return [known[member_id] for member_id in member_ids]
+
+    async def renew(self, member_id: UUID) -> None:
+        """Tells the cache what is so: whoever moved points may have died before telling it."""
+        await self.changed(await self._db.read(accounts.balances_of, [member_id]))
 
     async def changed(self, balances: Iterable[Balance]) -> None:
         """Tells the cache; of several balances of one member the newest stays."""

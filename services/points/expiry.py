@@ -23,7 +23,7 @@ async def expire_due(db: Database, balances: Balances) -> int:
     while True:
         await balances.changed(batch.balances)
         points, members = points + batch.points, members + len(batch.balances)
-        if batch.last is None:
+        if not batch.more:
             break
         batch = await db.run(expire_lots, batch.last)
     if points:

@@ -50,4 +50,7 @@ class Importer:
                 raise
             await self._db.run(refuse_line, import_id, line.number, error.reason)
             return
-        await self._balances.changed([balance] if balance else [])
+        if balance:
+            await self._balances.changed([balance])
+        else:
+            await self._balances.renew(adjustment.member_id)

@@ -27,6 +27,7 @@ from services.points.purchases import (
 MOST_TOGETHER = 1_000
 """Receipts of one statement, and member codes of one question to identity."""
 _MOST_AT_WORK = 4 * MOST_TOGETHER
+_MOST_SINGLES = 2 * MOST_TOGETHER
 _MOST_BATCHES_WAITING = 16
 
 ResolveCodes = Callable[[Sequence[str]], Awaitable[Mapping[str, ResolvedCode]]]
@@ -55,7 +56,7 @@ class PurchaseRecorder:
         self._resolve_codes = resolve_codes
         self._programme = programme
         self._offline = offline
-        self._singles = Batcher("purchases", self._record_batch)
+        self._singles = Batcher("purchases", self._record_batch, max_waiting=_MOST_SINGLES)
         self._batches = Batcher(
             "purchase_batches",
             self._record_batch,
@@ -63,7 +64,12 @@ class PurchaseRecorder:
             max_waiting=_MOST_AT_WORK,
             max_parallel=2,  # one is prepared here while the database writes the other
         )
-        self._codes = Batcher("member_codes", self._resolve_batch, max_batch=MOST_TOGETHER)
+        self._codes = Batcher(
+            "member_codes",
+            self._resolve_batch,
+            max_batch=MOST_TOGETHER,
+            max_waiting=_MOST_AT_WORK + _MOST_SINGLES,  # what the other two let in always finds room here
+        )
         self.room = Room("purchase_batches", _MOST_AT_WORK, max_waiting=_MOST_BATCHES_WAITING)
         """For whoever hands over many: decoded receipts take memory, so they are decoded in their turn."""
 

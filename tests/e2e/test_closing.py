@@ -96,6 +96,7 @@ async def test_nothing_personal_is_left_in_any_service(live: Platform, till: str
         "registered_at": shown["registered_at"],
         "user_name": "",
         "email": "",
+        "email_confirmed": False,
         "birthday": "",
         "has_password": False,
         "status": "MEMBER_STATUS_CLOSED",

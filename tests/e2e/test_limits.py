@@ -47,6 +47,21 @@ async def test_a_one_time_password_dies_of_five_wrong_tries(live: Platform) -> N
     assert reasons == ["OTP_NOT_VALID"] * 4 + ["OTP_TRIES_EXHAUSTED"] * 2
 
 
+async def test_wrong_one_time_passwords_are_limited_per_number(live: Platform) -> None:
+    phone = new_phone()
+    for _ in range(4):
+        otp = await live.otp(phone)
+        wrong = {
+            "otp": otp.proof | {"code": f"{(int(otp.proof['code']) + 1) % 10**6:06d}"},
+            "full_name": "Ada",
+        }
+        reasons = [(await live.refused("POST", "/v1/members", wrong)).reason for _ in range(5)]
+        assert reasons == ["OTP_NOT_VALID"] * 4 + ["OTP_TRIES_EXHAUSTED"]
+    right = {"otp": (await live.otp(phone)).proof, "full_name": "Ada"}
+    refused = await live.refused("POST", "/v1/members", right)
+    _says_when(refused, "wrong_otps_per_recipient", at_most=14_400)
+
+
 async def test_failed_log_ins_are_limited_per_account(live: Platform) -> None:
     password = {"password": {"user_name": f"nobody-{unique()}", "password": "wrong"}}
     tried = [await live.refused("POST", "/v1/sessions", password) for _ in range(10)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.e2e.people import (
     PASSWORD,
     WELCOME,
+    Login,
     answers,
     assert_refused,
     log_in,
@@ -31,6 +33,7 @@ PURPOSES = {
 
 
 OF_EMAIL = ("LOG_IN", "RESET_PASSWORD")
+CONFIRM = "/v1/members/me:confirmEmail"
 OTHER = "an umbrella swims to Norway"
 
 
@@ -40,6 +43,15 @@ async def _by_email(live: Platform, email: str, purpose: str) -> dict[str, str]:
     sent = await live.ok("POST", "/v1/otp", asked)
     read = await live.ok("GET", f"{SANDBOX}/{sent['otp_id']}", token=live.admin)
     return {"otp_id": sent["otp_id"], "code": read["code"]}
+
+
+async def _confirmed(live: Platform, email: str) -> tuple[dict[str, Any], Login]:
+    """A new member whose e-mail address is confirmed, and its login."""
+    _, login = await register(live, email=email)
+    proof = await _by_email(live, email, "CONFIRM_EMAIL")
+    told = await live.ok("POST", CONFIRM, {"otp": proof}, token=login.access)
+    assert told["member"]["email_confirmed"]
+    return told["member"], login
 
 
 async def _refused(live: Platform, purpose: str, proof: dict[str, str], token: str) -> str:
@@ -153,7 +165,7 @@ async def test_a_number_of_another_country_is_kept_with_its_country(live: Platfo
 
 async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(live: Platform) -> None:
     email = f"Ada-{unique()}@Example.com"
-    _, login = await register(live, email=email)
+    _, login = await _confirmed(live, email)
     reset = {"otp": await _by_email(live, email.upper(), "RESET_PASSWORD"), "new_password": OTHER}
     await live.ok("POST", "/v1/password:reset", reset)
     since = time.monotonic()
@@ -168,7 +180,7 @@ async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(liv
 
 async def test_a_member_logs_in_by_a_code_sent_by_e_mail(live: Platform) -> None:
     email = f"{unique()}@example.com"
-    member, _ = await register(live, email=email)
+    member, _ = await _confirmed(live, email)
     login = await log_in_with(live, await _by_email(live, email, "LOG_IN"))
     assert (await live.ok("GET", "/v1/members/me", token=login.access))["member"]["id"] == member["id"]
 
@@ -178,8 +190,10 @@ async def test_one_by_e_mail_is_of_no_use_for_anything_else(
     live: Platform, member: Member, purpose: str
 ) -> None:
     email = f"{unique()}@example.com"
-    await register(live, email=email)
+    _, login = await _confirmed(live, email)
     proof = await _by_email(live, email, purpose)
+    refused = await live.refused("POST", CONFIRM, {"otp": proof}, token=login.access)
+    assert (refused.status, refused.reason) == (401, "OTP_NOT_VALID")
     for other in PURPOSES.keys() - {purpose}:
         assert await _refused(live, other, proof, member.token) == "OTP_NOT_VALID"
 
@@ -194,6 +208,10 @@ async def test_one_by_e_mail_is_of_no_use_for_anything_else(
         ({"email": "a" * 250 + "@example.com"}, "email: "),
         ({"email": "ada@example.com", "purpose": "OTP_PURPOSE_REGISTER"}, "with email, purpose must be"),
         ({"email": "ada@example.com", "purpose": "OTP_PURPOSE_CHANGE_PHONE"}, "with email, purpose must be"),
+        (
+            {"phone": "+14155550100", "purpose": "OTP_PURPOSE_CONFIRM_EMAIL"},
+            "with phone, purpose must not be",
+        ),
     ],
 )
 async def test_a_recipient_that_can_not_be_is_refused(
@@ -207,7 +225,7 @@ async def test_a_recipient_that_can_not_be_is_refused(
 @pytest.mark.parametrize("purpose", OF_EMAIL)
 async def test_a_known_and_an_unknown_address_look_alike(live: Platform, purpose: str) -> None:
     known, unknown = f"{unique()}@example.com", f"{unique()}@example.com"
-    await register(live, email=known)
+    await _confirmed(live, known)
     asked = {"purpose": f"OTP_PURPOSE_{purpose}"}
     told = [await live.call("POST", "/v1/otp", asked | {"email": email}) for email in (known, unknown)]
     assert [one.status_code for one in told] == [200, 200]
@@ -216,6 +234,52 @@ async def test_a_known_and_an_unknown_address_look_alike(live: Platform, purpose
     path, body = PURPOSES[purpose]
     refused = await live.refused("POST", path, {"otp": await _by_email(live, unknown, purpose)} | body)
     assert (refused.status, refused.reason) == (404, "ACCOUNT_NOT_FOUND")
+
+
+async def test_an_address_lets_nobody_in_before_it_is_confirmed(live: Platform) -> None:
+    email = f"{unique()}@example.com"
+    member, login = await register(live, email=email)
+    assert member["email_confirmed"] is False
+    for purpose in OF_EMAIL:
+        path, body = PURPOSES[purpose]
+        refused = await live.refused("POST", path, {"otp": await _by_email(live, email, purpose)} | body)
+        assert (refused.status, refused.reason) == (404, "ACCOUNT_NOT_FOUND")
+    asked = {"otp": await _by_email(live, email, "CONFIRM_EMAIL")}
+    told = await live.ok("POST", CONFIRM, asked, token=login.access)
+    assert told["member"] == member | {"email_confirmed": True}
+    read = await live.ok("GET", f"/v1/members/{member['id']}", token=live.admin)
+    assert read == told == await live.ok("GET", "/v1/members/me", token=login.access)
+    used = await live.refused("POST", CONFIRM, asked, token=login.access)
+    assert (used.status, used.reason) == (401, "OTP_NOT_VALID")
+    await log_in_with(live, await _by_email(live, email, "LOG_IN"))
+
+
+async def test_another_address_is_to_be_confirmed_anew(live: Platform) -> None:
+    old, new = f"{unique()}@example.com", f"{unique()}@example.com"
+    member, login = await _confirmed(live, old)
+    entry, proof = await _by_email(live, old, "LOG_IN"), await _by_email(live, old, "CONFIRM_EMAIL")
+    changed = await live.ok("PATCH", "/v1/members/me", {"email": new}, token=login.access)
+    assert changed["member"] == member | {"email": new, "email_confirmed": False}
+    assert await _refused(live, "LOG_IN", entry, "") == "OTP_NOT_VALID"
+    for otp in (proof, await _by_email(live, old, "CONFIRM_EMAIL")):
+        refused = await live.refused("POST", CONFIRM, {"otp": otp}, token=login.access)
+        assert (refused.status, refused.reason) == (401, "OTP_NOT_VALID")
+    for email in (old, new):
+        refused = await live.refused("POST", "/v1/sessions", {"otp": await _by_email(live, email, "LOG_IN")})
+        assert (refused.status, refused.reason) == (404, "ACCOUNT_NOT_FOUND")
+
+
+async def test_who_registers_a_strangers_address_gains_nothing(live: Platform, member: Member) -> None:
+    email = f"{unique()}@example.com"
+    _, thief = await register(live, email=email, otp=(await live.otp()).proof)
+    proof = await _by_email(live, email, "CONFIRM_EMAIL")
+    for token, status, why in ((member.token, 401, "OTP_NOT_VALID"), (live.admin, 403, "ROLE_NOT_ALLOWED")):
+        refused = await live.refused("POST", CONFIRM, {"otp": proof}, token=token)
+        assert (refused.status, refused.reason) == (status, why)
+    reset = {"otp": await _by_email(live, email, "RESET_PASSWORD"), "new_password": OTHER}
+    assert (await live.refused("POST", "/v1/password:reset", reset)).reason == "ACCOUNT_NOT_FOUND"
+    missing = await live.refused("POST", CONFIRM, {}, token=thief.access)
+    assert (missing.status, missing.fields) == (400, ["otp"])
 
 
 async def test_an_address_may_ask_for_five(live: Platform) -> None:
@@ -230,7 +294,7 @@ async def test_an_address_may_ask_for_five(live: Platform) -> None:
 
 async def test_guesses_at_once_do_not_get_more_tries(live: Platform) -> None:
     email = f"{unique()}@example.com"
-    await register(live, email=email)
+    await _confirmed(live, email)
     proof = await _by_email(live, email, "LOG_IN")
     wrong = proof | {"code": f"{(int(proof['code']) + 1) % 10**6:06d}"}
     got = await at_once([live.refused("POST", "/v1/sessions", {"otp": wrong}) for _ in range(12)])

@@ -196,6 +196,8 @@ async def test_consent_is_kept_with_its_time_and_wording_and_can_be_taken_back(
         age = datetime.now(UTC) - datetime.fromisoformat(consent["given_at"])
         assert timedelta(seconds=-1) < age < timedelta(seconds=10)
         assert (await _me(live, member.token))["consent"] == consent
+        again = await live.ok("PUT", f"{ME}/consent", said, token=member.token)
+        assert again["member"]["consent"] == consent, "it was said already"
     for wording in ("", "x" * 65):
         refused = await live.refused(
             "PUT",

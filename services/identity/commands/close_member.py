@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from services.common.db import Connection
 from services.identity.commands.end_sessions import EndedSessions, end_sessions
+from services.identity.commands.send_otp import forget_otps_of
 from services.identity.commands.tell_services import CLOSED, tell_services
 from services.identity.member_codes import new_member_code
 from services.identity.queries.members import why_not_active
@@ -22,8 +23,9 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
     """
     closed = await connection.execute(
         text(
-            "UPDATE accounts SET status = 'CLOSED', user_name = NULL, email = NULL, phone = NULL,"
-            " password_hash = NULL WHERE id = :id AND status = 'ACTIVE' RETURNING old.phone, old.email"
+            "UPDATE accounts SET status = 'CLOSED', user_name = NULL, email = NULL, email_confirmed = false,"
+            " phone = NULL, password_hash = NULL WHERE id = :id AND status = 'ACTIVE'"
+            " RETURNING old.phone, old.email"
         ),
         {"id": member_id},
     )
@@ -37,10 +39,7 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
         ),
         {"id": member_id, "code": new_member_code()},
     )
-    await connection.execute(
-        text("DELETE FROM otps WHERE phone = CAST(:phone AS text) OR email = CAST(:email AS text)"),
-        {"phone": row.phone, "email": row.email},
-    )
+    await forget_otps_of(connection, phone=row.phone, email=row.email)
     phone_hash = vault.hash_phone(row.phone) if row.phone else None
     await tell_services(connection, member_id, CLOSED, phone_hash=phone_hash)
     ended = await end_sessions(connection, account_id=member_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy import text
+
 from services.common.db import Connection
 from services.common.sessions import SessionState
 from services.identity.commands.open_session import OpenedSession, open_session
@@ -52,3 +54,12 @@ async def log_in(
     if otp_id is None and account.password_hash != proven.password_hash:
         raise password_replaced()
     return LoggedIn(account, session)
+
+
+async def renew_hash(connection: Connection, *, proven: AccountRow, password_hash: str) -> bool:
+    """Keeps another hash of the same password; answers whether the one that was proven was still kept."""
+    renewed = await connection.execute(
+        text("UPDATE accounts SET password_hash = :new WHERE id = :id AND password_hash = :old RETURNING 1"),
+        {"id": proven.id, "old": proven.password_hash, "new": password_hash},
+    )
+    return renewed.first() is not None

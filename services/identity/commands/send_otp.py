@@ -52,6 +52,19 @@ async def send_otp(
     return SentOtp(otp_id, expires_at)
 
 
+async def forget_otps_of(
+    connection: Connection, *, phone: str | None = None, email: str | None = None
+) -> None:
+    """Removes those of a number and of an address that an account gives up, sent or not.
+
+    Whoever gets in by one uses it up in the same transaction, so nobody gets in by an old one.
+    """
+    await connection.execute(
+        text("DELETE FROM otps WHERE phone = CAST(:phone AS text) OR email = CAST(:email AS text)"),
+        {"phone": phone, "email": email},
+    )
+
+
 async def forget_old_otps(connection: Connection) -> int:
     """Removes up to 1,000 one-time passwords that expired over an hour ago; answers how many.
 

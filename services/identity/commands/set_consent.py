@@ -17,25 +17,25 @@ async def set_consent(
 ) -> MemberRow:
     """Keeps what the member said, to which wording and when, and tells the other services.
 
-    Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    Saying the same again changes nothing, and nobody is told. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
     """
-    said = await connection.execute(
+    # The account is locked first, lest an account that is being closed keeps anything.
+    locked = await connection.execute(
+        text("SELECT phone FROM accounts WHERE id = :id AND status = 'ACTIVE' FOR NO KEY UPDATE"),
+        {"id": member_id},
+    )
+    row = locked.first()
+    if row is None:
+        raise await why_not_active(connection, member_id)
+    changed = await connection.execute(
         text(
-            # The account is locked first, lest an account that is being closed keeps anything.
-            "WITH account AS (SELECT id, phone FROM accounts WHERE id = :id AND status = 'ACTIVE'"
-            " FOR NO KEY UPDATE)"
-            " UPDATE members SET shares_contact = :shares_contact, consent_wording = :wording,"
-            " consent_at = now() FROM account WHERE members.id = account.id RETURNING account.phone"
+            "UPDATE members SET shares_contact = :shares_contact, consent_wording = :wording,"
+            " consent_at = now() WHERE id = :id"
+            " AND (shares_contact, consent_wording) IS DISTINCT FROM (:shares_contact, :wording) RETURNING 1"
         ),
         {"id": member_id, "shares_contact": shares_contact, "wording": wording},
     )
-    row = said.first()
-    if row is None:
-        raise await why_not_active(connection, member_id)
-    await tell_services(
-        connection,
-        member_id,
-        CONSENT_CHANGED,
-        phone_hash=vault.hash_phone(row.phone) if row.phone else None,
-    )
+    if changed.first():
+        phone_hash = vault.hash_phone(row.phone) if row.phone else None
+        await tell_services(connection, member_id, CONSENT_CHANGED, phone_hash=phone_hash)
     return await get_member(connection, member_id)

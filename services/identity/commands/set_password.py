@@ -42,19 +42,20 @@ def password_replaced() -> DomainError:
 async def set_password_by_otp(
     connection: Connection, *, recipient: Recipient, otp_id: UUID, password_hash: str
 ) -> EndedSessions:
-    """Sets the password of the account with a proven phone number or e-mail address.
+    """Sets the password of the account with a proven phone number or confirmed e-mail address.
 
-    Raises OTP_NOT_VALID when the one-time password was used meanwhile, and ACCOUNT_NOT_FOUND.
+    A suspended member may set it too, and stays out. Raises OTP_NOT_VALID when the one-time password was used
+    meanwhile, and ACCOUNT_NOT_FOUND.
     """
-    await use_otp(connection, otp_id)
     found = await connection.execute(
         text(
             "UPDATE accounts SET password_hash = :hash WHERE phone = CAST(:phone AS text)"
-            " OR email = CAST(:email AS text) RETURNING id"
+            " OR (email = CAST(:email AS text) AND email_confirmed) RETURNING id"
         ),
         {"phone": recipient.phone, "email": recipient.email, "hash": password_hash},
     )
     account_id = found.scalar_one_or_none()
     if account_id is None:
         raise account_not_found(recipient)
+    await use_otp(connection, otp_id)
     return await end_sessions(connection, account_id=account_id)

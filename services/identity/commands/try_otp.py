@@ -48,7 +48,7 @@ async def try_otp(connection: Connection, vault: Vault, *, otp_id: UUID, code: s
     if hmac.compare_digest(bytes(row.code_hash), vault.hash_otp(otp_id, code)):
         return OtpTry(Recipient(row.phone, row.email), None)
     left = MAX_TRIES - row.tries
-    return OtpTry(Recipient(), _exhausted() if left == 0 else _not_valid(tries_left=left))
+    return OtpTry(Recipient(), _exhausted() if left == 0 else otp_not_valid(tries_left=left))
 
 
 async def use_otp(connection: Connection, otp_id: UUID) -> None:
@@ -57,7 +57,7 @@ async def use_otp(connection: Connection, otp_id: UUID) -> None:
         text("UPDATE otps SET used_at = now() WHERE id = :id AND used_at IS NULL RETURNING 1"), {"id": otp_id}
     )
     if used.first() is None:
-        raise _not_valid()
+        raise otp_not_valid()
 
 
 async def _why_not(connection: Connection, otp_id: UUID, purpose: str) -> DomainError:
@@ -70,13 +70,14 @@ async def _why_not(connection: Connection, otp_id: UUID, purpose: str) -> Domain
     )
     row = result.first()
     if row is None or row.used:
-        return _not_valid()
+        return otp_not_valid()
     if row.tries >= MAX_TRIES:
         return _exhausted()
     return DomainError("OTP_EXPIRED", "the one-time password has expired; ask for another")
 
 
-def _not_valid(tries_left: int = 0) -> DomainError:
+def otp_not_valid(tries_left: int = 0) -> DomainError:
+    """It proves nothing, or not what is wanted."""
     return DomainError("OTP_NOT_VALID", "the one-time password is not valid", tries_left=tries_left)
 
 

@@ -50,6 +50,10 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
         self._sends_per_email = Limit("otp_sends_per_email", settings.otp_sends_per_phone, 600)
         self._sends_per_address = Limit("otp_sends_per_address", settings.otp_sends_per_address, 600)
         self._sends_in_all = Limit("otp_sends_in_all", settings.otp_sends_in_all, 600)
+        # Open without Redis: it costs no message, a process still counts, and others' logins keep their turn.
+        self._registrations = Limit(
+            "registrations_per_address", settings.registrations_per_address, 600, open_when_away=True
+        )
 
     async def SendOtp(self, request: auth_pb2.SendOtpRequest, context: Context) -> auth_pb2.SendOtpResponse:
         """Limits, then sends."""
@@ -69,14 +73,16 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     async def RegisterMember(
         self, request: auth_pb2.RegisterMemberRequest, context: Context
     ) -> auth_pb2.RegisterMemberResponse:
-        """Proves the phone number if there is one, then makes the account."""
+        """Proves the phone number if there is one, limits, then makes the account."""
         otp_id = phone = password_hash = None
+        address = client_address(context)
         birthday = encoding.birthday(request.birthday)
         if request.password:
             self._passwords.require_strong(request.password)
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)
-            phone = await self._proof.phone(otp_id, request.otp.code, _REGISTER)
+            phone = await self._proof.phone(otp_id, request.otp.code, _REGISTER, address)
+        await self._throttle.hit(self._registrations, address)
         if request.password:
             password_hash = await self._passwords.hash(request.password)
         new = NewMember(
@@ -102,14 +108,14 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
 
     async def LogIn(self, request: auth_pb2.LogInRequest, context: Context) -> auth_pb2.LogInResponse:
         """By OTP or by password."""
-        otp_id = None
+        otp_id, address = None, client_address(context)
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)
-            recipient = await self._proof.recipient(otp_id, request.otp.code, _LOG_IN)
+            recipient = await self._proof.recipient(otp_id, request.otp.code, _LOG_IN, address)
             account = await self._db.read(accounts.account_of, recipient)
         else:
             given = request.password
-            account = await self._proof.account(given.user_name, given.password, client_address(context))
+            account = await self._proof.account(given.user_name, given.password, address)
         made = await self._logins.run(
             log_in,
             proven=account,
@@ -153,8 +159,8 @@ class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
     ) -> auth_pb2.ResetPasswordResponse:
         """Proves the phone number or e-mail address, sets the new password."""
         self._passwords.require_strong(request.new_password)
-        otp_id = UUID(request.otp.otp_id)
-        recipient = await self._proof.recipient(otp_id, request.otp.code, _RESET_PASSWORD)
+        otp_id, address = UUID(request.otp.otp_id), client_address(context)
+        recipient = await self._proof.recipient(otp_id, request.otp.code, _RESET_PASSWORD, address)
         hashed = await self._passwords.hash(request.new_password)
         await self._logins.run(set_password_by_otp, recipient=recipient, otp_id=otp_id, password_hash=hashed)
         return auth_pb2.ResetPasswordResponse()

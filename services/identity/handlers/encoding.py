@@ -30,6 +30,7 @@ def member(row: MemberRow) -> member_pb2.Member:
         registered_at=timestamp(row.registered_at),
         user_name=row.user_name or "",
         email=row.email or "",
+        email_confirmed=row.email_confirmed,
         birthday=row.birthday.isoformat() if row.birthday else "",
         has_password=row.has_password,
         consent=_consent(row),

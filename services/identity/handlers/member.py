@@ -17,6 +17,7 @@ from services.common.errors import DomainError, invalid_field
 from services.common.ids import utc_now
 from services.identity.commands.change_phone import change_phone
 from services.identity.commands.close_member import close_member
+from services.identity.commands.confirm_email import confirm_email
 from services.identity.commands.set_consent import set_consent
 from services.identity.commands.update_member import MemberChanges, update_member
 from services.identity.handlers import encoding
@@ -26,6 +27,7 @@ from services.identity.queries import members
 from services.identity.queries.members import MemberRow
 
 _CHANGE_PHONE = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_CHANGE_PHONE)
+_CONFIRM_EMAIL = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_CONFIRM_EMAIL)
 
 _LINGER_SECONDS = 0.003
 """Reading many members costs little more than reading one; a crowd is read together."""
@@ -68,6 +70,15 @@ class MemberHandlers(member_pb2_grpc.MemberServiceServicer):
         )
         row = await self._db.run(update_member, member_id=caller().id, changes=changes)
         return member_pb2.UpdateMeResponse(member=encoding.member(row))
+
+    async def ConfirmMyEmail(
+        self, request: member_pb2.ConfirmMyEmailRequest, context: Context
+    ) -> member_pb2.ConfirmMyEmailResponse:
+        """Proves the address, then confirms it if it is the caller's."""
+        otp_id = UUID(request.otp.otp_id)
+        recipient = await self._proof.recipient(otp_id, request.otp.code, _CONFIRM_EMAIL)
+        row = await self._db.run(confirm_email, member_id=caller().id, recipient=recipient, otp_id=otp_id)
+        return member_pb2.ConfirmMyEmailResponse(member=encoding.member(row))
 
     async def ChangeMyPhone(
         self, request: member_pb2.ChangeMyPhoneRequest, context: Context

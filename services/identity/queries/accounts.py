@@ -29,9 +29,12 @@ class AccountRow:
 
 
 async def account_of(connection: Connection, recipient: Recipient) -> AccountRow:
-    """The account with this phone number or e-mail address. Raises ACCOUNT_NOT_FOUND."""
+    """The account with this phone number or confirmed e-mail address. Raises ACCOUNT_NOT_FOUND."""
     result = await connection.execute(
-        text(_ACCOUNT + "(a.phone = CAST(:phone AS text) OR a.email = CAST(:email AS text))"),
+        text(
+            _ACCOUNT + "(a.phone = CAST(:phone AS text)"
+            " OR (a.email = CAST(:email AS text) AND a.email_confirmed))"
+        ),
         {"phone": recipient.phone, "email": recipient.email},
     )
     row = result.first()
@@ -41,7 +44,7 @@ async def account_of(connection: Connection, recipient: Recipient) -> AccountRow
 
 
 def account_not_found(recipient: Recipient) -> DomainError:
-    """Nobody has an account with this phone number or e-mail address."""
+    """Nobody has an account with this phone number, or with this e-mail address and has confirmed it."""
     return DomainError("ACCOUNT_NOT_FOUND", f"no account has this {recipient}; register first")
 
 

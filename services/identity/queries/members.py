@@ -16,8 +16,8 @@ from services.common.errors import DomainError
 from services.common.paging import Page
 
 _MEMBER = (
-    "SELECT m.id, m.full_name, a.phone, m.registered_at, a.user_name, a.email, m.birthday,"
-    " a.password_hash IS NOT NULL, m.shares_contact, m.consent_wording, m.consent_at, a.status"
+    "SELECT m.id, m.full_name, a.phone, m.registered_at, a.user_name, a.email, a.email_confirmed,"
+    " m.birthday, a.password_hash IS NOT NULL, m.shares_contact, m.consent_wording, m.consent_at, a.status"
     " FROM members m JOIN accounts a ON a.id = m.id"
 )
 
@@ -43,6 +43,7 @@ class MemberRow:
     registered_at: datetime
     user_name: str | None
     email: str | None
+    email_confirmed: bool
     birthday: date | None
     has_password: bool
     shares_contact: bool

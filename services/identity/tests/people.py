@@ -32,6 +32,7 @@ from tests.inprocess import Platform, bearer, reason
 PASSWORD = "a zebra counts backwards"
 REGISTER, LOG_IN = auth_pb2.OTP_PURPOSE_REGISTER, auth_pb2.OTP_PURPOSE_LOG_IN
 CHANGE_PHONE = auth_pb2.OTP_PURPOSE_CHANGE_PHONE
+CONFIRM_EMAIL = auth_pb2.OTP_PURPOSE_CONFIRM_EMAIL
 LISTENERS = ("points", "promos", "vouchers")
 DONE = "done"
 _READER = new_id()
@@ -102,6 +103,11 @@ class People:
         """Changes the caller's account."""
         request = member_pb2.UpdateMeRequest(**fields)
         return (await self.members.UpdateMe(request, metadata=bearer(token))).member
+
+    async def confirm_email(self, token: str, proof: otp_pb2.OtpProof) -> member_pb2.Member:
+        """Confirms the caller's e-mail address."""
+        request = member_pb2.ConfirmMyEmailRequest(otp=proof)
+        return (await self.members.ConfirmMyEmail(request, metadata=bearer(token))).member
 
     async def change_phone(self, token: str, proof: otp_pb2.OtpProof) -> member_pb2.Member:
         """Changes the caller's phone number."""

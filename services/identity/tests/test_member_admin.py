@@ -124,7 +124,7 @@ async def test_a_member_is_found_by_the_beginning_of_what_it_is_known_by(
     assert shown == await people.me(member.token)
 
 
-@pytest.mark.parametrize("query", ["%", "_", "\\", "%da", "A_a", "Ada\\", "-", ".", "'", "a\tb"])
+@pytest.mark.parametrize("query", ["%", "_", "\\", "%da", "A_a", "Ada\\", "-", ".", "'", "ada\tlovelac"])
 async def test_nothing_in_a_query_is_a_wildcard(
     people: People, platform: Platform, manager: str, query: str
 ) -> None:
@@ -191,7 +191,7 @@ async def test_a_search_reads_indexes_and_not_the_table(platform: Platform) -> N
         await connection.execute(text("SET LOCAL enable_seqscan = off"))
         explained = Explained(connection)
         for status in (None, "SUSPENDED"):
-            for query in ("", "Ada"):
+            for query in ("", "Zoe"):  # a few, as far as statistics know; everybody in these tests is Ada
                 page = Page(10, "", "members")
                 await members.list_members(
                     cast(Connection, explained), page, begins_with=query, phone=None, status=status

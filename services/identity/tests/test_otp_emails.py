@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +16,7 @@ from services.identity.otp_sender import SandboxOtpSender
 from services.identity.recipients import Recipient
 from services.identity.tests.people import (
     CHANGE_PHONE,
+    CONFIRM_EMAIL,
     DONE,
     LOG_IN,
     PASSWORD,
@@ -48,9 +50,18 @@ def wrong(proof: otp_pb2.OtpProof) -> otp_pb2.OtpProof:
     return otp_pb2.OtpProof(otp_id=proof.otp_id, code=f"{(int(proof.code) + 1) % 1_000_000:06d}")
 
 
+async def confirmed(people: People, email: str, **fields: Any) -> auth_pb2.RegisterMemberResponse:
+    """Registers a member by password, whose e-mail address is confirmed then."""
+    made = await people.register(email=email, **fields)
+    assert not made.member.email_confirmed
+    proof = await people.prove(email, CONFIRM_EMAIL)
+    assert (await people.confirm_email(made.token.access_token, proof)).email_confirmed
+    return made
+
+
 async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(people: People) -> None:
     email = new_email()
-    made = await people.register(email=email)
+    made = await confirmed(people, email)
     assert made.member.phone == ""
     await reset(people, await people.prove(email.upper(), RESET))
 
@@ -66,7 +77,7 @@ async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(peo
 
 async def test_a_member_logs_in_by_e_mail_once_with_each_code(people: People) -> None:
     email = new_email()
-    made = await people.register(email=email.title())
+    made = await confirmed(people, email.title())
     proof = await people.prove(email, LOG_IN)
     results = tally(await outcomes(log_in(people, proof) for _ in range(4)))
     assert results[DONE] == 1
@@ -77,8 +88,8 @@ async def test_a_member_logs_in_by_e_mail_once_with_each_code(people: People) ->
 
 async def test_who_has_a_number_and_an_address_gets_in_by_either_and_nobody_elses(people: People) -> None:
     phone, email = new_phone(), new_email()
-    made = await people.register(otp=await people.prove(phone, REGISTER), email=email)
-    await people.register(email=new_email())
+    made = await confirmed(people, email, otp=await people.prove(phone, REGISTER))
+    await confirmed(people, new_email())
     for way in (phone, email):
         token = (await log_in(people, await people.prove(way, LOG_IN))).token
         assert (await people.me(token.access_token)).id == made.member.id
@@ -86,11 +97,16 @@ async def test_who_has_a_number_and_an_address_gets_in_by_either_and_nobody_else
 
 async def test_it_is_of_no_use_for_another_purpose_or_for_a_number(people: People) -> None:
     email = new_email()
-    made = await people.register(email=email)
+    made = await confirmed(people, email)
     entry, renewal = await people.prove(email, LOG_IN), await people.prove(email, RESET)
-    assert await reason(reset(people, entry)) == "OTP_NOT_VALID"
-    assert await reason(log_in(people, renewal)) == "OTP_NOT_VALID"
+    other = await people.prove(email, CONFIRM_EMAIL)
     for proof in (entry, renewal):
+        assert await reason(people.confirm_email(made.token.access_token, proof)) == "OTP_NOT_VALID"
+    for proof in (entry, other):
+        assert await reason(reset(people, proof)) == "OTP_NOT_VALID"
+    for proof in (renewal, other):
+        assert await reason(log_in(people, proof)) == "OTP_NOT_VALID"
+    for proof in (entry, renewal, other):
         assert await reason(people.register(otp=proof)) == "OTP_NOT_VALID"
         assert await reason(people.change_phone(made.token.access_token, proof)) == "OTP_NOT_VALID"
     assert await outcome(log_in(people, entry)) == DONE
@@ -153,11 +169,12 @@ async def test_an_unknown_address_is_told_only_to_its_owner(
 
 async def test_who_is_suspended_or_gone_stays_out(people: People, platform: Platform) -> None:
     email, manager = new_email(), await platform.token("manager")
-    made = await people.register(email=email)
+    made = await confirmed(people, email)
     await people.suspend(made.member.id, manager)
+    await reset(people, await people.prove(email, RESET))
     assert await reason(log_in(people, await people.prove(email, LOG_IN))) == "ACCOUNT_SUSPENDED"
     await people.restore(made.member.id, manager)
-    login = await people.log_in(email)
+    login = await people.log_in(email, OTHER)
     sent = await people.prove(email, LOG_IN)
     await people.close(login.access_token)
     assert await people.rows("identity", "SELECT id FROM otps WHERE email = :email", email=email) == []
@@ -167,15 +184,16 @@ async def test_who_is_suspended_or_gone_stays_out(people: People, platform: Plat
 
 async def test_an_address_that_was_given_up_lets_nobody_in(people: People) -> None:
     email = new_email()
-    made = await people.register(email=email)
+    made = await confirmed(people, email)
     sent = await people.prove(email, LOG_IN)
     await people.update(made.token.access_token, email=new_email())
-    assert await reason(log_in(people, sent)) == "ACCOUNT_NOT_FOUND"
+    assert await reason(log_in(people, sent)) == "OTP_NOT_VALID"
+    assert await reason(log_in(people, await people.prove(email, LOG_IN))) == "ACCOUNT_NOT_FOUND"
 
 
 async def test_five_wrong_tries_kill_a_code_even_at_once(people: People) -> None:
     email = new_email()
-    await people.register(email=email)
+    await confirmed(people, email)
     proof = await people.prove(email, LOG_IN)
     results = tally(await outcomes(log_in(people, wrong(proof)) for _ in range(20)))
     assert results == {"OTP_NOT_VALID": 4, "OTP_TRIES_EXHAUSTED": 16}
@@ -201,7 +219,7 @@ async def test_an_address_in_any_letter_case_may_ask_for_five_codes(people: Peop
 async def test_a_reset_that_meets_the_closing_leaves_no_way_in(people: People) -> None:
     for _ in range(5):
         email = new_email()
-        made = await people.register(email=email)
+        made = await confirmed(people, email)
         proof = await people.prove(email, RESET)
         request = member_pb2.CloseMeRequest(confirm=True)
         closing = people.members.CloseMe(request, metadata=bearer(made.token.access_token))

@@ -11,15 +11,21 @@ from typing import Any
 
 import grpc
 import pytest
-from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
+from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, otp_pb2, sandbox_pb2, sandbox_pb2_grpc
 
+from services.common.cache import Redis
+from services.common.throttle import Limit, Throttle
 from services.identity.commands.end_otp_delivery import fail_late_deliveries
 from services.identity.commands.send_otp import forget_old_otps
 from services.identity.jobs import forget_all
-from services.identity.tests.people import DONE, REGISTER, outcome
+from services.identity.passwords import Passwords
+from services.identity.proof import _PER_ADDRESS, _PER_RECIPIENT
+from services.identity.tests.people import DONE, LOG_IN, PASSWORD, REGISTER, new_user_name, outcome
 from services.identity.tests.sending import Sending, sending
-from tests.inprocess import Platform, bearer, new_phone, reason, refusal
+from tests.inprocess import Platform, bearer, eventually, new_phone, reason, refusal
 from tests.spare_redis import SpareRedis
+
+RESET = auth_pb2.OTP_PURPOSE_RESET_PASSWORD
 
 
 async def test_with_no_sender_nothing_is_made(platform: Platform) -> None:
@@ -47,6 +53,11 @@ async def test_the_sandbox_keeps_and_logs_codes_only_while_it_is_on(
     async with sending(platform, worker=False, otp_sender="none") as identity:
         closed = sandbox_pb2_grpc.SandboxServiceStub(identity.own.channel)
         assert await reason(closed.GetOtp(request, metadata=admin)) == "NOT_SERVED"
+
+
+def came_from(address: str) -> tuple[tuple[str, str]]:
+    """What the edge says of where a call came from."""
+    return (("x-envoy-external-address", address),)
 
 
 @asynccontextmanager
@@ -161,3 +172,160 @@ async def test_without_redis_no_code_is_sent(platform: Platform, own_redis: Spar
         assert len(await identity.rows("SELECT id FROM otps")) == 1
         own_redis.start()
         await identity.sent()
+
+
+class TestGuessing:
+    """Five tries per code bound what one code is worth; these bound what the next ones are."""
+
+    async def test_twenty_wrong_codes_close_a_number_to_the_right_one(
+        self, platform: Platform, own_redis: SpareRedis
+    ) -> None:
+        phone = new_phone()
+        async with limited(platform, own_redis, otp_sends_per_phone=50) as identity:
+            made = await code_for(identity, phone, REGISTER)
+            await identity.register(made.otp_id, made.code)
+            for purpose in (LOG_IN, RESET, LOG_IN, RESET):
+                proof = wrong(await code_for(identity, phone, purpose))
+                told = [await try_code(identity, proof, purpose) for _ in range(5)]
+                assert told == ["OTP_NOT_VALID"] * 4 + ["OTP_TRIES_EXHAUSTED"]
+            for guessed in (False, True):
+                proof = await code_for(identity, phone, LOG_IN)
+                request = auth_pb2.LogInRequest(otp=wrong(proof) if guessed else proof)
+                name, code, metadata = await refusal(identity.auth.LogIn(request))
+                assert (name, code) == ("TOO_MANY_REQUESTS", grpc.StatusCode.RESOURCE_EXHAUSTED)
+                assert metadata["limit"] == "wrong_otps_per_recipient"
+                assert 14_000 < int(metadata["retry_after_seconds"]) <= 14_400
+            other = await code_for(identity, new_phone(), REGISTER)
+            await identity.register(other.otp_id, other.code)
+
+    async def test_a_right_code_does_not_count(self, platform: Platform, own_redis: SpareRedis) -> None:
+        phone = new_phone()
+        async with limited(platform, own_redis, otp_sends_per_phone=50) as identity:
+            made = await code_for(identity, phone, REGISTER)
+            await identity.register(made.otp_id, made.code)
+            await hit(own_redis, _PER_RECIPIENT, phone, 19)
+            for _ in range(2):
+                assert await try_code(identity, await code_for(identity, phone, LOG_IN), LOG_IN) == DONE
+            used = await code_for(identity, phone, LOG_IN)
+            # What can not be tried any more, or not for this, is not guessed at.
+            assert await try_code(identity, used, RESET) == "OTP_NOT_VALID"
+            assert await try_code(identity, used, LOG_IN) == DONE
+            assert await try_code(identity, used, LOG_IN) == "OTP_NOT_VALID"
+            last = await code_for(identity, phone, LOG_IN)
+            assert await try_code(identity, wrong(last), LOG_IN) == "OTP_NOT_VALID"
+            assert await try_code(identity, last, LOG_IN) == "TOO_MANY_REQUESTS"
+
+    async def test_wrong_codes_and_wrong_passwords_from_one_address_count_together(
+        self, platform: Platform, own_redis: SpareRedis
+    ) -> None:
+        here, there = came_from("192.0.2.1"), came_from("192.0.2.2")
+        async with limited(platform, own_redis) as identity:
+            right = await code_for(identity, new_phone(), REGISTER)
+            await hit(own_redis, _PER_ADDRESS, "192.0.2.1", 98)
+            guess = auth_pb2.RegisterMemberRequest(full_name="Eve", otp=wrong(right))
+            register = identity.auth.RegisterMember
+            assert await outcome(register(guess, metadata=here)) == "OTP_NOT_VALID"
+            other = auth_pb2.LogInRequest(otp=wrong(await code_for(identity, new_phone(), LOG_IN)))
+            assert await outcome(identity.auth.LogIn(other, metadata=here)) == "OTP_NOT_VALID"
+            given = auth_pb2.PasswordCredentials(user_name="nobody", password="wrong")
+            password = auth_pb2.LogInRequest(password=given)
+            assert await outcome(identity.auth.LogIn(password, metadata=here)) == "TOO_MANY_REQUESTS"
+            request = auth_pb2.RegisterMemberRequest(full_name="Ada", otp=right)
+            assert await outcome(register(request, metadata=here)) == "TOO_MANY_REQUESTS"
+            assert await outcome(register(request, metadata=there)) == DONE
+
+    async def test_without_redis_each_code_has_its_five_tries(
+        self, platform: Platform, own_redis: SpareRedis
+    ) -> None:
+        async with limited(platform, own_redis) as identity:
+            proofs = [await code_for(identity, new_phone(), REGISTER) for _ in range(2)]
+            own_redis.stop()
+            told = [await try_code(identity, wrong(proofs[0]), REGISTER) for _ in range(6)]
+            assert told == ["OTP_NOT_VALID"] * 4 + ["OTP_TRIES_EXHAUSTED"] * 2
+            assert await try_code(identity, proofs[1], REGISTER) == DONE
+
+
+class TestRegistrations:
+    async def test_one_address_registers_so_many_members_in_any_way(
+        self, platform: Platform, own_redis: SpareRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed, hash_ = 0, Passwords.hash
+
+        async def counted(passwords: Passwords, password: str) -> str:
+            nonlocal hashed
+            hashed += 1
+            return await hash_(passwords, password)
+
+        async with limited(platform, own_redis, registrations_per_address=3) as identity:
+            monkeypatch.setattr(Passwords, "hash", counted)
+            by_code = await code_for(identity, new_phone(), REGISTER)
+            assert await try_code(identity, wrong(by_code), REGISTER) == "OTP_NOT_VALID", "it is not counted"
+            assert await try_code(identity, by_code, REGISTER) == DONE
+            assert [await outcome(by_password(identity)) for _ in range(2)] == [DONE] * 2
+            name, code, metadata = await refusal(by_password(identity))
+            assert (name, code) == ("TOO_MANY_REQUESTS", grpc.StatusCode.RESOURCE_EXHAUSTED)
+            assert metadata["limit"] == "registrations_per_address"
+            assert 0 < int(metadata["retry_after_seconds"]) <= 600
+            assert hashed == 2, "one who is refused costs no hash"
+            another = await code_for(identity, new_phone(), REGISTER)
+            assert await try_code(identity, another, REGISTER) == "TOO_MANY_REQUESTS"
+            assert await outcome(by_password(identity, "192.0.2.9")) == DONE
+
+    async def test_without_redis_people_register_and_are_still_counted(
+        self, platform: Platform, own_redis: SpareRedis
+    ) -> None:
+        async with limited(platform, own_redis, registrations_per_address=3) as identity:
+            own_redis.stop()
+            told = [await outcome(by_password(identity)) for _ in range(5)]
+            assert told == [DONE] * 3 + ["TOO_MANY_REQUESTS"] * 2
+
+
+def by_password(identity: Sending, address: str = "192.0.2.1") -> Awaitable[auth_pb2.RegisterMemberResponse]:
+    """Registers somebody with a user name."""
+    request = auth_pb2.RegisterMemberRequest(
+        full_name="Grace Hopper", user_name=new_user_name(), password=PASSWORD
+    )
+    return identity.auth.RegisterMember(request, metadata=came_from(address))
+
+
+async def code_for(identity: Sending, phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
+    """A one-time password, asked for until Redis was quick enough to count it."""
+
+    async def ask() -> str:
+        try:
+            sent = await identity.auth.SendOtp(auth_pb2.SendOtpRequest(phone=phone, purpose=purpose))
+        except grpc.aio.AioRpcError as error:
+            raise AssertionError from error
+        return sent.otp_id
+
+    otp_id = await eventually(ask)
+    query = "SELECT code FROM sandbox_otps WHERE otp_id = CAST(:id AS uuid)"
+    [(code,)] = await identity.rows(query, id=otp_id)
+    return otp_pb2.OtpProof(otp_id=otp_id, code=code)
+
+
+def wrong(proof: otp_pb2.OtpProof) -> otp_pb2.OtpProof:
+    """Another code than the right one."""
+    return otp_pb2.OtpProof(otp_id=proof.otp_id, code=f"{(int(proof.code) + 1) % 1_000_000:06d}")
+
+
+async def try_code(identity: Sending, proof: otp_pb2.OtpProof, purpose: auth_pb2.OtpPurpose.ValueType) -> str:
+    """What becomes of using a code for what it is for."""
+    auth, metadata = identity.auth, came_from("192.0.2.1")
+    if purpose == REGISTER:
+        request = auth_pb2.RegisterMemberRequest(full_name="Grace Hopper", otp=proof)
+        return await outcome(auth.RegisterMember(request, metadata=metadata))
+    if purpose == RESET:
+        return await outcome(
+            auth.ResetPassword(auth_pb2.ResetPasswordRequest(otp=proof, new_password=PASSWORD))
+        )
+    return await outcome(auth.LogIn(auth_pb2.LogInRequest(otp=proof), metadata=metadata))
+
+
+async def hit(redis: SpareRedis, limit: Limit, key: str, times: int) -> None:
+    """Counts failures as identity does."""
+    client = Redis(redis.url, 1.0)
+    throttle = Throttle(client)
+    for _ in range(times):
+        await throttle.hit(limit, key)
+    await client.close()

@@ -33,7 +33,7 @@ from services.identity.tests.people import (
     outcomes,
     tally,
 )
-from tests.inprocess import Platform, bearer, eventually, new_phone, reason, refusal
+from tests.inprocess import PASSWORD_KIB, Platform, bearer, eventually, new_phone, reason, refusal
 
 RESET = auth_pb2.OTP_PURPOSE_RESET_PASSWORD
 OTHER = "a giraffe counts forwards"
@@ -135,9 +135,10 @@ class TestLimits:
     async def test_ten_failures_for_one_name_close_it_to_the_right_password_too(
         self, people: People, throttle: Throttle
     ) -> None:
-        name = (await people.register()).member.user_name
+        member = (await people.register()).member
+        name = member.user_name
         for _ in range(8):
-            await throttle.hit(_PER_ACCOUNT, name)
+            await throttle.hit(_PER_ACCOUNT, member.id)
         assert await try_in(people, name, "wrong") == "CREDENTIALS_NOT_VALID"
         assert await try_in(people, name, PASSWORD) == DONE
         assert await try_in(people, name.upper(), "wrong") == "CREDENTIALS_NOT_VALID"
@@ -149,13 +150,44 @@ class TestLimits:
         # Others, and the other way in, are not concerned.
         await people.register()
 
+    async def test_an_account_has_ten_failures_under_all_its_names_together(self, people: People) -> None:
+        phone, email, password = new_phone(), new_email(), "wrong"
+        proof = await proven(people, phone, REGISTER)
+        made = await people.register(otp=proof, user_name=new_user_name(), email=email)
+        names = [made.member.user_name, email, phone, email.upper(), phone[2:]]
+        told = [await try_in(people, name, password) for name in names]
+        assert told == ["CREDENTIALS_NOT_VALID"] * 5
+        for _ in range(5):  # guesses of who has stolen a login are guesses too
+            refused = await reason(change(people, made.token.access_token, password, OTHER))
+            assert refused == "CREDENTIALS_NOT_VALID"
+        for name in names:
+            assert await try_in(people, name, PASSWORD) == "TOO_MANY_REQUESTS"
+        assert await reason(change(people, made.token.access_token, PASSWORD, OTHER)) == "TOO_MANY_REQUESTS"
+
+    async def test_a_name_that_nobody_has_is_refused_in_the_same_way(
+        self, people: People, throttle: Throttle
+    ) -> None:
+        member = (await people.register()).member
+        nobody = new_user_name()
+        told = []
+        for name, key in ((member.user_name, member.id), (nobody, nobody)):
+            for _ in range(9):
+                await throttle.hit(_PER_ACCOUNT, key)
+            given = auth_pb2.PasswordCredentials(user_name=name, password="wrong")
+            request = auth_pb2.LogInRequest(password=given)
+            seen = [await refusal(people.auth.LogIn(request)) for _ in range(3)]
+            told.append([(*one[:2], one[2].get("limit"), sorted(one[2])) for one in seen])
+        assert told[0] == told[1]
+        assert [one[0] for one in told[0]] == ["CREDENTIALS_NOT_VALID", *["TOO_MANY_REQUESTS"] * 2]
+
     async def test_a_name_that_is_closed_opens_again_though_a_stranger_goes_on(
         self, people: People, throttle: Throttle, platform: Platform
     ) -> None:
-        name = (await people.register()).member.user_name
+        member = (await people.register()).member
+        name = member.user_name
         for _ in range(10):
-            await throttle.hit(_PER_ACCOUNT, name)
-        key = f"throttle:{_PER_ACCOUNT.name}:{name}"
+            await throttle.hit(_PER_ACCOUNT, member.id)
+        key = f"throttle:{_PER_ACCOUNT.name}:{member.id}"
         async with plain_redis.Redis.from_url(platform.redis_url) as client:
             assert 290 < await client.ttl(key) <= 300
             await client.expire(key, 1)
@@ -306,14 +338,33 @@ class TestLoad:
         assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
     async def test_a_queue_that_is_full_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(passwords_module, "_QUEUE", 3)
+        monkeypatch.setattr(passwords_module, "_QUEUE", 6)
         passwords = Passwords()
         results = await asyncio.gather(
             *(passwords.hash("a password") for _ in range(9)), return_exceptions=True
         )
         refused = [one for one in results if isinstance(one, DomainError)]
         assert {error.reason for error in refused} == {"OVERLOADED"}
-        assert len(refused) == 4, "two are computed, three wait"
+        assert len(refused) == 4, "two are computed, three wait: half of six"
+
+    async def test_new_passwords_leave_half_of_the_queue_to_logins(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(passwords_module, "_QUEUE", 6)
+        passwords = Passwords(PASSWORD_KIB)
+        kept = await passwords.hash(PASSWORD)
+
+        async def log_in() -> bool:
+            async with passwords.turn():
+                return await passwords.verify(kept, PASSWORD)
+
+        hashing = [asyncio.create_task(passwords.hash(str(number))) for number in range(9)]
+        await asyncio.sleep(0)
+        logins = await asyncio.gather(*(log_in() for _ in range(4)), return_exceptions=True)
+        assert [one for one in logins if one is True] == [True] * 3
+        assert [one.reason for one in logins if isinstance(one, DomainError)] == ["OVERLOADED"]
+        hashed = await asyncio.gather(*hashing, return_exceptions=True)
+        assert len([one for one in hashed if isinstance(one, str)]) == 5
 
     async def test_an_unknown_name_takes_as_long_as_a_wrong_password(self) -> None:
         passwords = Passwords()

@@ -274,6 +274,20 @@ async def test_consent_is_kept_with_its_time_and_wording_and_can_be_taken_back(
     await eventually(lambda: people.assert_all_heard(member.id))
 
 
+async def test_consent_said_again_changes_nothing_and_nobody_is_told(
+    people: People, platform: Platform
+) -> None:
+    member = await platform.member()
+    given = await people.consent(member.token, shares=False, wording="2026-01")
+    assert given.HasField("consent"), "a first no is an answer too"
+    again = await outcomes(people.consent(member.token, shares=False, wording="2026-01") for _ in range(5))
+    assert set(again) == {DONE}
+    assert await people.me(member.token) == given
+    await people.consent(member.token, shares=False, wording="2026-02")
+    await people.consent(member.token, shares=True, wording="2026-02")
+    assert (await people.events(member.id))[2:] == ["CONSENT_CHANGED"] * 3
+
+
 @pytest.mark.parametrize("wording", ["", "  ", "a\x00b", "x" * 65])
 async def test_consent_names_the_wording(people: People, platform: Platform, wording: str) -> None:
     member = await platform.member()

@@ -83,6 +83,17 @@ async def test_without_a_password_no_admin_is_made(empty: Settings, db: Database
         assert await staff(db) == []
 
 
+@pytest.mark.parametrize(("password", "why"), [("short", "8 to 128 characters"), ("password1", "too common")])
+async def test_a_weak_password_of_the_first_admin_keeps_identity_from_starting(
+    empty: Settings, db: Database, password: str, why: str
+) -> None:
+    weak = empty.model_copy(update={"admin_password": type(empty.admin_password)(password)})
+    with pytest.raises(SystemExit, match=f"SCRIP_ADMIN_PASSWORD .*{why}"):
+        async with compose(weak):
+            pass
+    assert await staff(db) == []
+
+
 async def test_the_first_admin_is_made_once_and_keeps_its_password(empty: Settings, db: Database) -> None:
     async with started(empty) as channel:
         assert await staff(db) == [("boss", "admin")]
@@ -94,6 +105,9 @@ async def test_the_first_admin_is_made_once_and_keeps_its_password(empty: Settin
         assert await staff(db) == [("boss", "admin")]
         await log_in(again, FIRST)
         assert await reason(log_in(again, SECOND)) == "CREDENTIALS_NOT_VALID"
+    unused = type(empty.admin_password)("weak")
+    async with started(empty.model_copy(update={"admin_password": unused})) as once_more:
+        await log_in(once_more, FIRST)
 
 
 async def test_processes_that_start_at_once_make_one_admin(platform: Platform) -> None:

@@ -62,13 +62,15 @@ _ENTRY = text(
 )
 
 TAKEN = (
-    "open AS (SELECT id, remaining, sum(remaining) OVER (ORDER BY id) - remaining AS older FROM lots"
-    " WHERE member_id = :member_id AND remaining > 0),"
+    "open AS (SELECT id, remaining, sum(remaining) OVER (ORDER BY id) - remaining AS older FROM"
+    " (SELECT id, remaining FROM lots WHERE member_id = :member_id AND remaining > 0"
+    " ORDER BY id LIMIT :points) AS l),"
     " taken AS (UPDATE lots l SET remaining = l.remaining - least(o.remaining, :points - o.older)"
     " FROM open o WHERE l.member_id = :member_id AND l.id = o.id AND o.older < :points"
     " RETURNING l.id, least(o.remaining, :points - o.older)::int AS points)"
 )
-"""Takes `points` out of a member's lots, the oldest first: `taken` tells how many from which.
+"""Takes `points` out of a member's lots, the oldest first: `taken` tells how many from which. More lots
+than points are never looked at, for each has one at least.
 
 For a statement of its own after the one that locked the account: it must see the lots as they are then.
 """

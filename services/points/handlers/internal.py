@@ -63,5 +63,8 @@ class MemberEventsHandlers(member_events_pb2_grpc.MemberEventsServiceServicer):
             moment(request, "occurred_at"),
         )
         balance = await self._db.run(apply_member_event, event)
-        await self._balances.changed([balance] if balance else [])
+        if balance:
+            await self._balances.changed([balance])
+        elif event.type == "CLOSED":
+            await self._balances.renew(event.member_id)
         return member_events_pb2.ApplyResponse()

@@ -95,7 +95,10 @@ class PointsAdminHandlers(ImportHandlers):
 
         content = request.SerializeToString(deterministic=True)
         reply = await self._db.run(run_once, (actor.subject, "AdjustPoints", key), content, adjust)
-        await self._balances.changed(changed[-1:])
+        if changed:
+            await self._balances.changed(changed[-1:])
+        else:
+            await self._balances.renew(adjustment.member_id)
         return admin_pb2.AdjustPointsResponse.FromString(reply)
 
 

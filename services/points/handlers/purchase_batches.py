@@ -47,7 +47,8 @@ class PurchaseBatchHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
         self, request_iterator: AsyncIterable[purchase_pb2.StreamPurchasesRequest], context: Context
     ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
         """Records receipts as they come; those that are there together share statements."""
-        with self._streams.opened(request_iterator, partial(self._record_patiently, caller().id)) as stream:
+        record = partial(self._record_patiently, caller().id)
+        with self._streams.opened(caller().id, request_iterator, record) as stream:
             await context.send_initial_metadata(())  # the edge waits long for a stream that has begun
             async for answer in stream.answers():
                 yield answer

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from uuid import UUID
 
 from google.rpc import status_pb2
 from scrip.points.v1 import purchase_pb2
@@ -22,7 +23,7 @@ _TOGETHER = 1_000
 """Receipts that are recorded together at most; and at least, while answers are still being sent."""
 _MOST_IN_ANSWER = 100
 """Results of one message: enough that gRPC costs little for each, few enough that it stays small."""
-_MOST_STREAMS = 64
+_MOST_STREAMS, _MOST_OF_ONE_CLIENT = 64, 16
 
 Receipts = Sequence[purchase_pb2.RecordPurchaseRequest]
 Outcome = Purchase | status_pb2.Status
@@ -123,24 +124,28 @@ class PurchaseStreams:
     """The streams that are open, so that a stop can end them."""
 
     def __init__(self) -> None:
-        self._open: set[PurchaseStream] = set()
+        self._open: dict[PurchaseStream, UUID] = {}
         self._closing = False
 
     @contextmanager
     def opened(
-        self, requests: AsyncIterable[purchase_pb2.StreamPurchasesRequest], record: Record
+        self, client_id: UUID, requests: AsyncIterable[purchase_pb2.StreamPurchasesRequest], record: Record
     ) -> Iterator[PurchaseStream]:
-        """A new stream. Raises OVERLOADED when too many are open, DEPENDENCY_UNAVAILABLE during a stop."""
+        """A new stream of a client.
+
+        Raises OVERLOADED when too many are open, of all or of this one; DEPENDENCY_UNAVAILABLE during a stop.
+        """
         if self._closing:
             raise unavailable("points")
-        if len(self._open) >= _MOST_STREAMS:
+        own = sum(owner == client_id for owner in self._open.values())
+        if len(self._open) >= _MOST_STREAMS or own >= _MOST_OF_ONE_CLIENT:
             raise overloaded("purchase_streams")
         stream = PurchaseStream(requests, record)
-        self._open.add(stream)
+        self._open[stream] = client_id
         try:
             yield stream
         finally:
-            self._open.discard(stream)
+            del self._open[stream]
 
     def close(self) -> None:
         """Lets each end with the answers that are due."""

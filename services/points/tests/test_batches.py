@@ -245,6 +245,12 @@ async def test_without_identity_only_unknown_codes_are_refused(
     await eventually(recorded, seconds=10)
 
 
+async def test_batches_of_new_codes_at_once_are_answered_receipt_by_receipt(points: Points) -> None:
+    batches = [[receipt(_lasting_code(n % 1_000)) for n in range(1_000)] for _ in range(4)]
+    done = await asyncio.gather(*(batch(points, receipts) for receipts in batches))
+    assert [{reason_of(result) for result in results} for results in done] == [{"MEMBER_CODE_UNKNOWN"}] * 4
+
+
 async def test_whoever_waits_in_vain_is_told_to_come_back(
     points: Points, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,11 +220,26 @@ async def test_a_batch_is_bounded_and_batches_go_on_until_nothing_is_due(own: Ow
     first = await own.database.run(expire_lots, limit=10)
     assert len(first.balances) == 10
     assert first.points == 60
-    assert first.last is not None
+    assert first.more
     [(left,)] = await own.rows("SELECT count(*) FROM accounts WHERE balance > 5")
     assert left == 15
     assert await expire(own) == 15 * 6
     await assert_each_once(own)
+
+
+async def test_a_member_with_more_lots_than_a_batch_takes_loses_them_batch_by_batch(own: OwnService) -> None:
+    await many_members(own, 5)
+    place, taken = None, []
+    while True:
+        batch = await own.database.run(expire_lots, place, most_lots=4)
+        taken.append(batch.points)
+        place = batch.last
+        if not batch.more:
+            break
+    assert len(taken) > 2
+    assert sum(taken) == 5 * 6
+    assert await own.rows("SELECT DISTINCT balance FROM accounts") == [(5,)]
+    await own.assert_balanced()
 
 
 async def test_more_than_a_batch_expires_in_one_run(own: OwnService) -> None:

@@ -19,7 +19,7 @@ from services.points.handlers import purchase_streams
 from services.points.handlers.purchase_streams import MOST_UNANSWERED, PurchaseStream
 from services.points.tests.support import Points, item, receipt
 from services.points.tests.test_batches import batch, reason_of
-from tests.inprocess import InProcess, Platform, bearer
+from tests.inprocess import InProcess, Platform, bearer, eventually
 
 Request = purchase_pb2.StreamPurchasesRequest
 Receipt = purchase_pb2.RecordPurchaseRequest
@@ -257,6 +257,29 @@ async def test_a_stop_ends_streams_with_the_answers_due(
     )
     assert recorded == len(results), "what was recorded was answered"
     await points.assert_balanced()
+
+
+async def test_one_client_can_not_take_all_streams(points: Points, platform: Platform) -> None:
+    member, other = await platform.member(), await platform.till()
+    await points.earn(member, 1)
+
+    async def works(call: Any) -> bool:
+        await call.write(Request(purchases=[receipt(member.code)]))
+        return await call.read() is not grpc.aio.EOF
+
+    own = [open_stream(points) for _ in range(16)]
+    assert all([await works(call) for call in own])
+    assert await ended(open_stream(points, sent([receipt(member.code)])), []) == "OVERLOADED"
+    foreign = open_stream(points, token=other)
+    assert await works(foreign)
+    await own.pop().done_writing()
+
+    async def again() -> None:
+        assert await ended(open_stream(points, sent([receipt(member.code)])), []) == ""
+
+    await eventually(again)
+    for call in (*own, foreign):
+        call.cancel()
 
 
 async def test_a_client_that_goes_away_harms_nobody(points: Points, platform: Platform) -> None:

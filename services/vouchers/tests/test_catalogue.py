@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from scrip.common.v1 import money_pb2
-from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
+from scrip.identity.v1 import audit_pb2, audit_pb2_grpc, auth_pb2, auth_pb2_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_pb2_grpc
 
 from services.common.ids import new_id
@@ -149,6 +149,27 @@ async def test_a_watcher_sees_the_quantity_now_and_at_each_change(
     await order(member, voucher.id)
     assert (await anext(updates)).quantity_left == 1
     stream.cancel()
+
+
+async def test_a_watcher_whose_login_ended_sees_no_change_any_more(
+    platform: Platform, create: Create, earn: Earn, order: Order, shop: shop_pb2_grpc.ShopServiceStub
+) -> None:
+    voucher, member, buyer = await create(quantity=3), await platform.member(), await platform.member()
+    await earn(buyer, 500)
+    stream = shop.WatchQuantity(
+        shop_pb2.WatchQuantityRequest(voucher_id=voucher.id), metadata=bearer(member.token)
+    )
+    updates = aiter(stream)
+    assert (await anext(updates)).quantity_left == 3
+    auth = auth_pb2_grpc.AuthServiceStub(platform.channels["identity"])
+    await auth.LogOut(auth_pb2.LogOutRequest(), metadata=bearer(member.token))
+    await asyncio.sleep(1.0)  # within which every service hears of it
+    await order(buyer, voucher.id)
+
+    async def update() -> object:
+        return await anext(updates)
+
+    assert await reason(update()) == "SESSION_ENDED"
 
 
 async def test_watching_an_unknown_voucher_is_refused(
