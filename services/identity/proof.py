@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.db import Connection, Database
+from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.throttle import Limit, Throttle
 from services.identity.commands.log_in import renew_hash
 from services.identity.commands.try_otp import MAX_TRIES, try_otp
 from services.identity.passwords import Passwords
 from services.identity.phones import as_e164
-from services.identity.queries import accounts, clients
+from services.identity.queries import accounts, clients, otps
 from services.identity.queries.accounts import AccountRow
 from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault, hash_secret
@@ -59,7 +57,7 @@ class Proof:
         codes for one recipient within four hours, whatever they were for, or a hundred failures from one
         address within five minutes.
         """
-        guessed = await self._db.read(_recipient_of, otp_id, purpose)
+        guessed = await self._db.read(otps.recipient_to_guess, otp_id, purpose, max_tries=MAX_TRIES)
         limits = _otp_limits(guessed, address) if guessed else ()
         await self._check(limits)
         tried = await self._db.run(try_otp, self._vault, otp_id=otp_id, code=code, purpose=purpose)
@@ -150,19 +148,6 @@ class Proof:
             await self._throttle.hit(_PER_CLIENT, str(till))
             raise _not_valid()
         return till
-
-
-async def _recipient_of(connection: Connection, otp_id: UUID, purpose: str) -> Recipient | None:
-    """Whom a one-time password was sent to, if it can be tried: no other is worth a guess."""
-    found = await connection.execute(
-        text(
-            "SELECT phone, email FROM otps WHERE id = :id AND purpose = :purpose AND used_at IS NULL"
-            " AND tries < :max_tries AND expires_at > now()"
-        ),
-        {"id": otp_id, "purpose": purpose, "max_tries": MAX_TRIES},
-    )
-    row = found.first()
-    return Recipient(*row) if row else None
 
 
 def _otp_limits(recipient: Recipient, address: str) -> Limits:

@@ -50,6 +50,21 @@ async def sandbox_code(connection: Connection, otp_id: UUID) -> str:
     return str(code)
 
 
+async def recipient_to_guess(
+    connection: Connection, otp_id: UUID, purpose: str, *, max_tries: int
+) -> Recipient | None:
+    """Whom a one-time password was sent to, if it can still be tried: no other is worth a guess."""
+    result = await connection.execute(
+        text(
+            "SELECT phone, email FROM otps WHERE id = :id AND purpose = :purpose AND used_at IS NULL"
+            " AND tries < :max_tries AND expires_at > now()"
+        ),
+        {"id": otp_id, "purpose": purpose, "max_tries": max_tries},
+    )
+    row = result.first()
+    return Recipient(*row) if row else None
+
+
 async def otp_delivery(connection: Connection, otp_id: UUID) -> OtpDelivery | None:
     """What is to be sent, or None when it was, or is too late."""
     result = await connection.execute(

@@ -164,6 +164,32 @@ async def test_no_more_than_so_many_are_at_work(at_once: int) -> None:
     assert at_work[0] < 60, "those that are there share statements"
 
 
+async def test_while_answers_are_sent_a_few_wait_for_more_and_a_thousand_do_not() -> None:
+    arriving: asyncio.Queue[int] = asyncio.Queue()
+    together: list[int] = []
+
+    async def requests() -> AsyncIterator[Request]:
+        while count := await arriving.get():
+            yield Request(purchases=[Receipt()] * count)
+
+    async def record(receipts: Sequence[Any]) -> list[status_pb2.Status]:
+        together.append(len(receipts))
+        return [status_pb2.Status(code=1) for _ in receipts]
+
+    stream = PurchaseStream(requests(), record).answers()
+    arriving.put_nowait(100)
+    await anext(stream)  # and the stream does not go on until the next is asked for
+    for arrived, recorded in ((10, [100]), (990, [100, 1_000])):
+        arriving.put_nowait(arrived)
+        await asyncio.sleep(0.05)
+        assert together == recorded
+    assert len((await anext(stream)).results) == 100
+    arriving.put_nowait(7)
+    arriving.put_nowait(0)
+    assert sum([len(answer.results) async for answer in stream]) == 900 + 7
+    assert together == [100, 1_000, 7]
+
+
 async def test_large_receipts_count_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purchase_streams, "_MOST_BYTES", 10_000)
     read = 0
