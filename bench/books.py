@@ -10,7 +10,7 @@ import psycopg
 from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
 from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
-from services.common.db import Connection, Database
+from services.common.legacy_db import Connection, Database
 from services.points.queries.books import unbalanced_members
 
 _PURCHASES = {"receipts": ("points", "SELECT count(*) FROM receipts")}

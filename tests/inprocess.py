@@ -25,11 +25,11 @@ from grpc_status import rpc_status
 from sqlalchemy import text
 
 from services.common import migrations
-from services.common.auth import ADMIN, MEMBER, TILL
 from services.common.cache import Redis
+from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
-from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
 from services.identity.commands.open_session import OpenedSession, open_session

@@ -10,15 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID
 
 import jwt
 from google.protobuf import descriptor_pool
 from scrip.common.v1 import permission_pb2
 
+from services.common.caller import NOBODY, SERVICE, TILL, Caller
 from services.common.errors import DomainError, not_served, unavailable
 
 log = logging.getLogger(__name__)
@@ -29,50 +28,12 @@ INTERNAL_AUDIENCE = "scrip-internal"
 TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type
 """The `typ` header of every access token (RFC 9068)."""
 
-MEMBER, TILL, ADMIN, MANAGER, CASHIER = "member", "till", "admin", "manager", "cashier"
-BRAND_MANAGER = "brand_manager"
-STAFF = frozenset({ADMIN, MANAGER, CASHIER, BRAND_MANAGER})
-_WITHOUT_SESSION = frozenset({TILL, "service"})
-SERVICE = "service"
-
+_WITHOUT_SESSION = frozenset({TILL, SERVICE})
 _SKEW_SECONDS = 5
 """How far the clock that issued a token may be ahead of the one that judges it."""
 _REFETCH_SECONDS = 5.0
 _REFRESH_SECONDS = 60.0
 _CACHE_SIZE = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls: the token's subject (an id, or a service's name), its role, and its login if it has one."""
-
-    subject: str
-    role: str
-    session_id: str = ""
-
-    @property
-    def id(self) -> UUID:
-        """The caller's id. Members, staff and tills have one."""
-        return UUID(self.subject)
-
-    @property
-    def is_staff(self) -> bool:
-        """Whether the caller works for the retailer."""
-        return self.role in STAFF
-
-
-NOBODY = Caller("", "")
-_caller: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
-
-
-def caller() -> Caller:
-    """Who makes the call being served."""
-    return _caller.get()
-
-
-def set_caller(value: Caller) -> None:
-    """Sets who makes the call being served."""
-    _caller.set(value)
 
 
 class KeyRing:

@@ -171,12 +171,12 @@ class Room:
             self._waiting.popleft()
 
 
-class Folder(Generic[K, R]):
-    """Asks a question once for all who ask the same at the same time.
+class SingleFlight(Generic[K, R]):
+    """Coalesces calls: those that ask the same at the same time share one call of `ask`.
 
-    Nobody gets an answer to a question that was put before he came, for it may be older than what he
-    knows: who comes while it is under way shares the next one. So of each question there is one under way
-    and one that waits, however many ask, and different ones do not wait for each other. A caller that goes
+    A caller never gets the result of a call that began before it came, for that may be older than what it
+    knows: one that comes while a call is under way shares the next one. So for each question one call is
+    under way and one waits at most, and different questions do not wait for each other. A caller that goes
     away does not harm the others. More than `max_asked` questions at once are refused with OVERLOADED.
     """
 
@@ -188,7 +188,7 @@ class Folder(Generic[K, R]):
         self._next: dict[K, asyncio.Task[R]] = {}
 
     async def ask(self, question: K) -> R:
-        """The answer, to a question that is put from now on. Raises what asking raises, and OVERLOADED."""
+        """Returns the result of a call that begins from now on. Raises what `ask` raises, and OVERLOADED."""
         task = self._next.get(question)
         if task is None:
             if len(self._asked) + len(self._next) >= self._max_asked:

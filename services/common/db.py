@@ -1,4 +1,8 @@
-"""The database: transactions with bounded retries, and constraints that become domain errors."""
+"""The database: statements and their rows, transactions with bounded retries, constraints as refusals.
+
+psycopg executes; SQLAlchemy describes tables for migrations and is not imported here. Statements are written
+as one would paste them into psql, with placeholders such as `%(member_id)s`; rows are mapped by name.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,86 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
 
+import orjson
 import psycopg
-from sqlalchemy import exc
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from psycopg import sql
+from psycopg.rows import class_row, scalar_row
+from psycopg.types.json import set_json_dumps, set_json_loads
 
-from services.common.errors import DomainError, overloaded, unavailable
+from services.common.errors import DomainError, unavailable
+from services.common.pool import Connection as Connection  # noqa: PLC0414  # handed on
+from services.common.pool import Pool
 
 log = logging.getLogger(__name__)
 
-Connection = AsyncConnection
 Constraints = Mapping[str, Callable[[], DomainError]]
 """The domain error for each constraint whose violation a caller can cause."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
+
+Query = LiteralString | bytes | sql.SQL | sql.Composed
+"""A statement: written whole, or composed of named constants by `psycopg.sql`."""
 
 _TRIES = 4
-_POOL_SECONDS = 5
 _RETRIED_STATES = ("40001", "40P01")  # serialization failure, deadlock: the transaction changed nothing
 _UNTRANSLATABLE = "22P05"
 _SERVER_ENDS = "57P"  # states with which a server that stops ends its connections
-_SESSION = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
+
+set_json_dumps(orjson.dumps)
+set_json_loads(orjson.loads)
+
+
+async def fetch_all(connection: Connection, row: type[R], statement: Query, /, **values: Any) -> list[R]:
+    """Returns all rows of a statement; `row` is a class whose fields are named as the columns are."""
+    cursor = (await _driver(connection)).cursor(row_factory=class_row(row))
+    await cursor.execute(statement, values)
+    return await cursor.fetchall()
+
+
+async def fetch_first(connection: Connection, row: type[R], statement: Query, /, **values: Any) -> R | None:
+    """Returns the first row of a statement, or None."""
+    cursor = (await _driver(connection)).cursor(row_factory=class_row(row))
+    await cursor.execute(statement, values)
+    return await cursor.fetchone()
+
+
+async def fetch_one(connection: Connection, row: type[R], statement: Query, /, **values: Any) -> R:
+    """Returns the row of a statement that always has one."""
+    found = await fetch_first(connection, row, statement, **values)
+    assert found is not None, "the statement returns a row"
+    return found
+
+
+async def fetch_value(connection: Connection, statement: Query, /, **values: Any) -> Any:
+    """Returns the first column of the first row, or None when there is no row."""
+    cursor = (await _driver(connection)).cursor(row_factory=scalar_row)
+    await cursor.execute(statement, values)
+    return await cursor.fetchone()
+
+
+async def fetch_values(connection: Connection, statement: Query, /, **values: Any) -> list[Any]:
+    """Returns the first column of all rows."""
+    cursor = (await _driver(connection)).cursor(row_factory=scalar_row)
+    await cursor.execute(statement, values)
+    return await cursor.fetchall()
+
+
+async def execute(connection: Connection, statement: Query, /, **values: Any) -> int:
+    """Runs a statement; returns how many rows it changed."""
+    cursor = await (await _driver(connection)).execute(statement, values or None)
+    return cursor.rowcount
+
+
+async def _driver(connection: Any) -> Connection:
+    """While services are moved one after the other: the connection beneath one of SQLAlchemy's."""
+    if isinstance(connection, psycopg.AsyncConnection):
+        return connection
+    driver: Connection = (await connection.get_raw_connection()).driver_connection
+    return driver
 
 
 class Database:
@@ -39,15 +99,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int, constraints: Constraints | None = None) -> None:
-        self._engine = create_async_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=_POOL_SECONDS,
-            connect_args={"options": _SESSION, "connect_timeout": 3},
-            hide_parameters=True,  # lest names, numbers and hashes get into the log with an unforeseen error
-        )
-        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pool = Pool(url, pool_size)
         self._constraints = constraints or {}
 
     async def run(
@@ -55,17 +107,27 @@ class Database:
     ) -> T:
         """Runs a command in a transaction of its own and commits.
 
-        A transaction that lost a conflict is run again, four times in all. Raises the domain error of
-        a violated constraint, and DEPENDENCY_UNAVAILABLE when the database does not answer.
+        A transaction that lost a conflict is run again, four times in all; so is one whose connection ended
+        before COMMIT was sent. Raises the domain error of a violated constraint, and DEPENDENCY_UNAVAILABLE
+        when the database does not answer: after COMMIT was sent, whether it was carried out is unknown then.
         """
         for attempt in range(_TRIES):
+            connection: Connection | None = None
+            committing = False
             try:
-                async with self._engine.begin() as connection:
-                    return await command(connection, *args, **kwargs)
-            except exc.DBAPIError as error:
-                await self._judge(error, attempt)
-            except exc.TimeoutError as error:
-                raise overloaded("database") from error
+                connection = await self._pool.acquire()
+                await connection.execute("BEGIN")
+                result = await command(connection, *args, **kwargs)
+                committing = True
+                await _commit(connection)
+            except psycopg.Error as error:
+                failure, died = error, _died(error, connection)
+            else:
+                return result
+            finally:
+                if connection is not None:
+                    await self._pool.release(connection)
+            await self._judge(failure, attempt, died=died, committing=committing)
         raise AssertionError("the last attempt returns or raises")
 
     async def read(
@@ -73,55 +135,62 @@ class Database:
     ) -> T:
         """Runs a query without a transaction: one round trip, and each statement sees what is committed."""
         for attempt in range(_TRIES):
+            connection: Connection | None = None
             try:
-                async with self._autocommit.connect() as connection:
-                    return await query(connection, *args, **kwargs)
-            except exc.DBAPIError as error:
-                await self._judge(error, attempt)
-            except exc.TimeoutError as error:
-                raise overloaded("database") from error
+                connection = await self._pool.acquire()
+                return await query(connection, *args, **kwargs)
+            except psycopg.Error as error:
+                failure, died = error, _died(error, connection)
+            finally:
+                if connection is not None:
+                    await self._pool.release(connection)
+            await self._judge(failure, attempt, died=died, committing=False)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _judge(self, error: exc.DBAPIError, attempt: int) -> None:
+    async def _judge(self, error: psycopg.Error, attempt: int, *, died: bool, committing: bool) -> None:
         """Returns when the work shall be repeated, else raises what the caller shall see."""
-        original = error.orig
-        state = original.sqlstate if isinstance(original, psycopg.Error) else None
-        last = attempt + 1 == _TRIES
-        if isinstance(error, exc.IntegrityError) and isinstance(original, psycopg.Error):
-            known = self._constraints.get(original.diag.constraint_name or "")
+        state, last = error.sqlstate, attempt + 1 == _TRIES
+        if isinstance(error, psycopg.IntegrityError):
+            known = self._constraints.get(error.diag.constraint_name or "")
             if known:
                 raise known() from error
         if state in _RETRIED_STATES and not last:
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter
             return
-        if isinstance(error, exc.DataError) and state in (None, _UNTRANSLATABLE):
+        if isinstance(error, psycopg.DataError) and state in (None, _UNTRANSLATABLE):
             # A NUL character, which PostgreSQL can not store: the driver refuses it, or the database in JSON.
             message = "a text holds a character that can not be stored"
             raise DomainError("VALIDATION_FAILED", message) from error
-        if _connection_died(error, state) and not last and not _may_have_committed(error):
-            return  # a restart or failover ended the connection: nothing was changed
-        if isinstance(error, exc.OperationalError) or state in _RETRIED_STATES:
-            log.warning("database: %s", original)
+        if died:
+            await self._pool.discard_idle()
+            if not last and not committing:
+                return  # a restart or failover ended the connection: nothing was changed
+        if isinstance(error, psycopg.OperationalError) or state in _RETRIED_STATES:
+            log.warning("database: %s (%s)", type(error).__name__, state or "no answer")
             raise unavailable("database") from error
-        raise error
+        # Neither names, numbers nor hashes get into the log with an unforeseen error, as its DETAIL would.
+        where = error.diag.constraint_name or error.diag.message_primary
+        unforeseen = UnforeseenError(f"{type(error).__name__} {state}: {where}")
+        raise unforeseen.with_traceback(error.__traceback__) from None
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._engine.dispose()
+        await self._pool.close()
 
 
-def _connection_died(error: exc.DBAPIError, state: str | None) -> bool:
+class UnforeseenError(Exception):
+    """The database refused a statement in a way that nobody foresaw: a defect. Tells no values."""
+
+
+async def _commit(connection: Connection) -> None:
+    cursor = await connection.execute("COMMIT")
+    if cursor.statusmessage == "ROLLBACK":
+        raise AssertionError("an error of the database was caught inside a transaction")
+
+
+def _died(error: psycopg.Error, connection: Connection | None) -> bool:
     """Whether the connection, perhaps long idle in the pool, was ended from the other side."""
-    return error.connection_invalidated and (state is None or state.startswith(_SERVER_ENDS))
-
-
-def _may_have_committed(error: exc.DBAPIError) -> bool:
-    """Whether the fault came at COMMIT, when the outcome is unknown."""
-    return error.statement is None
-
-
-async def driver_connection(connection: Connection) -> psycopg.AsyncConnection[object]:
-    """The psycopg connection beneath, for what must share its transaction."""
-    raw = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(raw, psycopg.AsyncConnection)
-    return raw
+    if connection is None:
+        return False  # there was none to be had
+    state = error.sqlstate
+    return (connection.closed and state is None) or (state or "").startswith(_SERVER_ENDS)

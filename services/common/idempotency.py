@@ -5,28 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, func, text
-from sqlalchemy.exc import NoResultFound
-
-from services.common.db import Connection
+from services.common.db import Connection, execute, fetch_first, fetch_value
 from services.common.errors import DomainError
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
-
-
-def idempotency_table(metadata: MetaData) -> Table:
-    """The table of keys; every service that runs calls once has one."""
-    return Table(
-        "idempotency_keys",
-        metadata,
-        Column("caller", Text, primary_key=True),
-        Column("rpc", Text, primary_key=True),
-        Column("key", Text, primary_key=True),
-        Column("fingerprint", LargeBinary, nullable=False),
-        Column("reply", LargeBinary, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    )
 
 
 def parse_key(value: str | None, *, required: bool) -> str | None:
@@ -53,13 +37,19 @@ def reused(key: str) -> DomainError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    fingerprint: bytes
+    reply: bytes
+
+
 async def run_once(
     connection: Connection,
     scope: tuple[str, str, str | None],
     content: bytes,
     effect: Callable[[Connection], Awaitable[bytes]],
 ) -> bytes:
-    """Runs `effect` once per `scope` (caller, RPC, key) and answers its reply, now and later.
+    """Runs `effect` once per `scope` (caller, RPC, key) and returns its reply, now and later.
 
     Without a key it simply runs. A concurrent call with the same key waits for the first one. When
     `effect` raises, nothing is kept and the next call is judged anew. Raises IDEMPOTENCY_KEY_REUSED.
@@ -68,44 +58,51 @@ async def run_once(
     if key is None:
         return await effect(connection)
     names = {"caller": caller, "rpc": rpc, "key": key}
-    claimed = await connection.execute(
-        text(
-            "INSERT INTO idempotency_keys (caller, rpc, key, fingerprint, reply)"
-            " VALUES (:caller, :rpc, :key, :fingerprint, '') ON CONFLICT DO NOTHING RETURNING 1"
-        ),
-        {**names, "fingerprint": fingerprint(content)},
+    claimed = await fetch_value(
+        connection,
+        """
+        INSERT INTO idempotency_keys (caller, rpc, key, fingerprint, reply)
+        VALUES (%(caller)s, %(rpc)s, %(key)s, %(fingerprint)s, '')
+        ON CONFLICT DO NOTHING RETURNING true
+        """,
+        fingerprint=fingerprint(content),
+        **names,
     )
-    if claimed.first() is None:
-        found = await connection.execute(
-            text(
-                "SELECT fingerprint, reply FROM idempotency_keys"
-                " WHERE caller = :caller AND rpc = :rpc AND key = :key"
-            ),
-            names,
+    if not claimed:
+        kept = await fetch_first(
+            connection,
+            _Kept,
+            """
+            SELECT fingerprint, reply FROM idempotency_keys
+            WHERE caller = %(caller)s AND rpc = %(rpc)s AND key = %(key)s
+            """,
+            **names,
         )
-        try:
-            kept = found.one()
-        except NoResultFound as error:  # removed by age at this very moment
-            raise reused(key) from error
-        if bytes(kept.fingerprint) != fingerprint(content):
+        # None when it was removed by age at this very moment.
+        if kept is None or kept.fingerprint != fingerprint(content):
             raise reused(key)
-        return bytes(kept.reply)
+        return kept.reply
     reply = await effect(connection)
-    await connection.execute(
-        text(
-            "UPDATE idempotency_keys SET reply = :reply WHERE caller = :caller AND rpc = :rpc AND key = :key"
-        ),
-        {**names, "reply": reply},
+    await execute(
+        connection,
+        """
+        UPDATE idempotency_keys SET reply = %(reply)s
+        WHERE caller = %(caller)s AND rpc = %(rpc)s AND key = %(key)s
+        """,
+        reply=reply,
+        **names,
     )
     return reply
 
 
 async def forget_old_keys(connection: Connection) -> int:
-    """Removes up to 1,000 keys older than 7 days; answers how many."""
-    result = await connection.execute(
-        text(
-            "DELETE FROM idempotency_keys WHERE (caller, rpc, key) IN (SELECT caller, rpc, key FROM"
-            " idempotency_keys WHERE created_at < now() - interval '7 days' LIMIT 1000)"
+    """Removes up to 1,000 keys older than 7 days; returns how many."""
+    return await execute(
+        connection,
+        """
+        DELETE FROM idempotency_keys WHERE (caller, rpc, key) IN (
+          SELECT caller, rpc, key FROM idempotency_keys
+          WHERE created_at < now() - interval '7 days' LIMIT 1000
         )
+        """,
     )
-    return int(result.rowcount)

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from grpc_interceptor import AsyncServerInterceptor
 
 from services.common import auth, status, telemetry, validation
+from services.common.caller import set_caller
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _UNGUARDED = ("/grpc.health.v1.", "/grpc.reflection.")
@@ -38,7 +39,7 @@ class Guard(AsyncServerInterceptor):
         metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
         telemetry.begin_request(_text(metadata.get("x-request-id")))
         try:
-            auth.set_caller(await self._authenticator.authenticate(method_name, metadata))
+            set_caller(await self._authenticator.authenticate(method_name, metadata))
             if isinstance(request_or_iterator, Message):
                 validation.validate(request_or_iterator)
             else:

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sqlalchemy import text
-
-from services.common.db import Connection, Database
+from services.common.db import Connection, Database, fetch_value
 from services.common.errors import DomainError
 
 _CHECK_SECONDS = 2
@@ -23,11 +21,10 @@ def head(service: str) -> str:
 
 async def current(connection: Connection) -> str | None:
     """The version of the database, or None when it was never migrated."""
-    known = await connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
-    if not known.scalar_one():
+    if not await fetch_value(connection, "SELECT to_regclass('alembic_version') IS NOT NULL"):
         return None
-    version = await connection.execute(text("SELECT version_num FROM alembic_version"))
-    return version.scalar_one_or_none()
+    version: str | None = await fetch_value(connection, "SELECT version_num FROM alembic_version")
+    return version
 
 
 def at_head(service: str, db: Database) -> Callable[[], Awaitable[bool]]:

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -36,12 +38,26 @@ _OPTIONS = [
 
 @dataclass(frozen=True)
 class Servicer:
-    """An implementation of one proto service."""
+    """An implementation of one proto service; see `servicer`."""
 
     name: str
     """Full name of the proto service."""
     add: Callable[[Any, grpc.aio.Server], None]
     implementation: object
+
+
+def servicer(name: str, add: Callable[[Any, grpc.aio.Server], None], *parts: object) -> Servicer:
+    """Returns a proto service put together from objects that each implement some of its RPCs.
+
+    Raises RuntimeError unless each RPC is there exactly once.
+    """
+    merged: dict[str, object] = {}
+    for method in descriptor_pool.Default().FindServiceByName(name).methods:
+        found = [part for part in parts if hasattr(part, method.name)]
+        if len(found) != 1:
+            raise RuntimeError(f"{name}.{method.name} must be implemented once, not {len(found)} times")
+        merged[method.name] = getattr(found[0], method.name)
+    return Servicer(name, add, SimpleNamespace(**merged))
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 from redis.commands.core import AsyncScript
 
-from services.common.auth import MEMBER, Caller
-from services.common.batching import Batcher, Folder
+from services.common.batching import Batcher, SingleFlight
 from services.common.cache import Redis, RedisAwayError
+from services.common.caller import MEMBER, Caller
 from services.common.errors import DomainError
 from services.common.ids import new_id
 
@@ -227,7 +227,7 @@ class SessionGate:
 
     def __init__(self, cache: SessionCache, ask: Callable[[str], Awaitable[SessionState]]) -> None:
         self._cache = cache
-        self._asked = Folder("session_checks", ask)
+        self._asked = SingleFlight("session_checks", ask)
         self._known: dict[str, tuple[SessionState, float]] = {}
 
     async def require(self, who: Caller) -> None:

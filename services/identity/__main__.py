@@ -24,14 +24,15 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
 from services.common.channels import open_channel
-from services.common.db import Database
 from services.common.errors import DomainError, invalid_field
 from services.common.housekeeping import repeat
-from services.common.jobs import DEFAULT_QUEUE, run_worker
+from services.common.jobs import DEFAULT_QUEUE
+from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.common.worker import run_worker
 from services.identity import jobs
 from services.identity.clients import MemberEventsClient
 from services.identity.commands.bootstrap_admin import bootstrap_admin

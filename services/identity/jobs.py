@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from uuid import UUID
 
-from services.common.db import Connection, Database
 from services.common.housekeeping import repeat
 from services.common.jobs import Task
+from services.common.legacy_db import Connection, Database
 from services.identity.clients import MemberEventsClient
 from services.identity.commands.end_otp_delivery import (
     count_failed_try,

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from sqlalchemy import text
 
-from services.common.db import Connection, Database
 from services.common.errors import unavailable
 from services.common.ids import new_id
+from services.common.legacy_db import Connection, Database
 from services.identity.secrets_at_rest import Vault
 
 _LATE_SECONDS = 60

@@ -15,8 +15,8 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 from services.common.batching import Batcher
-from services.common.db import Connection, Database
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection, Database
 from services.common.sessions import SessionCache, SessionState
 from services.identity.commands.begin_epoch import begin_epoch
 from services.identity.queries import accounts

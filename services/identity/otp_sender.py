@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common import jobs
-from services.common.db import Connection
 from services.common.errors import unavailable
+from services.common.legacy_db import Connection
 from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault
 from services.identity.settings import Settings

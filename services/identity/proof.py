@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from services.common.db import Database
 from services.common.errors import DomainError
+from services.common.legacy_db import Database
 from services.common.throttle import Limit, Throttle
 from services.identity.commands.log_in import renew_hash
 from services.identity.commands.try_otp import MAX_TRIES, try_otp

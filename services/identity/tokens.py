@@ -9,7 +9,8 @@ from uuid import UUID
 
 import jwt
 
-from services.common.auth import INTERNAL_AUDIENCE, ISSUER, PUBLIC_AUDIENCE, SERVICE, TOKEN_TYPE
+from services.common.auth import INTERNAL_AUDIENCE, ISSUER, PUBLIC_AUDIENCE, TOKEN_TYPE
+from services.common.caller import SERVICE
 from services.common.ids import new_id, utc_now
 from services.identity.keys import SigningKeys
 

@@ -17,13 +17,13 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis, VersionedCache
 from services.common.channels import Peers
-from services.common.db import Database
 from services.common.errors import invalid_field
-from services.common.jobs import run_worker
+from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.common.worker import run_worker
 from services.points import jobs
 from services.points.balances import BALANCE_KEYS, Balances
 from services.points.check_books import PATIENT_SECONDS, BooksChecker

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.common.batching import Batcher
 from services.common.cache import VersionedCache
-from services.common.db import Database
+from services.common.legacy_db import Database
 from services.points.purchases import Balance
 from services.points.queries import accounts
 

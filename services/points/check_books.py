@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.cache import RedisAwayError, VersionedCache
-from services.common.db import Connection, Database
+from services.common.legacy_db import Connection, Database
 from services.points.balances import in_cache
 from services.points.purchases import Balance
 from services.points.queries.accounts import balances_of, list_balances

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
-from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.idempotency import fingerprint
 from services.common.ids import utc_now
+from services.common.legacy_db import Database
 from services.common.throttle import Limit, Throttle
 from services.points.balances import Balances
 from services.points.commands.claim_purchase import Claimant, ShownCode, claim_purchase

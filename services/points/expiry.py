@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from services.common.db import Database
+from services.common.legacy_db import Database
 from services.points.balances import Balances
 from services.points.commands.expire_lots import expire_lots
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
+from services.common.legacy_db import Database
 from services.points.adjustment_files import LineResult
 from services.points.balances import Balances
 from services.points.commands.adjust_points import Adjustment

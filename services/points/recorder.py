@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from services.common.batching import Batcher, Outcomes, Room
-from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
+from services.common.legacy_db import Database
 from services.points.balances import Balances
 from services.points.commands.keep_member_codes import keep_member_codes
 from services.points.commands.record_purchases import Answer, record_purchases

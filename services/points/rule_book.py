@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 
-from services.common.db import Database
 from services.common.errors import DomainError, unavailable
+from services.common.legacy_db import Database
 from services.points.commands.publish_rules import publish_rules
 from services.points.earning import RuleSet
 from services.points.purchases import EarnRule

@@ -14,13 +14,13 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
 from services.common.channels import Peers
-from services.common.db import Database
 from services.common.errors import invalid_field
-from services.common.jobs import run_worker
+from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.common.worker import run_worker
 from services.promos import jobs
 from services.promos.handlers.campaign import CampaignHandlers, PromotionHandlers
 from services.promos.handlers.code import CodeHandlers

@@ -9,10 +9,10 @@ from uuid import UUID
 from services.common import audit
 from services.common.audit_forwarding import forward_audit_task
 from services.common.channels import Peers
-from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
+from services.common.legacy_db import Database
 from services.promos.commands.ensure_codes import MAKE_JOB
 from services.promos.commands.make_codes import make_codes
 

@@ -17,9 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common.audit import audit_table
-from services.common.idempotency import idempotency_table
-from services.common.tables import TYPES, new_metadata
+from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
 
 
 class Base(DeclarativeBase):

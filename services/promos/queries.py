@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 from services.promos import refusals
 from services.promos.values import Benefit, CampaignRow, RedemptionRow

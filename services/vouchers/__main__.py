@@ -14,11 +14,11 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Flags, Redis
 from services.common.channels import Peers
-from services.common.db import Database
-from services.common.jobs import run_worker
+from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server
 from services.common.sessions import SessionCache, SessionGate
+from services.common.worker import run_worker
 from services.vouchers import jobs
 from services.vouchers.clients import PointsClient, PromosClient
 from services.vouchers.handlers.catalogue import CatalogueHandlers

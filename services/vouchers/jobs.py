@@ -9,10 +9,10 @@ from uuid import UUID
 from services.common.audit import FORWARD_JOB
 from services.common.audit_forwarding import forward_audit_task
 from services.common.channels import Peers
-from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
+from services.common.legacy_db import Database
 from services.vouchers import queries
 from services.vouchers.clients import PromosClient
 from services.vouchers.commands.create_voucher import ENSURE_CODES_JOB

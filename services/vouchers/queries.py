@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 
 ON_SALE = "sale_starts_at <= now() AND (sale_ends_at IS NULL OR now() < sale_ends_at)"

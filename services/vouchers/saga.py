@@ -21,8 +21,8 @@ import logging
 import time
 from uuid import UUID
 
-from services.common.db import Database
 from services.common.errors import DomainError, OutcomeUnknownError
+from services.common.legacy_db import Database
 from services.vouchers import queries
 from services.vouchers.clients import PointsClient, PromosClient
 from services.vouchers.commands.claim_overdue_orders import claim_overdue_orders

@@ -13,8 +13,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from services.common.cache import Flags
-from services.common.db import Database
 from services.common.errors import DomainError
+from services.common.legacy_db import Database
 from services.vouchers import queries
 from services.vouchers.commands.place_order import place_order, same_order, sold_out
 from services.vouchers.queries import OrderRow

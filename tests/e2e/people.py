@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.common.db import Database
+from services.common.legacy_db import Database
 from services.identity.commands.send_otp import send_otp
 from services.identity.otp_sender import SandboxOtpSender
 from services.identity.recipients import Recipient

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
-from services.common.auth import MEMBER
+from services.common.caller import MEMBER
 from services.identity.keys import SigningKeys
 from services.identity.tokens import TokenIssuer
 from tests.e2e.people import EACH_SERVICE

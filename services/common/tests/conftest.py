@@ -14,8 +14,8 @@ from services.common import sessions
 from services.common.cache import Redis
 from services.common.db import Database
 from services.common.errors import DomainError
-from services.common.idempotency import idempotency_table
 from services.common.sessions import SessionCache
+from services.common.tables import idempotency_table
 from services.common.tests.sessions import Servers, the_epoch
 from stack.postgres import Postgres
 from stack.redis import Redis as RedisServer

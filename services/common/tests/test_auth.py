@@ -18,14 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from services.common import auth
-from services.common.auth import (
-    INTERNAL_AUDIENCE,
-    PUBLIC_AUDIENCE,
-    Authenticator,
-    Caller,
-    KeyRing,
-    TokenVerifier,
-)
+from services.common.auth import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE, Authenticator, KeyRing, TokenVerifier
+from services.common.caller import Caller
 from services.common.errors import DomainError, unavailable
 
 PRIVATE = {

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from services.common.batching import Batcher, Folder, Room
+from services.common.batching import Batcher, Room, SingleFlight
 from services.common.errors import DomainError, OutcomeUnknownError, overloaded, unavailable
 
 Work = Callable[[list[int]], Awaitable[Sequence[int | DomainError]]]
@@ -225,48 +225,48 @@ class Slow:
         return 2 * number
 
 
-async def later(count: int, folder: Folder[int, int], number: int) -> list[asyncio.Task[int]]:
+async def later(count: int, flight: SingleFlight[int, int], number: int) -> list[asyncio.Task[int]]:
     """So many who ask, when all of them have asked."""
-    tasks = [asyncio.create_task(folder.ask(number)) for _ in range(count)]
+    tasks = [asyncio.create_task(flight.ask(number)) for _ in range(count)]
     await asyncio.sleep(0.01)
     return tasks
 
 
-class TestFolder:
+class TestSingleFlight:
     async def test_those_who_ask_at_once_share_a_question(self) -> None:
         slow = Slow()
         slow.go.set()
-        folder = Folder("numbers", slow)
-        assert await asyncio.gather(*(folder.ask(n % 2) for n in range(50))) == [0, 2] * 25
+        flight = SingleFlight("numbers", slow)
+        assert await asyncio.gather(*(flight.ask(n % 2) for n in range(50))) == [0, 2] * 25
         assert sorted(slow.asked) == [0, 1]
 
     async def test_nobody_gets_the_answer_to_an_earlier_question(self) -> None:
         slow = Slow()
-        folder = Folder("numbers", slow)
-        first = await later(1, folder, 1)
-        second = await later(60, folder, 1)
-        other = await later(1, folder, 2)
+        flight = SingleFlight("numbers", slow)
+        first = await later(1, flight, 1)
+        second = await later(60, flight, 1)
+        other = await later(1, flight, 2)
         assert slow.asked == [1, 2], "those who came while it was asked wait, others do not"
         slow.go.set()
         assert await asyncio.gather(*first, *second, *other) == [2] * 61 + [4]
         assert slow.asked == [1, 2, 1]
-        assert await folder.ask(1) == 2
+        assert await flight.ask(1) == 2
         assert slow.asked == [1, 2, 1, 1], "an answer is not kept"
 
     async def test_a_failure_is_of_those_who_asked(self) -> None:
         slow = Slow()
-        folder = Folder("numbers", slow)
+        flight = SingleFlight("numbers", slow)
         slow.error = unavailable("identity")
-        asked = await later(3, folder, 1)
+        asked = await later(3, flight, 1)
         slow.go.set()
         assert await asyncio.gather(*asked, return_exceptions=True) == [slow.error] * 3
         slow.error = None
-        assert await folder.ask(1) == 2
+        assert await flight.ask(1) == 2
 
     async def test_a_caller_that_goes_away_harms_nobody(self) -> None:
         slow = Slow()
-        folder = Folder("numbers", slow)
-        asked = [*await later(2, folder, 1), *await later(2, folder, 1)]
+        flight = SingleFlight("numbers", slow)
+        asked = [*await later(2, flight, 1), *await later(2, flight, 1)]
         asked[0].cancel()
         asked[2].cancel()
         slow.go.set()
@@ -275,13 +275,13 @@ class TestFolder:
 
     async def test_too_many_questions_are_refused(self) -> None:
         slow = Slow()
-        folder = Folder("numbers", slow, max_asked=3)
-        asked = [one for number in range(3) for one in await later(1, folder, number)]
+        flight = SingleFlight("numbers", slow, max_asked=3)
+        asked = [one for number in range(3) for one in await later(1, flight, number)]
         with pytest.raises(DomainError, match="OVERLOADED"):
-            await folder.ask(3)
+            await flight.ask(3)
         slow.go.set()
         await asyncio.gather(*asked)
-        assert await folder.ask(3) == 6
+        assert await flight.ask(3) == 6
 
 
 def _submit_all(batcher: Batcher[int, int], count: int) -> list[Awaitable[int]]:

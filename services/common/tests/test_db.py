@@ -8,33 +8,33 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 import pytest
-from sqlalchemy import exc, text
 
-from services.common import db as db_module
-from services.common import schema
-from services.common.db import Connection, Database
+from services.common import pool, schema
+from services.common.db import Connection, Database, UnforeseenError
 from services.common.errors import DomainError
 from services.common.ids import new_id
 
+ADD_ONE = "UPDATE counters SET value = value + 1 WHERE name = %(name)s"
 TERMINATE = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s"
 
 
 async def execute(connection: Connection, /, statement: str, **values: object) -> object:
     """Runs a statement; the first value of its first row, if any."""
-    result = await connection.execute(text(statement), values)
-    return result.scalar() if result.returns_rows else None
+    cursor = await connection.execute(statement, values or None)
+    row = await cursor.fetchone() if cursor.description else None
+    return row[0] if row else None
 
 
 async def counter(db: Database, value: int = 0) -> str:
     """A new counter's name."""
     name = str(new_id())
-    await db.run(execute, "INSERT INTO counters VALUES (:name, :value)", name=name, value=value)
+    await db.run(execute, "INSERT INTO counters VALUES (%(name)s, %(value)s)", name=name, value=value)
     return name
 
 
 async def value_of(db: Database, name: str) -> object:
     """A counter's value."""
-    return await db.read(execute, "SELECT value FROM counters WHERE name = :name", name=name)
+    return await db.read(execute, "SELECT value FROM counters WHERE name = %(name)s", name=name)
 
 
 async def refused(call: Awaitable[object]) -> DomainError:
@@ -61,7 +61,7 @@ async def test_what_a_command_did_is_committed_and_what_a_refused_one_did_is_not
     name = await counter(db)
 
     async def add(connection: Connection, *, refuse: bool) -> str:
-        await execute(connection, "UPDATE counters SET value = value + 1 WHERE name = :name", name=name)
+        await execute(connection, ADD_ONE, name=name)
         if refuse:
             raise DomainError("SOLD_OUT", "none left")
         return "added"
@@ -78,10 +78,10 @@ def read_then_write(
 
     async def add(connection: Connection) -> None:
         await execute(connection, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
-        seen = await execute(connection, "SELECT value FROM counters WHERE name = :name", name=name)
+        seen = await execute(connection, "SELECT value FROM counters WHERE name = %(name)s", name=name)
         await meet()
         assert isinstance(seen, int)
-        statement = "UPDATE counters SET value = :value WHERE name = :name"
+        statement = "UPDATE counters SET value = %(value)s WHERE name = %(name)s"
         await execute(connection, statement, name=name, value=seen + 1)
 
     return add
@@ -110,7 +110,7 @@ async def test_conflicts_without_end_are_given_up_after_four_tries(db: Database)
     async def meddle() -> None:
         nonlocal tries
         tries += 1
-        await db.run(execute, "UPDATE counters SET value = value + 10 WHERE name = :name", name=name)
+        await db.run(execute, "UPDATE counters SET value = value + 10 WHERE name = %(name)s", name=name)
 
     error = await refused(db.run(read_then_write(name, meddle)))
     assert (error.reason, error.metadata) == ("DEPENDENCY_UNAVAILABLE", {"dependency": "database"})
@@ -128,7 +128,9 @@ async def test_a_deadlock_is_dissolved_and_both_succeed(db: Database) -> None:
         tries += 1
         first = tries <= 2
         for name in order:
-            await execute(connection, "UPDATE counters SET value = value + 1 WHERE name = :name", name=name)
+            await execute(
+                connection, "UPDATE counters SET value = value + 1 WHERE name = %(name)s", name=name
+            )
             if first and name == order[0]:
                 await both_hold_one.wait()
 
@@ -139,20 +141,20 @@ async def test_a_deadlock_is_dissolved_and_both_succeed(db: Database) -> None:
 
 async def test_a_violated_constraint_becomes_the_refusal_of_its_name(db: Database) -> None:
     name = await counter(db)
-    insert = "INSERT INTO counters VALUES (:name, :value)"
+    insert = "INSERT INTO counters VALUES (%(name)s, %(value)s)"
     assert (await refused(db.run(execute, insert, name=name, value=1))).reason == "CLIENT_NAME_TAKEN"
     assert (await refused(db.run(execute, insert, name="x", value=-1))).reason == "INSUFFICIENT_POINTS"
 
 
 async def test_a_constraint_that_nobody_foresaw_is_no_refusal(db: Database) -> None:
-    with pytest.raises(exc.IntegrityError):
+    with pytest.raises(UnforeseenError, match="NotNullViolation"):
         await db.run(execute, "INSERT INTO notes (body) VALUES (NULL)")
 
 
 async def test_texts_with_nul_are_not_valid(db: Database) -> None:
-    error = await refused(db.run(execute, "INSERT INTO notes (body) VALUES (:body)", body="a\0b"))
+    error = await refused(db.run(execute, "INSERT INTO notes (body) VALUES (%(body)s)", body="a\0b"))
     assert error.reason == "VALIDATION_FAILED"
-    assert (await refused(db.read(execute, "SELECT :body", body="\0"))).reason == "VALIDATION_FAILED"
+    assert (await refused(db.read(execute, "SELECT %(body)s", body="\0"))).reason == "VALIDATION_FAILED"
 
 
 @pytest.mark.parametrize("how", ["run", "read"])
@@ -177,7 +179,9 @@ async def test_a_command_whose_connection_died_midway_is_run_again_whole(databas
         nonlocal tries
         tries += 1
         for _ in range(2):
-            await execute(connection, "UPDATE counters SET value = value + 1 WHERE name = :name", name=name)
+            await execute(
+                connection, "UPDATE counters SET value = value + 1 WHERE name = %(name)s", name=name
+            )
             if tries == 1:
                 await terminate(database_url, application)
 
@@ -216,7 +220,7 @@ async def test_without_a_server_the_answer_is_unavailable(tmp_path: object) -> N
 async def test_a_busy_pool_refuses_in_bounded_time_and_health_only_says_no(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_module, "_POOL_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.1)
     db = Database(database_url, pool_size=1)
     healthy = schema.at_head("identity", db)
     busy = asyncio.create_task(db.run(execute, "SELECT pg_sleep(0.5)"))

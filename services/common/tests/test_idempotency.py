@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
 
-from services.common.db import Connection, Database
+from services.common.db import Connection, Database, execute, fetch_value
 from services.common.errors import DomainError
 from services.common.idempotency import forget_old_keys, parse_key, run_once
 from services.common.ids import new_id
@@ -28,17 +27,18 @@ def adding(counter: str, *, seconds: float = 0, refuse: bool = False) -> Effect:
     """Adds one to a counter and answers its value; may take its time, and refuse in the end."""
 
     async def add(connection: Connection) -> bytes:
-        result = await connection.execute(
-            text(
-                "INSERT INTO counters VALUES (:name, 1) ON CONFLICT (name)"
-                " DO UPDATE SET value = counters.value + 1 RETURNING value"
-            ),
-            {"name": counter},
+        value = await fetch_value(
+            connection,
+            """
+            INSERT INTO counters VALUES (%(name)s, 1)
+            ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value
+            """,
+            name=counter,
         )
         await asyncio.sleep(seconds)
         if refuse:
             raise DomainError("INSUFFICIENT_POINTS", "too few")
-        return f"reply {result.scalar_one()}".encode()
+        return f"reply {value}".encode()
 
     return add
 
@@ -47,8 +47,8 @@ async def value_of(db: Database, counter: str) -> int:
     """How often the effect happened."""
 
     async def read(connection: Connection) -> int:
-        query = text("SELECT coalesce(sum(value), 0) FROM counters WHERE name = :name")
-        return int((await connection.execute(query, {"name": counter})).scalar_one())
+        query = "SELECT coalesce(sum(value), 0) FROM counters WHERE name = %(name)s"
+        return int(await fetch_value(connection, query, name=counter))
 
     return await db.read(read)
 
@@ -149,8 +149,15 @@ async def test_keys_are_forgotten_after_seven_days_and_not_before(db: Database, 
         await db.run(run_once, scope(counter, key=key), b"content", adding(counter))
 
     async def age(connection: Connection, key: str, days: float) -> None:
-        query = "UPDATE idempotency_keys SET created_at = now() - :days * interval '1 day' WHERE key = :key"
-        await connection.execute(text(query), {"days": days, "key": key})
+        await execute(
+            connection,
+            """
+            UPDATE idempotency_keys SET created_at = now() - %(days)s * interval '1 day'
+            WHERE key = %(key)s
+            """,
+            days=days,
+            key=key,
+        )
 
     await db.run(age, "young", 6.99)
     await db.run(age, "old", 7.01)

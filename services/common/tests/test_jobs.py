@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from procrastinate import App, PsycopgConnector
 from procrastinate.jobs import Job
-from sqlalchemy import text
 
 from services.common import jobs
+from services.common import worker as worker_module
 from services.common.db import Connection, Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.tests.test_db import execute, named, refused, terminate
+from services.common.worker import run_worker
 from stack.settings import ROOT
 from tests.inprocess import eventually
 
@@ -46,7 +47,7 @@ class Worker:
     async def running(self, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
         """The worker while it runs."""
         stop = asyncio.Event()
-        task = asyncio.create_task(jobs.run_worker(self.url, self.tasks, stop, **options))
+        task = asyncio.create_task(run_worker(self.url, self.tasks, stop, **options))
         try:
             yield task
         finally:
@@ -106,7 +107,7 @@ def settled(db: Database, worker: Worker, notes: list[str]) -> Callable[[], Awai
 
 async def test_a_job_exists_exactly_when_its_effect_does(db: Database, worker: Worker, note: str) -> None:
     async def act(connection: Connection, *, refuse: bool) -> None:
-        await execute(connection, "INSERT INTO notes (body) VALUES (:note)", note=note)
+        await execute(connection, "INSERT INTO notes (body) VALUES (%(note)s)", note=note)
         await jobs.defer(connection, "note", note=note)
         if refuse:
             raise DomainError("SOLD_OUT", "none left")
@@ -115,7 +116,7 @@ async def test_a_job_exists_exactly_when_its_effect_does(db: Database, worker: W
     assert await waiting(db) == 0
     await db.run(act, refuse=False)
     assert await waiting(db) == 1
-    assert await db.read(execute, "SELECT count(*) FROM notes WHERE body = :note", note=note) == 1
+    assert await db.read(execute, "SELECT count(*) FROM notes WHERE body = %(note)s", note=note) == 1
 
 
 async def test_a_job_is_not_seen_before_its_commit_and_done_at_once_after_it(
@@ -182,7 +183,7 @@ def test_waits_double_up_to_half_a_minute_and_never_end() -> None:
     job = Job(id=1, queue="", lock=None, queueing_lock=None, task_name="note")
     waits = []
     for attempts in [*range(8), 100, 100_000]:
-        decision = jobs._Forever().get_retry_decision(
+        decision = worker_module._Forever().get_retry_decision(
             exception=ValueError(), job=job.evolve(attempts=attempts)
         )
         assert decision.retry_at is not None
@@ -220,7 +221,7 @@ async def test_a_job_of_a_killed_worker_is_queued_again(
     )
 
     async def begun() -> None:
-        query = "SELECT count(*) FROM notes WHERE body = :note"
+        query = "SELECT count(*) FROM notes WHERE body = %(note)s"
         assert await db.read(execute, query, note=f"begun {note}") == 1
 
     try:
@@ -251,7 +252,7 @@ async def test_workers_that_queue_stalled_jobs_again_at_once_do_not_fail(
     apps = [App(connector=PsycopgConnector(conninfo=database_url)) for _ in range(3)]
     for app in apps:
         await app.open_async()
-    await asyncio.gather(*(jobs._requeue_stalled(app) for app in apps))
+    await asyncio.gather(*(worker_module._requeue_stalled(app) for app in apps))
     for app in apps:
         await app.close_async()
     assert await db.read(execute, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 30
@@ -260,7 +261,7 @@ async def test_workers_that_queue_stalled_jobs_again_at_once_do_not_fail(
 async def test_a_job_that_only_a_newer_version_knows_waits_for_it(
     db: Database, worker: Worker, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_MAX_WAIT_SECONDS", 1)
+    monkeypatch.setattr(worker_module, "_MAX_WAIT_SECONDS", 1)
     old = Worker(worker.url)
     del old.tasks["note"]
 
@@ -333,7 +334,7 @@ async def test_deferring_on_a_connection_that_died_is_unavailable(database_url: 
     db = Database(named(database_url, "deferring"), pool_size=1)
 
     async def act(connection: Connection) -> None:
-        await connection.execute(text("SELECT 1"))
+        await connection.execute("SELECT 1")
         await terminate(database_url, "deferring")
         await jobs.defer(connection, "note", note="x")
 

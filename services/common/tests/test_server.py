@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, otp_pb2
 
 from services.common import schema, telemetry
-from services.common.auth import Caller, KeyRing, TokenVerifier
+from services.common.auth import KeyRing, TokenVerifier
+from services.common.caller import Caller
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.server import RunningService, Service, Servicer, run_server

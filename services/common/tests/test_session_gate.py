@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from services.common.auth import ADMIN, MEMBER, Caller
+from services.common.caller import ADMIN, MEMBER, Caller
 from services.common.errors import DomainError, unavailable
 from services.common.ids import new_id
 from services.common.sessions import ACTIVE, CLOSED, SUSPENDED, SessionCache, SessionGate, SessionState

@@ -7,7 +7,7 @@ import sys
 
 import psycopg
 
-from services.common.jobs import run_worker
+from services.common.worker import run_worker
 
 
 async def main(url: str) -> None:

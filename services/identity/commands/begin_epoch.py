@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 
 async def begin_epoch(connection: Connection) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 
 
 async def bootstrap_admin(connection: Connection, *, user_name: str, password_hash: str) -> bool:

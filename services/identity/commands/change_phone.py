@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.commands.send_otp import forget_otps_of
 from services.identity.commands.tell_services import PHONE_CHANGED, tell_services
 from services.identity.commands.try_otp import use_otp

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.commands.end_sessions import EndedSessions, end_sessions
 from services.identity.commands.send_otp import forget_otps_of
 from services.identity.commands.tell_services import CLOSED, tell_services

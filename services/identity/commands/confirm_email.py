@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.commands.try_otp import otp_not_valid, use_otp
 from services.identity.queries.members import MemberRow, get_member, why_not_active
 from services.identity.recipients import Recipient

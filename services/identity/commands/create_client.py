@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.commands.record_audit import record_own
 from services.identity.queries.clients import ClientRow
 from services.identity.secrets_at_rest import hash_secret, new_secret

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.commands.record_audit import record_own
 from services.identity.queries.staff import StaffRow, get_staff
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 _LATE = "UPDATE otp_deliveries SET sealed_code = NULL, failed_at = now() WHERE failed_at IS NULL AND otp_id"
 

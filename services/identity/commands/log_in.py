@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.common.sessions import SessionState
 from services.identity.commands.open_session import OpenedSession, open_session
 from services.identity.commands.set_password import password_replaced

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 
 async def mark_delivered(connection: Connection, *, service: str, member_id: UUID, version: int) -> None:

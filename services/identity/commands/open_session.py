@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.common.sessions import SessionState
 from services.identity.queries.accounts import session_state
 from services.identity.secrets_at_rest import hash_secret

@@ -9,9 +9,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection
 
 
 async def record_audit(

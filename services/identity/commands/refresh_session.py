@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.common.sessions import SessionState
 from services.identity.commands.end_sessions import end_sessions
 from services.identity.secrets_at_rest import Vault, hash_secret

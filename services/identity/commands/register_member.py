@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.common.sessions import SessionState
 from services.identity.commands.open_session import OpenedSession, open_session
 from services.identity.commands.tell_services import FIRST_LOGIN, REGISTERED, tell_services

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.otp_sender import OtpSender
 from services.identity.recipients import Recipient
 from services.identity.secrets_at_rest import Vault

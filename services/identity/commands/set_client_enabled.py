@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
+from services.common.legacy_db import Connection
 from services.identity.commands.record_audit import record_own
 from services.identity.queries.clients import ClientRow, get_client
 

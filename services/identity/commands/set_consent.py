@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.commands.tell_services import CONSENT_CHANGED, tell_services
 from services.identity.queries.members import MemberRow, get_member, why_not_active
 from services.identity.secrets_at_rest import Vault

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.identity.commands.end_sessions import EndedSessions, end_sessions
 from services.identity.commands.record_audit import record_own
 from services.identity.commands.try_otp import use_otp

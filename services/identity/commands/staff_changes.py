@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.common.sessions import SessionState
 from services.identity.queries.staff import StaffRow
 

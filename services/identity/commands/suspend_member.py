@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
+from services.common.legacy_db import Connection
 from services.common.sessions import SessionState
 from services.identity.commands.end_sessions import end_sessions
 from services.identity.commands.record_audit import record_own

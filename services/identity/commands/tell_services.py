@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common import jobs
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 
 LISTENERS = ("points", "vouchers", "promos")
 DELIVER_JOB = "deliver_member_events"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.commands.send_otp import forget_otps_of
 from services.identity.queries.members import MemberRow, get_member, why_not_active
 

@@ -12,9 +12,9 @@ from scrip.identity.v1 import (
     sandbox_pb2_grpc,
 )
 
-from services.common.db import Database
 from services.common.encoding import Context, moment, timestamp
 from services.common.errors import invalid_field
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity.queries import audit, otps
 

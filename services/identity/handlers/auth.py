@@ -8,9 +8,9 @@ import orjson
 from google.api import httpbody_pb2
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
-from services.common.auth import MEMBER, TILL, caller
-from services.common.db import Database
+from services.common.caller import MEMBER, TILL, caller
 from services.common.encoding import Context, client_address, header, timestamp
+from services.common.legacy_db import Database
 from services.common.throttle import Limit
 from services.identity import keys
 from services.identity.commands.end_sessions import end_sessions

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from scrip.identity.v1 import client_pb2, client_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity.commands.create_client import create_client
 from services.identity.commands.rotate_client_secret import rotate_client_secret

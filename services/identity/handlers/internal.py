@@ -8,11 +8,11 @@ from uuid import UUID
 import orjson
 from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 
-from services.common.auth import Caller, caller
-from services.common.db import Database
+from services.common.caller import Caller, caller
 from services.common.encoding import Context, moment
 from services.common.errors import DomainError, invalid_field
 from services.common.ids import utc_now
+from services.common.legacy_db import Database
 from services.identity.commands.record_audit import record_audit
 from services.identity.handlers import encoding
 from services.identity.handlers.tools import Tools

@@ -9,12 +9,12 @@ from scrip.common.v1 import qr_pb2
 from scrip.identity.v1 import auth_pb2, member_pb2, member_pb2_grpc
 
 from services.common import qr
-from services.common.auth import caller
 from services.common.batching import Batcher
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context, caching, image_body, timestamp
 from services.common.errors import DomainError, invalid_field
 from services.common.ids import utc_now
+from services.common.legacy_db import Database
 from services.identity.commands.change_phone import change_phone
 from services.identity.commands.close_member import close_member
 from services.identity.commands.confirm_email import confirm_email

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from scrip.identity.v1 import member_pb2, member_pb2_grpc, otp_pb2
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity.commands.suspend_member import restore_member, suspend_member
 from services.identity.handlers import encoding

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from scrip.identity.v1 import staff_pb2, staff_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity.commands.change_staff_role import change_staff_role
 from services.identity.commands.create_staff import create_staff

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 
 _CLIENT = "SELECT id, display_name, created_at, enabled FROM clients"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from scrip.identity.v1 import auth_pb2, otp_pb2
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.commands.send_otp import send_otp
 from services.identity.otp_sender import SandboxOtpSender
 from services.identity.recipients import Recipient

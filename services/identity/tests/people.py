@@ -24,9 +24,9 @@ from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc
 from scrip.vouchers.v1 import wallet_pb2, wallet_pb2_grpc
 from sqlalchemy import text
 
-from services.common.auth import ADMIN
-from services.common.db import Connection
+from services.common.caller import ADMIN
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from tests.inprocess import Platform, bearer, reason
 
 PASSWORD = "a zebra counts backwards"

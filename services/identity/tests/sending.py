@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.__main__ import work
 from services.identity.settings import Settings
 from services.identity.tests.own_identity import OwnIdentity, own_identity

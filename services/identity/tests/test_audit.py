@@ -27,9 +27,9 @@ from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc
 from sqlalchemy import text
 
 from services.common import migrations
-from services.common.db import Connection, Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.identity.queries import audit
 from services.identity.queries.audit import AuditFilter, list_audit_entries

@@ -17,8 +17,8 @@ from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, client_pb2, client_pb2_gr
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from tests.inprocess import Platform, bearer, reason, refusal, refused_status
 
 FORM = "application/x-www-form-urlencoded"

@@ -21,8 +21,8 @@ from scrip.identity.v1 import (
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.tests.staff_help import actions
 from tests.inprocess import Platform, bearer, reason, refusal
 

@@ -20,10 +20,11 @@ from scrip.points.v1 import points_pb2, points_pb2_grpc
 from sqlalchemy import text
 
 from services.common import migrations
-from services.common.auth import MEMBER, PUBLIC_AUDIENCE, KeyRing, TokenVerifier
-from services.common.db import Connection, Database
+from services.common.auth import PUBLIC_AUDIENCE, KeyRing, TokenVerifier
+from services.common.caller import MEMBER
 from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
 from services.identity.__main__ import open_database, rotate_keys
 from services.identity.commands.refresh_session import Refreshed
 from services.identity.keys import (

@@ -14,9 +14,9 @@ from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, staff_pb2, staff_pb2_grpc
 from sqlalchemy import text
 
 from services.common import auth
-from services.common.db import Connection, Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection, Database
 from services.identity.commands.change_staff_role import change_staff_role
 from services.identity.commands.create_staff import create_staff as create_staff_row
 from services.identity.commands.set_staff_enabled import disable_staff, enable_staff

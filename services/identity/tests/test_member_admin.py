@@ -11,9 +11,9 @@ from scrip.identity.v1 import audit_pb2, audit_pb2_grpc, member_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import TextClause, text
 
-from services.common.db import Connection
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 from services.identity.queries import members
 from services.identity.tests.people import (

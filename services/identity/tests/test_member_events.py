@@ -20,9 +20,9 @@ from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from sqlalchemy import text
 
 from services.common import jobs
-from services.common.db import Connection
 from services.common.encoding import timestamp
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.commands.mark_delivered import mark_delivered
 from services.identity.commands.tell_services import DELIVER_JOB
 from services.identity.tests.people import DONE, LISTENERS, People, outcomes, tally

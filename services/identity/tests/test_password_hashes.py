@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.identity.commands.log_in import renew_hash
 from services.identity.passwords import Passwords
 from services.identity.tests.people import DONE, PASSWORD, People, outcome

@@ -12,7 +12,7 @@ import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.identity.commands.end_sessions import end_sessions
 from services.identity.logins import Logins
 from services.identity.secrets_at_rest import hash_secret

@@ -19,8 +19,8 @@ from scrip.identity.v1 import (
 )
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.secrets_at_rest import Vault
 from services.identity.tests.people import (
     DONE,

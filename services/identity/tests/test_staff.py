@@ -23,8 +23,8 @@ from scrip.identity.v1 import (
 )
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.identity.tests.staff_help import (
     ADMIN,
     BRAND_MANAGER,

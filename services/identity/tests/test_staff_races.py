@@ -11,9 +11,9 @@ import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, staff_pb2, staff_pb2_grpc
 
 from services.common import auth
-from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Database
 from services.identity.__main__ import CONSTRAINTS
 from services.identity.commands.create_staff import create_staff as create_staff_row
 from services.identity.commands.register_member import NewMember, register_member

@@ -13,8 +13,8 @@ from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, sandbox_pb2, sandbox_pb2_
 from sqlalchemy import text
 
 from services.common import migrations
-from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
 from services.identity.commands.bootstrap_admin import bootstrap_admin

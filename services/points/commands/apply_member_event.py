@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.points.commands.move_points import Entry, write_entry
 from services.points.purchases import Balance
 

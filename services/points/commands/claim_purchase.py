@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.points.commands.move_points import Entry, add_lot, credit
 from services.points.programme import MAX_POINTS
 from services.points.purchases import (

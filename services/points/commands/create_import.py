@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from services.common import audit, jobs
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.points.adjustment_files import NOT_VALID, Line
 from services.points.queries.imports import ImportRow, get_import
 

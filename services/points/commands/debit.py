@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.points.commands.move_points import TAKEN
 from services.points.purchases import Balance
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common import audit
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
+from services.common.legacy_db import Connection
 from services.points.commands.publish_rules import publish_rules
 from services.points.queries import earn_rules
 

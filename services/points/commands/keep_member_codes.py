@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 
 async def keep_member_codes(connection: Connection, members: Mapping[str, UUID]) -> None:

@@ -7,9 +7,9 @@ from datetime import timedelta
 import orjson
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import utc_now
+from services.common.legacy_db import Connection
 from services.points.earning import RuleSet
 from services.points.programme import MAX_AGE
 from services.points.purchases import EarnRule

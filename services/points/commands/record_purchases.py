@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from services.common import arrays
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.points.commands.purchase_statements import (
     FIND,
     GIVE_BACK,

@@ -10,9 +10,9 @@ import orjson
 from sqlalchemy import text
 
 from services.common import audit
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.points.commands.move_points import Entry, take_oldest, write_entry
 from services.points.earning import Terms
 from services.points.programme import Programme

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.points.adjustment_files import DONE
 from services.points.commands.adjust_points import Adjustment, move
 from services.points.purchases import Balance

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.points.commands.debit import debit_conflict
 from services.points.commands.move_points import Entry, credit
 from services.points.purchases import Balance

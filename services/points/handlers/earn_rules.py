@@ -10,12 +10,12 @@ from uuid import UUID
 from scrip.common.v1 import money_pb2
 from scrip.points.v1 import earn_rule_pb2, earn_rule_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Connection, Database
+from services.common.caller import caller
 from services.common.encoding import Context, header, moment, timestamp
 from services.common.errors import invalid_field
 from services.common.idempotency import parse_key, run_once
 from services.common.ids import utc_now
+from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.points.commands.create_earn_rule import NewRule, create_earn_rule
 from services.points.commands.delete_earn_rule import delete_earn_rule

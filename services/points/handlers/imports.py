@@ -8,11 +8,11 @@ from uuid import UUID
 from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Connection, Database
+from services.common.caller import caller
 from services.common.encoding import Context, header
 from services.common.errors import invalid_field
 from services.common.idempotency import parse_key, run_once
+from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.points import adjustment_files
 from services.points.commands.create_import import create_import

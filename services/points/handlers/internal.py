@@ -7,8 +7,8 @@ from uuid import UUID
 from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.points.internal.v1 import points_pb2, points_pb2_grpc
 
-from services.common.db import Database
 from services.common.encoding import Context, moment
+from services.common.legacy_db import Database
 from services.points.balances import Balances
 from services.points.commands.apply_member_event import MemberEvent, apply_member_event
 from services.points.commands.debit import debit

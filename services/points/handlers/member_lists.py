@@ -6,7 +6,7 @@ from uuid import UUID
 
 from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2
 
-from services.common.db import Database
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.points.handlers import encoding
 from services.points.queries import entries, lots, purchases

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context
+from services.common.legacy_db import Database
 from services.points.claims import PurchaseClaims
 from services.points.handlers import encoding
 from services.points.handlers.purchase_reads import purchase_details

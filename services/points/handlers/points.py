@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from scrip.points.v1 import points_pb2
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context
+from services.common.legacy_db import Database
 from services.points.balances import Balances
 from services.points.claims import PurchaseClaims
 from services.points.handlers.member_lists import page_of_entries, page_of_expiries, page_of_purchases

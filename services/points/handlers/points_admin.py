@@ -6,11 +6,11 @@ from uuid import UUID
 
 from scrip.points.v1 import admin_pb2
 
-from services.common.auth import caller
-from services.common.db import Connection, Database
+from services.common.caller import caller
 from services.common.encoding import Context, header
 from services.common.idempotency import parse_key, run_once
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
 from services.points.balances import Balances
 from services.points.commands.adjust_points import ADJUST, Adjustment, adjust_points
 from services.points.commands.move_points import Moved

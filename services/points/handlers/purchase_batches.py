@@ -11,7 +11,7 @@ from google.rpc import status_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
 from services.common import status, validation
-from services.common.auth import caller
+from services.common.caller import caller
 from services.common.encoding import Context
 from services.points.handlers.purchase_streams import Outcome, PurchaseStreams, Receipts, set_result
 from services.points.handlers.receipts import ReceiptDecoder

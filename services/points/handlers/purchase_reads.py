@@ -6,10 +6,10 @@ from uuid import UUID
 
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
-from services.common.auth import TILL, Caller, caller
-from services.common.db import Database
+from services.common.caller import TILL, Caller, caller
 from services.common.encoding import Context
 from services.common.errors import invalid_field
+from services.common.legacy_db import Database
 from services.points.handlers import encoding
 from services.points.purchases import ReceiptKey, purchase_not_found
 from services.points.queries import purchases

@@ -7,10 +7,10 @@ from uuid import UUID
 import orjson
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context
 from services.common.idempotency import fingerprint
+from services.common.legacy_db import Database
 from services.points.balances import Balances
 from services.points.claims import PurchaseClaims
 from services.points.commands.refund_purchase import NewRefund, refund_purchase

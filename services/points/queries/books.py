@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 

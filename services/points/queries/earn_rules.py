@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 from services.points.earning import Rule, RuleSet
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 from services.points.queries.periods import Period
 

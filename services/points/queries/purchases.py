@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.common.paging import Page
 from services.points.programme import MAX_AGE
 from services.points.purchases import CLOCK_LEEWAY, Item, Purchase, ReceiptKey, purchase_not_found

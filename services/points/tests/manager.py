@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.points.tests.own_service import OwnService
 from services.points.tests.support import Points
 from tests.inprocess import bearer, eventually, refused_status

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.points.tests.support import Points, receipt
 from tests.inprocess import Member, bearer, refused_status
 

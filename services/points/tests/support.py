@@ -15,8 +15,8 @@ from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection, Database
 from services.common.ids import new_id
+from services.common.legacy_db import Connection, Database
 from services.points.queries.books import unbalanced_members
 from tests.inprocess import Member, Platform, bearer
 

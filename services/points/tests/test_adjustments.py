@@ -10,8 +10,8 @@ import pytest
 from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2, purchase_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection
 from services.points.commands.apply_member_event import MemberEvent, apply_member_event
 from services.points.tests.manager import Manager, faulty_fields
 from services.points.tests.own_service import own_service

@@ -17,8 +17,8 @@ from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from stdnum.iso7064 import mod_37_36
 
 from services.common.cache import Redis, VersionedCache
-from services.common.db import Connection, Database
 from services.common.ids import utc_now
+from services.common.legacy_db import Connection, Database
 from services.points.balances import Balances
 from services.points.handlers import purchase_batches
 from services.points.programme import Programme

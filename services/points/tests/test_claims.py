@@ -11,7 +11,7 @@ from uuid import UUID
 import grpc
 import pytest
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 from services.points.claims import WRONG_CODES
 from services.points.commands.record_purchases import record_purchases
 from services.points.programme import RefundPolicy

@@ -15,8 +15,8 @@ import pytest
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
 from services.common.cache import Redis, VersionedCache
-from services.common.db import Connection
 from services.common.ids import utc_now
+from services.common.legacy_db import Connection
 from services.points.balances import BALANCE_KEYS, Balances
 from services.points.commands.expire_lots import expire_lots
 from services.points.expiry import expire_due

@@ -15,9 +15,9 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.cache import Redis, VersionedCache
-from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.points import adjustment_files
 from services.points.adjustment_files import MOST_BYTES, MOST_LINES, LineResult
 from services.points.balances import BALANCE_KEYS, Balances

@@ -12,8 +12,8 @@ from google.protobuf import timestamp_pb2
 from scrip.points.v1 import points_pb2
 from sqlalchemy import event, text
 
-from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.points.queries import entries, purchases
 from services.points.queries.periods import Period

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from scrip.points.v1 import points_pb2
 
-from services.common.db import Connection
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection
 from services.points.commands.apply_member_event import MemberEvent, apply_member_event
 from services.points.commands.keep_member_codes import keep_member_codes
 from services.points.tests.support import Points, item, receipt

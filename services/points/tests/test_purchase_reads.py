@@ -9,7 +9,7 @@ import grpc
 import pytest
 from scrip.points.v1 import purchase_pb2
 
-from services.common.auth import CASHIER, MANAGER
+from services.common.caller import CASHIER, MANAGER
 from services.points.tests.own_service import own_service
 from services.points.tests.returns import (
     RULES,

@@ -11,7 +11,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
-from services.common.auth import BRAND_MANAGER, CASHIER, MANAGER
+from services.common.caller import BRAND_MANAGER, CASHIER, MANAGER
 from services.points.tests.returns import (
     Lines,
     encoded,

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from services.common import migrations
-from services.common.auth import Caller
-from services.common.db import Connection, Database
+from services.common.caller import Caller
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
 from services.points.__main__ import CONSTRAINTS
 from services.points.commands.create_earn_rule import NewRule, create_earn_rule
 from services.points.earning import BONUS, MULTIPLIER

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
-from services.common.auth import TILL
+from services.common.caller import TILL
 from services.common.ids import new_id
 from services.points.handlers import purchase_streams
 from services.points.handlers.purchase_streams import MOST_UNANSWERED, PurchaseStream

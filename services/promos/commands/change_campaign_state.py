@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common import audit
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 from services.promos import queries
 from services.promos.values import CampaignRow
 

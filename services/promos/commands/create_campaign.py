@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import text
 
 from services.common import audit
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.errors import invalid_field
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.promos import queries
 from services.promos.values import Benefit, CampaignRow
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import overloaded
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.promos import codes
 
 BATCH = 1_000

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Connection, Database
+from services.common.caller import caller
 from services.common.encoding import Context, header, moment
 from services.common.idempotency import parse_key, run_once
+from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.promos import queries
 from services.promos.commands.change_campaign_state import ACTIVE, ENDED, PAUSED, change_campaign_state

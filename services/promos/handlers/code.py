@@ -11,10 +11,10 @@ from scrip.common.v1 import qr_pb2
 from scrip.promos.v1 import code_pb2, code_pb2_grpc
 
 from services.common import qr
-from services.common.auth import MEMBER, Caller, caller
-from services.common.db import Database
+from services.common.caller import MEMBER, Caller, caller
 from services.common.encoding import Context, image_body, timestamp
 from services.common.errors import DomainError
+from services.common.legacy_db import Database
 from services.common.throttle import Limit, Throttle
 from services.promos import queries
 from services.promos.codes import normalise

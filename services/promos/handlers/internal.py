@@ -8,9 +8,9 @@ from uuid import UUID
 from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
 
-from services.common.db import Database
 from services.common.encoding import Context, moment
 from services.common.ids import utc_now
+from services.common.legacy_db import Database
 from services.promos import queries
 from services.promos.commands.apply_member_event import MemberEvent, apply_member_event
 from services.promos.commands.assign_codes import assign_codes

@@ -19,9 +19,9 @@ from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_
 from sqlalchemy import text
 
 from services.common.channels import open_channel
-from services.common.db import Connection, Database
 from services.common.encoding import timestamp
 from services.common.ids import new_id
+from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.promos.__main__ import compose
 from tests import invariants

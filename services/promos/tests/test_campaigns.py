@@ -15,7 +15,7 @@ from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, code_pb2
 
-from services.common.auth import Caller
+from services.common.caller import Caller
 from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id

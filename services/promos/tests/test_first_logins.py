@@ -11,10 +11,10 @@ import pytest
 from scrip.promos.v1 import campaign_pb2
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.promos import codes
 from services.promos.commands.apply_member_event import MemberEvent, apply_member_event
 from services.promos.tests.support import FIRST_LOGIN, REGISTERED, THIRTY_PERCENT, Promos, in_days

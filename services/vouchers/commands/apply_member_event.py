@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 _STATUS_AFTER = {"SUSPENDED": "SUSPENDED", "RESTORED": "ACTIVE", "CLOSED": "CLOSED"}
 

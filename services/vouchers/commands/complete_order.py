@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 
 
 async def complete_order(connection: Connection, *, order_id: UUID, code_id: UUID) -> bool:

@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import text
 
 from services.common import audit, jobs
-from services.common.auth import Caller
-from services.common.db import Connection
+from services.common.caller import Caller
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.vouchers.queries import VoucherRow, get_voucher
 
 ENSURE_CODES_JOB = "ensure_codes"

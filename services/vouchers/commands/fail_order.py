@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
+from services.common.legacy_db import Connection
 
 
 async def fail_order(connection: Connection, *, order_id: UUID) -> bool:

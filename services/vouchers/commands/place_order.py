@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.idempotency import reused
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.vouchers.queries import (
     OrderRow,
     find_order,

@@ -7,8 +7,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.legacy_db import Connection
 
 
 async def start_undoing(connection: Connection, *, order_id: UUID, refusal: DomainError) -> None:

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Connection, Database
+from services.common.caller import caller
 from services.common.encoding import Context, header, moment
 from services.common.idempotency import parse_key, run_once
+from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.vouchers import queries
 from services.vouchers.commands.create_voucher import NewVoucher, create_voucher

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 
-from services.common.db import Database
 from services.common.encoding import Context, moment
+from services.common.legacy_db import Database
 from services.vouchers.commands.apply_member_event import apply_member_event
 
 

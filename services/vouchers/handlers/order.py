@@ -7,11 +7,11 @@ from uuid import UUID
 
 from scrip.vouchers.v1 import order_pb2, order_pb2_grpc
 
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context, header
 from services.common.errors import DomainError
 from services.common.idempotency import parse_key
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.vouchers import queries
 from services.vouchers.handlers import encoding

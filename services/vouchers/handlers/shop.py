@@ -9,9 +9,9 @@ from uuid import UUID
 
 from scrip.vouchers.v1 import shop_pb2, shop_pb2_grpc
 
-from services.common.db import Database
 from services.common.encoding import Context
 from services.common.errors import DomainError
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.vouchers import queries
 from services.vouchers.handlers import encoding

@@ -9,9 +9,9 @@ from scrip.common.v1 import qr_pb2
 from scrip.vouchers.v1 import wallet_pb2, wallet_pb2_grpc
 
 from services.common import qr
-from services.common.auth import caller
-from services.common.db import Database
+from services.common.caller import caller
 from services.common.encoding import Context, image_body
+from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.vouchers import queries
 from services.vouchers.clients import Code, PromosClient

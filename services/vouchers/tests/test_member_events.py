@@ -9,9 +9,9 @@ import pytest
 from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection
 from tests.inprocess import Platform, bearer, reason
 
 

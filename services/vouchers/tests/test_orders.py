@@ -12,8 +12,8 @@ from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
 from scrip.vouchers.v1 import order_pb2, order_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 from sqlalchemy import text
 
-from services.common.db import Connection
 from services.common.ids import new_id
+from services.common.legacy_db import Connection
 from services.vouchers.tests.conftest import Create, Earn, Order
 from tests import invariants
 from tests.inprocess import InProcess, Member, Platform, bearer, eventually, reason, refusal
