@@ -27,9 +27,9 @@ from bench.wire import BATCH_SIZE, lines
 from bench.world import World
 from services.common import arrays
 from services.common.ids import new_id, utc_now
-from services.points.commands.purchase_statements import RECORD
-from services.points.commands.record_purchases import parameters
-from services.points.purchases import Item, NewPurchase, ReceiptKey
+from services.points.purchases.commands import parameters
+from services.points.purchases.purchase import Item, NewPurchase, ReceiptKey
+from services.points.purchases.statements import RECORD
 
 
 def _parameters(world: World, client: int, lots: random.Random) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
 from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
 from services.common.legacy_db import Connection, Database
-from services.points.queries.books import unbalanced_members
+from services.points.books.queries import unbalanced_members
 
 _PURCHASES = {"receipts": ("points", "SELECT count(*) FROM receipts")}
 _ORDERS = {

@@ -49,7 +49,7 @@ class MemberEventsHandlers:
         self._features = features
         self._after = after
 
-    async def Apply(  # noqa: N802  # the RPC's name
+    async def Apply(
         self, request: member_events_pb2.ApplyRequest, context: Context
     ) -> member_events_pb2.ApplyResponse:
         """Applies an event, once in effect."""

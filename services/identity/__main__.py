@@ -34,27 +34,27 @@ from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.common.worker import run_worker
 from services.identity import jobs
-from services.identity.clients import MemberEventsClient
-from services.identity.commands.bootstrap_admin import bootstrap_admin
-from services.identity.commands.tell_services import EVENT_QUEUES
-from services.identity.handlers.audit import AuditHandlers, SandboxHandlers
-from services.identity.handlers.auth import AuthHandlers
-from services.identity.handlers.clients import ClientHandlers
-from services.identity.handlers.internal import InternalHandlers
-from services.identity.handlers.member import MemberHandlers
-from services.identity.handlers.member_admin import MemberAdminHandlers
-from services.identity.handlers.staff import StaffHandlers
-from services.identity.handlers.tools import Tools
-from services.identity.keys import SigningKeys, add_signing_key, read_jwks
-from services.identity.logins import Logins
-from services.identity.otp_sender import SEND_QUEUE, choose_sender
-from services.identity.otp_transports import open_transport
-from services.identity.passwords import Passwords
-from services.identity.proof import Proof
-from services.identity.queries import accounts
-from services.identity.secrets_at_rest import Vault
+from services.identity.audit.handlers import AuditHandlers, SandboxHandlers
+from services.identity.events.client import MemberEventsClient
+from services.identity.events.tell_services import EVENT_QUEUES
+from services.identity.internal_handlers import InternalHandlers
+from services.identity.keys.keys import SigningKeys, add_signing_key, read_jwks
+from services.identity.keys.secrets_at_rest import Vault
+from services.identity.logins import queries as accounts
+from services.identity.logins.handlers import AuthHandlers
+from services.identity.logins.logins import Logins
+from services.identity.logins.proof import Proof
+from services.identity.logins.tokens import TokenIssuer
+from services.identity.members.admin_handlers import MemberAdminHandlers
+from services.identity.members.handlers import MemberHandlers
+from services.identity.otp.sender import SEND_QUEUE, choose_sender
+from services.identity.otp.transports import open_transport
+from services.identity.passwords.passwords import Passwords
 from services.identity.settings import Settings
-from services.identity.tokens import TokenIssuer
+from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
+from services.identity.staff.handlers import StaffHandlers
+from services.identity.tills.handlers import ClientHandlers
+from services.identity.tools import Tools
 
 log = logging.getLogger(__name__)
 

@@ -10,25 +10,25 @@ from uuid import UUID
 from services.common.housekeeping import repeat
 from services.common.jobs import Task
 from services.common.legacy_db import Connection, Database
-from services.identity.clients import MemberEventsClient
-from services.identity.commands.end_otp_delivery import (
+from services.identity.events.client import MemberEventsClient
+from services.identity.events.mark_delivered import mark_delivered
+from services.identity.events.queries import undelivered_events
+from services.identity.events.tell_services import DELIVER_JOB
+from services.identity.keys.keys import SigningKeys, rotate_when_due
+from services.identity.keys.secrets_at_rest import Vault
+from services.identity.logins.commands.end_sessions import forget_old_sessions
+from services.identity.logins.tokens import LONGEST_TOKEN_SECONDS
+from services.identity.otp.commands.end_otp_delivery import (
     count_failed_try,
     end_otp_delivery,
     fail_late_deliveries,
     fail_otp_delivery,
 )
-from services.identity.commands.end_sessions import forget_old_sessions
-from services.identity.commands.mark_delivered import mark_delivered
-from services.identity.commands.send_otp import forget_old_otps
-from services.identity.commands.tell_services import DELIVER_JOB
-from services.identity.keys import SigningKeys, rotate_when_due
-from services.identity.otp_sender import SEND_JOB
-from services.identity.otp_transports import OtpMessage, SendError, Transport
-from services.identity.queries.events import undelivered_events
-from services.identity.queries.otps import OtpDelivery, otp_delivery
-from services.identity.secrets_at_rest import Vault
+from services.identity.otp.commands.send_otp import forget_old_otps
+from services.identity.otp.queries import OtpDelivery, otp_delivery
+from services.identity.otp.sender import SEND_JOB
+from services.identity.otp.transports import OtpMessage, SendError, Transport
 from services.identity.settings import Settings
-from services.identity.tokens import LONGEST_TOKEN_SECONDS
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, SecretStr, model_validator
 
-from services.identity.otp_settings import OtpSettings
-from services.identity.passwords import MEMORY_KIB
+from services.identity.otp.settings import OtpSettings
+from services.identity.passwords.passwords import MEMORY_KIB
 
 
 class Settings(OtpSettings):

@@ -25,21 +25,21 @@ from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.common.worker import run_worker
 from services.points import jobs
-from services.points.balances import BALANCE_KEYS, Balances
-from services.points.check_books import PATIENT_SECONDS, BooksChecker
-from services.points.claims import PurchaseClaims
-from services.points.clients import MemberCodesClient
-from services.points.handlers.earn_rules import EarnRuleHandlers
-from services.points.handlers.internal import InternalHandlers, MemberEventsHandlers
-from services.points.handlers.points import PointsHandlers
-from services.points.handlers.points_admin import PointsAdminHandlers
-from services.points.handlers.purchase_streams import PurchaseStreams
-from services.points.handlers.purchases import PurchaseHandlers
-from services.points.importer import Importer
+from services.points.adjustments.handlers import PointsAdminHandlers
+from services.points.adjustments.importer import Importer
+from services.points.balances.balances import BALANCE_KEYS, Balances
+from services.points.books.check_books import PATIENT_SECONDS, BooksChecker
+from services.points.claims.claims import PurchaseClaims
+from services.points.earning.handlers import EarnRuleHandlers
+from services.points.earning.rule_book import RuleBook
+from services.points.ledger.handlers import PointsHandlers
+from services.points.ledger.internal_handlers import InternalHandlers, MemberEventsHandlers
 from services.points.programme import Programme
-from services.points.purchases import EarnRule, balance_limit_reached, member_code_unknown
-from services.points.recorder import PurchaseRecorder
-from services.points.rule_book import RuleBook
+from services.points.purchases.handlers import PurchaseHandlers
+from services.points.purchases.identity_client import MemberCodesClient
+from services.points.purchases.purchase import EarnRule, balance_limit_reached, member_code_unknown
+from services.points.purchases.recorder import PurchaseRecorder
+from services.points.purchases.streams import PurchaseStreams
 from services.points.settings import Settings
 
 CONSTRAINTS = {

@@ -12,10 +12,10 @@ from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.legacy_db import Database
-from services.points.balances import Balances
-from services.points.commands.create_import import IMPORT_JOB, IMPORT_QUEUE
-from services.points.expiry import EXPIRY_SECONDS, expire_due
-from services.points.importer import Importer
+from services.points.adjustments.commands.create_import import IMPORT_JOB, IMPORT_QUEUE
+from services.points.adjustments.importer import Importer
+from services.points.balances.balances import Balances
+from services.points.ledger.expiry import EXPIRY_SECONDS, expire_due
 
 QUEUES = {IMPORT_QUEUE: 2}
 """Imports take minutes, and hold up nothing else."""

@@ -9,7 +9,7 @@ from enum import Enum
 from zoneinfo import ZoneInfo
 
 from services.common.errors import DomainError
-from services.points.purchases import CLOCK_LEEWAY, balance_limit_reached
+from services.points.purchases.purchase import CLOCK_LEEWAY, balance_limit_reached
 
 MAX_TOTAL_MINOR = 10**11
 MAX_POINTS = 2**31 - 1

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.common.legacy_db import Database
-from services.identity.commands.send_otp import send_otp
-from services.identity.otp_sender import SandboxOtpSender
-from services.identity.recipients import Recipient
+from services.identity.otp.commands.send_otp import send_otp
+from services.identity.otp.recipients import Recipient
+from services.identity.otp.sender import SandboxOtpSender
 from stack.testing import RunningStack
 from tests import invariants
 from tests.e2e.tokens import stack_vault

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
-from services.identity.commands.send_otp import send_otp
-from services.identity.otp_sender import SandboxOtpSender
-from services.identity.recipients import Recipient
+from services.identity.otp.commands.send_otp import send_otp
+from services.identity.otp.recipients import Recipient
+from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import LOG_IN, People
 from tests.inprocess import Member
 

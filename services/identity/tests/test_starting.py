@@ -17,9 +17,9 @@ from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
-from services.identity.commands.bootstrap_admin import bootstrap_admin
-from services.identity.keys import SigningKeys, read_jwks
+from services.identity.keys.keys import SigningKeys, read_jwks
 from services.identity.settings import Settings
+from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal
 
 FIRST, SECOND = "the first password", "another password"

@@ -27,9 +27,9 @@ from sqlalchemy.pool import Pool
 from services.common.channels import open_channel
 from services.common.server import RunningService
 from services.points import __main__ as root
-from services.points import rule_book
-from services.points.expiry import expire_due
-from services.points.importer import Importer
+from services.points.adjustments.importer import Importer
+from services.points.earning import rule_book
+from services.points.ledger.expiry import expire_due
 from services.points.settings import Settings
 from services.points.tests.manager import ROOT, environment
 from services.points.tests.own_service import OwnService

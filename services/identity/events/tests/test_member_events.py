@@ -1,0 +1,253 @@
+"""What happens to members reaches every service: once in effect, in order, whatever dies in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+import pytest
+from pydantic import SecretStr
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
+from sqlalchemy import text
+
+from services.common import jobs
+from services.common.encoding import timestamp
+from services.common.ids import new_id
+from services.common.legacy_db import Connection
+from services.identity.events.mark_delivered import mark_delivered
+from services.identity.events.tell_services import DELIVER_JOB
+from services.identity.tests.people import DONE, LISTENERS, People, outcomes, tally
+from services.identity.tests.sending import SILENT
+from tests.inprocess import InProcess, Member, Platform, bearer, eventually
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+async def assert_delivered(people: People, member_id: UUID, version: int) -> None:
+    """That identity knows each service to have heard so much; it writes that down after it was heard."""
+    query = "SELECT service, delivered_version FROM member_event_deliveries WHERE member_id = :id"
+    assert dict(await people.rows("identity", query, id=member_id)) == dict.fromkeys(LISTENERS, version)
+
+
+async def prizes(people: People, members: Sequence[Member], campaign_id: str) -> list[int]:
+    """How many places of a campaign each member has."""
+    rows = await people.rows(
+        "promos",
+        "SELECT member_id FROM winners WHERE campaign_id = :campaign",
+        campaign=UUID(campaign_id),
+    )
+    winners = [member_id for (member_id,) in rows]
+    return [winners.count(member.id) for member in members]
+
+
+@pytest.fixture
+async def campaign_id(platform: Platform) -> str:
+    """A campaign that gives every first login a prize."""
+    request = campaign_pb2.CreateCampaignRequest(
+        name="First logins",
+        places=10_000,
+        benefit=code_pb2.Benefit(percent_off=30),
+        starts_at=timestamp(datetime.now(UTC) - timedelta(minutes=1)),
+    )
+    campaigns = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
+    metadata = bearer(await platform.admin(), idempotency_key=str(new_id()))
+    return (await campaigns.CreateCampaign(request, metadata=metadata)).campaign.id
+
+
+async def test_a_members_whole_life_reaches_every_service_in_order(
+    people: People, platform: Platform
+) -> None:
+    member, manager = await platform.member(), await platform.token("manager")
+    await people.consent(member.token, shares=True)
+    await people.suspend(member.id, manager)
+    await eventually(lambda: people.assert_all_heard(member.id, "SUSPENDED"))
+    await people.restore(member.id, manager)
+    login = await people.log_in_by_phone(member.phone)
+    await people.close(login.access_token)
+    assert await people.events(member.id) == [
+        "REGISTERED",
+        "FIRST_LOGIN",
+        "CONSENT_CHANGED",
+        "SUSPENDED",
+        "RESTORED",
+        "CLOSED",
+    ]
+    await eventually(lambda: people.assert_all_heard(member.id, "CLOSED"))
+    await eventually(lambda: assert_delivered(people, member.id, 6))
+
+
+async def test_events_made_at_once_are_counted_without_gaps(people: People, platform: Platform) -> None:
+    member = await platform.member()
+    calls = [people.consent(member.token, shares=True, wording=str(number)) for number in range(50)]
+    assert tally(await outcomes(calls)) == {DONE: 50}
+    assert len(await people.events(member.id)) == 52
+    await eventually(lambda: people.assert_all_heard(member.id), seconds=10)
+    # The jobs that are left have nothing to tell, one a second: they would keep the other tests waiting.
+    left = "DELETE FROM procrastinate_jobs WHERE args ->> 'member_id' = :id AND status = 'todo'"
+    await people.execute("identity", left, id=str(member.id))
+
+
+@pytest.mark.parametrize("away", LISTENERS)
+async def test_a_service_that_was_away_hears_it_all_afterwards(
+    people: People, in_process: InProcess, away: str
+) -> None:
+    platform = in_process.platform
+    manager = await platform.token("manager")
+    await platform.stop(away)
+    try:
+        member = await platform.member()
+        await people.suspend(member.id, manager)
+
+        async def the_others_know() -> None:
+            expected = dict.fromkeys((name for name in LISTENERS if name != away), (3, "SUSPENDED"))
+            assert await people.heard(member.id) == expected
+
+        await eventually(the_others_know)
+        await people.restore(member.id, manager)
+    finally:
+        await in_process.start_service(away)
+    await eventually(lambda: people.assert_all_heard(member.id, "ACTIVE"), seconds=20)
+    # Of events in another order it would have ignored the older ones.
+    known = "first_login_at" if away == "promos" else "registered_at"
+    query = f"SELECT {known} IS NOT NULL FROM members WHERE member_id = :id"  # of constants
+    assert await people.rows(away, query, id=member.id) == [(True,)]
+
+
+async def test_a_delivery_that_ends_late_takes_nothing_back(people: People, platform: Platform) -> None:
+    """A worker that was thought dead may say at last that an early event was applied."""
+    member = await platform.member()
+    await eventually(lambda: assert_delivered(people, member.id, 2))
+    for service in LISTENERS:
+        await platform.databases["identity"].run(
+            mark_delivered, service=service, member_id=member.id, version=1
+        )
+    await assert_delivered(people, member.id, 2)
+
+
+async def test_a_service_that_is_away_for_long_holds_up_none_of_the_others(
+    people: People, in_process: InProcess
+) -> None:
+    """However many events wait for it, each try of which takes its time."""
+    platform = in_process.platform
+    await eventually(lambda: no_jobs(people), seconds=10)
+    await platform.stop("vouchers")
+    try:
+        waiting = [await platform.member() for _ in range(60)]
+        member = await platform.member()
+
+        async def the_others_know() -> None:
+            assert await people.heard(member.id) == dict.fromkeys(("points", "promos"), (2, "ACTIVE"))
+
+        await eventually(the_others_know, seconds=7)
+    finally:
+        await in_process.start_service("vouchers")
+    for each in (*waiting, member):
+        await eventually(lambda each=each: people.assert_all_heard(each.id), seconds=40)  # type: ignore[misc]
+
+
+async def test_an_event_delivered_again_and_again_takes_effect_once(
+    people: People, platform: Platform, campaign_id: str
+) -> None:
+    """As if workers had died between telling a service and writing down that it was told."""
+    members = [await platform.member() for _ in range(5)]
+    for member in members:
+        await eventually(lambda member=member: people.assert_all_heard(member.id))  # type: ignore[misc]
+
+    async def forget_and_repeat(connection: Connection) -> None:
+        await connection.execute(
+            text("DELETE FROM member_event_deliveries WHERE member_id = ANY(:ids)"),
+            {"ids": [member.id for member in members]},
+        )
+        for member in members:
+            for service in LISTENERS * 5:
+                await jobs.defer(connection, DELIVER_JOB, service=service, member_id=str(member.id))
+
+    await platform.databases["identity"].run(forget_and_repeat)
+
+    async def told_again() -> None:
+        for member in members:
+            await assert_delivered(people, member.id, 2)
+
+    await eventually(told_again, seconds=10)
+    await eventually(lambda: no_jobs(people), seconds=10)
+    for member in members:
+        await people.assert_all_heard(member.id)
+    assert await prizes(people, members, campaign_id) == [1] * 5
+
+
+async def no_jobs(people: People) -> None:
+    """That identity has told all that there is to tell."""
+    query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name"
+    assert await people.rows("identity", query, name=DELIVER_JOB) == [(0,)]
+
+
+async def test_a_worker_killed_amid_deliveries_loses_and_repeats_nothing(
+    people: People, in_process: InProcess, campaign_id: str
+) -> None:
+    platform = in_process.platform
+    await eventually(lambda: no_jobs(people), seconds=10)
+    await in_process.stop_worker("identity")
+    try:
+        members = [await platform.member() for _ in range(30)]
+        with worker(platform) as process:
+            await kill_amid_deliveries(people, platform, process)
+        doing = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'doing'"
+        assert await people.rows("identity", doing, name=DELIVER_JOB) > [(0,)], "none was under way"
+        await people.execute("identity", SILENT)
+    finally:
+        in_process.start_worker("identity")
+    for member in members:
+        await eventually(lambda member=member: people.assert_all_heard(member.id), seconds=30)  # type: ignore[misc]
+        await eventually(lambda member=member: assert_delivered(people, member.id, 2))  # type: ignore[misc]
+    assert await prizes(people, members, campaign_id) == [1] * 30
+
+
+async def kill_amid_deliveries(people: People, platform: Platform, process: subprocess.Popen[bytes]) -> None:
+    """Lets the worker begin, has promos hang so that jobs are under way, and kills it."""
+
+    async def begun(count: int = 1) -> None:
+        assert await people.rows("promos", "SELECT count(*) FROM members") >= [(before + count,)]
+
+    [(before,)] = await people.rows("promos", "SELECT count(*) FROM members")
+
+    async def hang(connection: Connection) -> None:
+        await connection.execute(text("LOCK TABLE winners IN SHARE ROW EXCLUSIVE MODE"))
+        await asyncio.sleep(1)
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.wait)
+
+    await eventually(begun, seconds=20)
+    await platform.databases["promos"].run(hang)
+
+
+@contextmanager
+def worker(platform: Platform) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of identity in a process of its own."""
+    environment = dict(os.environ)
+    for name, value in platform.settings["identity"]:
+        if value is None:
+            continue
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        environment[f"SCRIP_{name.upper()}"] = (
+            plain if isinstance(plain, str) else orjson.dumps(plain).decode()
+        )
+    for service, target in platform.targets.items():
+        environment[f"SCRIP_{service.upper()}_TARGET"] = target
+    command = [sys.executable, "-m", "services.identity", "worker"]
+    process = subprocess.Popen(  # ourselves
+        command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,39 @@
+"""Giving an account another phone number."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import text
+
+from services.common.legacy_db import Connection
+from services.identity.events.tell_services import PHONE_CHANGED, tell_services
+from services.identity.keys.secrets_at_rest import Vault
+from services.identity.members.queries import MemberRow, get_member, why_not_active
+from services.identity.otp.commands.send_otp import forget_otps_of
+from services.identity.otp.commands.try_otp import use_otp
+
+
+async def change_phone(
+    connection: Connection, vault: Vault, *, member_id: UUID, phone: str, otp_id: UUID
+) -> MemberRow:
+    """Gives the account the number that the one-time password proved, and tells the other services.
+
+    One-time passwords of the old number are void. Raises OTP_NOT_VALID, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED,
+    and PHONE_TAKEN (by constraint).
+    """
+    changed = await connection.execute(
+        text(
+            "UPDATE accounts SET phone = :phone WHERE id = :id AND status = 'ACTIVE'"
+            " RETURNING old.phone, old.phone IS DISTINCT FROM new.phone AS another"
+        ),
+        {"id": member_id, "phone": phone},
+    )
+    row = changed.first()
+    if row is None:
+        raise await why_not_active(connection, member_id)
+    await use_otp(connection, otp_id)
+    if row.another:
+        await forget_otps_of(connection, phone=row.phone)
+        await tell_services(connection, member_id, PHONE_CHANGED, phone_hash=vault.hash_phone(phone))
+    return await get_member(connection, member_id)

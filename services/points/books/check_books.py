@@ -1,0 +1,91 @@
+"""Proves that all books agree: ledger, balance, lots, debt, purchases, and what the cache holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from services.common.cache import RedisAwayError, VersionedCache
+from services.common.legacy_db import Connection, Database
+from services.points.balances.balances import in_cache
+from services.points.balances.queries import balances_of, list_balances
+from services.points.books.queries import Books, differing_books
+from services.points.purchases.purchase import Balance
+
+_AT_A_TIME = 1_000
+_FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
+PATIENT_SECONDS = 2.0
+"""For each call of Redis: nobody waits for this, and what is not looked at is not proved."""
+_LOOKS = 5
+_LOOK_SECONDS = 0.2
+"""A balance is put into the cache right after the commit: one that differs is looked at again."""
+
+
+class BooksChecker:
+    """Goes through all members, page by page; may run while points are moved."""
+
+    def __init__(self, db: Database, cache: VersionedCache) -> None:
+        self._db = db
+        self._cache = cache
+        self._cache_away = False
+
+    async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> bool:
+        """Tells each difference by member, and at last how many members there are.
+
+        Answers whether all agree; what was not looked at, for Redis is away or because of `stop`, does not.
+        """
+        after, members, different = _FIRST, 0, set[UUID]()
+        while not stop.is_set():
+            accounts = await self._db.read(list_balances, after=after, limit=_AT_A_TIME)
+            last = accounts[-1].member_id if len(accounts) == _AT_A_TIME else _LAST
+            for books in await self._db.run(_differing_books, after=after, last=last):
+                different.add(books.member_id)
+                for difference in books.differences:
+                    tell(f"member {books.member_id}: {difference}")
+            for account, held in await self._differing_in_cache(accounts):
+                different.add(account.member_id)
+                tell(
+                    f"member {account.member_id}: the cache holds {held[1]} of version {held[0]},"
+                    f" the balance is {in_cache(account)} of version {account.version}"
+                )
+            members += len(accounts)
+            after = last
+            if after == _LAST:
+                if self._cache_away:
+                    tell("Redis does not answer: not every balance was compared with the cache")
+                tell(f"{members} members, {len(different)} whose books do not agree")
+                return not different and not self._cache_away
+        tell(f"stopped after {members} members")
+        return False
+
+    async def _differing_in_cache(
+        self, accounts: Sequence[Balance]
+    ) -> Sequence[tuple[Balance, tuple[int, str]]]:
+        """Accounts of which the cache holds something else, however often it is looked at."""
+        found: list[tuple[Balance, tuple[int, str]]] = []
+        for look in range(_LOOKS):
+            if look:
+                await asyncio.sleep(_LOOK_SECONDS)
+                accounts = await self._db.read(balances_of, [account.member_id for account, _ in found])
+            try:
+                held = await self._cache.held([str(account.member_id) for account in accounts])
+            except RedisAwayError:
+                self._cache_away = True  # then nobody believes it either
+                return []
+            found = [
+                (account, held[key])
+                for account in accounts
+                if (key := str(account.member_id)) in held
+                and held[key] != (account.version, in_cache(account))
+            ]
+            if not found:
+                break
+        return found
+
+
+async def _differing_books(connection: Connection, *, after: UUID, last: UUID) -> Sequence[Books]:
+    await connection.execute(text("SET LOCAL statement_timeout = '5min'"))
+    return await differing_books(connection, after=after, last=last)

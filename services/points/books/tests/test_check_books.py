@@ -1,0 +1,225 @@
+"""`python -m services.points check-books` proves the books, and names what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import redis.asyncio as redis
+
+from services.common.cache import Redis, VersionedCache
+from services.points.balances.balances import BALANCE_KEYS
+from services.points.books.check_books import PATIENT_SECONDS, BooksChecker
+from services.points.ledger.tests.test_expiry import many_members
+from services.points.tests.manager import execute, run_command
+from services.points.tests.own_service import OwnService, own_service
+from services.points.tests.returns import unclaimed
+from stack.redis import Redis as RedisServer
+from tests.inprocess import Member, Platform
+
+
+@pytest.fixture
+async def own(platform: Platform) -> AsyncIterator[OwnService]:
+    """Points with books of its own."""
+    async with own_service(platform) as service:
+        yield service
+
+
+@pytest.fixture
+async def cache(platform: Platform) -> AsyncIterator[redis.Redis]:
+    """Redis, as anybody sees it."""
+    client = redis.Redis.from_url(platform.redis_url)
+    yield client
+    await client.aclose()
+
+
+async def check(own: OwnService) -> tuple[bool, list[str]]:
+    """Whether all books agree, and what was told."""
+    told: list[str] = []
+    server = Redis(own.platform.redis_url, PATIENT_SECONDS)
+    try:
+        checker = BooksChecker(own.database, VersionedCache(server, BALANCE_KEYS))
+        return await checker.run(asyncio.Event(), told.append), told
+    finally:
+        await server.close()
+
+
+async def busy_member(own: OwnService, platform: Platform) -> Member:
+    """A member with two purchases and an order."""
+    member = await platform.member()
+    await own.earn(member, 60)
+    await own.earn(member, 10)
+    await own.debit(uuid4(), member, 20)
+    return member
+
+
+async def test_the_command_says_that_all_agree(own: OwnService, platform: Platform) -> None:
+    for _ in range(3):
+        await busy_member(own, platform)
+    await unclaimed(own)
+    status, out = await run_command(own, "check-books")
+    assert (status, out) == (0, "3 members, 0 whose books do not agree\n")
+
+
+async def test_the_command_names_who_is_wrong_and_in_what(own: OwnService, platform: Platform) -> None:
+    right, wrong = await busy_member(own, platform), await busy_member(own, platform)
+    await execute(
+        own, "UPDATE lots SET remaining = remaining - 1 WHERE member_id = :id AND id = 2", id=wrong.id
+    )
+    status, out = await run_command(own, "check-books")
+    assert status == 1
+    assert out.splitlines() == [
+        f"member {wrong.id}: positive balance 50, in the lots are left 49",
+        "2 members, 1 whose books do not agree",
+    ]
+    assert str(right.id) not in out
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE accounts SET balance = 51 WHERE member_id = :id", "balance 51, the ledger adds up to 50"),
+        (
+            "UPDATE ledger_entries SET delta = 61 WHERE member_id = :id AND sequence = 1",
+            "an entry tells another balance than the entries up to it",
+        ),
+        (
+            "DELETE FROM ledger_entries WHERE member_id = :id AND sequence = 3",
+            "entries by the account 3, entries in the ledger 2",
+        ),
+        (
+            "UPDATE ledger_entries SET sequence = 4 WHERE member_id = :id AND sequence = 3",
+            "entries by the account 3, number of the last entry 4",
+        ),
+        (
+            "UPDATE ledger_entries SET debt_delta = 7 WHERE member_id = :id AND sequence = 3",
+            "debt 0, the ledger's debts add up to 7",
+        ),
+        (
+            "DELETE FROM purchases WHERE member_id = :id AND number = 1",
+            "purchases by the account 2, purchases 1",
+        ),
+        (
+            "UPDATE purchases SET number = 3 WHERE member_id = :id AND number = 2",
+            "purchases by the account 2, number of the last purchase 3",
+        ),
+        (
+            "UPDATE purchases SET number = 2 WHERE member_id = :id",
+            "purchases do not count from 1, each with a number of its own",
+        ),
+        ("DELETE FROM accounts WHERE member_id = :id", "there is no account, only what belongs to one"),
+        ("DELETE FROM lots WHERE member_id = :id", "positive balance 50, in the lots are left 0"),
+    ],
+)
+async def test_each_difference_is_named(
+    own: OwnService, platform: Platform, statement: str, said: str
+) -> None:
+    await busy_member(own, platform)
+    wrong = await busy_member(own, platform)
+    assert await check(own) == (True, ["2 members, 0 whose books do not agree"])
+    await execute(own, statement, id=wrong.id)
+    agree, told = await check(own)
+    assert not agree
+    assert f"member {wrong.id}: {said}" in told
+    assert told[-1].endswith(" members, 1 whose books do not agree")
+    assert all(str(wrong.id) in line for line in told[:-1])
+
+
+async def test_a_wrong_balance_in_the_cache_is_named(
+    own: OwnService, platform: Platform, cache: redis.Redis
+) -> None:
+    member = await busy_member(own, platform)
+    key = f"{BALANCE_KEYS}{member.id}"
+    assert await check(own) == (True, ["1 members, 0 whose books do not agree"])
+    await cache.set(key, f"3:{time.time_ns()}:51", ex=60)
+    agree, told = await check(own)
+    assert not agree
+    assert told[0] == f"member {member.id}: the cache holds 51 of version 3, the balance is 50 of version 3"
+    await cache.set(key, f"2:{time.time_ns()}:50", ex=60)
+    assert not (await check(own))[0], "a balance of the past"
+    await cache.delete(key)
+    assert (await check(own))[0]
+
+
+async def test_a_balance_that_reaches_the_cache_a_little_later_is_no_difference(
+    own: OwnService, platform: Platform, cache: redis.Redis
+) -> None:
+    member = await busy_member(own, platform)
+    key = f"{BALANCE_KEYS}{member.id}"
+    await cache.set(key, f"2:{time.time_ns()}:70", ex=60)
+
+    async def put() -> None:
+        await asyncio.sleep(0.3)
+        await cache.set(key, f"3:{time.time_ns()}:50", ex=60)
+
+    result, _ = await asyncio.gather(check(own), put())
+    assert result[0]
+
+
+async def test_what_is_void_in_the_cache_is_no_difference(
+    own: OwnService, platform: Platform, cache: redis.Redis
+) -> None:
+    member = await busy_member(own, platform)
+    key = f"{BALANCE_KEYS}{member.id}"
+    held = await cache.get(key)
+    assert isinstance(held, bytes)
+    await cache.set(key, held.partition(b":")[0] + b":0:")  # as it is after a failure of Redis
+    assert (await check(own))[0]
+
+
+async def test_without_redis_the_rest_is_checked(
+    own: OwnService, platform: Platform, redis_server: RedisServer
+) -> None:
+    await busy_member(own, platform)
+    redis_server.stop()
+    try:
+        agree, told = await check(own)
+    finally:
+        redis_server.start()
+    assert not agree, "what was not looked at is not proved"
+    assert told == [
+        "Redis does not answer: not every balance was compared with the cache",
+        "1 members, 0 whose books do not agree",
+    ]
+
+
+async def test_every_page_of_members_is_checked(own: OwnService) -> None:
+    await many_members(own, 2_500)
+    rows = await own.rows("SELECT member_id FROM accounts ORDER BY member_id")
+    places = (0, 999, 1_000, 1_001, 1_999, 2_499)
+    for place in places:
+        await execute(
+            own, "UPDATE accounts SET balance = balance + 1 WHERE member_id = :id", id=rows[place][0]
+        )
+    agree, told = await check(own)
+    assert not agree
+    named = [line.split()[1].rstrip(":") for line in told if "the ledger adds up" in line]
+    assert named == [str(rows[place][0]) for place in places]
+    assert told[-1] == "2500 members, 6 whose books do not agree"
+
+
+async def test_points_may_move_meanwhile(own: OwnService, platform: Platform) -> None:
+    members = [await platform.member() for _ in range(10)]
+    stop = asyncio.Event()
+
+    async def shop() -> None:
+        while not stop.is_set():
+            await asyncio.gather(*(own.earn(member, 3) for member in members))
+
+    shopping = asyncio.create_task(shop())
+    results = [await check(own) for _ in range(10)]
+    stop.set()
+    await shopping
+    assert [result for result in results if not result[0]] == []
+
+
+async def test_a_check_that_is_stopped_proves_nothing(own: OwnService) -> None:
+    stop, told = asyncio.Event(), list[str]()
+    stop.set()
+    server = Redis(own.platform.redis_url)
+    assert not await BooksChecker(own.database, VersionedCache(server, "x:")).run(stop, told.append)
+    await server.close()
+    assert told == ["stopped after 0 members"]

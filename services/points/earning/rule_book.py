@@ -1,0 +1,87 @@
+"""The earn rules that hold now, kept in memory, and those that judged older purchases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+
+from services.common.errors import DomainError, unavailable
+from services.common.legacy_db import Database
+from services.points.earning import queries as earn_rules
+from services.points.earning.commands.publish_rules import publish_rules
+from services.points.earning.earning import RuleSet
+from services.points.purchases.purchase import EarnRule
+
+log = logging.getLogger(__name__)
+
+_REFRESH_SECONDS = 1.0
+_REMEMBERED = 50_000
+"""Rules and categories of older sets: some 15 MB."""
+
+
+class RuleBook:
+    """Rule sets by their number. A change of the rules is known here within about a second.
+
+    `default` is the programme's own rate, which holds when no rule says otherwise. Of processes with
+    other rates the one that started last decides, for all of them.
+    """
+
+    def __init__(self, db: Database, default: EarnRule) -> None:
+        self._db = db
+        self._default = default
+        self._current: RuleSet | None = None
+        self._known: OrderedDict[int, RuleSet] = OrderedDict()
+        self._remembered = 0
+
+    async def known(self) -> bool:
+        """Whether the rules that hold now are known."""
+        return self._current is not None
+
+    @property
+    def current(self) -> RuleSet:
+        """The rules that hold now. Raises DEPENDENCY_UNAVAILABLE before they were read."""
+        if self._current is None:
+            raise unavailable("earn_rules")
+        return self._current
+
+    async def get(self, set_id: int) -> RuleSet:
+        """A set of rules that some purchase was judged by."""
+        if self._current and set_id == self._current.id:
+            return self._current
+        found = self._known.get(set_id)
+        if found is None:
+            found = await self._db.read(earn_rules.get_rule_set, set_id)
+            self._remember(found)
+        else:
+            self._known.move_to_end(set_id)
+        return found
+
+    async def refresh(self) -> None:
+        """Reads the newest set, and publishes one when the programme's own rate is another than in it."""
+        newest = await self._db.read(earn_rules.newest_rule_set_id)
+        if self._current is None or newest != self._current.id:
+            found = await self._db.read(earn_rules.get_rule_set, newest) if newest else None
+            if self._current is None and (found is None or found.default != self._default):
+                found = await self._db.run(publish_rules, self._default)
+            if found:
+                self._current = found
+
+    async def keep_fresh(self) -> None:
+        """Reads the rules again and again. Runs until cancelled."""
+        while True:
+            try:
+                await self.refresh()
+            except DomainError as error:
+                log.warning("earn rules can not be read: %s", error)
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+    def _remember(self, found: RuleSet) -> None:
+        """Keeps a set, and forgets those that were not asked for the longest when they take too much."""
+        if found.id in self._known:  # by two at once
+            return
+        self._known[found.id] = found
+        self._remembered += found.size
+        while self._remembered > _REMEMBERED and len(self._known) > 1:
+            _, forgotten = self._known.popitem(last=False)
+            self._remembered -= forgotten.size

@@ -1,0 +1,338 @@
+"""What rules make of a receipt, judged beside the plainest reading of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from math import floor
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.points.earning.dry_run import explain
+from services.points.earning.earning import BASE_RATE, BONUS, EXCLUSION, MULTIPLIER, Judged, Rule, RuleSet
+from services.points.purchases.purchase import EarnRule, Item
+
+DEFAULT = EarnRule(1, 1_000)
+DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
+CATEGORIES = ("", "dairy", "Dairy", "DAIRY", "tobacco", "straße", "STRASSE", "Straße")
+
+
+def day(number: float) -> datetime:
+    return DAY_0 + timedelta(days=number)
+
+
+def rule(kind: str = MULTIPLIER, **fields: Any) -> Rule:
+    """A rule; its effect's parts are given beside the other fields."""
+    return Rule(
+        UUID(int=fields.pop("number", 1)),
+        fields.pop("name", kind.lower()),
+        kind,
+        starts_at=fields.pop("starts_at", None),
+        ends_at=fields.pop("ends_at", None),
+        priority=fields.pop("priority", 0),
+        effect=fields,
+    )
+
+
+def item(category: str = "bakery", price: int = 1_000, quantity: int = 1, *, alcohol: bool = False) -> Item:
+    return Item("4711", "Something", category, price, quantity, alcohol)
+
+
+def points(*items: Item, rules: Sequence[Rule] = (), at: datetime = DAY_0) -> int:
+    return RuleSet(1, DEFAULT, rules).at(at).judge(items).points
+
+
+amounts = st.integers(1, 10)
+named = st.lists(st.sampled_from(CATEGORIES[1:]), max_size=3, unique=True)
+effects = st.one_of(
+    st.tuples(st.just(BASE_RATE), st.fixed_dictionaries({"points": amounts, "per_minor": amounts})),
+    st.tuples(st.just(EXCLUSION), st.fixed_dictionaries({"categories": named.filter(bool)})),
+    st.tuples(
+        st.just(MULTIPLIER),
+        st.fixed_dictionaries({"percent": st.integers(1, 300), "categories": named}),
+    ),
+    st.tuples(st.just(BONUS), st.fixed_dictionaries({"points": amounts})),
+)
+days = st.one_of(st.none(), st.integers(0, 5).map(day))
+
+
+@st.composite
+def some_rule(draw: Callable[[st.SearchStrategy[Any]], Any], number: int) -> Rule:
+    kind, effect = draw(effects)
+    ends = sorted([draw(days), draw(days)], key=lambda moment: moment or DAY_0)
+    starts_at, ends_at = ends if ends[0] != ends[1] else (None, None)
+    return Rule(UUID(int=number), f"r{number}", kind, effect, draw(st.integers(-1, 1)), starts_at, ends_at)
+
+
+@st.composite
+def some_set(draw: Callable[[st.SearchStrategy[Any]], Any]) -> RuleSet:
+    numbers = draw(st.lists(st.integers(0, 50), max_size=8, unique=True))
+    return RuleSet(7, DEFAULT, [draw(some_rule(number)) for number in numbers])
+
+
+rule_sets = some_set()
+receipts = st.lists(
+    st.builds(
+        item,
+        st.sampled_from(CATEGORIES),
+        st.integers(0, 5_000),
+        st.integers(1, 4),
+        alcohol=st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+moments = st.one_of(st.integers(-1, 6).map(day), st.floats(-1, 6).map(day))
+
+
+def naive(rules: RuleSet, items: Sequence[Item], moment: datetime) -> tuple[Judged, list[int], int]:
+    """By the words of the contract, for one moment: what is judged, each line's percent, and the bonus."""
+    holding = [
+        each
+        for each in rules.rules
+        if (each.starts_at is None or moment >= each.starts_at)
+        and (each.ends_at is None or moment < each.ends_at)
+    ]
+
+    def highest(kind: str, category: str | None = None) -> Rule | None:
+        found = [each for each in holding if each.kind == kind]
+        if category is not None:
+            found = [each for each in found if matches(each, category)]
+        return max(found, key=lambda each: (each.priority, each.id.int), default=None)
+
+    def matches(each: Rule, category: str) -> bool:
+        names = each.effect["categories"]
+        return category.casefold() in [name.casefold() for name in names] or (
+            each.kind == MULTIPLIER and not names
+        )
+
+    percents = []
+    for one in items:
+        multiplier = highest(MULTIPLIER, one.category)
+        percent = multiplier.effect["percent"] if multiplier else 100
+        percents.append(0 if one.alcohol or highest(EXCLUSION, one.category) else percent)
+    prices = [one.unit_price_minor * one.quantity for one in items]
+    counted = sum(Fraction(price * percent, 100) for price, percent in zip(prices, percents, strict=True))
+    rate, bonus = highest(BASE_RATE), highest(BONUS)
+    of_rate = rate.effect if rate else {"points": DEFAULT.points, "per_minor": DEFAULT.per_minor}
+    eligible = sum(price for price, percent in zip(prices, percents, strict=True) if percent)
+    earned = floor(counted / of_rate["per_minor"]) * of_rate["points"]
+    return Judged(sum(prices), eligible, earned), percents, bonus.effect["points"] if bonus else 0
+
+
+@given(rule_sets, receipts, moments)
+def test_a_receipt_is_judged_as_the_contract_says(
+    rules: RuleSet, items: Sequence[Item], moment: datetime
+) -> None:
+    judged, percents, bonus = naive(rules, items, moment)
+    for _ in range(2):  # the second time by what was looked up
+        terms = rules.at(moment)
+        assert terms.judge(items) == judged
+        assert [terms.counted(one).percent for one in items] == percents
+        assert terms.bonus == bonus
+
+
+@given(rule_sets, receipts, moments, st.data())
+def test_taking_lines_away_never_raises_what_is_earned(
+    rules: RuleSet, items: Sequence[Item], moment: datetime, data: st.DataObject
+) -> None:
+    terms = rules.at(moment)
+    before = terms.judge(items).points
+    left = list(items)
+    while left:
+        place = data.draw(st.integers(0, len(left) - 1))
+        fewer = data.draw(st.integers(0, left[place].quantity - 1))
+        left[place : place + 1] = [left[place]._replace(quantity=fewer)] if fewer else []
+        after = terms.judge(left).points
+        assert 0 <= after <= before
+        before = after
+    assert before == 0
+
+
+@given(rule_sets, receipts, moments)
+def test_rules_come_back_from_their_content_as_they_were(
+    rules: RuleSet, items: Sequence[Item], moment: datetime
+) -> None:
+    kept = RuleSet.from_content(rules.id, orjson.loads(orjson.dumps(rules.content())))
+    assert kept == rules
+    assert kept.content() == rules.content()
+    assert kept.at(moment).judge(items) == rules.at(moment).judge(items)
+
+
+@given(rule_sets, receipts, moments, st.booleans())
+def test_a_dry_run_explains_what_is_earned(
+    rules: RuleSet, items: Sequence[Item], moment: datetime, first: bool
+) -> None:
+    judged, percents, bonus = naive(rules, items, moment)
+    explained = explain(rules.at(moment), items, first_purchase=first)
+    assert explained.judged == judged
+    assert explained.bonus == (bonus if first and judged.points else 0)
+    assert [line.percent for line in explained.lines] == percents
+    assert sum(line.amount_minor for line in explained.lines) == judged.total_minor
+    assert sum(line.amount_minor for line in explained.lines if line.percent) == judged.eligible_minor
+    names = {f"r{rule.id.int}" for rule in rules.rules}
+    assert {applied.name for applied in explained.applied} <= names | {""}
+    for line in explained.lines:
+        told = [applied.name for applied in explained.applied if line.why.endswith(f"by {applied.name}")]
+        assert line.why in ("alcohol", "counts in full") or told
+
+
+def test_without_rules_a_point_is_earned_per_full_ten() -> None:
+    assert points(item(price=9_999)) == 9
+    assert points(item(price=999), item(price=1)) == 1, "rounded once, at the end"
+    assert points(item(price=5_000, alcohol=True), item(price=1_000)) == 1
+    assert points(item(price=0)) == 0
+
+
+def test_alcohol_earns_nothing_whatever_a_rule_says() -> None:
+    everything = rule(percent=10_000, priority=1_000_000)
+    wine = rule(percent=10_000, categories=["wine"], number=2)
+    assert points(item("wine", alcohol=True), rules=[everything, wine]) == 0
+    assert points(item("wine"), rules=[everything, wine]) == 100
+
+
+def test_an_exclusion_beats_every_multiplier() -> None:
+    excluded = rule(EXCLUSION, categories=["tobacco"], priority=-1_000_000, number=1)
+    doubled = rule(percent=200, categories=["Tobacco"], priority=1_000_000, number=2)
+    for rules in ([excluded, doubled], [doubled, excluded]):
+        assert points(item("TOBACCO", 10_000), item("bread", 1_000), rules=rules) == 1
+
+
+def test_of_several_multipliers_the_highest_priority_holds_then_the_newest() -> None:
+    old = rule(percent=200, categories=["dairy"], number=1)
+    new = rule(percent=300, categories=["dairy"], number=2)
+    assert points(item("dairy"), rules=[new, old]) == 3
+    assert points(item("dairy"), rules=[new, rule(percent=200, priority=1)]) == 2
+    everything = rule(percent=500, priority=1, number=3)
+    assert points(item("dairy"), rules=[new, old, everything]) == 5
+    assert points(item("bread"), rules=[new, old, everything]) == 5
+    assert points(item("dairy"), item("bread"), rules=[new, rule(percent=500, priority=-1)]) == 3 + 5
+
+
+def test_letter_case_of_categories_does_not_matter() -> None:
+    doubled = rule(percent=200, categories=["Straße"])
+    for category in ("straße", "STRASSE", "Strasse", "STRAßE"):
+        assert points(item(category), rules=[doubled]) == 2
+    assert points(item("stra"), rules=[doubled]) == 1
+    assert points(item(""), rules=[doubled]) == 1
+
+
+def test_a_window_begins_with_its_start_and_ends_before_its_end() -> None:
+    doubled = rule(percent=200, starts_at=day(1), ends_at=day(2))
+    tick = timedelta(microseconds=1)
+    found = [points(item(), rules=[doubled], at=at) for at in (day(1) - tick, day(1), day(2) - tick, day(2))]
+    assert found == [1, 2, 2, 1]
+
+
+def test_windows_may_overlap_touch_and_lie_in_each_other() -> None:
+    rules = [
+        rule(percent=200, starts_at=day(1), ends_at=day(4), number=1),
+        rule(percent=300, starts_at=day(2), ends_at=day(3), number=2),
+        rule(percent=500, starts_at=day(4), number=3),
+        rule(percent=700, ends_at=day(0), number=4),
+    ]
+    found = [points(item(), rules=rules, at=day(n + 0.5)) for n in (-1, 0, 1, 2, 3, 4)]
+    assert found == [7, 1, 2, 3, 2, 5]
+
+
+def test_the_rate_and_the_bonus_of_the_highest_priority_hold() -> None:
+    rules = [
+        rule(BASE_RATE, points=2, per_minor=1_000, number=1),
+        rule(BASE_RATE, points=5, per_minor=1_000, priority=-1, number=2),
+        rule(BONUS, points=100, number=3),
+        rule(BONUS, points=50, number=4),
+    ]
+    terms = RuleSet(1, DEFAULT, rules).at(DAY_0)
+    assert (terms.rate, terms.bonus) == (EarnRule(2, 1_000), 50)
+    assert points(item(price=2_999), rules=rules) == 4, "points come in full amounts"
+
+
+def test_fractions_of_lines_add_up_before_the_receipt_is_rounded() -> None:
+    half = rule(percent=50, categories=["dairy"])
+    assert points(item("dairy", 999), item("dairy", 1), item("bread", 500), rules=[half]) == 1
+    assert points(item("dairy", 999), item("bread", 500), rules=[half]) == 0
+
+
+def test_numbers_beyond_any_receipt_stay_exact() -> None:
+    huge = item(price=10_000_000_000, quantity=100_000)
+    judged = RuleSet(1, EarnRule(1_000_000, 1), [rule(percent=10_000)]).at(DAY_0).judge([huge] * 500)
+    assert judged == Judged(5 * 10**17, 5 * 10**17, 5 * 10**25)
+
+
+def test_the_words_name_what_judged_these_lines_and_nothing_else() -> None:
+    rules = [
+        rule(percent=200, categories=["dairy"], name="Dairy week", number=1),
+        rule(percent=50, categories=["sweets"], name="Less sugar", number=2),
+        rule(EXCLUSION, categories=["tobacco"], name="No smoking", number=3),
+    ]
+    terms = RuleSet(1, DEFAULT, rules).at(DAY_0)
+    assert terms.words([item("bread")]) == "1 per 1000 minor units"
+    assert terms.words([item("dairy"), item("DAIRY"), item("tobacco"), item("dairy", alcohol=True)]) == (
+        "1 per 1000 minor units; 200 % by Dairy week; none by No smoking"
+    )
+    own = rule(BASE_RATE, points=3, per_minor=500, name="Base of spring")
+    assert RuleSet(1, DEFAULT, [own]).at(DAY_0).words([item()]) == "3 per 500 minor units by Base of spring"
+    assert RuleSet(1, DEFAULT, []).at(DAY_0).words([item()]) == "1 per 1000 minor units"
+
+
+def test_the_words_stay_few() -> None:
+    rules = [rule(percent=n, categories=[f"c{n}"], name="x" * 120, number=n) for n in range(1, 201)]
+    words = RuleSet(1, DEFAULT, rules).at(DAY_0).words([item(f"c{n}") for n in range(1, 201)])
+    assert len(words) < 1_500
+    assert words.endswith("; and 191 more")
+    assert len(rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)]).words) < 1_000
+
+
+def test_a_dry_run_says_why() -> None:
+    rules = [
+        rule(percent=200, categories=["dairy"], name="Dairy week", number=1),
+        rule(EXCLUSION, categories=["tobacco"], name="Tobacco", number=2),
+        rule(BONUS, points=50, name="Welcome", number=3),
+    ]
+    items = [item("dairy"), item("dairy"), item("tobacco"), item("wine", alcohol=True), item("bread")]
+    explained = explain(RuleSet(1, DEFAULT, rules).at(DAY_0), items, first_purchase=True)
+    assert (explained.judged.points, explained.bonus) == (5, 50)
+    assert [line.why for line in explained.lines] == [
+        "200 % by Dairy week",
+        "200 % by Dairy week",
+        "excluded by Tobacco",
+        "alcohol",
+        "counts in full",
+    ]
+    assert [(applied.name, applied.effect) for applied in explained.applied] == [
+        ("", "1 per 1000 minor units"),
+        ("Tobacco", "nothing for 1 line"),
+        ("Dairy week", "200 % for 2 lines"),
+        ("Welcome", "50 points for the first purchase"),
+    ]
+    nothing = explain(RuleSet(1, DEFAULT, rules).at(DAY_0), [item(price=1)], first_purchase=True)
+    assert (nothing.judged.points, nothing.bonus, len(nothing.applied)) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("at", [day(0), day(1), day(5)])
+def test_terms_are_made_once_and_not_for_every_receipt(at: datetime) -> None:
+    rules = RuleSet(1, DEFAULT, [rule(percent=200, starts_at=day(1), ends_at=day(2))])
+    assert rules.at(at) is rules.at(at + timedelta(seconds=1))
+
+
+def test_what_a_set_keeps_ready_is_bounded() -> None:
+    rules = [
+        rule(percent=200, starts_at=day(n), ends_at=day(n + 1), categories=["c7"], number=n + 1)
+        for n in range(300)
+    ]
+    many = RuleSet(1, DEFAULT, rules)
+    assert many.size == 1 + 300 * 2
+    for n in range(300):
+        assert points(item("c7"), rules=rules, at=day(n)) == 2
+        assert many.at(day(n)).judge([item("c7"), item("c8")]).points == 3
+    assert len(many._terms) <= 64
+    terms = many.at(day(0))
+    for n in range(5_000):
+        assert terms.counted(item(f"c{n}")).percent == (200 if n == 7 else 100)
+    assert len(terms._by_category) <= 1_000

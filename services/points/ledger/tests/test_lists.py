@@ -1,0 +1,357 @@
+"""Filters of lists, and that no page reads past what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from google.protobuf import timestamp_pb2
+from scrip.points.v1 import points_pb2
+from sqlalchemy import event, text
+
+from services.common.ids import new_id, utc_now
+from services.common.legacy_db import Connection, Database
+from services.common.paging import Page
+from services.points.adjustments.tests.test_adjustments import heard_member
+from services.points.ledger import entry_queries as entries
+from services.points.periods import Period
+from services.points.purchases import queries as purchases
+from services.points.tests.manager import Manager, execute, faulty_fields
+from services.points.tests.own_service import OwnService, own_service
+from services.points.tests.support import Points, receipt, sold
+from tests.inprocess import Member, Platform, reason
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MANY = 20_000
+DAYS = 200
+"""The entries of the long history are spread evenly over so many days."""
+
+
+def at(moment: datetime) -> timestamp_pb2.Timestamp:
+    """A moment as protobuf has it."""
+    return sold(moment)
+
+
+@pytest.fixture
+async def member(points: Points, platform: Platform) -> Member:
+    """A member with ten entries, one each day from START, and ten purchases, one each day until yesterday."""
+    made, now = await heard_member(points, platform), utc_now()
+    for number in range(1, 11):
+        sold_at = sold(now - timedelta(days=11 - number))
+        await points.record(receipt(made.code, sold_at=sold_at, receipt_number=f"{made.code}-{number}"))
+    await execute(
+        points,
+        "UPDATE ledger_entries SET occurred_at = :start + (sequence - 1) * interval '1 day'"
+        " WHERE member_id = :id",
+        start=START,
+        id=made.id,
+    )
+    return made
+
+
+async def entry_numbers(points: Points, member: Member, **fields: Any) -> list[int]:
+    """The numbers of the entries found on the first page."""
+    return [entry.sequence for entry in (await points.entries(member, **fields)).entries]
+
+
+async def receipt_numbers(points: Points, member: Member, **fields: Any) -> list[int]:
+    """The numbers of the receipts found on the first page."""
+    found = (await points.purchases(member, **fields)).purchases
+    return [int(purchase.receipt_number.rpartition("-")[2]) for purchase in found]
+
+
+async def test_entries_are_filtered_by_time(points: Points, member: Member) -> None:
+    third, sixth = START + timedelta(days=2), START + timedelta(days=5)
+    assert await entry_numbers(points, member, **{"from": at(third)}) == list(range(10, 2, -1))
+    assert await entry_numbers(points, member, until=at(sixth)) == [5, 4, 3, 2, 1]
+    assert await entry_numbers(points, member, until=at(sixth), **{"from": at(third)}) == [5, 4, 3]
+    moment = timedelta(microseconds=1)
+    only = {"from": at(third), "until": at(third + moment)}
+    assert await entry_numbers(points, member, **only) == [3], "from is included"
+    before = {"from": at(third - moment), "until": at(third)}
+    assert await entry_numbers(points, member, **before) == [], "until is not"
+
+
+async def test_entries_are_filtered_by_time_and_kind(
+    points: Points, member: Member, platform: Platform
+) -> None:
+    await points.debit(uuid4(), member, 1)
+    await Manager(points, await platform.token("manager")).adjust(member.id, 5)
+    now = utc_now()
+    spent, adjusted = points_pb2.ENTRY_KIND_SPEND, points_pb2.ENTRY_KIND_ADJUST
+    since = {"from": at(now - timedelta(hours=1))}
+    assert await entry_numbers(points, member, **since) == [12, 11]
+    assert await entry_numbers(points, member, kind=spent, **since) == [11]
+    assert await entry_numbers(points, member, kind=adjusted, **since) == [12]
+    assert await entry_numbers(points, member, kind=spent, until=at(START + timedelta(days=20))) == []
+    earned = points_pb2.ENTRY_KIND_EARN
+    assert await entry_numbers(points, member, kind=earned, page_size=2, **since) == []
+
+
+async def test_purchases_are_filtered_by_the_time_of_sale(points: Points, member: Member) -> None:
+    now = utc_now()
+    third, sixth = now - timedelta(days=8, hours=1), now - timedelta(days=5, hours=1)
+    assert await receipt_numbers(points, member, **{"from": at(third)}) == list(range(10, 2, -1))
+    assert await receipt_numbers(points, member, until=at(sixth)) == [5, 4, 3, 2, 1]
+    assert await receipt_numbers(points, member, until=at(sixth), **{"from": at(third)}) == [5, 4, 3]
+    [last] = (await points.purchases(member, page_size=1)).purchases
+    exactly = last.sold_at.ToDatetime(tzinfo=UTC)
+    moment = timedelta(microseconds=1)
+    assert await receipt_numbers(points, member, **{"from": at(exactly)}) == [10]
+    assert await receipt_numbers(points, member, **{"from": at(exactly + moment)}) == []
+    assert len(await receipt_numbers(points, member, until=at(exactly))) == 9
+
+
+async def test_a_sale_of_the_utmost_past_and_one_ahead_are_found(points: Points, platform: Platform) -> None:
+    member, now = await heard_member(points, platform), utc_now()
+    old, ahead = now - timedelta(days=29, hours=23), now + timedelta(seconds=110)
+    await points.record(receipt(member.code, sold_at=sold(old), receipt_number="R-1", till_number="utmost"))
+    await points.record(receipt(member.code, sold_at=sold(ahead), receipt_number="R-2", till_number="utmost"))
+    narrow = timedelta(seconds=1)
+    for moment, number in ((old, 1), (ahead, 2)):
+        period = {"from": at(moment), "until": at(moment + narrow)}
+        assert await receipt_numbers(points, member, **period) == [number]
+
+
+async def test_pages_of_a_filtered_list_add_up_and_their_tokens_belong_to_the_filter(
+    points: Points, member: Member
+) -> None:
+    period = {"from": at(START + timedelta(days=1)), "until": at(START + timedelta(days=8))}
+    other = {"from": at(START + timedelta(days=1)), "until": at(START + timedelta(days=7))}
+    found: list[int] = []
+    token = ""
+    while True:
+        page = await points.entries(member, page_size=3, page_token=token, **period)
+        found += [entry.sequence for entry in page.entries]
+        token = page.next_page_token
+        if not token:
+            break
+        assert await reason(points.entries(member, page_size=3, page_token=token)) == "PAGE_TOKEN_NOT_VALID"
+        wrong = points.entries(member, page_size=3, page_token=token, **other)
+        assert await reason(wrong) == "PAGE_TOKEN_NOT_VALID"
+    assert found == [8, 7, 6, 5, 4, 3, 2]
+    first = await points.purchases(member, page_size=3, **{"from": at(utc_now() - timedelta(days=40))})
+    unfiltered = points.purchases(member, page_size=3, page_token=first.next_page_token)
+    assert await reason(unfiltered) == "PAGE_TOKEN_NOT_VALID"
+
+
+async def test_a_period_must_end_after_it_begins(points: Points, member: Member) -> None:
+    for end in (START, START - timedelta(days=1)):
+        period = {"from": at(START), "until": at(end)}
+        assert await faulty_fields(points.entries(member, **period)) == ["until"]
+        assert await faulty_fields(points.purchases(member, **period)) == ["until"]
+
+
+@pytest.mark.parametrize("seconds", [-(10**12), 10**12])
+async def test_a_moment_beyond_the_calendar_is_refused(points: Points, member: Member, seconds: int) -> None:
+    beyond = timestamp_pb2.Timestamp(seconds=seconds)
+    for name in ("from", "until"):
+        assert await faulty_fields(points.entries(member, **{name: beyond})) == [name]
+        assert await faulty_fields(points.purchases(member, **{name: beyond})) == [name]
+
+
+async def test_the_first_and_the_last_moment_of_the_calendar_are_taken(
+    points: Points, member: Member
+) -> None:
+    first = timestamp_pb2.Timestamp(seconds=-62_135_596_800)
+    last = timestamp_pb2.Timestamp(seconds=253_402_300_799)
+    assert len(await entry_numbers(points, member, until=last, **{"from": first})) == 10
+    assert len(await receipt_numbers(points, member, until=last, **{"from": first})) == 10
+    assert await receipt_numbers(points, member, **{"from": last}) == []
+    assert await receipt_numbers(points, member, until=first) == []
+
+
+# What a page reads, of a member with a long history.
+
+
+@pytest.fixture(scope="module")
+async def own(platform: Platform) -> AsyncIterator[OwnService]:
+    """Points with a member whose history is long, among others with long ones."""
+    async with own_service(platform) as service:
+        for member_id in (new_id(), LONG, new_id()):
+            await fill(service, member_id)
+        await crowd(service)
+        await execute(service, "ANALYZE ledger_entries, purchases")
+        yield service
+
+
+LONG, CROWDED = new_id(), new_id()
+
+
+async def crowd(own: OwnService) -> None:
+    """An entry every ten seconds, written up to nine minutes after its transaction began."""
+    await execute(
+        own,
+        "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, occurred_at)"
+        " SELECT :member, i, 'EARN', 1, i, 'x',"
+        " :start + i * interval '10 seconds' - (i * 7919 % 10) * interval '1 minute'"
+        " FROM generate_series(1, 5000) AS i",
+        member=CROWDED,
+        start=START,
+    )
+
+
+async def fill(own: OwnService, member_id: UUID) -> None:
+    """One entry and one purchase after the other, for 200 days; every 5,000th entry is an adjustment."""
+    values = {"member": member_id, "many": MANY, "start": START, "step": timedelta(days=DAYS) / MANY}
+    await execute(
+        own,
+        "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, occurred_at)"
+        " SELECT :member, i, CASE WHEN i % 5000 = 0 THEN 'ADJUST' ELSE 'EARN' END, 1, i, 'x',"
+        " :start + i * CAST(:step AS interval)"
+        " FROM generate_series(1, :many) AS i",
+        **values,
+    )
+    await execute(
+        own,
+        "INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,"
+        " currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id,"
+        " rule_set_id)"
+        " SELECT :member, uuidv7(at - now()), i, 'R-' || i, '', at - (i % 10) * interval '1 hour', at, 'USD',"
+        " 1000, 1000, 1, 'x', i, :member, 1 FROM (SELECT i, :start + i * CAST(:step AS interval) AS at"
+        " FROM generate_series(1, :many) AS i) AS times",
+        **values,
+    )
+
+
+async def rows_read(database: Database, query: Any, **arguments: Any) -> tuple[int, int]:
+    """How many rows a list shows, and how many its plan reads."""
+
+    async def explained(connection: Connection) -> tuple[int, int]:
+        shown, statement, parameters = await _seen(connection, query, **arguments)
+        plan = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+        return shown, sum(_read(plan.scalar_one()[0]["Plan"]))
+
+    return await database.read(explained)
+
+
+async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[int, str, Any]:
+    """How many rows a list shows, and the statement by which it found them."""
+    statements: list[tuple[str, Any]] = []
+
+    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _many: Any) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(connection.sync_connection, "before_cursor_execute", keep)
+    try:
+        rows, _ = await query(connection, Page(50, "", "x"), **arguments)
+    finally:
+        event.remove(connection.sync_connection, "before_cursor_execute", keep)
+    [(statement, parameters)] = statements
+    return len(rows), statement, parameters
+
+
+def _read(plan: dict[str, Any]) -> list[int]:
+    below = [number for child in plan.get("Plans", ()) for number in _read(child)]
+    if "Scan" not in plan["Node Type"]:
+        return below
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    return [*below, int((plan["Actual Rows"] + removed) * plan["Actual Loops"])]
+
+
+def days(first: float, last: float) -> Period:
+    """From a day of the long history to another."""
+    return Period(START + timedelta(days=first), START + timedelta(days=last))
+
+
+@pytest.mark.parametrize(
+    ("kind", "period", "shown"),
+    [
+        (None, Period(), 51),
+        (None, days(100, 101), 51),
+        (None, days(10, 10.1), 10),
+        (None, Period(end=START + timedelta(days=5)), 51),
+        (None, Period(start=START + timedelta(days=199.9)), 10),
+        (None, Period(start=START + timedelta(days=300)), 0),
+        (None, Period(end=START), 0),
+        ("EARN", days(100, 101), 51),
+        ("ADJUST", Period(), 4),
+        ("ADJUST", days(90, 110), 1),
+        ("ADJUST", days(10, 20), 0),
+        ("SPEND", Period(), 0),
+    ],
+)
+async def test_a_page_of_entries_reads_little_of_a_long_history(
+    own: OwnService, kind: str | None, period: Period, shown: int
+) -> None:
+    found, read = await rows_read(
+        own.database, entries.list_entries, member_id=LONG, kind=kind, period=period
+    )
+    assert abs(found - shown) <= 1
+    assert read <= 51 + 2 * 64 + 10
+
+
+async def test_a_rare_kind_is_found_by_its_index_also_by_a_plan_for_every_kind(own: OwnService) -> None:
+    """A statement that is prepared may get one plan for whatever values it is given."""
+
+    async def explained(connection: Connection) -> str:
+        _, statement, parameters = await _seen(
+            connection, entries.list_entries, member_id=LONG, kind="ADJUST", period=Period()
+        )
+        for number, name in enumerate(parameters, 1):
+            statement = statement.replace(f"%({name})s", f"${number}")
+        plan = await connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
+        return "\n".join(plan.scalars())
+
+    assert "ix_ledger_entries_kind" in await own.database.read(explained)
+
+
+def minutes(first: int, last: int) -> Period:
+    """From a minute of the crowded history to another."""
+    return Period(START + timedelta(minutes=first), START + timedelta(minutes=last))
+
+
+@pytest.mark.parametrize(
+    ("member_id", "period"),
+    [
+        *((LONG, period) for period in (days(0, 0.5), days(57, 58.2), days(120, 140), days(150, 150.02))),
+        *((CROWDED, minutes(first, first + 1)) for first in range(0, 830, 50)),
+    ],
+)
+async def test_nothing_in_the_period_is_left_out(own: OwnService, member_id: UUID, period: Period) -> None:
+    async def every(connection: Connection) -> list[int]:
+        found: list[int] = []
+        token = ""
+        while True:
+            page = Page(200, token, "x")
+            rows, token = await entries.list_entries(
+                connection, page, member_id=member_id, kind=None, period=period
+            )
+            found += [row.sequence for row in rows]
+            if not token:
+                return found
+
+    async def wanted(connection: Connection) -> list[int]:
+        result = await connection.execute(
+            text(
+                "SELECT sequence FROM ledger_entries WHERE member_id = :id AND occurred_at >= :start"
+                " AND occurred_at < :end ORDER BY sequence DESC"
+            ),
+            {"id": member_id, **vars(period)},
+        )
+        return list(result.scalars())
+
+    found = await own.database.read(every)
+    assert found
+    assert found == await own.database.read(wanted)
+
+
+@pytest.mark.parametrize(
+    ("period", "shown"),
+    [
+        (Period(), 51),
+        (days(100, 101), 51),
+        (Period(start=START + timedelta(days=199.9)), 6),
+        (Period(start=START + timedelta(days=300)), 0),
+        (Period(end=START - timedelta(days=1)), 0),
+    ],
+)
+async def test_a_page_of_purchases_reads_those_of_the_period_and_thirty_days(
+    own: OwnService, period: Period, shown: int
+) -> None:
+    found, read = await rows_read(own.database, purchases.list_purchases, member_id=LONG, period=period)
+    assert abs(found - shown) <= 4
+    assert read <= MANY / DAYS * 31 + 60

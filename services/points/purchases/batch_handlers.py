@@ -1,0 +1,114 @@
+"""PurchaseService: receipts at volume, as batches and as streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from functools import partial
+from uuid import UUID
+
+from google.rpc import status_pb2
+from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
+
+from services.common import status, validation
+from services.common.caller import caller
+from services.common.encoding import Context
+from services.points.purchases.purchase import NewPurchase, Purchase
+from services.points.purchases.receipts import ReceiptDecoder
+from services.points.purchases.recorder import MOST_TOGETHER, PurchaseRecorder
+from services.points.purchases.streams import Outcome, PurchaseStreams, Receipts, set_result
+
+_MOST_ITEMS = 20_000
+"""Lines of receipts that go into one statement, but for those of a single receipt."""
+_BREATH = 50
+"""Receipts after which other calls get their turn."""
+
+
+class PurchaseBatchHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
+    """Implements BatchRecordPurchases and StreamPurchases."""
+
+    _receipts: ReceiptDecoder
+    _recorder: PurchaseRecorder
+    _streams: PurchaseStreams
+
+    async def BatchRecordPurchases(
+        self, request: purchase_pb2.BatchRecordPurchasesRequest, context: Context
+    ) -> purchase_pb2.BatchRecordPurchasesResponse:
+        """Records receipts together and answers each on its own."""
+        response = purchase_pb2.BatchRecordPurchasesResponse()
+        client_id = caller().id
+        for portion in _portions(request.purchases):
+            begun = len(response.results) > 0
+            for outcome in await self._record_portion(portion, client_id=client_id, patient=begun):
+                set_result(response.results.add(), outcome)
+        return response
+
+    async def StreamPurchases(
+        self, request_iterator: AsyncIterable[purchase_pb2.StreamPurchasesRequest], context: Context
+    ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
+        """Records receipts as they come; those that are there together share statements."""
+        record = partial(self._record_patiently, caller().id)
+        with self._streams.opened(caller().id, request_iterator, record) as stream:
+            await context.send_initial_metadata(())  # the edge waits long for a stream that has begun
+            async for answer in stream.answers():
+                yield answer
+
+    async def _record_patiently(self, client_id: UUID, receipts: Receipts) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        for portion in _portions(receipts):
+            outcomes += await self._record_portion(portion, client_id=client_id, patient=True)
+        return outcomes
+
+    async def _record_portion(
+        self, receipts: Receipts, *, client_id: UUID, patient: bool
+    ) -> Sequence[Outcome]:
+        """What became of each receipt. Raises OVERLOADED, before anything is done, unless patient."""
+        async with self._recorder.room.taken(len(receipts), patient=patient):
+            decoded: list[NewPurchase | Exception] = []
+            for count, receipt in enumerate(receipts, 1):
+                decoded.append(self._decoded(receipt, client_id))
+                if count % _BREATH == 0:
+                    await asyncio.sleep(0)
+            valid = [new for new in decoded if isinstance(new, NewPurchase)]
+            outcomes = iter(await self._recorder.record_all(valid))
+            return _told([one if isinstance(one, Exception) else next(outcomes) for one in decoded])
+
+    def _decoded(
+        self, receipt: purchase_pb2.RecordPurchaseRequest, client_id: UUID
+    ) -> NewPurchase | Exception:
+        """The receipt, or why it is refused: whatever it is, it fails this receipt alone."""
+        try:
+            validation.validate(receipt)
+            return self._receipts.decode(receipt, client_id)
+        except Exception as error:  # noqa: BLE001  # answered as the single call would be
+            return error
+
+
+def _portions(receipts: Receipts) -> Iterator[Receipts]:
+    """All receipts in order, in parts that fit into one statement."""
+    portion: list[purchase_pb2.RecordPurchaseRequest] = []
+    items = 0
+    for receipt in receipts:
+        more = len(receipt.items)
+        if portion and (len(portion) == MOST_TOGETHER or items + more > _MOST_ITEMS):
+            yield portion
+            portion, items = [], 0
+        portion.append(receipt)
+        items += more
+    if portion:
+        yield portion
+
+
+def _told(outcomes: Sequence[Purchase | Exception]) -> Sequence[Outcome]:
+    """Errors as their callers learn them."""
+    known: dict[int, status_pb2.Status] = {}  # many may share one error, which is then told of once
+    told: list[Outcome] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Purchase):
+            told.append(outcome)
+            continue
+        refused = known.get(id(outcome))
+        if refused is None:
+            refused = known[id(outcome)] = status.of_any(outcome, "a receipt among many")
+        told.append(refused)
+    return told

@@ -1,0 +1,252 @@
+"""Recording purchases, many in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.common import arrays
+from services.common.errors import DomainError
+from services.common.legacy_db import Connection
+from services.points.purchases.purchase import (
+    Balance,
+    Claim,
+    NewPurchase,
+    Purchase,
+    ReceiptKey,
+    Recorded,
+    member_code_replayed,
+    member_code_unknown,
+    receipt_conflict,
+)
+from services.points.purchases.statements import (
+    FIND,
+    GIVE_BACK,
+    RECORD,
+    RECORD_SIGNED,
+    RECORD_UNCLAIMED,
+    USED,
+)
+
+Answer = Recorded | DomainError
+Waiting = Mapping[int, NewPurchase]
+"""Purchases by their place in the list."""
+
+
+async def record_purchases(
+    connection: Connection, purchases: Sequence[NewPurchase], *, expires_at: datetime | None = None
+) -> list[Answer]:
+    """Records each receipt once and answers each on its own; a repetition gets the first answer.
+
+    `expires_at` is when the points credited now expire, or None for never.
+
+    Members are found by the codes kept in `member_codes`, or by `signed_code`, which is bound to the
+    receipt. Answers RECEIPT_CONFLICT, the receipt's own `refusal`, MEMBER_CODE_REPLAYED, or
+    MEMBER_CODE_UNKNOWN when a code is neither kept nor signed. Raises BALANCE_LIMIT_REACHED (by
+    constraint) for the whole list; who hands over several runs them again in halves.
+    """
+    answers: dict[int, Answer] = {}
+    waiting: Waiting = dict(enumerate(purchases))
+    while waiting:
+        leaders = _leaders(waiting)
+        new = {place: waiting[place] for place in leaders.values() if not waiting[place].refusal}
+        of_members = {place: one for place, one in new.items() if not one.claim}
+        answers |= await _record(connection, of_members, expires_at)
+        answers |= await _record_unclaimed(connection, {p: new[p] for p in new.keys() - of_members.keys()})
+        rest = {place: new for place, new in waiting.items() if place not in answers}
+        answers |= await _find(connection, rest)
+        used = await _used(connection, [new for place, new in rest.items() if place not in answers])
+        waiting = _judge(answers, leaders, rest, used)
+    return [answers[place] for place in range(len(purchases))]
+
+
+def _leaders(waiting: Waiting) -> dict[ReceiptKey, int]:
+    """The first place of each key: one statement can not insert a key twice."""
+    leaders: dict[ReceiptKey, int] = {}
+    for place, new in waiting.items():
+        leaders.setdefault(new.key, place)
+    return leaders
+
+
+def _judge(
+    answers: dict[int, Answer], leaders: Mapping[ReceiptKey, int], rest: Waiting, used: frozenset[str]
+) -> Waiting:
+    """Answers what was not recorded, and returns what must be tried on its own.
+
+    That is a receipt whose key came first with other content, which was refused. `used` are the signed
+    codes that other receipts have.
+    """
+    again: dict[int, NewPurchase] = {}
+    for place, new in rest.items():
+        leader = leaders[new.key]
+        if place in answers:
+            continue
+        if place == leader:
+            replayed = new.signed_code is not None and new.signed_code.id in used
+            answers[place] = new.refusal or (member_code_replayed() if replayed else member_code_unknown())
+        elif new.fingerprint == rest[leader].fingerprint:
+            answers[place] = answers[leader]
+        else:
+            again[place] = new
+    return again
+
+
+async def _record(
+    connection: Connection, purchases: Waiting, expires_at: datetime | None
+) -> dict[int, Answer]:
+    """Writes those whose code is kept, or signed and unused, and whose receipt is new; answers them."""
+    if not purchases:
+        return {}
+    places, news = list(purchases), list(purchases.values())
+    signed = any(new.signed_code for new in news)
+    result = await connection.exec_driver_sql(
+        RECORD_SIGNED if signed else RECORD,
+        parameters(news, expires_at) | (_signed_codes(news) if signed else {}),
+    )
+    answers: dict[int, Answer] = {}
+    for row in result:
+        new = news[row.place - 1]
+        purchase = _purchase(new, row.recorded_at, row.balance_after, row.got_bonus)
+        now = Balance(row.member_id, row.version, row.balance, row.debt)
+        answers[places[row.place - 1]] = Recorded(purchase, now)
+    if signed:
+        await _give_back(connection, [new for place, new in purchases.items() if place not in answers])
+    return answers
+
+
+async def _record_unclaimed(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
+    """Writes those without a member whose receipt is new; answers them."""
+    if not purchases:
+        return {}
+    places, news = list(purchases), list(purchases.values())
+    claims = [new.claim for new in news if new.claim]
+    result = await connection.exec_driver_sql(
+        RECORD_UNCLAIMED,
+        {
+            **_content(news),
+            "claim_codes": [claim.code for claim in claims],
+            "claim_untils": [claim.until for claim in claims],
+        },
+    )
+    return {
+        places[row.place - 1]: Recorded(_purchase(news[row.place - 1], row.recorded_at, 0, 0), None)
+        for row in result
+    }
+
+
+def parameters(news: Sequence[NewPurchase], expires_at: datetime | None) -> dict[str, Any]:
+    """What `RECORD` needs."""
+    return {
+        **_content(news),
+        "member_codes": arrays.texts([new.member_code for new in news]),
+        "bonuses": arrays.int4s([new.bonus for new in news]),
+        "expires_at": expires_at,
+    }
+
+
+def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
+    """The receipts and their items as arrays."""
+    items = [item for new in news for item in new.items]
+    counts = [len(new.items) for new in news]
+    skus, names, categories, prices, quantities, alcohols = zip(*items, strict=True)
+    return {
+        **_keys(news),
+        "purchase_ids": arrays.uuids([new.id for new in news]),
+        "fingerprints": arrays.blobs([new.fingerprint for new in news]),
+        "sold_ats": [new.sold_at for new in news],
+        "currency_codes": arrays.texts([new.currency_code for new in news]),
+        "totals": arrays.int8s([new.total_minor for new in news]),
+        "eligibles": arrays.int8s([new.eligible_minor for new in news]),
+        "points": arrays.int4s([new.points for new in news]),
+        "earn_rules": arrays.texts([new.earn_rule for new in news]),
+        "rule_sets": arrays.int8s([new.rule_set_id for new in news]),
+        "item_places": arrays.int8s([place for place, count in enumerate(counts, 1) for _ in range(count)]),
+        "item_lines": arrays.int2s([line for count in counts for line in range(1, count + 1)]),
+        "item_skus": arrays.texts(skus),
+        "item_names": arrays.texts(names),
+        "item_categories": arrays.texts(categories),
+        "item_prices": arrays.int8s(prices),
+        "item_quantities": arrays.int4s(quantities),
+        "item_alcohols": arrays.bools(alcohols),
+    }
+
+
+def _purchase(new: NewPurchase, recorded_at: datetime, balance_after: int, bonus: int) -> Purchase:
+    return Purchase(
+        new.id,
+        new.key.receipt_number,
+        new.key.till_number,
+        new.sold_at,
+        recorded_at,
+        new.currency_code,
+        new.total_minor,
+        new.eligible_minor,
+        new.points + bonus,
+        new.earn_rule,
+        balance_after,
+        bonus,
+        new.claim,
+    )
+
+
+def _signed_codes(news: Sequence[NewPurchase]) -> dict[str, Any]:
+    codes = [new.signed_code for new in news]
+    return {
+        "code_ids": [code.id if code else None for code in codes],
+        "signed_members": [code.member_id if code else None for code in codes],
+    }
+
+
+async def _give_back(connection: Connection, lost: Sequence[NewPurchase]) -> None:
+    """Frees the codes that were claimed for receipts which somebody else recorded in the same moment."""
+    codes = [new.signed_code.id for new in lost if new.signed_code]
+    if codes:
+        ids = [new.id for new in lost]
+        await connection.exec_driver_sql(GIVE_BACK, {"code_ids": codes, "purchase_ids": ids})
+
+
+async def _used(connection: Connection, refused: Sequence[NewPurchase]) -> frozenset[str]:
+    codes = [new.signed_code.id for new in refused if new.signed_code and not new.refusal]
+    if not codes:
+        return frozenset()
+    result = await connection.exec_driver_sql(USED, {"code_ids": codes})
+    return frozenset(row.code_id for row in result)
+
+
+async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
+    """Answers those whose receipt was recorded before, or a moment ago by somebody else."""
+    if not purchases:
+        return {}
+    places, news = list(purchases), list(purchases.values())
+    result = await connection.exec_driver_sql(FIND, _keys(news))
+    answers: dict[int, Answer] = {}
+    for row in result:
+        claim = Claim(row.claim_code, row.claim_until) if row.claim_code else None
+        purchase = Purchase(
+            row.id,
+            row.receipt_number,
+            row.till_number,
+            row.sold_at,
+            row.recorded_at,
+            row.currency_code,
+            row.total_minor,
+            row.eligible_minor,
+            row.points,
+            row.earn_rule,
+            0 if claim else row.balance_after,
+            0 if claim else row.bonus,
+            claim,
+        )
+        same = bytes(row.fingerprint) == news[row.place - 1].fingerprint
+        now = Balance(row.member_id, row.version, row.balance, row.debt) if row.member_id else None
+        answers[places[row.place - 1]] = Recorded(purchase, now) if same else receipt_conflict(purchase)
+    return answers
+
+
+def _keys(news: Sequence[NewPurchase]) -> dict[str, Any]:
+    return {
+        "client_ids": arrays.uuids([new.key.client_id for new in news]),
+        "till_numbers": arrays.texts([new.key.till_number for new in news]),
+        "receipt_numbers": arrays.texts([new.key.receipt_number for new in news]),
+    }

@@ -1,0 +1,99 @@
+"""Receipts as tills send them, decoded and judged by the rules that hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from operator import attrgetter
+from uuid import UUID
+
+from scrip.points.v1 import purchase_pb2
+
+from services.common.encoding import moment
+from services.common.errors import invalid_field
+from services.common.idempotency import fingerprint
+from services.common.ids import new_id, utc_now
+from services.points.earning.rule_book import RuleBook
+from services.points.programme import Programme
+from services.points.purchases.purchase import (
+    Claim,
+    Item,
+    NewPurchase,
+    ReceiptKey,
+    new_claim_code,
+    normal_code,
+    total_mismatch,
+)
+
+_fields = attrgetter(*Item._fields)
+
+
+class ReceiptDecoder:
+    """Turns receipts into purchases to be recorded, with what they would earn or why they are refused."""
+
+    def __init__(self, programme: Programme, rules: RuleBook) -> None:
+        self._programme = programme
+        self._rules = rules
+
+    def decode(self, request: purchase_pb2.RecordPurchaseRequest, client_id: UUID) -> NewPurchase:
+        """The receipt of a client, which the contract's rules have found valid.
+
+        Raises MEMBER_CODE_UNKNOWN for what can not be a code, and VALIDATION_FAILED for what those rules
+        can not tell.
+        """
+        code = request.member_code
+        if code:
+            request.member_code = code = normal_code(code)
+        content = request.SerializePartialToString(deterministic=True)
+        if b"\0" in content:
+            _refuse_nul(request)
+        items = list(map(Item._make, map(_fields, request.items)))
+        sold_at = _sold_at(request)
+        rules = self._rules.current
+        terms = rules.at(sold_at)
+        total, eligible, points = terms.judge(items)
+        refusal = self._programme.refusal(
+            currency_code=request.currency_code,
+            sold_at=sold_at,
+            total_minor=total,
+            points=points,
+            now=utc_now(),
+        )
+        if request.HasField("total_minor") and request.total_minor != total:
+            refusal = total_mismatch(request.total_minor, total)
+        return NewPurchase(
+            key=ReceiptKey(client_id, request.till_number, request.receipt_number),
+            fingerprint=fingerprint(content),
+            id=new_id(),
+            member_code=code,
+            sold_at=sold_at,
+            currency_code=request.currency_code,
+            total_minor=total,
+            eligible_minor=eligible,
+            points=points,
+            earn_rule=terms.words(items),
+            items=items,
+            rule_set_id=rules.id,
+            bonus=terms.bonus,
+            claim=None if code else Claim(new_claim_code(), self._programme.claim_until(sold_at)),
+            refusal=refusal,
+        )
+
+
+def _sold_at(request: purchase_pb2.RecordPurchaseRequest) -> datetime:
+    sold_at = moment(request, "sold_at")
+    assert sold_at is not None, "the contract requires it"
+    return sold_at
+
+
+def _refuse_nul(request: purchase_pb2.RecordPurchaseRequest) -> None:
+    """Raises VALIDATION_FAILED for the first text with a NUL character, which can not be stored."""
+    texts = {"receipt_number": request.receipt_number, "till_number": request.till_number}
+    for index, item in enumerate(request.items):
+        texts |= {
+            f"items[{index}].sku": item.sku,
+            f"items[{index}].name": item.name,
+            f"items[{index}].category": item.category,
+        }
+    for field, value in texts.items():
+        if "\0" in value:
+            raise invalid_field(field, "must not contain a NUL character")

@@ -1,0 +1,163 @@
+"""What a refund takes back, and where from. Knows neither gRPC nor SQL.
+
+Lines earn together and are rounded once, so what comes back is the difference between what was left
+before and what is left afterwards: partial refunds add up to what the purchase had earned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from services.common.errors import DomainError, invalid_field
+from services.points.earning.earning import Terms
+from services.points.programme import MAX_POINTS, RefundPolicy
+from services.points.purchases.purchase import Item
+
+
+class Line(NamedTuple):
+    """A line of a recorded purchase; `left` of its quantity were not refunded."""
+
+    number: int
+    item: Item
+    left: int
+
+
+class Returned(NamedTuple):
+    """How many of a line come back."""
+
+    line: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A recorded refund. `amount_minor` is in minor units of the purchase's currency.
+
+    `points` is what the lines had earned: `taken` from the balance, `owed`, `expired` and not taken
+    twice, and `waived`.
+    """
+
+    number: str
+    refunded_at: datetime
+    lines: Sequence[Returned]
+    amount_minor: int
+    points: int
+    taken: int
+    owed: int
+    expired: int
+    waived: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where a member's points stand, and of the refunded purchase's own lot what is left and expired.
+
+    `lot_expired` is without what earlier refunds of the purchase have counted already.
+    """
+
+    balance: int
+    debt: int
+    closed: bool
+    lot_left: int
+    lot_expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Where a refund's points come from: the purchase's own lot, the others, and below zero or owed."""
+
+    own: int = 0
+    others: int = 0
+    below_zero: int = 0
+    owed: int = 0
+    expired: int = 0
+    waived: int = 0
+
+    @property
+    def taken(self) -> int:
+        """Points taken from the balance."""
+        return self.own + self.others + self.below_zero
+
+    @property
+    def points(self) -> int:
+        """All points that come back."""
+        return self.taken + self.owed + self.expired + self.waived
+
+
+def refuse_doubles(wanted: Sequence[Returned]) -> None:
+    """Raises VALIDATION_FAILED when a line is named twice."""
+    seen: set[int] = set()
+    for index, one in enumerate(wanted):
+        if one.line in seen:
+            raise invalid_field(f"lines[{index}].line", "is named twice")
+        seen.add(one.line)
+
+
+def returned(lines: Iterable[Line], wanted: Sequence[Returned]) -> dict[int, int]:
+    """How many of which line come back; all that is left when nothing is named.
+
+    Raises NOTHING_TO_REFUND, REFUND_EXCEEDS_PURCHASE, and VALIDATION_FAILED for a line that is not there.
+    """
+    left = {line.number: line.left for line in lines}
+    if not wanted:
+        rest = {number: quantity for number, quantity in left.items() if quantity}
+        if not rest:
+            raise DomainError("NOTHING_TO_REFUND", "everything was refunded already")
+        return rest
+    for index, (line, quantity) in enumerate(wanted):
+        if line not in left:
+            raise invalid_field(f"lines[{index}].line", "is not on the receipt")
+        if quantity > left[line]:
+            raise DomainError(
+                "REFUND_EXCEEDS_PURCHASE",
+                f"of line {line} there are {left[line]} left to refund",
+                line=line,
+                quantity_left=left[line],
+            )
+    return dict(wanted)
+
+
+def amount(lines: Iterable[Line], back: Mapping[int, int]) -> int:
+    """What the returned goods had cost, in minor units."""
+    return sum(line.item.unit_price_minor * back.get(line.number, 0) for line in lines)
+
+
+def due(terms: Terms, bonus: int, lines: Sequence[Line], back: Mapping[int, int]) -> int:
+    """Points that the returned goods had earned.
+
+    The bonus came with the first point and goes with the last.
+    """
+    after = [line._replace(left=line.left - back.get(line.number, 0)) for line in lines]
+    return _earned(terms, bonus, lines) - _earned(terms, bonus, after)
+
+
+def _earned(terms: Terms, bonus: int, lines: Iterable[Line]) -> int:
+    points = terms.judge(line.item._replace(quantity=line.left) for line in lines).points
+    return points + bonus if points else 0
+
+
+def cover(points: int, books: Books, policy: RefundPolicy, floor: int) -> Cover:
+    """Where the points come from.
+
+    First what the purchase itself left; then what of it has expired, which is gone already; then the
+    member's other points. For the rest the policy decides: the balance goes below zero, down to `floor`,
+    or it is owed. What neither may take is waived, and so is everything of a closed account.
+    """
+    if books.closed:
+        return Cover(waived=points)
+    own = min(points, books.lot_left)
+    expired = min(points - own, books.lot_expired)
+    missing = points - own - expired
+    others = min(missing, max(books.balance, 0) - own)
+    missing -= others
+    balance = books.balance - own - others
+    below_zero = owed = 0
+    if policy is RefundPolicy.NEGATIVE_BALANCE:
+        below_zero = min(missing, max(balance - floor, 0))
+    else:
+        owed = min(missing, MAX_POINTS - books.debt)
+    return Cover(own, others, below_zero, owed, expired, missing - below_zero - owed)
