@@ -1,7 +1,8 @@
-"""Writes `docs/coverage.md`: what exists of each capability, its RPCs with routes, and the tests that prove it.
+"""Writes `docs/coverage.md`: what exists of each capability, its RPCs and routes, and the tests of it.
 
 A test says what it proves by a marker, `@pytest.mark.covers("I1 AuthService.SendOtp")`, or by the capability
-alone where no RPC is concerned. Run as `make proto && .venv/bin/python -m tools.coverage` after a change of either.
+alone where no RPC is concerned. After a change of either, run
+`make proto && .venv/bin/python -m tools.coverage`.
 """
 
 from __future__ import annotations

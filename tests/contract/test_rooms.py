@@ -1,0 +1,70 @@
+"""Each feature is a package with a face; each table has one owner; no service loads what it does not run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+
+import pytest
+
+from stack.settings import ROOT
+from tests.contract import rooms
+from tests.contract.rooms import SERVICES
+
+WRITTEN_TOGETHER: dict[str, str] = {}
+"""Modules whose statements write tables of several features at once, and why."""
+
+READ_ELSEWHERE: dict[tuple[str, str], str] = {}
+"""Tables that a feature reads though another owns them, and why."""
+
+
+def test_a_feature_is_imported_by_its_face_alone() -> None:
+    inside = [str(one) for one in rooms.imports() if one.module != one.other.package]
+    assert inside == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_features_do_not_import_each_other_in_circles(service: str) -> None:
+    graph: dict[str, set[str]] = {}
+    for one in rooms.imports():
+        if one.room.service == service:
+            graph.setdefault(one.room.name, set()).add(one.other.name)
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_feature_says_what_it_is(service: str) -> None:
+    for room in rooms.rooms():
+        text = (room.folder / "__init__.py").read_text()
+        assert text.startswith('"""'), room.package
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_table_is_written_by_its_owner_alone_or_the_reason_is_listed(service: str) -> None:
+    namings = [one for one in rooms.foreign_tables(service) if one.owner != "common"]
+    assert sorted({one.path for one in namings if one.writes} - WRITTEN_TOGETHER.keys()) == []
+    reads = {(one.path, one.table) for one in namings if not one.writes and one.path not in WRITTEN_TOGETHER}
+    assert sorted(reads - READ_ELSEWHERE.keys()) == []
+
+
+def test_what_is_listed_is_there() -> None:
+    namings = [one for service in SERVICES for one in rooms.foreign_tables(service)]
+    assert WRITTEN_TOGETHER.keys() <= {one.path for one in namings if one.writes}
+    assert READ_ELSEWHERE.keys() <= {(one.path, one.table) for one in namings}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_serves_loads_neither_sqlalchemy_nor_the_job_library(service: str) -> None:
+    shown = (
+        f"import sys, services.{service}.__main__; print(*sorted(m.partition('.')[0] for m in sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", shown],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT}/build/gen"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"sqlalchemy", "alembic", "procrastinate"} & set(run.stdout.split()) == set()
