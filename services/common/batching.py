@@ -25,7 +25,7 @@ Outcomes = list[R | Exception]
 class Batcher(Generic[T, R]):
     """Hands what waits at the same time to one run of `work`, from calls with one item or with many.
 
-    `work` takes a list and answers a list of the same length, each a result or the error of that one.
+    `work` takes a list and returns a list of the same length, each a result or the error of that one.
     When it raises, the list is run again in halves, so that one bad item fails alone. Items wait in a
     bounded queue; a full one refuses with OVERLOADED. A caller that goes away does not harm the others.
     One run at a time lets the next batch grow meanwhile, which serves a crowd better than several small
@@ -97,7 +97,7 @@ class Batcher(Generic[T, R]):
                 if self._linger and len(batch) > 1:
                     await asyncio.sleep(self._linger)
         finally:
-            # At once: whoever comes before the loop's next turn must not rely on a run that has ended.
+            # At once: a call that comes before the loop's next turn must not rely on a run that has ended.
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> tuple[list[T], list[tuple[int, asyncio.Future[Outcomes[R]]]]]:

@@ -29,7 +29,7 @@ _OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.enable_retries", 0),  # whoever calls decides on repeating, with its own bounds
+    ("grpc.enable_retries", 0),  # the caller decides on repeating, with its own bounds
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]

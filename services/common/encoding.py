@@ -59,7 +59,7 @@ def header(context: Context, name: str) -> str | None:
 def client_address(context: Context) -> str:
     """The address that the call came from, as the edge saw it; it lets nobody else set this header.
 
-    Of IPv6 it is the network of 64 bits, for whoever has one address has all of those.
+    Of IPv6 it is the network of 64 bits, for one customer has all of its addresses.
     """
     address = header(context, "x-envoy-external-address")
     return _limited(address) if address else context.peer().rpartition(":")[0]
@@ -76,7 +76,7 @@ def _limited(address: str) -> str:
 
 
 async def caching(context: Context, cache_control: str) -> None:
-    """Says how the answer may be cached; `vary`, lest one device shows one member's answer to another."""
+    """Says how the reply may be cached; `vary` keeps a shared device from showing it to another member."""
     await context.send_initial_metadata((("cache-control", cache_control), ("vary", "authorization")))
 
 

@@ -45,7 +45,7 @@ class DomainError(Exception):
 
 
 class OutcomeUnknownError(DomainError):
-    """Another part did not answer, so whether it acted is unknown. Repeating with the same key is safe."""
+    """Another service did not reply, so whether it acted is unknown. Repeating with the same key is safe."""
 
     def __init__(self, dependency: str) -> None:
         super().__init__(
@@ -64,7 +64,7 @@ def invalid_field(field: str, description: str) -> DomainError:
 
 
 def unavailable(dependency: str) -> DomainError:
-    """A part that the call depends on is down; nothing was changed."""
+    """A part that the call depends on is down. Whether a COMMIT that was sent took effect is unknown."""
     return DomainError(
         "DEPENDENCY_UNAVAILABLE",
         f"{dependency} does not answer; try again with the same key",
@@ -79,6 +79,6 @@ def not_served(rpc: str) -> DomainError:
 
 
 def overloaded(queue: str) -> DomainError:
-    """A bounded queue is full; nothing was changed."""
+    """A bounded queue is full: the call was refused before it began to change anything."""
     message = f"too much is waiting in {queue}; try again"
     return DomainError("OVERLOADED", message, retry_after=1.0, queue=queue)

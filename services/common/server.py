@@ -114,7 +114,7 @@ class RunningService:
         self._tasks: list[asyncio.Future[None]] = []
 
     async def start(self) -> int:
-        """Listens, and answers the port. Calls are served at once; health follows the checks."""
+        """Listens; returns the port. Calls are served at once; health follows the checks."""
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         port = self._server.add_insecure_port(self._settings.listen)
         await self._server.start()

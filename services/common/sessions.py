@@ -1,19 +1,23 @@
-"""Whether a login is still active: looked up here for a moment, then in Redis, then at identity.
+"""Identity's session protocol: how it tells every service which logins are active, and how they check.
 
-Tokens of people name their login (`sid`). Identity alone knows which logins are active; it writes them
-to Redis, versioned, and no service looks back further than half a second, so that a login which was
-replaced, ended or suspended is refused everywhere within a second. When neither Redis nor identity
-answers, nobody is let in.
+Tokens of people name their login (`sid`). Only identity's database knows which logins are active. Identity
+writes them to Redis with a version, and a service checks a login in its own memory (0.4 s), then in Redis,
+then by asking identity, so that a login that was replaced, ended or suspended is refused everywhere within a
+second. When neither Redis nor identity can be reached, the call is refused.
 
-What Redis holds is believed only while identity vouches for it. Each state names the epoch in which it
-was read from the database, and identity says again and again, for half a second each time, which epoch it
-is. A change that Redis could not be told of begins a new epoch in its own transaction, so that nothing
-older is believed after that, whatever Redis still holds or is sent late.
+**Epochs.** A state in Redis names the epoch in which it was read from the database. Identity renews a lease
+on the current epoch for half a second at a time, and states of other epochs are ignored. A change that
+could not be written to Redis begins a new epoch in its own transaction, so that what Redis still holds, or
+receives late, is ignored from then on.
 
-However late a process of identity tells what it knows, it never tells what is old: who changes something
-sets a doubt before and replaces nothing but that or what is older; who has only read sets a mark before
-reading and replaces nothing but what was there then. So what Redis has forgotten meanwhile, and with it
-that something newer was there, nobody puts back.
+**Ordering.** A process of identity that is slow never overwrites a newer state. Before the commit, a change
+writes an *in doubt* marker with its version; after the commit it settles it, which replaces that marker or
+an older state, nothing else. A process that has only read writes a *reading* marker first and fills in the
+state only where its marker still stands. So what Redis has lost meanwhile is not put back from an old
+reading.
+
+Identity alone writes (`SessionCache.doubt`, `settle`, `fill`, `vouch`). All four services read
+(`SessionGate`), which is why it stands in `services/common`.
 """
 
 from __future__ import annotations
@@ -32,16 +36,16 @@ from services.common.errors import DomainError
 from services.common.ids import new_id
 
 ACTIVE, SUSPENDED, CLOSED, UNKNOWN = "active", "suspended", "closed", "unknown"
-_IN_DOUBT, _READING = "?", "!"
+_IN_DOUBT, _READING = "?", "!"  # markers in place of a state
 _REDIS_SECONDS = 30
 _READING_SECONDS = 5
 _VOUCHED_MILLISECONDS = 500
 _LOCAL_SECONDS = 0.4
-"""With the time of vouching it stays below the second that is promised."""
+"""Together with the lease on the epoch it stays below the second that is promised."""
 _LOCAL_SIZE = 50_000
 _LINGER_SECONDS = 0.002
 
-# Values are `version:epoch:rest`, where the rest is `?`, `!` (a mark) or `status:sessions`.
+# Values are `version:epoch:rest`, the rest being `?` (in doubt), `!` (a reader's marker) or `status:sessions`.
 _NEWER = """
 local function newer(held, version, epoch)
   local its, of, doubt = string.match(held, '^(%d+):([^:]*):(%??)')
@@ -79,7 +83,7 @@ redis.call('SET', KEYS[1], ARGV[2] .. ':' .. ARGV[3] .. ':' .. ARGV[4], 'EX', AR
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """Somebody's active logins. `version` counts the changes, `epoch` is that of the reading."""
+    """The active logins of somebody. `version` counts the changes, `epoch` is that of the reading."""
 
     subject_id: str
     version: int
@@ -89,7 +93,7 @@ class SessionState:
 
 
 class SessionCache:
-    """The states in Redis, for 30 s. What one run of Redis held is never read in another."""
+    """The states in Redis, which live 30 s. Keys name the run of Redis: a restarted one starts empty."""
 
     def __init__(self, server: Redis) -> None:
         self._server = server
@@ -98,7 +102,7 @@ class SessionCache:
         self._reads = Batcher("session_reads", self._read, linger=_LINGER_SECONDS)
 
     async def get(self, subject_id: str) -> SessionState | None:
-        """The state, or None when there is none, nobody vouches for it, it is in doubt, or Redis is away."""
+        """Returns the state, or None: nothing there, no lease on its epoch, in doubt, or Redis is away."""
         return await self._reads.submit(subject_id)
 
     async def _read(self, subject_ids: list[str]) -> list[SessionState | None]:
@@ -120,22 +124,22 @@ class SessionCache:
         return [found[subject_id] for subject_id in subject_ids]
 
     async def doubt(self, state: SessionState) -> bool:
-        """Says that this version is about to be committed: until it is settled, ask identity.
+        """Marks a version that is about to be committed: until it is settled, services ask identity.
 
-        Answers whether Redis took note.
+        Returns whether Redis took it.
         """
-        return await self._tell(self._doubt, state)
+        return await self._write(self._doubt, state)
 
     async def settle(self, state: SessionState) -> bool:
-        """Says that a doubted version was committed. Answers whether Redis took note."""
-        return await self._tell(self._settle, state, _told(state))
+        """Writes a version that was marked and is committed now. Returns whether Redis took it."""
+        return await self._write(self._settle, state, _encoded(state))
 
     async def fill(
         self, subject_ids: Sequence[str], read: Callable[[], Awaitable[Sequence[SessionState]]]
     ) -> Sequence[SessionState]:
-        """Reads states and keeps those that nothing was told about since before the reading.
+        """Reads states from the database and writes those that did not change in Redis meanwhile.
 
-        What is read must be what is committed at that time, one state for each id, in their order.
+        `read` returns what is committed at that time, one state for each id, in their order.
         """
         try:
             run_id, seen = await self._mark(subject_ids)
@@ -146,17 +150,17 @@ class SessionCache:
         queued: list[object] = []
         for state, held in zip(states, seen, strict=True):
             if held:
-                key, told = _key(run_id, state.subject_id), _told(state)
+                key, value = _key(run_id, state.subject_id), _encoded(state)
                 # As text: a pipeline with scripts keeps its connection when Redis goes away.
                 queued.append(
-                    pipeline.eval(_FILL, 1, key, _REDIS_SECONDS, state.version, state.epoch, told, held)
+                    pipeline.eval(_FILL, 1, key, _REDIS_SECONDS, state.version, state.epoch, value, held)
                 )
         with contextlib.suppress(RedisAwayError):
             await self._server.call(pipeline.execute())
         return states
 
     async def _mark(self, subject_ids: Sequence[str]) -> tuple[str, list[bytes | None]]:
-        """Sets a mark where nothing is; answers what is there, and in which run."""
+        """Sets a reader's marker where nothing is; returns the run of Redis, and what is there now."""
         mark = f"0::{_READING}{new_id()}"
 
         async def write(run_id: str) -> tuple[str, list[bytes | None]]:
@@ -171,9 +175,9 @@ class SessionCache:
         return await self._server.call_in_run(write)
 
     async def vouch(self, read_epoch: Callable[[], Awaitable[str]]) -> None:
-        """Reads the epoch and vouches for it, for half a second from before the reading.
+        """Reads the epoch and takes a lease on it, for half a second from before the reading.
 
-        That is by the clock of Redis: a vouching that is late, because Redis hung, is over when it arrives.
+        By the clock of Redis: a lease that is written late, because Redis hung, has expired when it arrives.
         """
 
         async def time_of(run_id: str) -> tuple[str, int]:
@@ -188,19 +192,19 @@ class SessionCache:
         except RedisAwayError:
             return
 
-    async def _tell(self, script: AsyncScript, state: SessionState, *value: str) -> bool:
-        async def tell(run_id: str) -> None:
+    async def _write(self, script: AsyncScript, state: SessionState, *value: str) -> bool:
+        async def write(run_id: str) -> None:
             arguments: list[str | int] = [_REDIS_SECONDS, state.version, state.epoch, *value]
             await script(keys=[_key(run_id, state.subject_id)], args=arguments)
 
         try:
-            await self._server.call_in_run(tell)
+            await self._server.call_in_run(write)
         except RedisAwayError:
             return False
         return True
 
 
-def _told(state: SessionState) -> str:
+def _encoded(state: SessionState) -> str:
     return f"{state.status}:{','.join(sorted(state.session_ids))}"
 
 

@@ -40,7 +40,7 @@ CODES: dict[str, int] = {
 
 
 def of_any(error: Exception, where: str) -> status_pb2.Status:
-    """The status for whatever went wrong `where`; an unforeseen error is logged, and its caller not told."""
+    """Returns the status of an error; an unforeseen one is logged, and not shown to the caller."""
     if not isinstance(error, DomainError):
         log.error("unforeseen error in %s", where, exc_info=error)
         request_id = telemetry.request_id()

@@ -33,7 +33,7 @@ async def in_own_thread(work: Callable[[], T], *, seconds: float) -> T:
         result, failure = None, None
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001  # raised again by whoever awaits
+        except Exception as error:  # noqa: BLE001  # raised again where it is awaited
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(partial(settle, result, failure))
