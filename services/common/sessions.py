@@ -45,7 +45,7 @@ _LOCAL_SECONDS = 0.4
 _LOCAL_SIZE = 50_000
 _LINGER_SECONDS = 0.002
 
-# Values are `version:epoch:rest`, the rest being `?` (in doubt), `!` (a reader's marker) or `status:sessions`.
+# Values are `version:epoch:rest`; the rest is `?` (in doubt), `!` (a reader) or `status:sessions`.
 _NEWER = """
 local function newer(held, version, epoch)
   local its, of, doubt = string.match(held, '^(%d+):([^:]*):(%??)')
