@@ -324,9 +324,7 @@ class Platform:
         return found
 
 
-def start_platform(
-    folder: Path, identity: Mapping[str, str] | None = None, **settings: Any
-) -> RunningStack:
+def start_platform(folder: Path, identity: Mapping[str, str] | None = None, **settings: Any) -> RunningStack:
     """A stack whose one-time passwords, registrations and calls from one address are as good as unlimited.
 
     Staff may have ten logins, lest one test log another's admin out. All else is as committed, the limits
