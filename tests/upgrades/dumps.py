@@ -86,7 +86,8 @@ def restore(dump: Dump, data: Path) -> None:
 
 def _pg_dump(url: str) -> bytes:
     command = [str(binaries.postgres_folder() / "pg_dump"), "--no-owner", "--no-privileges", url]
-    done = subprocess.run(command, capture_output=True, timeout=DUMP_SECONDS, check=False)
+    environment = {"LC_ALL": "C"}  # no PG* variable of the caller
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=DUMP_SECONDS, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"pg_dump failed: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
