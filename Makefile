@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status reset test lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
+.PHONY: help setup proto up demo status reset test dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ reset: setup ## forget the data of `make up`
 
 test: proto ## run every test
 	@exec $(py) -m pytest $(ARGS)
+
+dump: proto ## dump a platform in the middle of its work for tests/upgrades: make dump NAME=points-whole
+	@exec $(py) -m tests.upgrades.make '$(NAME)'
 
 lint: lint-python lint-proto lint-deploy ## run every check that needs no server
 

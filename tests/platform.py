@@ -324,11 +324,11 @@ class Platform:
         return found
 
 
-def start_platform(folder: Path, **settings: Any) -> RunningStack:
+def start_platform(folder: Path, identity: Mapping[str, str] | None = None, **settings: Any) -> RunningStack:
     """A stack whose one-time passwords, registrations and calls from one address are as good as unlimited.
 
     Staff may have ten logins, lest one test log another's admin out. All else is as committed, the limits
-    of members and tills too.
+    of members and tills too. `identity` is more environment of identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = committed()
@@ -338,14 +338,15 @@ def start_platform(folder: Path, **settings: Any) -> RunningStack:
             limit["token_bucket"] = {"max_tokens": 10**6, "tokens_per_fill": 10**6, "fill_interval": "1s"}
     edge = folder / "edge.yaml"
     edge.write_text(yaml.safe_dump(config))
-    identity = {
+    of_identity = {
         "SCRIP_OTP_SENDS_PER_ADDRESS": "1000000",
         "SCRIP_REGISTRATIONS_PER_ADDRESS": "1000000",
         "SCRIP_STAFF_SESSIONS": "10",
         "SCRIP_PASSWORD_MEMORY_KIB": "19456",
     }
+    of_identity |= identity or {}
     slow = {"SCRIP_REDIS_SECONDS": "0.1"}  # a test run is a busy machine
-    return start_stack(folder / "data", slow, edge_config=edge, env_identity=identity, **settings)
+    return start_stack(folder / "data", slow, edge_config=edge, env_identity=of_identity, **settings)
 
 
 def _wait_ended(pid: int) -> None:

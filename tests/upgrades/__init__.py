@@ -1,0 +1,1 @@
+"""What earlier versions left behind is upgraded, and goes on."""

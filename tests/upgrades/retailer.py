@@ -1,0 +1,143 @@
+"""A platform whose one-time passwords go to a provider of SMS, and callers who repeat what they sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from stack.testing import RunningStack
+from tests.platform import Otp, Platform, eventually, new_phone, start_platform
+
+PASSWORD = "a zebra counts backwards"
+DELIVERED_SECONDS = 20.0
+WEBHOOK_SECRET = "known to provider and shop"
+SETTINGS = {
+    "env_points": {"SCRIP_EXPIRE_MONTHS": "12", "SCRIP_TIME_ZONE": "Europe/Berlin"},
+    "env_vouchers": {"SCRIP_ORDER_WAIT_SECONDS": "1"},
+}
+"""What the stack has otherwise than by default, when a dump is made and when it is upgraded."""
+
+
+class SmsProvider:
+    """Takes the messages that identity posts, on a loopback port of its own."""
+
+    def __init__(self) -> None:
+        self.takes = True
+        """Whether messages are taken; else they are refused with 503."""
+        self.refused = 0
+        self._codes: dict[str, str] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """With which identity sends to this provider."""
+        return {
+            "SCRIP_OTP_SENDER": "webhook",
+            "SCRIP_OTP_WEBHOOK_URL": f"http://127.0.0.1:{self._server.server_port}/sms",
+            "SCRIP_OTP_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        }
+
+    async def code(self, otp_id: str) -> str:
+        """The code of a one-time password, as soon as it has arrived."""
+
+        async def arrived() -> str:
+            assert otp_id in self._codes, f"{otp_id} was not sent"
+            return self._codes[otp_id]
+
+        return await eventually(arrived, DELIVERED_SECONDS)
+
+    async def wait_refused(self) -> None:
+        """Waits until a message was refused."""
+
+        async def refused() -> None:
+            assert self.refused, "no message was refused"
+
+        await eventually(refused, DELIVERED_SECONDS)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                posted = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if provider.takes:
+                    found = re.search(r"\b\d{6}\b", posted["text"])
+                    assert found is not None
+                    provider._codes[self.headers["webhook-id"]] = found.group()
+                else:
+                    provider.refused += 1
+                self.send_response(204 if provider.takes else 503)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        return Handler
+
+
+class Retailer(Platform):
+    """A running stack whose one-time passwords arrive by SMS."""
+
+    def __init__(self, stack: RunningStack, sms: SmsProvider) -> None:
+        super().__init__(stack)
+        self.sms = sms
+
+    async def otp(self, phone: str = "", purpose: str = "REGISTER") -> Otp:
+        """A one-time password that has arrived; for a new number when none is given."""
+        phone = phone or new_phone()
+        otp_id = await self.ask_for_otp(phone, purpose)
+        return Otp(phone, {"otp_id": otp_id, "code": await self.sms.code(otp_id)})
+
+    async def ask_for_otp(self, phone: str, purpose: str) -> str:
+        """The id of a one-time password that may arrive later."""
+        asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
+        return str((await self.ok("POST", "/v1/otp", asked))["otp_id"])
+
+    async def send(self, token: str, call: Mapping[str, Any]) -> httpx.Response:
+        """Sends a call that is kept in a dump: method, path, body (a text is CSV) and Idempotency-Key."""
+        method, path, body, key = (call[name] for name in ("method", "path", "body", "key"))
+        if not isinstance(body, str):
+            return await self.call(method, path, body, token=token, key=key)
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": key, "content-type": "text/csv"}
+        return await self.http.request(method, path, content=body.encode(), headers=headers)
+
+    async def client_token(self, client_id: str, secret: str) -> httpx.Response:
+        """The answer to a till that asks for a token."""
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        return await self.http.post("/v1/oauth/token", data=form)
+
+    async def log_in(self, user_name: str, password: str = PASSWORD) -> httpx.Response:
+        """The answer to a login by password."""
+        return await self.call(
+            "POST", "/v1/sessions", {"password": {"user_name": user_name, "password": password}}
+        )
+
+    async def points_of(self, member_id: str) -> dict[str, Any]:
+        """Balance and debt as staff see them, and whether the account is closed."""
+        seen = await self.ok("GET", f"/v1/members/{member_id}/points", token=self.admin)
+        return {name: seen[name] for name in ("balance", "debt", "closed")}
+
+
+def start_retailer(folder: Path, sms: SmsProvider) -> RunningStack:
+    """A stack that sends its one-time passwords to this provider."""
+    return start_platform(folder, sms.settings, **SETTINGS)
