@@ -61,19 +61,22 @@ def base_environment() -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
 
 
-def programs(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
-    """Every service's server processes, and the job workers that are switched on."""
+def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
+    """Every service's server processes."""
     shared = {service: _environment(settings, secrets, wiring, service) for service in SERVICES}
-    found = [
+    return [
         _program(service, name, shared[service] | {"SCRIP_LISTEN": f"127.0.0.1:{port}"}, settings)
         for service, names in process_names(settings).items()
         for name, port in zip(names, ports(settings)[service], strict=True)
     ]
-    found += [
-        _program(service, name, shared[service], settings, "worker")
+
+
+def workers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
+    """The job workers that are switched on."""
+    return [
+        _program(service, name, _environment(settings, secrets, wiring, service), settings, "worker")
         for service, name in worker_names(settings).items()
     ]
-    return found
 
 
 def _environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from stack.endpoints import Endpoints
 from stack.errors import StackError
 from stack.logs import Console
 from stack.postgres import Postgres
-from stack.process import Program, StopSteps
+from stack.process import Process, Program, StopSteps
 from stack.redis import Redis
 from stack.secrets import Secrets, load_or_create
 from stack.services import SERVICES, Wiring
@@ -69,8 +69,11 @@ class Stack:
         began = time.monotonic()
         await self._start_stores()
         await self._migrate()
-        await self._start_services()
-        await self._start_envoy()
+        # The edge starts while the services do, and workers when calls are served already.
+        edge = self._start_envoy()
+        await self._start_servers()
+        await self._until_edge_ready(edge)
+        await self._start_workers()
         self.endpoints().write(self.folder.endpoints)
         self.supervisor.say(f"ready after {time.monotonic() - began:.1f} s")
         await self._load_sample()
@@ -142,9 +145,16 @@ class Stack:
         arguments = [f"{service}={url}" for service, url in self.databases.items()]
         await self._helper("migrate", "stack.migrate", arguments, MIGRATION_SECONDS)
 
-    async def _start_services(self) -> None:
-        wiring = Wiring(self.databases, self.redis.url, services.targets(self.settings))
-        programs = services.programs(self.settings, self.secrets, wiring)
+    def _wiring(self) -> Wiring:
+        return Wiring(self.databases, self.redis.url, services.targets(self.settings))
+
+    async def _start_workers(self) -> None:
+        programs = services.workers(self.settings, self.secrets, self._wiring())
+        for process in [self.supervisor.start(program) for program in programs]:
+            await self.supervisor.until_ready(process, _as_async(lambda _: True), STORE_SECONDS)
+
+    async def _start_servers(self) -> None:
+        programs = services.servers(self.settings, self.secrets, self._wiring())
         started = [self.supervisor.start(program) for program in programs]
         arguments = [str(HEALTHY_SECONDS), *self._addresses()]
         waiting = asyncio.create_task(self._helper("health", "stack.health", arguments, HEALTHY_SECONDS + 10))
@@ -165,11 +175,12 @@ class Stack:
             for name, port in zip(names[service], found[service], strict=True)
         ]
 
-    async def _start_envoy(self) -> None:
+    def _start_envoy(self) -> Process:
         config = self.folder.run / "envoy.yaml"
         envoy.write_config(self.settings, config)
-        process = self.supervisor.start(envoy.program(self.settings, config, PLAIN_ENVIRONMENT))
+        return self.supervisor.start(envoy.program(self.settings, config, PLAIN_ENVIRONMENT))
 
+    async def _until_edge_ready(self, process: Process) -> None:
         async def is_ready(_: int) -> bool:
             try:
                 status, _body = await http.request(self.settings.ops_port, "/ready")

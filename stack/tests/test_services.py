@@ -3,7 +3,7 @@
 import pytest
 
 from stack.secrets import Secrets
-from stack.services import SERVICES, Wiring, base_environment, programs
+from stack.services import SERVICES, Wiring, base_environment, servers, workers
 from stack.settings import read_settings
 
 OF_IDENTITY = {
@@ -24,7 +24,9 @@ def environments(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     given = {**OF_IDENTITY, "SCRIP_TOKEN_POLICY": "bank", "SCRIP_CODE_OFFLINE_SECONDS": "60"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    return {each.name: dict(each.environment) for each in programs(read_settings(), SECRETS, WIRING)}
+    settings = read_settings()
+    programs = servers(settings, SECRETS, WIRING) + workers(settings, SECRETS, WIRING)
+    return {each.name: dict(each.environment) for each in programs}
 
 
 def test_settings_that_are_given_reach_every_process(environments: dict[str, dict[str, str]]) -> None:
