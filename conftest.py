@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,15 @@ import pytest
 from stack.postgres import Postgres
 from stack.redis import Redis
 from tests.inprocess import InProcess, Platform
+from tests.workers import Sharing, keep_ports_apart
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    keep_ports_apart(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Sharing:
+    """Several workers share the tests by file."""
+    return Sharing(config)
 
 
 @pytest.fixture(scope="session")
