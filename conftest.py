@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stack.postgres import Postgres
 from stack.redis import Redis
 from tests.inprocess import InProcess, Platform
 from tests.workers import Sharing, keep_ports_apart
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("scrip", deadline=None, derandomize=True)
+settings.load_profile("scrip")
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     keep_ports_apart(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
