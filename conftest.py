@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from stack.postgres import Postgres
 from stack.redis import Redis
@@ -22,9 +23,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     keep_ports_apart(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Sharing:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
     """Several workers share the tests by file."""
-    return Sharing(config)
+    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session")
