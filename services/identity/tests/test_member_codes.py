@@ -350,10 +350,21 @@ def test_the_largest_image_takes_less_than_five_milliseconds(
     vault: Vault,
     svg: bool,
 ) -> None:
-    seconds = []
-    for _ in range(30):
-        began = time.thread_time()  # what other threads do, and other processes, is no part of it
+    """Where a hundred thousand additions take two: who has a slower or a shared core is slower at both."""
+
+    def image() -> None:
         code = sign_member_code(vault, uuid4(), NOW)
         qr.render(code.text, svg=svg, scale=32, margin=16)
-        seconds.append(time.thread_time() - began)
-    assert min(seconds) < 0.005
+
+    def additions() -> None:
+        total = 0
+        for number in range(100_000):
+            total += number
+
+    seconds: dict[str, list[float]] = {"image": [], "additions": []}
+    for _ in range(30):
+        for name, work in (("image", image), ("additions", additions)):
+            began = time.thread_time()
+            work()
+            seconds[name].append(time.thread_time() - began)
+    assert min(seconds["image"]) < 2.5 * min(seconds["additions"])
