@@ -374,7 +374,7 @@ async def with_members(own: OwnService, platform: Platform, number: int) -> tupl
 @asynccontextmanager
 async def importer_of(own: OwnService) -> AsyncIterator[Importer]:
     """What a worker does imports with."""
-    redis, settings = Redis(own.platform.redis_url), own.platform.settings["points"]
+    redis, settings = Redis(own.platform.redis_url, seconds=1), own.platform.settings["points"]
     programme = Programme(
         settings.currency,
         settings.time_zone,

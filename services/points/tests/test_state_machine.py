@@ -343,7 +343,7 @@ def _sold(*, old: bool) -> Any:
 async def world(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """A service for each policy. They look for new rules all the time."""
     monkeypatch.setattr("services.points.rule_book._REFRESH_SECONDS", 0.02)
-    redis = Redis(platform.redis_url)
+    redis = Redis(platform.redis_url, seconds=1)
     async with AsyncExitStack() as stack:
         services = {
             policy: await stack.enter_async_context(
