@@ -13,7 +13,8 @@ from xdist.remote import Producer
 from stack.postgres import Postgres
 from stack.redis import Redis
 from tests.inprocess import InProcess, Platform
-from tests.workers import Sharing, keep_ports_apart
+from tests.slow import SLOW
+from tests.workers import WHOLE_STACK, Sharing, keep_ports_apart, unit_of
 
 # The same examples in every run, however slow the machine.
 settings.register_profile("scrip", deadline=None, derandomize=True)
@@ -26,6 +27,14 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
     """Several workers share the tests by file."""
     return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks those that `make test-quick` leaves out."""
+    for item in items:
+        name = getattr(item, "originalname", item.name)
+        if name in SLOW or unit_of(item.nodeid) in WHOLE_STACK:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
