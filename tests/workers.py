@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
@@ -28,6 +30,10 @@ class Sharing(LoadScopeScheduling):
     So these, which take longest, come first and one after the other, and beside them run the tests whose
     services are in the worker's own process.
     """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # the number of tests says little about their time
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)

@@ -43,6 +43,7 @@ async def _works(call: Call) -> httpx.Response:
         if answer.status_code != 200:
             _is_away(answer)
         assert answer.status_code == 200
+        assert "ORDER_STATE_PENDING" not in answer.text, "it goes on in the background"
         return answer
 
     return await eventually(once, BACK_SECONDS)
