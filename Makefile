@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status reset test dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
+.PHONY: help setup proto up demo status reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -35,8 +35,12 @@ status: setup ## tell what of `make up` runs
 reset: setup ## forget the data of `make up`
 	@exec $(py) -m stack reset $(ARGS)
 
-test: proto ## run every test
-	@exec $(py) -m pytest $(ARGS)
+# Chosen tests are done sooner by one process than two are started.
+test: proto ## run every test, on two cores; those that ARGS chooses, on one
+	@exec $(py) -m pytest $(or $(ARGS),--numprocesses=2)
+
+test-quick: proto ## run what is done in three minutes, on two cores
+	@exec $(py) -m pytest --numprocesses=2 -m 'not slow' $(ARGS)
 
 dump: proto ## dump a platform in the middle of its work for tests/upgrades: make dump NAME=points-whole
 	@exec $(py) -m tests.upgrades.make '$(NAME)'

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from xdist.remote import Producer
 
 from stack.postgres import Postgres
 from stack.redis import Redis
 from tests.inprocess import InProcess, Platform
+from tests.slow import SLOW
+from tests.workers import WHOLE_STACK, Sharing, keep_ports_apart, unit_of
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("scrip", deadline=None, derandomize=True)
+settings.load_profile("scrip")
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    keep_ports_apart(int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Several workers share the tests by file."""
+    return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks those that `make test-quick` leaves out."""
+    for item in items:
+        name = getattr(item, "originalname", item.name)
+        if name in SLOW or unit_of(item.nodeid) in WHOLE_STACK:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

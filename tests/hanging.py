@@ -1,11 +1,11 @@
-"""A process that hangs."""
+"""Processes that hang, or that nobody starts again."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from stack.testing import RunningStack
 
@@ -15,6 +15,17 @@ def hanging(stack: RunningStack, name: str) -> Iterator[None]:
     """For so long the process takes connections and answers nothing; a killed one would be back at once."""
     pid = stack.pid(name)
     assert pid is not None, f"{name} does not run"
+    with _stopped(pid):
+        yield
+
+
+def unattended(stack: RunningStack) -> AbstractContextManager[None]:
+    """For so long nothing that dies is started again."""
+    return _stopped(stack.supervisor.pid)
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     try:
         yield

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import jwt
+import psycopg
 import pytest
 
 from tests.platform import Member, Platform, limited, purchase, refusal, unique
@@ -77,11 +78,17 @@ async def test_a_wrong_secret_and_an_unknown_till_look_alike(live: Platform) -> 
 
 async def test_both_secrets_work_while_they_overlap(live: Platform) -> None:
     client, old = await _create(live)
-    new = (await _change(live, client["id"], "rotateSecret", overlap_seconds=2))["client_secret"]
+    new = (await _change(live, client["id"], "rotateSecret", overlap_seconds=60))["client_secret"]
     assert new != old
     for secret in (old, new):
         assert (await _ask(live, client["id"], secret)).status_code == 200
-    await asyncio.sleep(2)
+    # The minute passes.
+    passed = (
+        "UPDATE clients SET old_secret_ends_at = old_secret_ends_at - interval '60 seconds'"
+        " WHERE id = %s AND old_secret_ends_at BETWEEN now() AND now() + interval '60 seconds'"
+    )
+    with psycopg.connect(live.databases["identity"]) as connection:
+        assert connection.execute(passed, (client["id"],)).rowcount == 1
     await _is_refused(live, client["id"], old)
     assert (await _ask(live, client["id"], new)).status_code == 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -161,8 +160,13 @@ async def test_texts_with_nul_are_not_valid(db: Database) -> None:
 async def test_connections_that_died_in_the_pool_are_replaced_unnoticed(database_url: str, how: str) -> None:
     application = f"pool-{how}"
     db = Database(named(database_url, application), pool_size=4)
-    call = db.run if how == "run" else db.read
-    await asyncio.gather(*(call(execute, "SELECT pg_sleep(0.05)") for _ in range(4)))
+    call, all_are_there = db.run if how == "run" else db.read, asyncio.Barrier(4)
+
+    async def together(connection: Connection) -> None:
+        await execute(connection, "SELECT 1")
+        await all_are_there.wait()
+
+    await asyncio.gather(*(call(together) for _ in range(4)))
     assert await terminate(database_url, application) == 4
     answers = await asyncio.gather(*(call(execute, "SELECT 7") for _ in range(8)))
     assert answers == [7] * 8
@@ -223,13 +227,20 @@ async def test_a_busy_pool_refuses_in_bounded_time_and_health_only_says_no(
     monkeypatch.setattr(pool, "WAIT_SECONDS", 0.1)
     db = Database(database_url, pool_size=1)
     healthy = schema.at_head("identity", db)
-    busy = asyncio.create_task(db.run(execute, "SELECT pg_sleep(0.5)"))
-    await asyncio.sleep(0.05)
-    begun = time.monotonic()
-    error = await refused(db.read(execute, "SELECT 1"))
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        await execute(connection, "SELECT 1")
+        begun.set()
+        await let_go.wait()
+
+    busy = asyncio.create_task(db.run(hold))
+    await begun.wait()
+    async with asyncio.timeout(2):
+        error = await refused(db.read(execute, "SELECT 1"))
     assert (error.reason, error.metadata) == ("OVERLOADED", {"queue": "database"})
-    assert time.monotonic() - begun < 0.4
     assert await healthy() is False
+    let_go.set()
     await busy
     assert await db.read(execute, "SELECT 1") == 1
     await db.close()

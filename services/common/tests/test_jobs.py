@@ -161,7 +161,11 @@ async def afternoon(database_url: str, db: Database) -> Afternoon:
     async with worker.running():
         await defer(db, "first", "second", "third", lock="one")
         await defer(db, "failing", "long", "free")
-        await asyncio.sleep(3.2)
+
+        async def tried_thrice() -> None:  # which takes three seconds at least
+            assert worker.notes.count("failing") == 3
+
+        await eventually(tried_thrice)
         silent = float(str(await db.read(execute, age)))
         worker.hold.set()
 
@@ -213,8 +217,19 @@ async def test_jobs_without_a_lock_run_side_by_side_but_only_so_many(db: Databas
 
 
 async def test_a_job_of_a_killed_worker_is_queued_again(
-    db: Database, worker: Worker, note: str, database_url: str
+    db: Database, worker: Worker, note: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks, requeue = 0, jobs._requeue_stalled
+
+    async def counted(app: App) -> None:
+        nonlocal looks
+        await requeue(app)
+        looks += 1
+
+    async def looked_twice() -> None:
+        assert looks >= 2
+
+    monkeypatch.setattr(jobs, "_requeue_stalled", counted)
     await defer(db, note, name="slow")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.common.tests.worker", database_url, cwd=ROOT
@@ -230,7 +245,7 @@ async def test_a_job_of_a_killed_worker_is_queued_again(
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
     async with worker.running():
-        await asyncio.sleep(2.3)
+        await eventually(looked_twice)
         assert worker.notes == [], "the worker was silent for less than 10 s"
         # Lets time pass.
         await db.run(

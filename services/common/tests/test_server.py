@@ -169,9 +169,9 @@ async def test_all_checks_must_say_yes_and_none_has_said_so_at_the_start(handler
             await asyncio.sleep(0.15)
             await says(channel, NOT_SERVING)()
             answers[name] = True
-        await eventually(says(channel, SERVING), seconds=1)
+        await eventually(says(channel, SERVING), seconds=5)
         answers["keys"] = False
-        await eventually(says(channel, NOT_SERVING), seconds=2)
+        await eventually(says(channel, NOT_SERVING), seconds=5)
 
 
 async def _answer(answers: dict[str, bool], name: str) -> bool:

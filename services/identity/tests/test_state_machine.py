@@ -293,7 +293,7 @@ async def test_whatever_members_do_one_device_at_most_is_active(
 ) -> None:
     # Services look at every call: what they may remember for a moment is tested by itself.
     monkeypatch.setattr("services.common.sessions._LOCAL_SECONDS", 0.0)
-    redis = Redis(people.platform.redis_url)
+    redis = Redis(people.platform.redis_url, seconds=1)
     world = World(people, await people.platform.admin(), redis, asyncio.get_running_loop())
     bounds = settings(
         max_examples=25,

@@ -86,15 +86,17 @@ class Staff:
         member = await self.points.platform.member()
         return (await self.points.record(receipt(member.code, *items, **fields))).purchase
 
-    async def in_force(self, words: str, *items: purchase_pb2.PurchaseItem) -> purchase_pb2.Purchase:
-        """The first purchase of these items that is judged in these words."""
+    async def in_force(
+        self, words: str, *items: purchase_pb2.PurchaseItem, seconds: float = 20.0
+    ) -> purchase_pb2.Purchase:
+        """The first purchase of these items that is judged in these words, within so many seconds."""
 
         async def judged() -> purchase_pb2.Purchase:
             purchase = await self.bought(*items)
             assert purchase.earn_rule == words
             return purchase
 
-        return await eventually(judged)
+        return await eventually(judged, seconds)
 
     async def clear(self) -> None:
         """Deletes what was made, and waits until nothing is in force."""

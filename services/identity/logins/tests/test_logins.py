@@ -47,7 +47,7 @@ async def test_a_change_that_is_rolled_back_locks_nobody_out(people: People, pla
     member = await platform.member()
     device = await device_of(people, member)
     before = await platform.databases["identity"].read(accounts.session_state, member.id)
-    client = Redis(platform.redis_url)
+    client = Redis(platform.redis_url, seconds=1)
     # What Redis is told before a commit that never comes.
     assert await SessionCache(client).doubt(replace(before, version=before.version + 1))
     await client.close()
@@ -62,7 +62,7 @@ async def test_a_process_that_was_paused_after_its_commit_tells_nothing_old(
     people: People, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = await platform.member()
-    client = Redis(platform.redis_url)
+    client = Redis(platform.redis_url, seconds=1)
     cache = SessionCache(client)
     committed, go_on, settle = asyncio.Event(), asyncio.Event(), cache.settle
 

@@ -42,7 +42,7 @@ OTHER = "a giraffe counts forwards"
 @pytest.fixture
 async def throttle(platform: Platform) -> AsyncIterator[Throttle]:
     """Counts as identity counts."""
-    client = Redis(platform.redis_url)
+    client = Redis(platform.redis_url, seconds=1)
     yield Throttle(client)
     await client.close()
 

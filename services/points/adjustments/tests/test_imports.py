@@ -292,12 +292,21 @@ async def test_a_database_that_is_away_refuses_no_line(platform: Platform) -> No
     async with own_service(platform) as own, importer_of(own) as importer:
         manager, [member] = await with_members(own, platform, 1)
         begun = await manager.upload(csv_file((member, 3, "x")))
-        blocker = asyncio.Event()
+        blocker, told = asyncio.Event(), asyncio.Event()
 
         async def lock(connection: Connection) -> None:
             await connection.exec_driver_sql("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
             blocker.set()
-            await asyncio.sleep(6)
+            await eventually(give_up)
+            await told.wait()
+
+        async def give_up() -> None:
+            """Does what a time limit does to who waits for the lock."""
+            waiting = (
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            assert await own.rows(waiting) == [(True,)]
 
         async def run() -> str:
             await blocker.wait()
@@ -305,6 +314,8 @@ async def test_a_database_that_is_away_refuses_no_line(platform: Platform) -> No
                 await importer.run(begun.id)
             except DomainError as error:
                 return error.reason
+            finally:
+                told.set()
             return ""
 
         results = await asyncio.gather(own.database.run(lock), run())
@@ -363,7 +374,7 @@ async def with_members(own: OwnService, platform: Platform, number: int) -> tupl
 @asynccontextmanager
 async def importer_of(own: OwnService) -> AsyncIterator[Importer]:
     """What a worker does imports with."""
-    redis, settings = Redis(own.platform.redis_url), own.platform.settings["points"]
+    redis, settings = Redis(own.platform.redis_url, seconds=1), own.platform.settings["points"]
     programme = Programme(
         settings.currency,
         settings.time_zone,

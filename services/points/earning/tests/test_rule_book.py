@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -122,9 +121,7 @@ async def test_every_process_hears_of_a_change_within_two_seconds(own_points: Ow
     try:
         await eventually(all_know(books, rules=0))
         await own_points.db().run(create_earn_rule, actor=ADMIN, new=new_rule())
-        begun = time.monotonic()
-        await eventually(all_know(books, rules=1))
-        assert time.monotonic() - begun < 2
+        await eventually(all_know(books, rules=1), seconds=2)
     finally:
         for loop in loops:
             loop.cancel()

@@ -45,7 +45,7 @@ async def expire(own: OwnService) -> int:
 @asynccontextmanager
 async def balances(own: OwnService) -> AsyncIterator[Balances]:
     """Balances as the worker tells the cache of them."""
-    redis = Redis(own.platform.redis_url)
+    redis = Redis(own.platform.redis_url, seconds=1)
     try:
         yield Balances(own.database, VersionedCache(redis, BALANCE_KEYS))
     finally:

@@ -282,7 +282,7 @@ class CountingDatabase(Database):
 async def test_a_thousand_new_members_take_one_question_and_three_transactions(platform: Platform) -> None:
     database = CountingDatabase(platform.postgres.url("points"), pool_size=4)
     database.ran = []
-    redis = Redis(platform.redis_url)
+    redis = Redis(platform.redis_url, seconds=1)
     asked: list[Sequence[str]] = []
 
     async def resolve(codes: Sequence[str]) -> Mapping[str, ResolvedCode]:
