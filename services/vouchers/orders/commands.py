@@ -87,7 +87,7 @@ _CLAIM_OVERDUE = SQL(
 
 
 async def claim_overdue_orders(connection: Connection, *, lease_seconds: int) -> Sequence[OrderRow]:
-    """Returns up to 100 orders whose time is over, each with a new one, so that no two sweeps take the same."""
+    """Returns up to 100 orders whose time is over, each with a new one: no two sweeps take the same."""
     return await fetch_all(
         connection, OrderRow, _CLAIM_OVERDUE, lease_seconds=lease_seconds, most=MOST_CLAIMED
     )

@@ -109,8 +109,9 @@ class OrderSaga:
                 after = order
             case _:
                 assert_never(order.state)
-        # None: another process has brought the order on meanwhile.
-        return after or await self._db.read(get_order, order.id)
+        if after is None:  # another process has brought the order on meanwhile
+            return await self._db.read(get_order, order.id)
+        return after
 
     async def _complete(self, order: OrderRow) -> OrderRow | None:
         """Steps 2 to 4, or the decision to undo; returns None when the order is not pending any more.
