@@ -7,7 +7,7 @@ from typing import assert_never
 from scrip.common.v1 import money_pb2
 from scrip.promos.v1 import code_pb2
 
-from services.promos.codes import AmountOff, Benefit, PercentOff
+from services.promos.benefits import AmountOff, Benefit, PercentOff
 
 
 def read_benefit(message: code_pb2.Benefit) -> Benefit:

@@ -11,9 +11,10 @@ from services.common.caller import Caller
 from services.common.db import Connection, execute, fetch_value
 from services.common.errors import invalid_field
 from services.common.ids import new_id
+from services.promos.benefits import Benefit
 from services.promos.campaigns.queries import CampaignRow, CampaignState, get_campaign
 from services.promos.campaigns.refusals import campaign_ended
-from services.promos.codes import Benefit, make_code_set
+from services.promos.codes import make_code_set
 
 
 async def create_campaign(

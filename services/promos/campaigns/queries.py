@@ -12,8 +12,9 @@ from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_values
 from services.common.paging import Page
+from services.promos.benefits import BenefitColumns
 from services.promos.campaigns.refusals import campaign_not_found
-from services.promos.codes import CODE_SETS, CODES, BenefitColumns
+from services.promos.codes import CODE_SETS, CODES
 
 CampaignState = Literal["ACTIVE", "PAUSED", "ENDED"]
 

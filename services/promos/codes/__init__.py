@@ -4,10 +4,6 @@ Owns `code_sets`, `codes`, `assignments` and `redemptions`. Others give codes aw
 functions here, in their own transaction; what they give them for is not known here.
 """
 
-from services.promos.codes.benefit import AmountOff as AmountOff
-from services.promos.codes.benefit import Benefit as Benefit
-from services.promos.codes.benefit import BenefitColumns as BenefitColumns
-from services.promos.codes.benefit import PercentOff as PercentOff
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
 from services.promos.codes.commands.give_code import discard_code as discard_code
 from services.promos.codes.commands.give_code import give_code as give_code
@@ -18,10 +14,6 @@ from services.promos.codes.queries import CODES as CODES
 __all__ = [
     "CODES",
     "CODE_SETS",
-    "AmountOff",
-    "Benefit",
-    "BenefitColumns",
-    "PercentOff",
     "discard_code",
     "give_code",
     "make_code_set",

@@ -11,8 +11,8 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.promos.benefits import Benefit, BenefitColumns
 from services.promos.codes import refusals
-from services.promos.codes.benefit import Benefit, BenefitColumns
 
 CODE_SETS = SQL("(SELECT id, expires_at, amount_off_minor, currency_code, percent_off FROM code_sets)")
 """What the codes of a set take off, and until when, for statements that join it."""

@@ -19,8 +19,8 @@ from services.common.caller import Caller
 from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.promos.benefits import PercentOff
 from services.promos.campaigns.commands import create_campaign
-from services.promos.codes import PercentOff
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, at_once, in_days
 from tests.inprocess import bearer, eventually, reason, refusal, refused_status
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.common import jobs
 from services.common.db import Connection, execute, fetch_first
-from services.promos.codes.benefit import Benefit, values
+from services.promos.benefits import Benefit, values
 from services.promos.codes.refusals import code_set_conflict
 
 MAKE_JOB = "make_codes"

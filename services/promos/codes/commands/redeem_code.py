@@ -11,8 +11,8 @@ from services.common.caller import Caller
 from services.common.db import Connection, fetch_first
 from services.common.errors import overloaded
 from services.common.ids import new_id
+from services.promos.benefits import BenefitColumns
 from services.promos.codes import queries, refusals
-from services.promos.codes.benefit import BenefitColumns
 from services.promos.codes.queries import RedemptionRow
 
 _TRIES = 3
