@@ -29,7 +29,7 @@ from services.common.cache import Redis
 from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
+from services.common.legacy_db import Connection
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
 from services.identity.keys.keys import SigningKeys
@@ -79,7 +79,7 @@ class Platform:
     stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
-    databases: dict[str, Database] = field(default_factory=dict)
+    databases: dict[str, Any] = field(default_factory=dict)
     _issuer: TokenIssuer | None = None
 
     _keys: SigningKeys | None = None

@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bench.peers.dependencies import Member, Session
 from services.common.ids import new_id
 from services.points.models import Account, Debit, DebitLot, LedgerEntry, Lot
-from services.promos.models import Code
-from services.vouchers.models import Order, Voucher, WalletVoucher
+from services.promos.codes.tables import Code
+from services.vouchers.catalogue.tables import Voucher
+from services.vouchers.orders.tables import Order
+from services.vouchers.wallet.tables import WalletVoucher
 
 router = APIRouter()
 

@@ -14,17 +14,18 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
 from services.common.channels import Peers
+from services.common.db import Database
 from services.common.errors import invalid_field
-from services.common.legacy_db import Database
 from services.common.process import main
-from services.common.server import Service, Servicer, run_server
+from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
-from services.common.worker import run_worker
 from services.promos import jobs
-from services.promos.handlers.campaign import CampaignHandlers, PromotionHandlers
-from services.promos.handlers.code import CodeHandlers
-from services.promos.handlers.internal import InternalHandlers, MemberEventsHandlers
+from services.promos.campaigns.first_logins import on_member_event
+from services.promos.campaigns.handlers import CampaignHandlers, PromotionHandlers
+from services.promos.codes.handlers import CodeHandlers
+from services.promos.codes.order_handlers import OrderCodesHandlers
+from services.promos.members.handlers import MemberEventsHandlers
 from services.promos.settings import Settings
 
 CONSTRAINTS = {
@@ -36,47 +37,20 @@ CONSTRAINTS = {
 
 
 def open_database(settings: Settings) -> Database:
-    """Promos' own database."""
+    """Opens promos' own database."""
     return Database(settings.database_url, pool_size=settings.database_pool_size, constraints=CONSTRAINTS)
 
 
 @asynccontextmanager
 async def compose(settings: Settings) -> AsyncIterator[Service]:
-    """The service, built."""
+    """Builds the service."""
     db = open_database(settings)
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("promos", settings)
     keys = KeyRing(peers.fetch_jwks)
-    servicers = [
-        Servicer(
-            "scrip.promos.v1.CodeService",
-            code_pb2_grpc.add_CodeServiceServicer_to_server,
-            CodeHandlers(db, settings, Throttle(redis)),
-        ),
-        Servicer(
-            "scrip.promos.v1.CampaignService",
-            campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
-            CampaignHandlers(db),
-        ),
-        Servicer(
-            "scrip.promos.v1.PromotionService",
-            campaign_pb2_grpc.add_PromotionServiceServicer_to_server,
-            PromotionHandlers(db),
-        ),
-        Servicer(
-            "scrip.promos.internal.v1.PromosInternalService",
-            promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
-            InternalHandlers(db),
-        ),
-        Servicer(
-            "scrip.common.internal.v1.MemberEventsService",
-            member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db),
-        ),
-    ]
     try:
         yield Service(
-            servicers,
+            _servicers(db, redis, settings),
             TokenVerifier(keys),
             SessionGate(SessionCache(redis), peers.check_session),
             checks=[schema.at_head("promos", db), keys.known],
@@ -88,6 +62,37 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         await db.close()
 
 
+def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
+    throttle = Throttle(redis)
+    return [
+        servicer(
+            "scrip.promos.v1.CodeService",
+            code_pb2_grpc.add_CodeServiceServicer_to_server,
+            CodeHandlers(db, throttle, wrong_codes_per_minute=settings.wrong_codes_per_minute),
+        ),
+        servicer(
+            "scrip.promos.v1.CampaignService",
+            campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
+            CampaignHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.v1.PromotionService",
+            campaign_pb2_grpc.add_PromotionServiceServicer_to_server,
+            PromotionHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.internal.v1.PromosInternalService",
+            promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
+            OrderCodesHandlers(db),
+        ),
+        servicer(
+            "scrip.common.internal.v1.MemberEventsService",
+            member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
+            MemberEventsHandlers(db, [on_member_event]),
+        ),
+    ]
+
+
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until told to stop."""
     async with compose(settings) as service:
@@ -96,6 +101,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Does jobs until told to stop."""
+    from services.common.worker import run_worker  # noqa: PLC0415  # what serves needs no job library
+
     db = open_database(settings)
     peers = Peers("promos", settings)
     try:

@@ -9,16 +9,16 @@ from uuid import UUID
 from services.common import audit
 from services.common.audit_forwarding import forward_audit_task
 from services.common.channels import Peers
+from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
-from services.common.legacy_db import Database
-from services.promos.commands.ensure_codes import MAKE_JOB
-from services.promos.commands.make_codes import make_codes
+from services.promos.codes.commands.code_sets import MAKE_JOB
+from services.promos.codes.commands.make_codes import make_codes
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
-    """What promos' worker does, by job name."""
+    """Returns what promos' worker does, by job name."""
 
     async def make(code_set_id: str) -> None:
         """Makes the codes that a set lacks. Each batch is kept, so a job that was killed goes on."""
@@ -29,5 +29,5 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
 
 
 def loops(db: Database) -> list[Callable[[], Awaitable[None]]]:
-    """What promos' worker does again and again."""
+    """Returns what promos' worker does again and again."""
     return [partial(repeat, 60, partial(db.run, forget_old_keys))]

@@ -9,28 +9,29 @@ from uuid import UUID
 from services.common.audit import FORWARD_JOB
 from services.common.audit_forwarding import forward_audit_task
 from services.common.channels import Peers
+from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
-from services.common.legacy_db import Database
-from services.vouchers import queries
-from services.vouchers.clients import PromosClient
-from services.vouchers.commands.create_voucher import ENSURE_CODES_JOB
-from services.vouchers.saga import SWEEP_SECONDS, OrderSaga
+from services.vouchers.catalogue.codes_client import CodesMaker
+from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
+from services.vouchers.catalogue.queries import get_voucher
+from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
 
 
-def tasks(db: Database, promos: PromosClient, peers: Peers) -> Mapping[str, Task]:
-    """What vouchers' worker does, by job name."""
+def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
+    """Returns what vouchers' worker does, by job name."""
+    codes = CodesMaker(peers.promos, peers.token)
 
     async def ensure_codes(voucher_id: str) -> None:
         """Has a voucher's codes made."""
-        await promos.ensure_codes(await db.read(queries.get_voucher, UUID(voucher_id)))
+        await codes.ensure_codes(await db.read(get_voucher, UUID(voucher_id)))
 
     return {ENSURE_CODES_JOB: ensure_codes, FORWARD_JOB: forward_audit_task("vouchers", db, peers)}
 
 
 def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
-    """What vouchers' worker does again and again."""
+    """Returns what vouchers' worker does again and again."""
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
         partial(repeat, 60, partial(db.run, forget_old_keys)),

@@ -58,7 +58,8 @@ def service(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def built(service: str, postgres: Postgres) -> Built:
     """A service's tables: by migrations in one database, by models in another."""
-    metadata: MetaData = importlib.import_module(f"services.{service}.models").Base.metadata
+    described = "tables" if (ROOT / "services" / service / "tables.py").exists() else "models"
+    metadata: MetaData = importlib.import_module(f"services.{service}.{described}").Base.metadata
     names = [f"{service}_migrated", f"{service}_modelled"]
     postgres.create_databases(names)
     migrated, modelled = (postgres.url(name) for name in names)

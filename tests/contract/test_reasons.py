@@ -17,7 +17,7 @@ from tests.edge.edge import committed, nodes_with
 from tools import errors
 
 # These hand on a reason that somebody else made: another service, or the order when it failed.
-HANDED_ON = {"services/common/status.py", "services/vouchers/handlers/order.py"}
+HANDED_ON = {"services/common/status.py", "services/vouchers/orders/handlers.py"}
 DOCUMENTED = {reason.name: reason for reason in errors.reasons()}
 
 

@@ -12,7 +12,12 @@ from stack.settings import ROOT
 from tests.contract import rooms
 from tests.contract.rooms import SERVICES
 
-WRITTEN_TOGETHER: dict[str, str] = {}
+WRITTEN_TOGETHER: dict[str, str] = {
+    "services/vouchers/orders/statements.py": (
+        "an order exists exactly when its stock is taken, and is completed exactly when it is in the wallet;"
+        " a voucher that a crowd wants is locked for one statement and not for several"
+    ),
+}
 """Modules whose statements write tables of several features at once, and why."""
 
 READ_ELSEWHERE: dict[tuple[str, str], str] = {}

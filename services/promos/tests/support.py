@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import grpc
@@ -16,12 +16,11 @@ from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.common.v1 import money_pb2
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
-from sqlalchemy import text
 
 from services.common.channels import open_channel
+from services.common.db import Database, execute, fetch_value, fetch_values
 from services.common.encoding import timestamp
 from services.common.ids import new_id
-from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.promos.__main__ import compose
 from tests import invariants
@@ -35,7 +34,7 @@ PHONE_CHANGED = member_events_pb2.MEMBER_EVENT_TYPE_PHONE_CHANGED
 CLOSED = member_events_pb2.MEMBER_EVENT_TYPE_CLOSED
 T = TypeVar("T")
 
-_BROKEN = {
+_BROKEN: dict[str, LiteralString] = {
     "a set counts other codes than it has": (
         "SELECT s.id FROM code_sets s LEFT JOIN (SELECT code_set_id, count(*) AS codes,"
         " count(*) FILTER (WHERE state = 'VOID') AS voided FROM codes GROUP BY code_set_id) c"
@@ -152,7 +151,7 @@ class Promos:
 
     async def ready(self, code_set_id: UUID) -> int:
         """How many codes of a set are ready."""
-        count = "SELECT count(*) FROM codes WHERE code_set_id = :id AND state = 'READY'"
+        count = "SELECT count(*) FROM codes WHERE code_set_id = %(id)s AND state = 'READY'"
         return int(await self.value(count, id=code_set_id))
 
     async def assign(
@@ -283,21 +282,13 @@ class Promos:
 
     # The database
 
-    async def value(self, query: str, **values: object) -> Any:
+    async def value(self, query: LiteralString, **values: object) -> Any:
         """The one value of a query."""
+        return await self.db.read(fetch_value, query, **values)
 
-        async def run(connection: Connection) -> object:
-            return (await connection.execute(text(query), values)).scalar_one()
-
-        return await self.db.read(run)
-
-    async def execute(self, statement: str, **values: object) -> None:
+    async def execute(self, statement: LiteralString, **values: object) -> None:
         """Changes what no call can change, such as time."""
-
-        async def run(connection: Connection) -> None:
-            await connection.execute(text(statement), values)
-
-        await self.db.run(run)
+        await self.db.run(execute, statement, **values)
 
     async def assert_consistent(self) -> None:
         """What must hold at any moment."""
@@ -305,11 +296,7 @@ class Promos:
         await asyncio.to_thread(invariants.check_codes, url)
         await asyncio.to_thread(invariants.check_campaigns, url)
         for fault, query in _BROKEN.items():
-
-            async def broken(connection: Connection, query: str = query) -> Sequence[object]:
-                return (await connection.execute(text(query))).scalars().all()
-
-            assert await self.db.read(broken) == [], fault
+            assert await self.db.read(fetch_values, query) == [], fault
 
 
 async def at_once(calls: Iterable[Awaitable[T]]) -> tuple[list[T], Counter[str]]:

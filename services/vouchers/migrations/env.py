@@ -1,6 +1,6 @@
 """Alembic's entry point."""
 
 from services.common.migrations import run_environment
-from services.vouchers.models import Base
+from services.vouchers.tables import Base
 
 run_environment(Base.metadata)

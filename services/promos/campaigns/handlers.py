@@ -1,0 +1,163 @@
+"""CampaignService and PromotionService: campaigns, and what members have won."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scrip.promos.v1 import campaign_pb2
+
+from services.common.caller import caller
+from services.common.db import Connection, Database
+from services.common.encoding import Context, header, moment, timestamp
+from services.common.idempotency import parse_key, run_once
+from services.common.paging import Page
+from services.promos.benefit_encoding import encode_benefit, read_benefit
+from services.promos.campaigns import queries
+from services.promos.campaigns.commands import change_campaign_state, create_campaign
+from services.promos.campaigns.queries import CampaignRow, CampaignState, PromotionRow
+
+
+class CampaignHandlers:
+    """Implements CampaignService."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def CreateCampaign(
+        self, request: campaign_pb2.CreateCampaignRequest, context: Context
+    ) -> campaign_pb2.CreateCampaignResponse:
+        """Makes a campaign, once per key when there is one."""
+        key = parse_key(header(context, "idempotency-key"), required=False)
+        actor = caller()
+
+        async def effect(connection: Connection) -> bytes:
+            row = await create_campaign(
+                connection,
+                actor=actor,
+                name=request.name.strip(),
+                places=request.places,
+                benefit=read_benefit(request.benefit),
+                starts_at=moment(request, "starts_at"),
+                ends_at=moment(request, "ends_at"),
+                promotions_expire_at=moment(request, "promotions_expire_at"),
+            )
+            return campaign_pb2.CreateCampaignResponse(campaign=_campaign(row)).SerializeToString()
+
+        scope = (actor.subject, "CreateCampaign", key)
+        content = request.SerializeToString(deterministic=True)
+        return campaign_pb2.CreateCampaignResponse.FromString(
+            await self._db.run(run_once, scope, content, effect)
+        )
+
+    async def GetCampaign(
+        self, request: campaign_pb2.GetCampaignRequest, context: Context
+    ) -> campaign_pb2.GetCampaignResponse:
+        """One campaign."""
+        row = await self._db.read(queries.get_campaign, UUID(request.campaign_id))
+        return campaign_pb2.GetCampaignResponse(campaign=_campaign(row))
+
+    async def ListCampaigns(
+        self, request: campaign_pb2.ListCampaignsRequest, context: Context
+    ) -> campaign_pb2.ListCampaignsResponse:
+        """A page of campaigns."""
+        state = campaign_pb2.CampaignState.Name(request.state).removeprefix("CAMPAIGN_STATE_")
+        page = Page(request.page_size, request.page_token, "campaigns", state)
+        rows, next_token = await self._db.read(
+            queries.list_campaigns, page, state=None if state == "UNSPECIFIED" else state
+        )
+        return campaign_pb2.ListCampaignsResponse(
+            campaigns=[_campaign(row) for row in rows], next_page_token=next_token
+        )
+
+    async def PauseCampaign(
+        self, request: campaign_pb2.PauseCampaignRequest, context: Context
+    ) -> campaign_pb2.PauseCampaignResponse:
+        """Stops giving places for now."""
+        campaign = await self._change(request.campaign_id, "PAUSED")
+        return campaign_pb2.PauseCampaignResponse(campaign=campaign)
+
+    async def ResumeCampaign(
+        self, request: campaign_pb2.ResumeCampaignRequest, context: Context
+    ) -> campaign_pb2.ResumeCampaignResponse:
+        """Goes on giving places."""
+        campaign = await self._change(request.campaign_id, "ACTIVE")
+        return campaign_pb2.ResumeCampaignResponse(campaign=campaign)
+
+    async def EndCampaign(
+        self, request: campaign_pb2.EndCampaignRequest, context: Context
+    ) -> campaign_pb2.EndCampaignResponse:
+        """Stops giving places for good."""
+        campaign = await self._change(request.campaign_id, "ENDED")
+        return campaign_pb2.EndCampaignResponse(campaign=campaign)
+
+    async def ListWinners(
+        self, request: campaign_pb2.ListWinnersRequest, context: Context
+    ) -> campaign_pb2.ListWinnersResponse:
+        """A page of winners."""
+        page = Page(request.page_size, request.page_token, "winners", request.campaign_id)
+        rows, next_token = await self._db.read(
+            queries.list_winners, page, campaign_id=UUID(request.campaign_id)
+        )
+        return campaign_pb2.ListWinnersResponse(
+            winners=[
+                campaign_pb2.Winner(
+                    rank=row.rank,
+                    member_id=str(row.member_id),
+                    logged_in_at=timestamp(row.logged_in_at),
+                )
+                for row in rows
+            ],
+            next_page_token=next_token,
+        )
+
+    async def _change(self, campaign_id: str, state: CampaignState) -> campaign_pb2.Campaign:
+        row = await self._db.run(
+            change_campaign_state, actor=caller(), campaign_id=UUID(campaign_id), state=state
+        )
+        return _campaign(row)
+
+
+class PromotionHandlers:
+    """Implements PromotionService."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def ListMyPromotions(
+        self, request: campaign_pb2.ListMyPromotionsRequest, context: Context
+    ) -> campaign_pb2.ListMyPromotionsResponse:
+        """A page of the caller's promotions."""
+        page = Page(request.page_size, request.page_token, "promotions")
+        rows, next_token = await self._db.read(queries.list_promotions, page, member_id=caller().id)
+        return campaign_pb2.ListMyPromotionsResponse(
+            promotions=[_promotion(row) for row in rows], next_page_token=next_token
+        )
+
+
+def _campaign(row: CampaignRow) -> campaign_pb2.Campaign:
+    return campaign_pb2.Campaign(
+        id=str(row.id),
+        name=row.name,
+        places=row.places,
+        places_left=row.places - row.places_taken,
+        benefit=encode_benefit(row.benefit),
+        starts_at=timestamp(row.starts_at),
+        ends_at=timestamp(row.ends_at),
+        promotions_expire_at=timestamp(row.promotions_expire_at),
+        state=campaign_pb2.CampaignState.Value(f"CAMPAIGN_STATE_{row.state}"),
+        created_at=timestamp(row.created_at),
+    )
+
+
+def _promotion(row: PromotionRow) -> campaign_pb2.Promotion:
+    return campaign_pb2.Promotion(
+        campaign_id=str(row.campaign_id),
+        name=row.name,
+        rank=row.rank,
+        benefit=encode_benefit(row.benefit),
+        code_id=str(row.code_id),
+        code=row.code,
+        used=row.used,
+        won_at=timestamp(row.won_at),
+        expires_at=timestamp(row.expires_at),
+    )

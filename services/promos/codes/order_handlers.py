@@ -1,0 +1,69 @@
+"""PromosInternalService: the codes of orders, for vouchers."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scrip.promos.internal.v1 import promos_pb2
+
+from services.common.db import Database
+from services.common.encoding import Context, moment
+from services.promos.benefit_encoding import read_benefit
+from services.promos.codes import queries
+from services.promos.codes.commands.assign_codes import assign_codes
+from services.promos.codes.commands.code_sets import ensure_codes
+from services.promos.codes.commands.release_codes import release_codes
+
+
+class OrderCodesHandlers:
+    """Implements PromosInternalService."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def EnsureCodes(
+        self, request: promos_pb2.EnsureCodesRequest, context: Context
+    ) -> promos_pb2.EnsureCodesResponse:
+        """Has codes made."""
+        made = await self._db.run(
+            ensure_codes,
+            code_set_id=UUID(request.code_set_id),
+            quantity=request.quantity,
+            benefit=read_benefit(request.benefit),
+            expires_at=moment(request, "expires_at"),
+        )
+        return promos_pb2.EnsureCodesResponse(made=made)
+
+    async def AssignCodes(
+        self, request: promos_pb2.AssignCodesRequest, context: Context
+    ) -> promos_pb2.AssignCodesResponse:
+        """Gives codes to an order."""
+        code_ids = await self._db.run(
+            assign_codes,
+            order_id=UUID(request.order_id),
+            code_set_id=UUID(request.code_set_id),
+            owner_member_id=UUID(request.owner_member_id),
+            quantity=request.quantity,
+        )
+        return promos_pb2.AssignCodesResponse(code_ids=[str(code_id) for code_id in code_ids])
+
+    async def ReleaseCodes(
+        self, request: promos_pb2.ReleaseCodesRequest, context: Context
+    ) -> promos_pb2.ReleaseCodesResponse:
+        """Takes an order's codes back."""
+        await self._db.run(release_codes, UUID(request.order_id))
+        return promos_pb2.ReleaseCodesResponse()
+
+    async def BatchGetCodes(
+        self, request: promos_pb2.BatchGetCodesRequest, context: Context
+    ) -> promos_pb2.BatchGetCodesResponse:
+        """Codes with their present state."""
+        rows = await self._db.read(queries.get_codes, [UUID(code_id) for code_id in request.code_ids])
+        return promos_pb2.BatchGetCodesResponse(
+            codes=[
+                promos_pb2.Code(
+                    id=str(row.id), code=row.code, state=promos_pb2.CodeState.Value(f"CODE_STATE_{row.state}")
+                )
+                for row in rows
+            ]
+        )

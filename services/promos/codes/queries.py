@@ -1,0 +1,188 @@
+"""Reads of codes and redemptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from psycopg.sql import SQL
+
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.promos.benefits import Benefit, BenefitColumns
+from services.promos.codes import refusals
+
+CODE_SETS = SQL("(SELECT id, expires_at, amount_off_minor, currency_code, percent_off FROM code_sets)")
+"""What the codes of a set take off, and until when, for statements that join it."""
+
+CODES = SQL(
+    """
+    (
+      SELECT
+        c.id, c.code, c.uses > 0 AS used, c.expires_at, s.amount_off_minor, s.currency_code, s.percent_off
+      FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+    )
+    """
+)
+"""What a code takes off, until when, and whether it was used, for statements that join it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsableCode:
+    """A code that can be redeemed now."""
+
+    id: UUID
+    uses_left: int
+    expires_at: datetime | None
+    benefit: Benefit
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRow:
+    """A code that somebody owns, and its state."""
+
+    id: UUID
+    code: str
+    state: Literal["USABLE", "USED", "EXPIRED", "VOID"]
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionRow(BenefitColumns):
+    """One use of a code."""
+
+    id: UUID
+    code_id: UUID
+    sale_reference: str
+    redeemed_at: datetime
+    cancelled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged(BenefitColumns):
+    id: UUID
+    state: str
+    uses_left: int
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    expired: bool | None
+
+
+async def verify_code(
+    connection: Connection, *, code: str, owner: UUID | None = None, besides: UUID | None = None
+) -> UsableCode:
+    """Returns a code that can be redeemed now; with `owner`, only one of this member's.
+
+    `besides` is a redemption that is being tried: when the code was last used, it does not count.
+
+    Raises CODE_NOT_VALID for every other one, and CODE_VOID, CODE_ALREADY_USED or CODE_EXPIRED.
+    """
+    found = await fetch_first(
+        connection,
+        _Judged,
+        """
+        SELECT
+          c.id, c.state, c.uses_allowed - c.uses AS uses_left, c.expires_at, c.expires_at <= now() AS expired,
+          CASE WHEN c.uses = c.uses_allowed THEN (
+            SELECT max(redeemed_at) FROM redemptions
+            WHERE code_id = c.id AND cancelled_at IS NULL AND id IS DISTINCT FROM %(besides)s::uuid
+          ) END AS last_used_at,
+          s.amount_off_minor, s.currency_code, s.percent_off
+        FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+        WHERE c.code = %(code)s AND c.state <> 'READY'
+          AND (%(owner)s::uuid IS NULL OR c.owner_member_id = %(owner)s)
+        """,
+        code=code,
+        owner=owner,
+        besides=besides,
+    )
+    if found is None:
+        raise refusals.code_not_valid()
+    if found.state == "VOID":
+        raise refusals.code_void(found.id)
+    if found.uses_left == 0:
+        assert found.last_used_at is not None, "a use has a redemption"
+        raise refusals.code_already_used(found.id, found.last_used_at)
+    if found.expired:
+        assert found.expires_at is not None, "what expired had an end"
+        raise refusals.code_expired(found.id, found.expires_at)
+    return UsableCode(found.id, found.uses_left, found.expires_at, found.benefit)
+
+
+async def get_code_text(connection: Connection, *, code_id: UUID, owner: UUID | None) -> str:
+    """Returns the text of a code; with `owner`, only of one of this member's. Raises CODE_NOT_VALID."""
+    code: str | None = await fetch_value(
+        connection,
+        """
+        SELECT code FROM codes
+        WHERE id = %(id)s AND state <> 'READY' AND (%(owner)s::uuid IS NULL OR owner_member_id = %(owner)s)
+        """,
+        id=code_id,
+        owner=owner,
+    )
+    if code is None:
+        raise refusals.code_not_valid()
+    return code
+
+
+async def get_codes(connection: Connection, code_ids: Sequence[UUID]) -> Sequence[CodeRow]:
+    """Returns those of these codes that somebody owns or owned."""
+    return await fetch_all(
+        connection,
+        CodeRow,
+        """
+        SELECT
+          id, code,
+          CASE
+            WHEN state = 'VOID' THEN 'VOID'
+            WHEN uses = uses_allowed THEN 'USED'
+            WHEN expires_at <= now() THEN 'EXPIRED'
+            ELSE 'USABLE'
+          END AS state
+        FROM codes WHERE id = ANY(%(ids)s) AND state <> 'READY'
+        """,
+        ids=list(code_ids),
+    )
+
+
+async def get_redemption(
+    connection: Connection, redemption_id: UUID, *, caller_id: UUID | None
+) -> RedemptionRow:
+    """Returns a redemption; with `caller_id`, only one of this till's. Raises REDEMPTION_NOT_FOUND."""
+    found = await fetch_first(
+        connection,
+        RedemptionRow,
+        """
+        SELECT
+          r.id, r.code_id, r.sale_reference, r.redeemed_at, r.cancelled_at,
+          s.amount_off_minor, s.currency_code, s.percent_off
+        FROM redemptions r JOIN codes c ON c.id = r.code_id JOIN code_sets s ON s.id = c.code_set_id
+        WHERE r.id = %(id)s AND (%(caller_id)s::uuid IS NULL OR r.caller_id = %(caller_id)s)
+        """,
+        id=redemption_id,
+        caller_id=caller_id,
+    )
+    if found is None:
+        raise refusals.redemption_not_found(redemption_id)
+    return found
+
+
+async def redemption_of_sale(
+    connection: Connection, *, code: str, caller_id: UUID, sale_reference: str
+) -> RedemptionRow | None:
+    """Returns the caller's redemption of a code for a sale, if there was one."""
+    return await fetch_first(
+        connection,
+        RedemptionRow,
+        """
+        SELECT
+          r.id, r.code_id, r.sale_reference, r.redeemed_at, r.cancelled_at,
+          s.amount_off_minor, s.currency_code, s.percent_off
+        FROM redemptions r JOIN codes c ON c.id = r.code_id JOIN code_sets s ON s.id = c.code_set_id
+        WHERE c.code = %(code)s AND r.caller_id = %(caller_id)s AND r.sale_reference = %(sale_reference)s
+        """,
+        code=code,
+        caller_id=caller_id,
+        sale_reference=sale_reference,
+    )

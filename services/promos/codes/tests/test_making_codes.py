@@ -1,0 +1,207 @@
+"""Codes are random, unique, and exactly as many as were asked for, whatever happens to their makers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scrip.common.v1 import money_pb2
+from scrip.promos.v1 import code_pb2
+
+from services.common.channels import Peers
+from services.common.codes import ALPHABET, read_code
+from services.common.encoding import timestamp
+from services.common.errors import DomainError
+from services.common.ids import new_id
+from services.common.jobs import Task
+from services.promos import jobs
+from services.promos.codes import random_codes
+from services.promos.codes.commands import make_codes as making
+from services.promos.codes.commands.code_sets import MAKE_JOB
+from services.promos.codes.commands.make_codes import make_codes
+from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, in_days
+from tests.inprocess import Platform, eventually, reason, refusal
+
+
+@pytest.fixture
+def make(promos: Promos, platform: Platform) -> Task:
+    """The job that makes codes, to be run by hand."""
+    return jobs.tasks(promos.db, Peers("promos", platform.settings["promos"]))[MAKE_JOB]
+
+
+async def lacking_set(promos: Promos, wanted: int) -> str:
+    """A set whose codes no worker was asked to make."""
+    code_set_id = new_id()
+    await promos.execute(
+        "INSERT INTO code_sets (id, percent_off, wanted) VALUES (%(id)s, 10, %(wanted)s)",
+        id=code_set_id,
+        wanted=wanted,
+    )
+    return str(code_set_id)
+
+
+async def count(promos: Promos, code_set_id: str) -> int:
+    return int(await promos.value("SELECT count(*) FROM codes WHERE code_set_id = %(id)s", id=code_set_id))
+
+
+def test_codes_are_twelve_unambiguous_characters_and_differ() -> None:
+    made = random_codes.new_codes(10_001)
+    assert len(set(made)) == len(made) == 10_001
+    assert all(re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{12}", code) for code in made)
+    assert set("".join(made)) == set(ALPHABET)
+
+
+@given(st.integers(0, 2**60 - 1), st.sampled_from([" ", "-", " - ", "\u2013", "\t", ""]))
+def test_a_code_is_read_however_it_is_written(number: int, separator: str) -> None:
+    code = "".join(ALPHABET[number >> shift & 31] for shift in range(0, 60, 5))
+    spoken = code.replace("0", "o").replace("1", "l").lower()
+    assert read_code(separator.join((spoken[:4], spoken[4:8], spoken[8:]))) == code
+    assert read_code(code.replace("1", "I").replace("0", "O")) == code
+
+
+async def test_codes_are_made_in_the_background_and_progress_shows(promos: Promos) -> None:
+    code_set_id = new_id()
+    assert await promos.ensure(code_set_id, 12_345) == 0
+    seen = []
+
+    async def all_made() -> None:
+        seen.append(await promos.ensure(code_set_id, 12_345))
+        assert seen[-1] == 12_345
+
+    await eventually(all_made, seconds=20)
+    assert seen == sorted(seen)
+    assert await promos.ready(code_set_id) == 12_345
+
+
+async def test_asking_again_makes_only_what_is_missing(promos: Promos) -> None:
+    code_set_id = await promos.code_set(20)
+    for quantity in (20, 5, 50, 20):
+        await promos.ensure(code_set_id, quantity)
+    await promos.until_made(code_set_id, 50)
+
+
+async def test_fifty_equal_calls_at_once_make_one_set(promos: Promos, make: Task) -> None:
+    code_set_id = new_id()
+    await asyncio.gather(*(promos.ensure(code_set_id, 100) for _ in range(50)))
+    await promos.until_made(code_set_id, 100)
+    await asyncio.gather(*(make(code_set_id=str(code_set_id)) for _ in range(5)))
+    assert await promos.ready(code_set_id) == 100
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"benefit": THIRTY_PERCENT},
+        {"benefit": code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=501))},
+        {"benefit": code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="EUR", amount_minor=500))},
+        {"expires_at": timestamp(in_days(9))},
+        {"expires_at": None},
+    ],
+)
+async def test_a_set_keeps_its_benefit_and_expiry(promos: Promos, changed: dict[str, object]) -> None:
+    code_set_id = new_id()
+    kept = {"benefit": FIVE_DOLLARS, "expires_at": timestamp(in_days(10))}
+    await promos.ensure(code_set_id, 1, **kept)
+    name, _, metadata = await refusal(promos.ensure(code_set_id, 2, **{**kept, **changed}))
+    assert (name, metadata) == ("CODE_SET_CONFLICT", {"code_set_id": str(code_set_id)})
+    assert await promos.value("SELECT wanted FROM code_sets WHERE id = %(id)s", id=code_set_id) == 1
+    await promos.ensure(code_set_id, 2, **kept)
+    await promos.until_made(code_set_id, 2)
+
+
+async def test_a_benefit_of_nothing_is_refused(promos: Promos) -> None:
+    nothing = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=0))
+    assert await reason(promos.ensure(new_id(), 1, benefit=nothing)) == "VALIDATION_FAILED"
+    assert await reason(promos.ensure(new_id(), 1, benefit=code_pb2.Benefit())) == "VALIDATION_FAILED"
+
+
+async def test_a_maker_that_is_killed_again_and_again_leaves_exactly_what_was_asked_for(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "BATCH", 20)
+    draws = itertools.count(1)
+    real = random_codes.new_codes
+
+    def killing(wanted: int) -> list[str]:
+        task = asyncio.current_task()
+        if next(draws) % 4 == 0 and task is not None:
+            task.cancel()  # takes effect in the middle of this batch
+        return real(wanted)
+
+    monkeypatch.setattr(random_codes, "new_codes", killing)
+    code_set_id = await lacking_set(promos, 401)
+    kills = 0
+    while True:
+        task = asyncio.ensure_future(make(code_set_id=code_set_id))
+        await asyncio.wait([task])
+        await promos.assert_consistent()
+        if not task.cancelled():
+            break
+        kills += 1
+        assert await count(promos, code_set_id) == 60 * kills, "three batches were kept, the fourth was not"
+    assert kills == 6
+    assert await count(promos, code_set_id) == 401
+
+
+async def test_a_maker_that_stopped_between_two_batches_is_gone_on_from(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "BATCH", 20)
+    code_set_id = await lacking_set(promos, 105)
+    for _ in range(2):
+        assert await promos.db.run(make_codes, UUID(code_set_id))
+    assert await count(promos, code_set_id) == 40
+    await make(code_set_id=code_set_id)
+    assert await count(promos, code_set_id) == 105
+
+
+async def test_makers_at_the_same_set_at_once_make_exactly_what_was_asked_for(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "BATCH", 30)
+    code_set_id = await lacking_set(promos, 777)
+    await asyncio.gather(*(make(code_set_id=code_set_id) for _ in range(8)))
+    assert await count(promos, code_set_id) == 777
+
+
+async def test_a_code_that_exists_already_is_thrown_away_and_made_up_for(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    existing = await promos.assigned_code()
+    draws = itertools.count()
+    real = random_codes.new_codes
+
+    def mostly_known(wanted: int) -> list[str]:
+        fresh = real(wanted)
+        if next(draws) < 5:
+            fresh[: wanted // 2] = [existing.code] * (wanted // 2)
+            fresh[-1] = fresh[-2]
+        return fresh
+
+    monkeypatch.setattr(random_codes, "new_codes", mostly_known)
+    code_set_id = await lacking_set(promos, 500)
+    await make(code_set_id=code_set_id)
+    assert await count(promos, code_set_id) == 500
+    assert next(draws) > 5
+    assert (await promos.get([existing.id]))[existing.id] == existing
+
+
+async def test_a_random_source_that_repeats_itself_stops_the_job_instead_of_spinning(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random_codes, "random_bytes", lambda count: b"\x2a" * count)
+    code_set_id = await lacking_set(promos, 5)
+    with pytest.raises(DomainError, match="OVERLOADED"):
+        await make(code_set_id=code_set_id)
+    monkeypatch.undo()
+    await make(code_set_id=code_set_id)
+    assert await count(promos, code_set_id) == 5
+
+
+async def test_a_set_that_nobody_knows_needs_no_codes(promos: Promos) -> None:
+    assert await promos.db.run(make_codes, new_id()) is False

@@ -1,0 +1,23 @@
+"""All tables of promos, for migrations and tests."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import DeclarativeBase
+
+from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+
+
+class Base(DeclarativeBase):
+    """All tables of promos."""
+
+    metadata = new_metadata()
+    type_annotation_map = TYPES
+
+
+idempotency_table(Base.metadata)
+audit_table(Base.metadata)
+
+# Each feature describes its own tables; they need Base, so they come after it.
+import services.promos.campaigns.tables  # noqa: E402
+import services.promos.codes.tables  # noqa: E402
+import services.promos.members.tables  # noqa: E402, F401

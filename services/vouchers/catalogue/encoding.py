@@ -1,0 +1,40 @@
+"""Vouchers as protobuf has them."""
+
+from __future__ import annotations
+
+from scrip.common.v1 import money_pb2
+from scrip.vouchers.v1 import catalogue_pb2, shop_pb2
+
+from services.common.encoding import timestamp
+from services.vouchers.catalogue.queries import VoucherRow
+
+
+def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:
+    """Returns a voucher as staff see it."""
+    return catalogue_pb2.Voucher(
+        id=str(row.id),
+        title=row.title,
+        description=row.description,
+        face_value=money_pb2.Money(currency_code=row.currency_code, amount_minor=row.face_value_minor),
+        price_points=row.price_points,
+        quantity=row.quantity,
+        quantity_left=row.quantity_left,
+        sale_starts_at=timestamp(row.sale_starts_at),
+        sale_ends_at=timestamp(row.sale_ends_at),
+        codes_expire_at=timestamp(row.codes_expire_at),
+        created_at=timestamp(row.created_at),
+    )
+
+
+def offer(row: VoucherRow) -> shop_pb2.Offer:
+    """Returns a voucher as members see it."""
+    return shop_pb2.Offer(
+        voucher_id=str(row.id),
+        title=row.title,
+        description=row.description,
+        face_value=money_pb2.Money(currency_code=row.currency_code, amount_minor=row.face_value_minor),
+        price_points=row.price_points,
+        quantity_left=row.quantity_left,
+        sale_ends_at=timestamp(row.sale_ends_at),
+        codes_expire_at=timestamp(row.codes_expire_at),
+    )

@@ -1,0 +1,68 @@
+"""CatalogueService: what staff offer."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scrip.vouchers.v1 import catalogue_pb2
+
+from services.common.caller import caller
+from services.common.db import Connection, Database
+from services.common.encoding import Context, header, moment
+from services.common.idempotency import parse_key, run_once
+from services.common.paging import Page
+from services.vouchers.catalogue import encoding, queries
+from services.vouchers.catalogue.commands import NewVoucher, create_voucher
+
+
+class CatalogueHandlers:
+    """Implements CatalogueService."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def CreateVoucher(
+        self, request: catalogue_pb2.CreateVoucherRequest, context: Context
+    ) -> catalogue_pb2.CreateVoucherResponse:
+        """Creates a voucher, once per key if one is given."""
+        actor = caller()
+        key = parse_key(header(context, "idempotency-key"), required=False)
+
+        async def create(connection: Connection) -> bytes:
+            row = await create_voucher(connection, actor=actor, new=_new_voucher(request))
+            return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row)).SerializeToString()
+
+        content = request.SerializeToString(deterministic=True)
+        reply = await self._db.run(run_once, (actor.subject, "CreateVoucher", key), content, create)
+        return catalogue_pb2.CreateVoucherResponse.FromString(reply)
+
+    async def GetVoucher(
+        self, request: catalogue_pb2.GetVoucherRequest, context: Context
+    ) -> catalogue_pb2.GetVoucherResponse:
+        """One voucher."""
+        row = await self._db.read(queries.get_voucher, UUID(request.voucher_id))
+        return catalogue_pb2.GetVoucherResponse(voucher=encoding.voucher(row))
+
+    async def ListVouchers(
+        self, request: catalogue_pb2.ListVouchersRequest, context: Context
+    ) -> catalogue_pb2.ListVouchersResponse:
+        """A page of vouchers."""
+        page = Page(request.page_size, request.page_token, "vouchers")
+        rows, next_token = await self._db.read(queries.list_vouchers, page)
+        return catalogue_pb2.ListVouchersResponse(
+            vouchers=[encoding.voucher(row) for row in rows], next_page_token=next_token
+        )
+
+
+def _new_voucher(request: catalogue_pb2.CreateVoucherRequest) -> NewVoucher:
+    return NewVoucher(
+        title=request.title.strip(),
+        description=request.description,
+        face_value_minor=request.face_value.amount_minor,
+        currency_code=request.face_value.currency_code,
+        price_points=request.price_points,
+        quantity=request.quantity,
+        sale_starts_at=moment(request, "sale_starts_at"),
+        sale_ends_at=moment(request, "sale_ends_at"),
+        codes_expire_at=moment(request, "codes_expire_at"),
+    )

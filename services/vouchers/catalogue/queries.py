@@ -1,0 +1,118 @@
+"""Reads of vouchers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.sql import SQL
+
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.paging import Page
+from services.vouchers.catalogue.refusals import voucher_not_found
+
+ON_SALE = SQL("(sale_starts_at <= now() AND (sale_ends_at IS NULL OR now() < sale_ends_at))")
+"""Whether a voucher can be had now, for statements on `vouchers`."""
+
+VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, codes_expire_at FROM vouchers)")
+"""What a voucher is, for statements that join it."""
+
+_COLUMNS = SQL(
+    """
+    id, title, description, face_value_minor, currency_code, price_points, quantity,
+    quantity - issued AS quantity_left, sale_starts_at, sale_ends_at, codes_expire_at, created_at
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherRow:
+    """A voucher with what is left of it."""
+
+    id: UUID
+    title: str
+    description: str
+    face_value_minor: int
+    currency_code: str
+    price_points: int
+    quantity: int
+    quantity_left: int
+    sale_starts_at: datetime
+    sale_ends_at: datetime | None
+    codes_expire_at: datetime | None
+    created_at: datetime
+
+
+_VOUCHER = SQL(
+    """
+    SELECT {columns} FROM vouchers WHERE id = %(id)s
+    """
+).format(columns=_COLUMNS)
+
+
+async def get_voucher(connection: Connection, voucher_id: UUID) -> VoucherRow:
+    """Returns a voucher. Raises VOUCHER_NOT_FOUND."""
+    found = await fetch_first(connection, VoucherRow, _VOUCHER, id=voucher_id)
+    if found is None:
+        raise voucher_not_found(voucher_id)
+    return found
+
+
+_OFFER = SQL(
+    """
+    SELECT {columns} FROM vouchers WHERE id = %(id)s AND {on_sale}
+    """
+).format(columns=_COLUMNS, on_sale=ON_SALE)
+
+
+async def get_offer(connection: Connection, voucher_id: UUID) -> VoucherRow:
+    """Returns a voucher that is on sale now. Raises VOUCHER_NOT_FOUND."""
+    found = await fetch_first(connection, VoucherRow, _OFFER, id=voucher_id)
+    if found is None:
+        raise voucher_not_found(voucher_id)
+    return found
+
+
+_ALL_VOUCHERS = SQL(
+    """
+    SELECT {columns} FROM vouchers
+    WHERE %(after)s::uuid IS NULL OR id < %(after)s
+    ORDER BY id DESC LIMIT %(limit)s
+    """
+).format(columns=_COLUMNS)
+
+
+async def list_vouchers(connection: Connection, page: Page) -> tuple[Sequence[VoucherRow], str]:
+    """Returns a page of all vouchers, the newest first, and the token of the next one."""
+    rows = await fetch_all(connection, VoucherRow, _ALL_VOUCHERS, after=page.after(UUID), limit=page.size + 1)
+    return page.cut(rows, lambda voucher: voucher.id)
+
+
+_ALL_OFFERS = SQL(
+    """
+    SELECT {columns} FROM vouchers
+    WHERE {on_sale} AND (%(after)s::uuid IS NULL OR id < %(after)s)
+    ORDER BY id DESC LIMIT %(limit)s
+    """
+).format(columns=_COLUMNS, on_sale=ON_SALE)
+
+
+async def list_offers(connection: Connection, page: Page) -> tuple[Sequence[VoucherRow], str]:
+    """Returns a page of what is on sale now, the newest first, and the token of the next one."""
+    rows = await fetch_all(connection, VoucherRow, _ALL_OFFERS, after=page.after(UUID), limit=page.size + 1)
+    return page.cut(rows, lambda voucher: voucher.id)
+
+
+_IS_ON_SALE = SQL(
+    """
+    SELECT {on_sale} FROM vouchers WHERE id = %(id)s
+    """
+).format(on_sale=ON_SALE)
+
+
+async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
+    """Returns whether a voucher is on sale now, sold out or not; None when there is no such voucher."""
+    on_sale: bool | None = await fetch_value(connection, _IS_ON_SALE, id=voucher_id)
+    return on_sale

@@ -1,0 +1,201 @@
+"""The catalogue, and what members see of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from scrip.common.v1 import money_pb2
+from scrip.identity.v1 import audit_pb2, audit_pb2_grpc, auth_pb2, auth_pb2_grpc
+from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_pb2_grpc
+
+from services.common.ids import new_id
+from services.vouchers.tests.support import Create, Earn, Order
+from tests.inprocess import Platform, bearer, eventually, reason, refused_status
+
+
+@pytest.fixture(scope="module")
+def grpc_stub_cls(grpc_channel: grpc.aio.Channel) -> type[catalogue_pb2_grpc.CatalogueServiceStub]:
+    return catalogue_pb2_grpc.CatalogueServiceStub
+
+
+@pytest.fixture
+def shop(platform: Platform) -> shop_pb2_grpc.ShopServiceStub:
+    return shop_pb2_grpc.ShopServiceStub(platform.channels["vouchers"])
+
+
+def request(**fields: object) -> catalogue_pb2.CreateVoucherRequest:
+    values: dict[str, object] = {
+        "title": "$5 off",
+        "face_value": money_pb2.Money(currency_code="USD", amount_minor=500),
+        "price_points": 500,
+        "quantity": 10,
+    }
+    return catalogue_pb2.CreateVoucherRequest(**values | fields)  # type: ignore[arg-type]  # by name
+
+
+async def test_a_created_voucher_is_read_listed_and_offered(
+    platform: Platform,
+    create: Create,
+    grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub,
+    shop: shop_pb2_grpc.ShopServiceStub,
+) -> None:
+    made, admin = await create(quantity=7), bearer(await platform.admin())
+    read = await grpc_stub.GetVoucher(catalogue_pb2.GetVoucherRequest(voucher_id=made.id), metadata=admin)
+    assert read.voucher == made
+    assert made.quantity_left == 7
+    listed = await grpc_stub.ListVouchers(catalogue_pb2.ListVouchersRequest(page_size=1), metadata=admin)
+    assert listed.vouchers[0] == made
+    member = bearer((await platform.member()).token)
+    offers = await shop.ListOffers(shop_pb2.ListOffersRequest(page_size=1), metadata=member)
+    assert offers.offers[0].voucher_id == made.id
+    offer = await shop.GetOffer(shop_pb2.GetOfferRequest(voucher_id=made.id), metadata=member)
+    assert offer.offer == offers.offers[0]
+
+
+async def test_what_is_not_on_sale_yet_is_not_offered(
+    platform: Platform, create: Create, shop: shop_pb2_grpc.ShopServiceStub
+) -> None:
+    later = Timestamp()
+    later.FromJsonString("2100-01-01T00:00:00Z")
+    made = await create(sale_starts_at=later)
+    member = bearer((await platform.member()).token)
+    offers = await shop.ListOffers(shop_pb2.ListOffersRequest(page_size=200), metadata=member)
+    assert made.id not in [offer.voucher_id for offer in offers.offers]
+    wanted = shop.GetOffer(shop_pb2.GetOfferRequest(voucher_id=made.id), metadata=member)
+    assert await reason(wanted) == "VOUCHER_NOT_FOUND"
+
+
+async def test_a_repeated_creation_makes_one_voucher_and_other_content_is_refused(
+    platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
+) -> None:
+    admin = bearer(await platform.admin(), idempotency_key=str(new_id()))
+    replies = await asyncio.gather(*(grpc_stub.CreateVoucher(request(), metadata=admin) for _ in range(20)))
+    assert len({reply.SerializeToString(deterministic=True) for reply in replies}) == 1
+    other = grpc_stub.CreateVoucher(request(quantity=11), metadata=admin)
+    assert await reason(other) == "IDEMPOTENCY_KEY_REUSED"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"title": " "}, "title"),
+        ({"title": "x" * 121}, "title"),
+        ({"price_points": 0}, "price_points"),
+        ({"price_points": -5}, "price_points"),
+        ({"quantity": 0}, "quantity"),
+        ({"quantity": 10_000_001}, "quantity"),
+        ({"face_value": money_pb2.Money(currency_code="USD", amount_minor=0)}, "face_value"),
+        ({"face_value": money_pb2.Money(currency_code="USD", amount_minor=-1)}, "face_value.amount_minor"),
+        ({"face_value": money_pb2.Money(currency_code="usd", amount_minor=1)}, "face_value.currency_code"),
+        ({"sale_ends_at": Timestamp(seconds=1)}, "sale_ends_at"),
+    ],
+)
+async def test_bad_fields_are_named(
+    platform: Platform,
+    grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub,
+    fields: dict[str, object],
+    field: str,
+) -> None:
+    call = grpc_stub.CreateVoucher(request(**fields), metadata=bearer(await platform.admin()))
+    status, code = await refused_status(call)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert field in status.message
+
+
+async def test_a_character_that_can_not_be_stored_is_refused(
+    platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
+) -> None:
+    call = grpc_stub.CreateVoucher(request(title="a\x00b"), metadata=bearer(await platform.admin()))
+    assert await reason(call) == "VALIDATION_FAILED"
+
+
+async def test_members_and_tills_may_not_create_vouchers(
+    platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
+) -> None:
+    for token in ((await platform.member()).token, await platform.till(), await platform.token("cashier")):
+        call = grpc_stub.CreateVoucher(request(), metadata=bearer(token))
+        assert await reason(call) == "ROLE_NOT_ALLOWED"
+
+
+async def test_creating_a_voucher_reaches_the_audit_list(platform: Platform, create: Create) -> None:
+    made = await create()
+    audit = audit_pb2_grpc.AuditServiceStub(platform.channels["identity"])
+    admin = bearer(await platform.admin())
+
+    async def listed() -> None:
+        page = await audit.ListAuditEntries(
+            audit_pb2.ListAuditEntriesRequest(target_id=made.id), metadata=admin
+        )
+        assert [(entry.service, entry.action) for entry in page.entries] == [("vouchers", "voucher.created")]
+
+    await eventually(listed)
+
+
+async def test_a_watcher_sees_the_quantity_now_and_at_each_change(
+    platform: Platform, create: Create, earn: Earn, order: Order, shop: shop_pb2_grpc.ShopServiceStub
+) -> None:
+    voucher, member = await create(quantity=3), await platform.member()
+    await earn(member, 1_000)
+    stream = shop.WatchQuantity(
+        shop_pb2.WatchQuantityRequest(voucher_id=voucher.id), metadata=bearer(member.token)
+    )
+    updates = aiter(stream)
+    assert (await anext(updates)).quantity_left == 3
+    await order(member, voucher.id)
+    assert (await anext(updates)).quantity_left == 2
+    await order(member, voucher.id)
+    assert (await anext(updates)).quantity_left == 1
+    stream.cancel()
+
+
+async def test_a_watcher_whose_login_ended_sees_no_change_any_more(
+    platform: Platform, create: Create, earn: Earn, order: Order, shop: shop_pb2_grpc.ShopServiceStub
+) -> None:
+    voucher, member, buyer = await create(quantity=3), await platform.member(), await platform.member()
+    await earn(buyer, 500)
+    stream = shop.WatchQuantity(
+        shop_pb2.WatchQuantityRequest(voucher_id=voucher.id), metadata=bearer(member.token)
+    )
+    updates = aiter(stream)
+    assert (await anext(updates)).quantity_left == 3
+    auth = auth_pb2_grpc.AuthServiceStub(platform.channels["identity"])
+    await auth.LogOut(auth_pb2.LogOutRequest(), metadata=bearer(member.token))
+    await asyncio.sleep(1.0)  # within which every service hears of it
+    await order(buyer, voucher.id)
+
+    async def update() -> object:
+        return await anext(updates)
+
+    assert await reason(update()) == "SESSION_ENDED"
+
+
+async def test_watching_an_unknown_voucher_is_refused(
+    platform: Platform, shop: shop_pb2_grpc.ShopServiceStub
+) -> None:
+    token = (await platform.member()).token
+    stream = shop.WatchQuantity(
+        shop_pb2.WatchQuantityRequest(voucher_id=str(new_id())), metadata=bearer(token)
+    )
+
+    async def first() -> object:
+        return await anext(aiter(stream))
+
+    assert await reason(first()) == "VOUCHER_NOT_FOUND"
+
+
+async def test_a_page_token_of_another_list_is_refused(
+    platform: Platform, create: Create, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
+) -> None:
+    await create()
+    await create()
+    admin = bearer(await platform.admin())
+    page = await grpc_stub.ListVouchers(catalogue_pb2.ListVouchersRequest(page_size=1), metadata=admin)
+    shop = shop_pb2_grpc.ShopServiceStub(platform.channels["vouchers"])
+    foreign = shop_pb2.ListOffersRequest(page_token=page.next_page_token)
+    member = bearer((await platform.member()).token)
+    assert await reason(shop.ListOffers(foreign, metadata=member)) == "PAGE_TOKEN_NOT_VALID"
+    nonsense = catalogue_pb2.ListVouchersRequest(page_token="nonsense")  # not a secret
+    assert await reason(grpc_stub.ListVouchers(nonsense, metadata=admin)) == "PAGE_TOKEN_NOT_VALID"

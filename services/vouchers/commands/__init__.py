@@ -1,1 +1,0 @@
-"""One write each."""

@@ -1,1 +1,0 @@
-"""Decode, call one command or query, encode."""

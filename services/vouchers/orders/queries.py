@@ -1,0 +1,117 @@
+"""Reads of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.sql import SQL
+
+from services.common.db import Connection, fetch_all, fetch_first
+from services.common.paging import Page
+from services.vouchers.orders.refusals import order_not_found
+from services.vouchers.wallet import WALLET_VOUCHERS
+
+OrderState = Literal["PENDING", "COMPLETED", "UNDOING", "FAILED"]
+
+COLUMNS = SQL(
+    """
+    o.id, o.member_id, o.voucher_id, o.price_points, o.state, o.failure_reason, o.failure_metadata,
+    o.placed_at
+    """
+)
+"""The columns of an order `o` that OrderRow is made of. One that is completed has a wallet voucher beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order as a statement saw it."""
+
+    id: UUID
+    member_id: UUID
+    voucher_id: UUID
+    price_points: int
+    state: OrderState
+    failure_reason: str | None
+    failure_metadata: dict[str, Any] | None
+    placed_at: datetime
+    wallet_voucher_id: UUID | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the order is still under way."""
+        return self.state in ("PENDING", "UNDOING")
+
+
+_ORDER = SQL(
+    """
+    SELECT {columns}, w.id AS wallet_voucher_id
+    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    WHERE o.id = %(id)s
+    """
+).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
+
+
+async def get_order(connection: Connection, order_id: UUID) -> OrderRow:
+    """Returns an order, whatever member's it is. Raises ORDER_NOT_FOUND."""
+    found = await fetch_first(connection, OrderRow, _ORDER, id=order_id)
+    if found is None:
+        raise order_not_found(order_id)
+    return found
+
+
+_MEMBER_ORDER = SQL(
+    """
+    SELECT {columns}, w.id AS wallet_voucher_id
+    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    WHERE o.id = %(id)s AND o.member_id = %(member_id)s
+    """
+).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
+
+
+async def get_member_order(connection: Connection, order_id: UUID, member_id: UUID) -> OrderRow:
+    """Returns an order of this member. Raises ORDER_NOT_FOUND."""
+    found = await fetch_first(connection, OrderRow, _MEMBER_ORDER, id=order_id, member_id=member_id)
+    if found is None:
+        raise order_not_found(order_id)
+    return found
+
+
+_ORDER_OF_KEY = SQL(
+    """
+    SELECT {columns}, w.id AS wallet_voucher_id
+    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    WHERE o.member_id = %(member_id)s AND o.idempotency_key = %(key)s
+    """
+).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
+
+
+async def find_order(connection: Connection, member_id: UUID, key: str) -> OrderRow | None:
+    """Returns the member's order that was placed with this idempotency key, or None."""
+    return await fetch_first(connection, OrderRow, _ORDER_OF_KEY, member_id=member_id, key=key)
+
+
+_MEMBER_ORDERS = SQL(
+    """
+    SELECT {columns}, w.id AS wallet_voucher_id
+    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    WHERE o.member_id = %(member_id)s AND (%(after)s::uuid IS NULL OR o.id < %(after)s)
+    ORDER BY o.id DESC LIMIT %(limit)s
+    """
+).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
+
+
+async def list_orders(connection: Connection, page: Page, member_id: UUID) -> tuple[Sequence[OrderRow], str]:
+    """Returns a page of a member's orders, the newest first, and the token of the next one."""
+    rows = await fetch_all(
+        connection,
+        OrderRow,
+        _MEMBER_ORDERS,
+        member_id=member_id,
+        after=page.after(UUID),
+        limit=page.size + 1,
+    )
+    return page.cut(rows, lambda order: order.id)

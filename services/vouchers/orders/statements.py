@@ -1,0 +1,99 @@
+"""Statements that write an order together with its stock, or with the voucher in the wallet.
+
+Each is one statement, so that the two can not come apart, and so that the row of a voucher that a crowd wants
+is locked until the commit that follows at once, not for several round trips.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from psycopg.sql import SQL
+
+from services.common.db import Connection, fetch_first
+from services.common.ids import new_id
+from services.vouchers.catalogue import ON_SALE
+from services.vouchers.orders.queries import COLUMNS, OrderRow
+
+# The voucher is locked first, so the order is made exactly when a piece is left, and a piece is taken exactly
+# when the order is made. A second call with the same key waits at the voucher or at the key, and makes none.
+_PLACE = SQL(
+    """
+    WITH stock AS (
+      SELECT id, price_points FROM vouchers
+      WHERE id = %(voucher_id)s AND issued < quantity AND {on_sale}
+      FOR NO KEY UPDATE
+    ), o AS (
+      INSERT INTO orders AS o (id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at)
+      SELECT
+        %(id)s, %(member_id)s, %(key)s, id, price_points, 'PENDING',
+        now() + make_interval(secs => %(lease_seconds)s)
+      FROM stock
+      ON CONFLICT (member_id, idempotency_key) DO NOTHING
+      RETURNING {columns}
+    ), taken AS (
+      UPDATE vouchers SET issued = issued + 1 FROM o WHERE vouchers.id = o.voucher_id
+    )
+    SELECT {columns} FROM o
+    """
+).format(on_sale=ON_SALE, columns=COLUMNS)
+
+
+async def place(
+    connection: Connection, *, member_id: UUID, voucher_id: UUID, key: str, lease_seconds: int
+) -> OrderRow | None:
+    """Makes an order and takes a piece for it; returns None, when neither is done.
+
+    That is so when nothing is left, when the voucher is not on sale, and when the member has an order with
+    this key.
+    """
+    return await fetch_first(
+        connection,
+        OrderRow,
+        _PLACE,
+        id=new_id(),
+        member_id=member_id,
+        key=key,
+        voucher_id=voucher_id,
+        lease_seconds=lease_seconds,
+    )
+
+
+_COMPLETE = SQL(
+    """
+    WITH o AS (
+      UPDATE orders AS o SET state = 'COMPLETED' WHERE id = %(id)s AND state = 'PENDING'
+      RETURNING {columns}
+    ), owned AS (
+      INSERT INTO wallet_vouchers (id, order_id, voucher_id, member_id, code_id)
+      SELECT %(wallet_id)s, id, voucher_id, member_id, %(code_id)s FROM o
+      RETURNING id, order_id
+    )
+    SELECT {columns}, owned.id AS wallet_voucher_id FROM o JOIN owned ON owned.order_id = o.id
+    """
+).format(columns=COLUMNS)
+
+
+async def complete(connection: Connection, *, order_id: UUID, code_id: UUID) -> OrderRow | None:
+    """PENDING -> COMPLETED, with its voucher in the wallet; returns None when the order is not pending."""
+    return await fetch_first(
+        connection, OrderRow, _COMPLETE, id=order_id, wallet_id=new_id(), code_id=code_id
+    )
+
+
+_FAIL = SQL(
+    """
+    WITH o AS (
+      UPDATE orders AS o SET state = 'FAILED' WHERE id = %(id)s AND state = 'UNDOING'
+      RETURNING {columns}
+    ), given_back AS (
+      UPDATE vouchers SET issued = issued - 1 FROM o WHERE vouchers.id = o.voucher_id
+    )
+    SELECT {columns} FROM o
+    """
+).format(columns=COLUMNS)
+
+
+async def fail(connection: Connection, *, order_id: UUID) -> OrderRow | None:
+    """UNDOING -> FAILED, and its stock goes back with it; returns None when the order is not being undone."""
+    return await fetch_first(connection, OrderRow, _FAIL, id=order_id)

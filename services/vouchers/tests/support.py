@@ -1,0 +1,13 @@
+"""What vouchers' tests ask the fixtures for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from scrip.vouchers.v1 import catalogue_pb2, order_pb2
+
+from tests.inprocess import Member
+
+Earn = Callable[[Member, int], Awaitable[None]]
+Create = Callable[..., Awaitable[catalogue_pb2.Voucher]]
+Order = Callable[..., Awaitable[order_pb2.PlaceOrderResponse]]

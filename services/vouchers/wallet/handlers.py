@@ -1,0 +1,70 @@
+"""WalletService: what members own."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from google.api import httpbody_pb2
+from scrip.common.v1 import money_pb2, qr_pb2
+from scrip.vouchers.v1 import wallet_pb2
+
+from services.common import qr
+from services.common.caller import caller
+from services.common.db import Database
+from services.common.encoding import Context, image_body, timestamp
+from services.common.paging import Page
+from services.vouchers.wallet import queries
+from services.vouchers.wallet.codes_client import Code, CodesReader
+from services.vouchers.wallet.queries import WalletRow
+
+
+class WalletHandlers:
+    """Implements WalletService."""
+
+    def __init__(self, db: Database, codes: CodesReader) -> None:
+        self._db = db
+        self._codes = codes
+
+    async def ListMyVouchers(
+        self, request: wallet_pb2.ListMyVouchersRequest, context: Context
+    ) -> wallet_pb2.ListMyVouchersResponse:
+        """A page of what the caller owns."""
+        page = Page(request.page_size, request.page_token, "wallet")
+        rows, next_token = await self._db.read(queries.list_wallet, page, caller().id)
+        codes = await self._codes.get([row.code_id for row in rows])
+        return wallet_pb2.ListMyVouchersResponse(
+            vouchers=[_encode(row, codes[row.code_id]) for row in rows], next_page_token=next_token
+        )
+
+    async def GetMyVoucher(
+        self, request: wallet_pb2.GetMyVoucherRequest, context: Context
+    ) -> wallet_pb2.GetMyVoucherResponse:
+        """One of the caller's vouchers."""
+        row, code = await self._owned(request.id)
+        return wallet_pb2.GetMyVoucherResponse(voucher=_encode(row, code))
+
+    async def GetMyVoucherQr(
+        self, request: wallet_pb2.GetMyVoucherQrRequest, context: Context
+    ) -> httpbody_pb2.HttpBody:
+        """The code of one of the caller's vouchers as an image."""
+        _, code = await self._owned(request.id)
+        return await image_body(context, qr.render(code.text, svg=request.format == qr_pb2.QR_FORMAT_SVG))
+
+    async def _owned(self, wallet_id: str) -> tuple[WalletRow, Code]:
+        row = await self._db.read(queries.get_wallet_voucher, UUID(wallet_id), caller().id)
+        codes = await self._codes.get([row.code_id])
+        return row, codes[row.code_id]
+
+
+def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
+    return wallet_pb2.WalletVoucher(
+        id=str(row.id),
+        voucher_id=str(row.voucher_id),
+        order_id=str(row.order_id),
+        title=row.title,
+        face_value=money_pb2.Money(currency_code=row.currency_code, amount_minor=row.face_value_minor),
+        code=code.text,
+        status=wallet_pb2.WalletVoucherStatus.Value(f"WALLET_VOUCHER_STATUS_{code.state}"),
+        acquired_at=timestamp(row.acquired_at),
+        expires_at=timestamp(row.expires_at),
+    )

@@ -1,0 +1,12 @@
+"""Why a wallet refuses."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.common.errors import DomainError
+
+
+def wallet_voucher_not_found(wallet_id: UUID) -> DomainError:
+    """There is no such voucher, or it is in another member's wallet."""
+    return DomainError("WALLET_VOUCHER_NOT_FOUND", "no such voucher in your wallet", id=wallet_id)
