@@ -13,8 +13,8 @@ class Settings(ServiceSettings):
     """Vouchers' own settings beside the shared ones."""
 
     order_wait_seconds: Annotated[float, Field(gt=0, le=8)] = 5.0
-    """How long PlaceOrder waits for an order to finish before it answers that it is pending."""
+    """How long PlaceOrder waits for an order to finish before it returns it as pending."""
     order_lease_seconds: Annotated[int, Field(ge=2, le=60)] = 10
-    """How long whoever works on an order has it for itself; then the sweep takes over."""
+    """How long the process that works on an order has it for itself; then the sweep takes over."""
     max_watchers: Annotated[int, Field(ge=1)] = 500
     """Live quantity streams per process."""

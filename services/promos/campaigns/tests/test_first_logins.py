@@ -15,7 +15,7 @@ from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.members import FirstLogin
-from services.promos.campaigns.first_logins import on_member_event
+from services.promos.campaigns.first_logins import _take_place, on_member_event
 from services.promos.codes import random_codes
 from services.promos.members.commands import apply_member_event
 from services.promos.tests.support import FIRST_LOGIN, REGISTERED, THIRTY_PERCENT, Promos, in_days
@@ -185,6 +185,15 @@ async def test_a_full_campaign_is_not_touched_by_later_logins(promos: Promos) ->
 
     await promos.db.run(hold)
     assert len(await promos.winners(campaign.id)) == 1
+
+
+async def test_a_place_that_was_gone_after_all_leaves_no_code_behind(promos: Promos) -> None:
+    campaign = await promos.campaign(places=1)
+    await promos.first_login()
+    await promos.db.run(_take_place, UUID(campaign.id), new_id(), in_days(0))
+    codes = "SELECT count(*) FROM codes WHERE code_set_id = %(id)s"
+    assert await promos.value(codes, id=campaign.id) == 1
+    assert [winner.rank for winner in await promos.winners(campaign.id)] == [1]
 
 
 async def test_a_login_may_win_in_several_campaigns_and_promotions_come_newest_first(promos: Promos) -> None:

@@ -163,7 +163,7 @@ async def test_a_watcher_whose_login_ended_sees_no_change_any_more(
     assert (await anext(updates)).quantity_left == 3
     auth = auth_pb2_grpc.AuthServiceStub(platform.channels["identity"])
     await auth.LogOut(auth_pb2.LogOutRequest(), metadata=bearer(member.token))
-    await asyncio.sleep(1.0)  # within which every service hears of it
+    await asyncio.sleep(1.0)  # within which every service knows
     await order(buyer, voucher.id)
 
     async def update() -> object:

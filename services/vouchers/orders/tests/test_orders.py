@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import grpc
@@ -13,6 +14,8 @@ from scrip.vouchers.v1 import order_pb2, order_pb2_grpc, wallet_pb2, wallet_pb2_
 
 from services.common.db import Connection, execute, fetch_value
 from services.common.ids import new_id
+from services.vouchers.__main__ import _build
+from services.vouchers.orders.queries import find_order
 from services.vouchers.tests.support import Create, Earn, Order
 from tests import invariants
 from tests.inprocess import InProcess, Member, Platform, bearer, eventually, reason, refusal
@@ -298,4 +301,24 @@ async def test_an_order_given_up_while_undoing_is_finished_by_the_sweep(
     )
     token = await platform.service_token("vouchers")
     assert await reason(promos.AssignCodes(late, metadata=bearer(token))) == "ORDER_UNDONE"
+    check_invariants(platform)
+
+
+@pytest.mark.parametrize(("points", "ended"), [(500, "COMPLETED"), (499, "FAILED")])
+async def test_who_knows_an_order_as_pending_that_has_ended_changes_nothing(
+    platform: Platform, create: Create, earn: Earn, order: Order, *, points: int, ended: str
+) -> None:
+    """As when the sweep takes an order over, and the process that had it goes on with what it knew."""
+    member, voucher, key = await platform.member(), await create(), str(new_id())
+    await earn(member, points)
+    await asyncio.gather(order(member, voucher.id, key), return_exceptions=True)
+    left = await balance(platform, member)
+    async with _build(platform.settings["vouchers"]) as parts:
+        kept = await parts.db.read(find_order, member.id, key)
+        assert kept is not None
+        assert kept.state == ended
+        stale = replace(kept, state="PENDING", wallet_voucher_id=None)
+        assert await parts.saga.start(stale) == kept
+    assert await balance(platform, member) == left
+    assert await issued(platform, voucher.id) == (ended == "COMPLETED")
     check_invariants(platform)
