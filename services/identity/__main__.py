@@ -35,8 +35,8 @@ from services.common.throttle import Throttle
 from services.common.worker import run_worker
 from services.identity import jobs
 from services.identity.audit.handlers import AuditHandlers, SandboxHandlers
-from services.identity.events.client import MemberEventsClient
-from services.identity.events.tell_services import EVENT_QUEUES
+from services.identity.events import EVENT_QUEUES
+from services.identity.events.client import member_event_sender
 from services.identity.internal_handlers import InternalHandlers
 from services.identity.keys.keys import SigningKeys, add_signing_key, read_jwks
 from services.identity.keys.secrets_at_rest import Vault
@@ -215,7 +215,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             "promos": settings.promos_target,
         }
         channels = {name: open_channel(target) for name, target in targets.items()}
-        events = MemberEventsClient(channels, parts.issuer.own_token)
+        events = member_event_sender(channels, parts.issuer.own_token)
         tasks = jobs.tasks(parts.db, events, parts.vault, open_transport(settings), settings.otp_text)
         redis = Redis(settings.redis_url, settings.redis_seconds)
         logins = Logins(parts.db, SessionCache(redis))

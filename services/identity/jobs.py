@@ -10,10 +10,8 @@ from uuid import UUID
 from services.common.housekeeping import repeat
 from services.common.jobs import Task
 from services.common.legacy_db import Connection, Database
-from services.identity.events.client import MemberEventsClient
-from services.identity.events.mark_delivered import mark_delivered
-from services.identity.events.queries import undelivered_events
-from services.identity.events.tell_services import DELIVER_JOB
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, Sender, retry_set_aside, send_outbox_task
+from services.identity import events
 from services.identity.keys.keys import SigningKeys, rotate_when_due
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.logins.commands.end_sessions import forget_old_sessions
@@ -37,16 +35,9 @@ _ROUNDS = 100
 
 
 def tasks(
-    db: Database, events: MemberEventsClient, vault: Vault, transport: Transport, otp_text: str
+    db: Database, send_member_event: Sender, vault: Vault, transport: Transport, otp_text: str
 ) -> Mapping[str, Task]:
     """What identity's worker does, by job name."""
-
-    async def deliver_member_events(service: str, member_id: str) -> None:
-        """Tells a service all that it has not heard of a member, in order."""
-        member = UUID(member_id)
-        for event in await db.read(undelivered_events, service, member):
-            await events.apply(service, member, event)
-            await db.run(mark_delivered, service=service, member_id=member, version=event.version)
 
     async def send_otp(otp_id: str) -> None:
         """Sends a code that is still good, and forgets it. A worker that dies in between sends it again."""
@@ -72,7 +63,8 @@ def tasks(
         words = otp_text.format(code=code, minutes=delivery.minutes)
         await transport.send(OtpMessage(otp_id, delivery.recipient, words))
 
-    return {DELIVER_JOB: deliver_member_events, SEND_JOB: send_otp}
+    send_outbox = send_outbox_task(db, {events.TOPIC: send_member_event})
+    return {OUTBOX_JOB: send_outbox, SEND_JOB: send_otp}
 
 
 async def forget_all(db: Database, forget: Callable[[Connection], Awaitable[int]]) -> None:
@@ -100,4 +92,5 @@ def loops(
         partial(repeat, 60, partial(forget_all, db, forget_old_sessions)),
         partial(repeat, 60, rotate),
         partial(repeat, 10, keys.refresh),
+        partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

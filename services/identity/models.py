@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common.tables import TYPES, new_metadata
+from services.common.tables import TYPES, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -28,6 +28,9 @@ class Base(DeclarativeBase):
 
     metadata = new_metadata()
     type_annotation_map = TYPES
+
+
+outbox_table(Base.metadata)
 
 
 class Account(Base):
@@ -138,7 +141,7 @@ class RefreshToken(Base):
 
 
 class MemberEvent(Base):
-    """Something that happened to a member and that the other services hear of."""
+    """Something that happened to a member and that the other services are told. The log of it is kept."""
 
     __tablename__ = "member_events"
 
@@ -149,16 +152,6 @@ class MemberEvent(Base):
     occurred_at: Mapped[datetime] = mapped_column(server_default=func.now())
     phone_hash: Mapped[bytes | None]
     shares_contact: Mapped[bool] = mapped_column(server_default=false())
-
-
-class MemberEventDelivery(Base):
-    """Up to which version a service has heard of a member."""
-
-    __tablename__ = "member_event_deliveries"
-
-    service: Mapped[str] = mapped_column(primary_key=True)
-    member_id: Mapped[UUID] = mapped_column(primary_key=True)
-    delivered_version: Mapped[int] = mapped_column(BigInteger)
 
 
 class Otp(Base):

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -28,19 +28,8 @@ class Base(DeclarativeBase):
 
 
 idempotency_table(Base.metadata)
-audit_table(Base.metadata)
-
-
-class Member(Base):
-    """How far promos has heard of a member."""
-
-    __tablename__ = "members"
-    __table_args__ = (CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),)
-
-    member_id: Mapped[UUID] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(BigInteger)
-    first_login_at: Mapped[datetime | None]
-    status: Mapped[str] = mapped_column(server_default="ACTIVE")
+outbox_table(Base.metadata)
+members_table(Base.metadata)
 
 
 class KnownPhone(Base):

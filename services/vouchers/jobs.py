@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from uuid import UUID
 
-from services.common.audit import FORWARD_JOB
-from services.common.audit_forwarding import forward_audit_task
+from services.common import audit
+from services.common.audit_forwarding import audit_sender
 from services.common.channels import Peers
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.legacy_db import Database
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.vouchers import queries
 from services.vouchers.clients import PromosClient
 from services.vouchers.commands.create_voucher import ENSURE_CODES_JOB
@@ -26,7 +27,8 @@ def tasks(db: Database, promos: PromosClient, peers: Peers) -> Mapping[str, Task
         """Has a voucher's codes made."""
         await promos.ensure_codes(await db.read(queries.get_voucher, UUID(voucher_id)))
 
-    return {ENSURE_CODES_JOB: ensure_codes, FORWARD_JOB: forward_audit_task("vouchers", db, peers)}
+    send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("vouchers", peers)})
+    return {ENSURE_CODES_JOB: ensure_codes, OUTBOX_JOB: send_outbox}
 
 
 def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
@@ -34,4 +36,5 @@ def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
         partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

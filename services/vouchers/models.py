@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueCon
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -18,18 +18,6 @@ class Base(DeclarativeBase):
 
     metadata = new_metadata()
     type_annotation_map = TYPES
-
-
-class Member(Base):
-    """What identity has told of a member."""
-
-    __tablename__ = "members"
-    __table_args__ = (CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),)
-
-    member_id: Mapped[UUID] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(BigInteger)
-    registered_at: Mapped[datetime | None]
-    status: Mapped[str] = mapped_column(server_default="ACTIVE")
 
 
 class Voucher(Base):
@@ -94,4 +82,5 @@ class WalletVoucher(Base):
 
 
 IdempotencyKey = idempotency_table(Base.metadata)
-AuditOutbox = audit_table(Base.metadata)
+Outbox = outbox_table(Base.metadata)
+Member = members_table(Base.metadata)

@@ -172,6 +172,11 @@ class People:
         found = {name: await self.rows(name, query, id=UUID(str(member_id))) for name in LISTENERS}
         return {name: rows[0] for name, rows in found.items() if rows}
 
+    async def unsent(self, member_id: object) -> list[tuple[str, int]]:
+        """Receiver and version of the events of a member that are still to be sent."""
+        query = "SELECT receiver, version FROM outbox WHERE subject = :id ORDER BY receiver, version"
+        return [(name, version) for name, version in await self.rows("identity", query, id=str(member_id))]
+
     async def assert_all_heard(self, member_id: object, status: str = "ACTIVE") -> None:
         """That all services know all that happened to a member."""
         last = len(await self.events(member_id))

@@ -19,12 +19,12 @@ from pydantic import SecretStr
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from sqlalchemy import text
 
-from services.common import jobs
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
-from services.identity.events.mark_delivered import mark_delivered
-from services.identity.events.tell_services import DELIVER_JOB
+from services.common.outbox import OUTBOX_JOB, NewMessage, put_all
+from services.identity.events import EVENT_QUEUES, TOPIC
+from services.identity.events.kinds import event_content
 from services.identity.tests.people import DONE, LISTENERS, People, outcomes, tally
 from services.identity.tests.sending import SILENT
 from tests.inprocess import InProcess, Member, Platform, bearer, eventually
@@ -32,10 +32,9 @@ from tests.inprocess import InProcess, Member, Platform, bearer, eventually
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-async def assert_delivered(people: People, member_id: UUID, version: int) -> None:
-    """That identity knows each service to have heard so much; it writes that down after it was heard."""
-    query = "SELECT service, delivered_version FROM member_event_deliveries WHERE member_id = :id"
-    assert dict(await people.rows("identity", query, id=member_id)) == dict.fromkeys(LISTENERS, version)
+async def assert_delivered(people: People, member_id: UUID) -> None:
+    """That identity has nothing left to send of a member; it removes a message after it was taken."""
+    assert await people.unsent(member_id) == []
 
 
 async def prizes(people: People, members: Sequence[Member], campaign_id: str) -> list[int]:
@@ -82,7 +81,7 @@ async def test_a_members_whole_life_reaches_every_service_in_order(
         "CLOSED",
     ]
     await eventually(lambda: people.assert_all_heard(member.id, "CLOSED"))
-    await eventually(lambda: assert_delivered(people, member.id, 6))
+    await eventually(lambda: assert_delivered(people, member.id))
 
 
 async def test_events_made_at_once_are_counted_without_gaps(people: People, platform: Platform) -> None:
@@ -92,7 +91,7 @@ async def test_events_made_at_once_are_counted_without_gaps(people: People, plat
     assert len(await people.events(member.id)) == 52
     await eventually(lambda: people.assert_all_heard(member.id), seconds=10)
     # The jobs that are left have nothing to tell, one a second: they would keep the other tests waiting.
-    left = "DELETE FROM procrastinate_jobs WHERE args ->> 'member_id' = :id AND status = 'todo'"
+    left = "DELETE FROM procrastinate_jobs WHERE args ->> 'subject' = :id AND status = 'todo'"
     await people.execute("identity", left, id=str(member.id))
 
 
@@ -122,17 +121,6 @@ async def test_a_service_that_was_away_hears_it_all_afterwards(
     assert await people.rows(away, query, id=member.id) == [(True,)]
 
 
-async def test_a_delivery_that_ends_late_takes_nothing_back(people: People, platform: Platform) -> None:
-    """A worker that was thought dead may say at last that an early event was applied."""
-    member = await platform.member()
-    await eventually(lambda: assert_delivered(people, member.id, 2))
-    for service in LISTENERS:
-        await platform.databases["identity"].run(
-            mark_delivered, service=service, member_id=member.id, version=1
-        )
-    await assert_delivered(people, member.id, 2)
-
-
 async def test_a_service_that_is_away_for_long_holds_up_none_of_the_others(
     people: People, in_process: InProcess
 ) -> None:
@@ -157,26 +145,41 @@ async def test_a_service_that_is_away_for_long_holds_up_none_of_the_others(
 async def test_an_event_delivered_again_and_again_takes_effect_once(
     people: People, platform: Platform, campaign_id: str
 ) -> None:
-    """As if workers had died between telling a service and writing down that it was told."""
+    """As if workers had died between telling a service and removing the message."""
     members = [await platform.member() for _ in range(5)]
     for member in members:
         await eventually(lambda member=member: people.assert_all_heard(member.id))  # type: ignore[misc]
 
-    async def forget_and_repeat(connection: Connection) -> None:
-        await connection.execute(
-            text("DELETE FROM member_event_deliveries WHERE member_id = ANY(:ids)"),
-            {"ids": [member.id for member in members]},
-        )
+    async def put_again(connection: Connection) -> None:
         for member in members:
-            for service in LISTENERS * 5:
-                await jobs.defer(connection, DELIVER_JOB, service=service, member_id=str(member.id))
-
-    await platform.databases["identity"].run(forget_and_repeat)
+            rows = await people.rows(
+                "identity", "SELECT id, version, type FROM member_events WHERE member_id = :id", id=member.id
+            )
+            await put_all(
+                connection,
+                [
+                    NewMessage(
+                        topic=TOPIC,
+                        receiver=service,
+                        subject=str(member.id),
+                        version=version,
+                        content=event_content(
+                            event_id=event_id, kind=kind, phone_hash=None, shares_contact=False
+                        ),
+                        queue=EVENT_QUEUES[service],
+                    )
+                    for service in LISTENERS
+                    for event_id, version, kind in rows
+                ],
+            )
 
     async def told_again() -> None:
         for member in members:
-            await assert_delivered(people, member.id, 2)
+            await assert_delivered(people, member.id)
 
+    for _ in range(5):
+        await eventually(told_again, seconds=10)
+        await platform.databases["identity"].run(put_again)
     await eventually(told_again, seconds=10)
     await eventually(lambda: no_jobs(people), seconds=10)
     for member in members:
@@ -187,7 +190,7 @@ async def test_an_event_delivered_again_and_again_takes_effect_once(
 async def no_jobs(people: People) -> None:
     """That identity has told all that there is to tell."""
     query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name"
-    assert await people.rows("identity", query, name=DELIVER_JOB) == [(0,)]
+    assert await people.rows("identity", query, name=OUTBOX_JOB) == [(0,)]
 
 
 async def test_a_worker_killed_amid_deliveries_loses_and_repeats_nothing(
@@ -201,13 +204,13 @@ async def test_a_worker_killed_amid_deliveries_loses_and_repeats_nothing(
         with worker(platform) as process:
             await kill_amid_deliveries(people, platform, process)
         doing = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'doing'"
-        assert await people.rows("identity", doing, name=DELIVER_JOB) > [(0,)], "none was under way"
+        assert await people.rows("identity", doing, name=OUTBOX_JOB) > [(0,)], "none was under way"
         await people.execute("identity", SILENT)
     finally:
         in_process.start_worker("identity")
     for member in members:
         await eventually(lambda member=member: people.assert_all_heard(member.id), seconds=30)  # type: ignore[misc]
-        await eventually(lambda member=member: assert_delivered(people, member.id, 2))  # type: ignore[misc]
+        await eventually(lambda member=member: assert_delivered(people, member.id))  # type: ignore[misc]
     assert await prizes(people, members, campaign_id) == [1] * 30
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.legacy_db import Connection
-from services.identity.events.tell_services import PHONE_CHANGED, tell_services
+from services.common.members import PhoneChanged
+from services.identity.events import publish_member_events
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.members.queries import MemberRow, get_member, why_not_active
 from services.identity.otp.commands.send_otp import forget_otps_of
@@ -35,5 +36,5 @@ async def change_phone(
     await use_otp(connection, otp_id)
     if row.another:
         await forget_otps_of(connection, phone=row.phone)
-        await tell_services(connection, member_id, PHONE_CHANGED, phone_hash=vault.hash_phone(phone))
+        await publish_member_events(connection, member_id, PhoneChanged, phone_hash=vault.hash_phone(phone))
     return await get_member(connection, member_id)

@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.legacy_db import Connection
-from services.identity.events.tell_services import CLOSED, tell_services
+from services.common.members import Closed
+from services.identity.events import publish_member_events
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.logins.commands.end_sessions import EndedSessions, end_sessions
 from services.identity.member_codes.member_codes import new_member_code
@@ -41,7 +42,7 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
     )
     await forget_otps_of(connection, phone=row.phone, email=row.email)
     phone_hash = vault.hash_phone(row.phone) if row.phone else None
-    await tell_services(connection, member_id, CLOSED, phone_hash=phone_hash)
+    await publish_member_events(connection, member_id, Closed, phone_hash=phone_hash)
     ended = await end_sessions(connection, account_id=member_id)
     await connection.execute(
         text("UPDATE sessions SET device_id = '' WHERE account_id = :id"), {"id": member_id}

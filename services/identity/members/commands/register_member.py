@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
+from services.common.members import FirstLogin, Registered
 from services.common.sessions import SessionState
-from services.identity.events.tell_services import FIRST_LOGIN, REGISTERED, tell_services
+from services.identity.events import publish_member_events
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.logins.commands.open_session import OpenedSession, open_session
 from services.identity.member_codes.member_codes import new_member_code
@@ -78,7 +79,7 @@ async def register_member(
         },
     )
     phone_hash = vault.hash_phone(new.phone) if new.phone else None
-    await tell_services(connection, member_id, REGISTERED, FIRST_LOGIN, phone_hash=phone_hash)
+    await publish_member_events(connection, member_id, Registered, FirstLogin, phone_hash=phone_hash)
     session = await open_session(
         connection, account_id=member_id, device_id=device_id, most=1, seconds=session_seconds
     )

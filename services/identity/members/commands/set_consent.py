@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.legacy_db import Connection
-from services.identity.events.tell_services import CONSENT_CHANGED, tell_services
+from services.common.members import ConsentChanged
+from services.identity.events import publish_member_events
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.members.queries import MemberRow, get_member, why_not_active
 
@@ -37,5 +38,5 @@ async def set_consent(
     )
     if changed.first():
         phone_hash = vault.hash_phone(row.phone) if row.phone else None
-        await tell_services(connection, member_id, CONSENT_CHANGED, phone_hash=phone_hash)
+        await publish_member_events(connection, member_id, ConsentChanged, phone_hash=phone_hash)
     return await get_member(connection, member_id)

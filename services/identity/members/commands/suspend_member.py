@@ -9,9 +9,10 @@ from sqlalchemy import text
 
 from services.common.caller import Caller
 from services.common.legacy_db import Connection
+from services.common.members import Restored, Suspended
 from services.common.sessions import SessionState
 from services.identity.audit.commands import record_own
-from services.identity.events.tell_services import RESTORED, SUSPENDED, tell_services
+from services.identity.events import publish_member_events
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.logins.commands.end_sessions import end_sessions
 from services.identity.members.queries import MemberRow, get_member, member_not_found
@@ -61,9 +62,9 @@ async def _change(
         if member.status == "CLOSED":
             raise member_not_found(member_id)
         return ChangedMember(member, None)
-    event, action = (RESTORED, "member.restored") if to == "ACTIVE" else (SUSPENDED, "member.suspended")
+    event, action = (Restored, "member.restored") if to == "ACTIVE" else (Suspended, "member.suspended")
     phone_hash = vault.hash_phone(row.phone) if row.phone else None
-    await tell_services(connection, member_id, event, phone_hash=phone_hash)
+    await publish_member_events(connection, member_id, event, phone_hash=phone_hash)
     await record_own(connection, actor, action, member_id, reason=reason)
     ended = await end_sessions(connection, account_id=member_id)
     return ChangedMember(await get_member(connection, member_id), ended.logins)

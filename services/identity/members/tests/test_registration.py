@@ -24,6 +24,7 @@ from services.common.legacy_db import Connection
 from services.identity.keys.secrets_at_rest import Vault
 from services.identity.tests.people import (
     DONE,
+    LISTENERS,
     PASSWORD,
     People,
     new_email,
@@ -344,19 +345,11 @@ async def test_registration_tells_the_other_services(
 ) -> None:
     reply = await grpc_stub.RegisterMember(registration(await send(grpc_stub, platform, new_phone())))
 
-    async def delivered(connection: Connection) -> dict[str, int]:
-        rows = await connection.execute(
-            text("SELECT service, delivered_version FROM member_event_deliveries WHERE member_id = :id"),
-            {"id": reply.member.id},
-        )
-        return {row.service: row.delivered_version for row in rows}
+    people = People(platform)
 
     async def all_know() -> None:
-        assert await platform.databases["identity"].read(delivered) == {
-            "points": 2,
-            "promos": 2,
-            "vouchers": 2,
-        }
+        assert await people.heard(reply.member.id) == dict.fromkeys(LISTENERS, (2, "ACTIVE"))
+        assert await people.unsent(reply.member.id) == []
 
     await eventually(all_know)
 

@@ -223,7 +223,7 @@ async def test_a_provider_that_hangs_holds_up_no_member_event(platform: Platform
         )
 
         async def tried() -> None:  # in vain: the other services do not know this identity's keys
-            query = "SELECT attempts FROM procrastinate_jobs WHERE task_name = 'deliver_member_events'"
+            query = "SELECT attempts FROM procrastinate_jobs WHERE task_name = 'send_outbox'"
             assert [row.attempts > 0 for row in await identity.rows(query)] == [True] * 3
 
         await eventually(tried, seconds=8)  # less than what each post takes

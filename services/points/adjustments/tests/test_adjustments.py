@@ -286,7 +286,7 @@ async def test_an_adjustment_is_in_the_audit_list(
     async def forwarded() -> None:
         rows = await audited(platform, "points.adjusted", str(member.id))
         assert rows == [{"adjustment_id": given.entry.reference, "delta": 10, "reason": "Goodwill"}]
-        outbox = "SELECT 1 FROM audit_outbox WHERE target_id = :id"
+        outbox = "SELECT 1 FROM outbox WHERE content ->> 'target_id' = :id"
         assert await platform_points.rows(outbox, id=str(member.id)) == []
 
     await eventually(forwarded, seconds=10)
