@@ -22,7 +22,7 @@ from sqlalchemy import text
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
-from services.common.outbox import OUTBOX_JOB, NewMessage, put_all
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, NewMessage, put_all
 from services.identity.events import EVENT_QUEUES, TOPIC
 from services.identity.events.kinds import event_content
 from services.identity.tests.people import DONE, LISTENERS, People, outcomes, tally
@@ -185,6 +185,27 @@ async def test_an_event_delivered_again_and_again_takes_effect_once(
     for member in members:
         await people.assert_all_heard(member.id)
     assert await prizes(people, members, campaign_id) == [1] * 5
+
+
+async def test_a_suspension_does_not_wait_behind_a_first_login_that_can_not_be_applied(
+    people: People, platform: Platform
+) -> None:
+    """Promos meets an unforeseen error at it, again and again."""
+    broken = "ALTER TABLE members ADD CONSTRAINT ck_broken CHECK (first_login_at IS NULL) NOT VALID"
+    await people.execute("promos", broken)
+    try:
+        member = await platform.member()
+        await people.suspend(member.id, await platform.token("manager"))
+        await eventually(lambda: people.assert_all_heard(member.id, "SUSPENDED"), seconds=10)
+        assert await people.unsent(member.id) == [("promos", 2)]
+    finally:
+        await people.execute("promos", "ALTER TABLE members DROP CONSTRAINT ck_broken")
+    # Lets time pass.
+    await people.execute(
+        "identity", "UPDATE outbox SET next_attempt_at = now() WHERE subject = :id", id=str(member.id)
+    )
+    await eventually(lambda: assert_delivered(people, member.id), seconds=RETRY_SECONDS + 10)
+    await people.assert_all_heard(member.id, "SUSPENDED")
 
 
 async def no_jobs(people: People) -> None:
