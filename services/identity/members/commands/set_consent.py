@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from services.common.legacy_db import Connection
 from services.identity.events.tell_services import CONSENT_CHANGED, tell_services
-from services.identity.keys.secrets_at_rest import Vault
+from services.identity.keys import Vault
 from services.identity.members.queries import MemberRow, get_member, why_not_active
 
 
