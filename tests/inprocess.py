@@ -32,15 +32,11 @@ from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
-from services.identity.keys.keys import SigningKeys
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins.commands.open_session import OpenedSession, open_session
-from services.identity.logins.logins import Logins
-from services.identity.logins.session_tokens import SessionTokens
-from services.identity.logins.tokens import TokenIssuer
-from services.identity.member_codes.member_codes import sign_member_code
+from services.identity.keys import SigningKeys, TokenIssuer, Vault
+from services.identity.member_codes import sign_member_code
 from services.identity.members.commands.register_member import NewMember, register_member
 from services.identity.members.queries import get_member_code
+from services.identity.sessions import Logins, OpenedSession, SessionTokens, open_session
 from stack.postgres import Postgres
 from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on
 

@@ -5,20 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 from scrip.common.v1 import permission_pb2
-from scrip.identity.internal.v1 import identity_pb2
-from scrip.identity.v1 import auth_pb2, client_pb2, member_pb2, otp_pb2, staff_pb2
+from scrip.identity.v1 import client_pb2, member_pb2, staff_pb2
 
 from services.common.encoding import timestamp
 from services.common.errors import invalid_field
 from services.common.ids import utc_now
-from services.identity.logins.session_tokens import SessionToken
-from services.identity.member_codes.member_codes import SignedCode
 from services.identity.members.queries import MemberRow
-from services.identity.otp.queries import UnsentRow
 from services.identity.staff.queries import StaffRow
 from services.identity.tills.queries import ClientRow
-
-BEARER = "Bearer"
 
 
 def member(row: MemberRow) -> member_pb2.Member:
@@ -80,41 +74,6 @@ def staff(row: StaffRow) -> staff_pb2.Staff:
 def role_name(role: permission_pb2.Role.ValueType) -> str:
     """The role as tokens name it, such as `admin`."""
     return permission_pb2.Role.Name(role).removeprefix("ROLE_").lower()
-
-
-def signed_code(code: SignedCode) -> identity_pb2.ResolvedMemberCode:
-    """Whose a signed member code is."""
-    return identity_pb2.ResolvedMemberCode(
-        member_id=str(code.member_id),
-        code_id=code.id,
-        issued_at=timestamp(code.issued_at),
-        expires_at=timestamp(code.expires_at),
-    )
-
-
-def otp_delivery(row: UnsentRow) -> otp_pb2.OtpDelivery:
-    """A one-time password that is not sent."""
-    return otp_pb2.OtpDelivery(
-        otp_id=str(row.otp_id),
-        state=otp_pb2.OtpDeliveryState.Value(f"OTP_DELIVERY_STATE_{row.state}"),
-        recipient=row.recipient,
-        tries=row.tries,
-        last_error=row.last_error,
-        asked_at=timestamp(row.asked_at),
-        tried_at=timestamp(row.tried_at) if row.tried_at else None,
-        expires_at=timestamp(row.expires_at),
-    )
-
-
-def session_token(token: SessionToken) -> auth_pb2.AccessToken:
-    """A bearer token, and what renews it."""
-    return auth_pb2.AccessToken(
-        access_token=token.access.value,
-        token_type=BEARER,
-        expires_in=token.access.expires_in,
-        refresh_token=token.refresh_token,
-        refresh_expires_in=token.refresh_expires_in,
-    )
 
 
 def name(text: str, field: str) -> str:

@@ -15,7 +15,7 @@ from services.common.ids import new_id
 from stack.postgres import Postgres
 from stack.settings import ROOT
 
-BEFORE = {"points": "0004", "promos": "0002", "vouchers": "0002", "identity": "0006"}
+BEFORE = {"points": "0004", "promos": "0002", "vouchers": "0002", "identity": "0007"}
 
 
 def migrated_until(postgres: Postgres, service: str) -> str:

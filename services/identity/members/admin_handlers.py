@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from scrip.identity.v1 import member_pb2, member_pb2_grpc, otp_pb2
+from scrip.identity.v1 import member_pb2
 
 from services.common.caller import caller
 from services.common.encoding import Context
 from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity import encoding
+from services.identity.accounts import as_e164
+from services.identity.keys import Vault
 from services.identity.members import queries as members
 from services.identity.members.commands.suspend_member import restore_member, suspend_member
-from services.identity.members.phones import as_e164
-from services.identity.otp import queries as otps
-from services.identity.tools import Tools
+from services.identity.sessions import Logins
 
 
-class MemberAdminHandlers(member_pb2_grpc.MemberAdminServiceServicer):
+class MemberAdminHandlers:
     """Implements MemberAdminService."""
 
-    def __init__(self, db: Database, tools: Tools) -> None:
+    def __init__(self, db: Database, vault: Vault, logins: Logins, default_region: str) -> None:
         self._db = db
-        self._vault = tools.vault
-        self._logins = tools.logins
-        self._default_region = tools.settings.default_region
+        self._vault = vault
+        self._logins = logins
+        self._default_region = default_region
 
     async def ListMembers(
         self, request: member_pb2.ListMembersRequest, context: Context
@@ -76,16 +76,3 @@ class MemberAdminHandlers(member_pb2_grpc.MemberAdminServiceServicer):
             reason=encoding.name(request.reason, "reason"),
         )
         return member_pb2.RestoreMemberResponse(member=encoding.member(changed.member))
-
-    async def ListOtpDeliveries(
-        self, request: member_pb2.ListOtpDeliveriesRequest, context: Context
-    ) -> member_pb2.ListOtpDeliveriesResponse:
-        """A page of one-time passwords that are not sent."""
-        state = None
-        if request.state:
-            state = otp_pb2.OtpDeliveryState.Name(request.state).removeprefix("OTP_DELIVERY_STATE_")
-        page = Page(request.page_size, request.page_token, "otp_deliveries", state)
-        rows, next_token = await self._db.read(otps.list_unsent, page, state)
-        return member_pb2.ListOtpDeliveriesResponse(
-            deliveries=[encoding.otp_delivery(row) for row in rows], next_page_token=next_token
-        )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from google.api import httpbody_pb2
 from scrip.common.v1 import qr_pb2
-from scrip.identity.v1 import auth_pb2, member_pb2, member_pb2_grpc
+from scrip.identity.v1 import auth_pb2, member_pb2
 
 from services.common import qr
 from services.common.batching import Batcher
@@ -16,7 +16,8 @@ from services.common.errors import DomainError, invalid_field
 from services.common.ids import utc_now
 from services.common.legacy_db import Database
 from services.identity import encoding
-from services.identity.member_codes.member_codes import sign_member_code
+from services.identity.keys import Vault
+from services.identity.member_codes import sign_member_code
 from services.identity.members import queries as members
 from services.identity.members.commands.change_phone import change_phone
 from services.identity.members.commands.close_member import close_member
@@ -24,7 +25,8 @@ from services.identity.members.commands.confirm_email import confirm_email
 from services.identity.members.commands.set_consent import set_consent
 from services.identity.members.commands.update_member import MemberChanges, update_member
 from services.identity.members.queries import MemberRow
-from services.identity.tools import Tools
+from services.identity.otp import OtpProof
+from services.identity.sessions import Logins
 
 _CHANGE_PHONE = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_CHANGE_PHONE)
 _CONFIRM_EMAIL = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_CONFIRM_EMAIL)
@@ -33,14 +35,14 @@ _LINGER_SECONDS = 0.003
 """Reading many members costs little more than reading one; a crowd is read together."""
 
 
-class MemberHandlers(member_pb2_grpc.MemberServiceServicer):
+class MemberHandlers:
     """Implements MemberService."""
 
-    def __init__(self, db: Database, tools: Tools) -> None:
+    def __init__(self, db: Database, vault: Vault, otp_proof: OtpProof, logins: Logins) -> None:
         self._db = db
-        self._vault = tools.vault
-        self._proof = tools.proof
-        self._logins = tools.logins
+        self._vault = vault
+        self._otp_proof = otp_proof
+        self._logins = logins
         self._reads = Batcher("members", self._read, linger=_LINGER_SECONDS)
 
     async def GetMe(self, request: member_pb2.GetMeRequest, context: Context) -> member_pb2.GetMeResponse:
@@ -76,7 +78,7 @@ class MemberHandlers(member_pb2_grpc.MemberServiceServicer):
     ) -> member_pb2.ConfirmMyEmailResponse:
         """Proves the address, then confirms it if it is the caller's."""
         otp_id = UUID(request.otp.otp_id)
-        recipient = await self._proof.recipient(otp_id, request.otp.code, _CONFIRM_EMAIL)
+        recipient = await self._otp_proof.recipient(otp_id, request.otp.code, _CONFIRM_EMAIL)
         row = await self._db.run(confirm_email, member_id=caller().id, recipient=recipient, otp_id=otp_id)
         return member_pb2.ConfirmMyEmailResponse(member=encoding.member(row))
 
@@ -85,7 +87,7 @@ class MemberHandlers(member_pb2_grpc.MemberServiceServicer):
     ) -> member_pb2.ChangeMyPhoneResponse:
         """Proves the new number, then takes it."""
         otp_id = UUID(request.otp.otp_id)
-        phone = await self._proof.phone(otp_id, request.otp.code, _CHANGE_PHONE)
+        phone = await self._otp_proof.phone(otp_id, request.otp.code, _CHANGE_PHONE)
         row = await self._db.run(change_phone, self._vault, member_id=caller().id, phone=phone, otp_id=otp_id)
         return member_pb2.ChangeMyPhoneResponse(member=encoding.member(row))
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from scrip.identity.v1 import staff_pb2, staff_pb2_grpc
+from scrip.identity.v1 import staff_pb2
 
 from services.common.caller import caller
 from services.common.encoding import Context
 from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity import encoding
+from services.identity.passwords import Passwords
+from services.identity.sessions import Logins
 from services.identity.staff import queries as staff
 from services.identity.staff.commands.change_staff_role import change_staff_role
 from services.identity.staff.commands.create_staff import create_staff
 from services.identity.staff.commands.reset_staff_password import reset_staff_password
 from services.identity.staff.commands.set_staff_enabled import disable_staff, enable_staff
-from services.identity.tools import Tools
 
 
-class StaffHandlers(staff_pb2_grpc.StaffServiceServicer):
+class StaffHandlers:
     """Implements StaffService."""
 
-    def __init__(self, db: Database, tools: Tools) -> None:
+    def __init__(self, db: Database, passwords: Passwords, logins: Logins) -> None:
         self._db = db
-        self._passwords = tools.passwords
-        self._logins = tools.logins
+        self._passwords = passwords
+        self._logins = logins
 
     async def CreateStaff(
         self, request: staff_pb2.CreateStaffRequest, context: Context

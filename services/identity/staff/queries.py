@@ -50,3 +50,8 @@ async def list_staff(connection: Connection, page: Page, *, role: str) -> tuple[
         {"after": page.after(str), "role": role, "limit": page.size + 1},
     )
     return page.cut([StaffRow(*row) for row in result], lambda staff: staff.user_name)
+
+
+async def has_staff(connection: Connection) -> bool:
+    """Returns whether there is any staff."""
+    return bool((await connection.execute(text("SELECT EXISTS (SELECT FROM staff)"))).scalar_one())

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
-from services.identity.otp.commands.send_otp import send_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
+from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import LOG_IN, People
 from tests.inprocess import Member

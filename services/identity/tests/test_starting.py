@@ -17,7 +17,7 @@ from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
-from services.identity.keys.keys import SigningKeys, read_jwks
+from services.identity.keys import SigningKeys, read_jwks
 from services.identity.settings import Settings
 from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from scrip.identity.v1 import client_pb2, client_pb2_grpc
+from scrip.identity.v1 import client_pb2
 
 from services.common.caller import caller
 from services.common.encoding import Context
@@ -17,7 +17,7 @@ from services.identity.tills.commands.rotate_client_secret import rotate_client_
 from services.identity.tills.commands.set_client_enabled import set_client_enabled
 
 
-class ClientHandlers(client_pb2_grpc.ClientServiceServicer):
+class ClientHandlers:
     """Implements ClientService."""
 
     def __init__(self, db: Database) -> None:

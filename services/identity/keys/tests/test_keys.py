@@ -26,17 +26,17 @@ from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection, Database
 from services.identity.__main__ import open_database, rotate_keys
-from services.identity.keys.keys import (
+from services.identity.keys.signing_keys import (
     SigningKeys,
     _add_first_key,
     add_signing_key,
     read_jwks,
     rotate_when_due,
 )
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins.commands.refresh_session import Refreshed
-from services.identity.logins.session_tokens import SessionTokens
-from services.identity.logins.tokens import TokenIssuer
+from services.identity.keys.tokens import TokenIssuer
+from services.identity.keys.vault import Vault
+from services.identity.sessions import SessionTokens
+from services.identity.sessions.commands.refresh_session import Refreshed
 from services.identity.tests.own_identity import own_identity
 from services.identity.tests.people import DONE, People, outcome
 from tests.inprocess import Platform, bearer, eventually
@@ -306,7 +306,7 @@ async def test_no_valid_token_is_refused_while_keys_rotate(
     """Days as tenths of a second: a key a second, published 0.9 s before it signs."""
     monkeypatch.setattr("services.common.auth._REFETCH_SECONDS", 0.05)
     monkeypatch.setattr("services.common.auth._REFRESH_SECONDS", 0.2)
-    monkeypatch.setattr("services.identity.keys.keys._LATE_SECONDS", 0.5)
+    monkeypatch.setattr("services.identity.keys.signing_keys._LATE_SECONDS", 0.5)
     token_seconds, lasting = 2, 7.0
     vault = platform.vault
     processes = [SigningKeys(database, vault) for _ in range(2)]

@@ -12,10 +12,8 @@ import pytest
 from services.common.cache import Redis
 from services.common.ids import new_id
 from services.common.sessions import SessionCache, SessionState
-from services.identity.logins import queries as accounts
-from services.identity.logins.commands.end_sessions import end_sessions
-from services.identity.logins.commands.open_session import open_session
-from services.identity.logins.logins import Logins
+from services.identity.accounts import queries as accounts
+from services.identity.sessions import Logins, end_sessions, open_session
 from services.identity.tests.devices import device_of
 from services.identity.tests.people import DONE, People
 from stack.ports import free_port

@@ -9,10 +9,9 @@ from sqlalchemy import text
 from services.common.legacy_db import Connection
 from services.common.members import PhoneChanged
 from services.identity.events import publish_member_events
-from services.identity.keys.secrets_at_rest import Vault
+from services.identity.keys import Vault
 from services.identity.members.queries import MemberRow, get_member, why_not_active
-from services.identity.otp.commands.send_otp import forget_otps_of
-from services.identity.otp.commands.try_otp import use_otp
+from services.identity.otp import forget_otps_of, use_otp
 
 
 async def change_phone(

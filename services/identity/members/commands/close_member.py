@@ -9,11 +9,11 @@ from sqlalchemy import text
 from services.common.legacy_db import Connection
 from services.common.members import Closed
 from services.identity.events import publish_member_events
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins.commands.end_sessions import EndedSessions, end_sessions
-from services.identity.member_codes.member_codes import new_member_code
+from services.identity.keys import Vault
+from services.identity.member_codes import new_member_code
 from services.identity.members.queries import why_not_active
-from services.identity.otp.commands.send_otp import forget_otps_of
+from services.identity.otp import forget_otps_of
+from services.identity.sessions import EndedSessions, end_sessions
 
 
 async def close_member(connection: Connection, vault: Vault, *, member_id: UUID) -> EndedSessions:

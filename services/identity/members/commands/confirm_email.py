@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.legacy_db import Connection
+from services.identity.accounts import Recipient
 from services.identity.members.queries import MemberRow, get_member, why_not_active
-from services.identity.otp.commands.try_otp import otp_not_valid, use_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.otp import otp_not_valid, use_otp
 
 
 async def confirm_email(

@@ -13,11 +13,11 @@ from services.common.legacy_db import Connection
 from services.common.members import FirstLogin, Registered
 from services.common.sessions import SessionState
 from services.identity.events import publish_member_events
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins.commands.open_session import OpenedSession, open_session
-from services.identity.member_codes.member_codes import new_member_code
+from services.identity.keys import Vault
+from services.identity.member_codes import new_member_code
 from services.identity.members.queries import MemberRow, get_member
-from services.identity.otp.commands.try_otp import use_otp
+from services.identity.otp import use_otp
+from services.identity.sessions import OpenedSession, open_session
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from services.common.legacy_db import Connection
 from services.common.members import ConsentChanged
 from services.identity.events import publish_member_events
-from services.identity.keys.secrets_at_rest import Vault
+from services.identity.keys import Vault
 from services.identity.members.queries import MemberRow, get_member, why_not_active
 
 

@@ -13,9 +13,9 @@ from services.common.members import Restored, Suspended
 from services.common.sessions import SessionState
 from services.identity.audit.commands import record_own
 from services.identity.events import publish_member_events
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins.commands.end_sessions import end_sessions
+from services.identity.keys import Vault
 from services.identity.members.queries import MemberRow, get_member, member_not_found
+from services.identity.sessions import end_sessions
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from services.common.legacy_db import Connection
 from services.identity.members.queries import MemberRow, get_member, why_not_active
-from services.identity.otp.commands.send_otp import forget_otps_of
+from services.identity.otp import forget_otps_of
 
 
 @dataclass(frozen=True)

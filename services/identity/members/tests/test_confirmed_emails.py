@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
-from services.identity.otp.commands.send_otp import send_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
+from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import (
     CHANGE_PHONE,

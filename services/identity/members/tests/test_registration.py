@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
-from services.identity.keys.secrets_at_rest import Vault
+from services.identity.keys import Vault
 from services.identity.tests.people import (
     DONE,
     LISTENERS,

@@ -11,8 +11,8 @@ import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2
 from sqlalchemy.exc import IntegrityError
 
-from services.identity.otp.commands.send_otp import send_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
+from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import (
     CHANGE_PHONE,

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from services.common.caller import Caller
 from services.common.legacy_db import Connection
 from services.identity.audit.commands import record_own
-from services.identity.logins.commands.end_sessions import end_sessions
+from services.identity.sessions import end_sessions
 from services.identity.staff.commands.staff_changes import ANOTHER_ADMIN, ChangedStaff, last_admin, lock_staff
 from services.identity.staff.queries import get_staff
 

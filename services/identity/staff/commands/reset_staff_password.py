@@ -9,7 +9,7 @@ from sqlalchemy import text
 from services.common.caller import Caller
 from services.common.legacy_db import Connection
 from services.identity.audit.commands import record_own
-from services.identity.logins.commands.end_sessions import EndedSessions, end_sessions
+from services.identity.sessions import EndedSessions, end_sessions
 from services.identity.staff.queries import get_staff
 
 

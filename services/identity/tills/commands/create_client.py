@@ -9,7 +9,7 @@ from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.legacy_db import Connection
 from services.identity.audit.commands import record_own
-from services.identity.keys.secrets_at_rest import hash_secret, new_secret
+from services.identity.keys import hash_secret, new_secret
 from services.identity.tills.queries import ClientRow
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from services.common.caller import Caller
 from services.common.legacy_db import Connection
 from services.identity.audit.commands import record_own
-from services.identity.keys.secrets_at_rest import hash_secret, new_secret
+from services.identity.keys import hash_secret, new_secret
 from services.identity.tills.queries import client_not_found
 
 
