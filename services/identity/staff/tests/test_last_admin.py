@@ -17,8 +17,8 @@ from services.common import auth
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.legacy_db import Connection, Database
+from services.identity.staff.commands import create_staff as create_staff_row
 from services.identity.staff.commands.change_staff_role import change_staff_role
-from services.identity.staff.commands.create_staff import create_staff as create_staff_row
 from services.identity.staff.commands.set_staff_enabled import disable_staff, enable_staff
 from services.identity.tests.own_identity import OwnIdentity, own_identity
 from services.identity.tests.staff_help import ADMIN, CASHIER, create_staff, log_in

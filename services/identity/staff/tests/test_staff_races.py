@@ -15,8 +15,8 @@ from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.legacy_db import Database
 from services.identity.__main__ import CONSTRAINTS
-from services.identity.members.commands.register_member import NewMember, register_member
-from services.identity.staff.commands.create_staff import create_staff as create_staff_row
+from services.identity.members import NewMember, register_member
+from services.identity.staff.commands import create_staff as create_staff_row
 from services.identity.tests.staff_help import (
     ADMIN,
     CASHIER,
