@@ -235,7 +235,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     from services.identity import jobs  # noqa: PLC0415
     from services.identity.events import EVENT_QUEUES  # noqa: PLC0415
     from services.identity.events.client import member_event_sender  # noqa: PLC0415
-    from services.identity.otp.jobs import SEND_QUEUE  # noqa: PLC0415
+    from services.identity.otp import SEND_QUEUE  # noqa: PLC0415
     from services.identity.otp.transports import open_transport  # noqa: PLC0415
 
     async with _build(settings) as parts:

@@ -11,6 +11,7 @@ from services.common.jobs import Task
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, Sender, retry_set_aside, send_outbox_task
 from services.identity import events
 from services.identity.keys import LONGEST_TOKEN_SECONDS, SigningKeys, Vault, rotate_when_due
+from services.identity.otp import SEND_JOB
 from services.identity.otp import jobs as otp
 from services.identity.otp.transports import Transport
 from services.identity.sessions import forget_old_sessions
@@ -28,7 +29,7 @@ def tasks(
     send_outbox = send_outbox_task(db, {events.TOPIC: send_member_event})
     return {
         OUTBOX_JOB: send_outbox,
-        otp.SEND_JOB: otp.SendOtpJob(db, vault, transport, otp_text).run,
+        SEND_JOB: otp.SendOtpJob(db, vault, transport, otp_text).run,
     }
 
 

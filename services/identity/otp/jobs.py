@@ -15,8 +15,6 @@ from services.identity.otp.delivery_commands import (
     fail_otp_delivery,
 )
 from services.identity.otp.queries import OtpDelivery, otp_delivery
-from services.identity.otp.sender import SEND_JOB as SEND_JOB
-from services.identity.otp.sender import SEND_QUEUE as SEND_QUEUE
 from services.identity.otp.transports import OtpMessage, SendError, Transport
 
 log = logging.getLogger(__name__)

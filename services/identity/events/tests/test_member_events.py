@@ -41,7 +41,7 @@ async def prizes(people: People, members: Sequence[Member], campaign_id: str) ->
     """How many places of a campaign each member has."""
     rows = await people.rows(
         "promos",
-        "SELECT member_id FROM winners WHERE campaign_id = :campaign",
+        "SELECT member_id FROM winners WHERE campaign_id = %(campaign)s",
         campaign=UUID(campaign_id),
     )
     winners = [member_id for (member_id,) in rows]
@@ -91,7 +91,7 @@ async def test_events_made_at_once_are_counted_without_gaps(people: People, plat
     assert len(await people.events(member.id)) == 52
     await eventually(lambda: people.assert_all_heard(member.id), seconds=10)
     # The jobs that are left have nothing to tell, one a second: they would keep the other tests waiting.
-    left = "DELETE FROM procrastinate_jobs WHERE args ->> 'subject' = :id AND status = 'todo'"
+    left = "DELETE FROM procrastinate_jobs WHERE args ->> 'subject' = %(id)s AND status = 'todo'"
     await people.execute("identity", left, id=str(member.id))
 
 
@@ -117,7 +117,7 @@ async def test_a_service_that_was_away_hears_it_all_afterwards(
     await eventually(lambda: people.assert_all_heard(member.id, "ACTIVE"), seconds=20)
     # Of events in another order it would have ignored the older ones.
     known = "first_login_at" if away == "promos" else "registered_at"
-    query = f"SELECT {known} IS NOT NULL FROM members WHERE member_id = :id"  # of constants
+    query = f"SELECT {known} IS NOT NULL FROM members WHERE member_id = %(id)s"  # of constants
     assert await people.rows(away, query, id=member.id) == [(True,)]
 
 
@@ -153,7 +153,9 @@ async def test_an_event_delivered_again_and_again_takes_effect_once(
     async def put_again(connection: Connection) -> None:
         for member in members:
             rows = await people.rows(
-                "identity", "SELECT id, version, type FROM member_events WHERE member_id = :id", id=member.id
+                "identity",
+                "SELECT id, version, type FROM member_events WHERE member_id = %(id)s",
+                id=member.id,
             )
             await put_all(
                 connection,
@@ -202,7 +204,7 @@ async def test_a_suspension_does_not_wait_behind_a_first_login_that_can_not_be_a
         await people.execute("promos", "ALTER TABLE members DROP CONSTRAINT ck_broken")
     # Lets time pass.
     await people.execute(
-        "identity", "UPDATE outbox SET next_attempt_at = now() WHERE subject = :id", id=str(member.id)
+        "identity", "UPDATE outbox SET next_attempt_at = now() WHERE subject = %(id)s", id=str(member.id)
     )
     await retry_set_aside(platform.databases["identity"])
     await eventually(lambda: assert_delivered(people, member.id), seconds=10)
@@ -211,7 +213,7 @@ async def test_a_suspension_does_not_wait_behind_a_first_login_that_can_not_be_a
 
 async def no_jobs(people: People) -> None:
     """That identity has told all that there is to tell."""
-    query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name"
+    query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %(name)s"
     assert await people.rows("identity", query, name=OUTBOX_JOB) == [(0,)]
 
 
@@ -225,7 +227,7 @@ async def test_a_worker_killed_amid_deliveries_loses_and_repeats_nothing(
         members = [await platform.member() for _ in range(30)]
         with worker(platform) as process:
             await kill_amid_deliveries(people, platform, process)
-        doing = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'doing'"
+        doing = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %(name)s AND status = 'doing'"
         assert await people.rows("identity", doing, name=OUTBOX_JOB) > [(0,)], "none was under way"
         await people.execute("identity", SILENT)
     finally:

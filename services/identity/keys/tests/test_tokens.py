@@ -131,7 +131,7 @@ async def test_a_token_says_who_it_is_for_how_long_and_by_which_login(
     assert (said["iss"], said["aud"], said["role"]) == ("scrip", "scrip", "member")
     assert said["exp"] - said["iat"] == DAY
     assert abs(said["iat"] - time.time()) < 60
-    query = "SELECT account_id FROM sessions WHERE id = :id AND ended_at IS NULL"
+    query = "SELECT account_id FROM sessions WHERE id = %(id)s AND ended_at IS NULL"
     assert await people.rows("identity", query, id=UUID(said["sid"])) == [(UUID(said["sub"]),)]
     assert (token.token_type, token.expires_in, len(token.refresh_token)) == ("Bearer", DAY, 43)
 

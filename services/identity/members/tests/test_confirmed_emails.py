@@ -48,7 +48,7 @@ def enter(
 async def unsent(people: People, to: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
     """A one-time password of which staff see that it was not sent in time."""
     proof = await people.prove(to, purpose)
-    row = "INSERT INTO otp_deliveries (otp_id, tries, failed_at) VALUES (:id, 9, now())"
+    row = "INSERT INTO otp_deliveries (otp_id, tries, failed_at) VALUES (%(id)s, 9, now())"
     await people.execute("identity", row, id=UUID(proof.otp_id))
     return proof
 
@@ -136,7 +136,7 @@ async def test_one_without_an_address_can_not_confirm_any(people: People, platfo
     proof = await people.prove(new_email(), CONFIRM_EMAIL)
     assert await reason(people.confirm_email(member.token, proof)) == "OTP_NOT_VALID"
     forced = people.execute(
-        "identity", "UPDATE accounts SET email_confirmed = true WHERE id = :id", id=member.id
+        "identity", "UPDATE accounts SET email_confirmed = true WHERE id = %(id)s", id=member.id
     )
     with pytest.raises(IntegrityError, match="ck_accounts_confirmed_email"):
         await forced
@@ -174,7 +174,7 @@ async def test_a_change_of_address_amid_the_confirming_leaves_it_unconfirmed(
     async def waits_for_it() -> None:
         query = (
             "SELECT 1 FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE accounts SET email_confirmed%'"
+            " WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE accounts SET email_confirmed%%'"
         )
         assert await people.rows("identity", query)
 
@@ -208,7 +208,7 @@ async def test_a_change_of_address_amid_all_that_uses_it_leaves_the_new_one_unco
         assert changed in {DONE} | over
         assert set(results) <= {DONE, "OTP_NOT_VALID", "ACCOUNT_NOT_FOUND"} | over
         if changed == DONE:
-            query = "SELECT email_confirmed FROM accounts WHERE email = :email"
+            query = "SELECT email_confirmed FROM accounts WHERE email = %(email)s"
             assert await people.rows("identity", query, email=new) == [(False,)]
             assert await kept(people, *proofs) == set()
 

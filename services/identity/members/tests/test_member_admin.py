@@ -371,7 +371,7 @@ async def test_logging_in_and_suspending_at_once_leave_nobody_in(
     await outcomes(
         [*(people.log_in(made.member.user_name) for _ in range(5)), people.suspend(made.member.id, manager)]
     )
-    query = "SELECT count(*) FROM sessions WHERE account_id = :id AND ended_at IS NULL"
+    query = "SELECT count(*) FROM sessions WHERE account_id = %(id)s AND ended_at IS NULL"
     assert await people.rows("identity", query, id=made.member.id) == [(0,)]
 
 

@@ -127,7 +127,7 @@ async def test_one_name_and_a_password_are_enough(people: People, name: str) -> 
 
 async def test_the_password_is_not_kept_readable(people: People) -> None:
     made = await people.register()
-    query = "SELECT password_hash FROM accounts WHERE id = :id"
+    query = "SELECT password_hash FROM accounts WHERE id = %(id)s"
     [(kept,)] = await people.rows("identity", query, id=made.member.id)
     assert kept.startswith("$argon2id$")
     assert PASSWORD not in kept

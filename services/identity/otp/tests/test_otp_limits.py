@@ -17,7 +17,8 @@ from services.common.cache import Redis
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import PER_ADDRESS
 from services.identity.jobs import forget_all
-from services.identity.otp.commands import fail_late_deliveries, forget_old_otps
+from services.identity.otp.commands import forget_old_otps
+from services.identity.otp.delivery_commands import fail_late_deliveries
 from services.identity.otp.proof import PER_RECIPIENT
 from services.identity.passwords import Passwords
 from services.identity.tests.people import DONE, LOG_IN, PASSWORD, REGISTER, new_user_name, outcome
@@ -299,7 +300,7 @@ async def code_for(identity: Sending, phone: str, purpose: auth_pb2.OtpPurpose.V
         return sent.otp_id
 
     otp_id = await eventually(ask)
-    query = "SELECT code FROM sandbox_otps WHERE otp_id = CAST(:id AS uuid)"
+    query = "SELECT code FROM sandbox_otps WHERE otp_id = CAST(%(id)s AS uuid)"
     [(code,)] = await identity.rows(query, id=otp_id)
     return otp_pb2.OtpProof(otp_id=otp_id, code=code)
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2
 
+from services.common.db import Connection
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
 from services.identity.accounts import replace_password_hash
 from services.identity.passwords.hashing import Passwords
 from services.identity.tests.people import DONE, PASSWORD, People, outcome
@@ -18,7 +18,7 @@ from tests.inprocess import PASSWORD_KIB
 
 OTHER = "a giraffe counts forwards"
 OLD_KIB = PASSWORD_KIB + 1_024
-SET_HASH = "UPDATE accounts SET password_hash = :hash WHERE id = CAST(:id AS uuid)"
+SET_HASH = "UPDATE accounts SET password_hash = %(hash)s WHERE id = CAST(%(id)s AS uuid)"
 
 
 async def log_in(people: People, member: member_pb2.Member, password: str = PASSWORD) -> str:
@@ -36,7 +36,7 @@ async def keep_old_hash(people: People, member_id: str) -> str:
 
 async def kept_hash(people: People, member_id: str) -> str:
     """The hash of the account's password."""
-    query = "SELECT password_hash FROM accounts WHERE id = CAST(:id AS uuid)"
+    query = "SELECT password_hash FROM accounts WHERE id = CAST(%(id)s AS uuid)"
     [(kept,)] = await people.rows("identity", query, id=member_id)
     return str(kept)
 

@@ -10,9 +10,8 @@ import grpc
 import jwt
 import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
-from sqlalchemy import text
 
-from services.common.legacy_db import Connection
+from services.common.db import Connection, fetch_value
 from services.identity.keys import hash_secret
 from services.identity.sessions.commands.end_sessions import end_sessions
 from services.identity.sessions.logins import Logins
@@ -43,7 +42,7 @@ def tokens(token: auth_pb2.AccessToken) -> tuple[str, str]:
 
 async def ended(people: People, device: Device) -> str:
     """Why the login has ended, by the database; empty while it goes on."""
-    query = "SELECT coalesce(end_reason, '') FROM sessions WHERE id = :id"
+    query = "SELECT coalesce(end_reason, '') FROM sessions WHERE id = %(id)s"
     [(why,)] = await people.rows("identity", query, id=UUID(str(claims(device.token)["sid"])))
     return str(why)
 
@@ -52,8 +51,8 @@ async def long_ago(people: People, refresh_token: str, seconds: float) -> None:
     """Lets time pass since the token was used."""
     await people.execute(
         "identity",
-        "UPDATE refresh_tokens SET used_at = used_at - make_interval(secs => :seconds)"
-        " WHERE token_hash = :hash",
+        "UPDATE refresh_tokens SET used_at = used_at - make_interval(secs => %(seconds)s)"
+        " WHERE token_hash = %(hash)s",
         hash=hash_secret(refresh_token),
         seconds=seconds,
     )
@@ -95,7 +94,7 @@ async def test_fifty_refreshes_at_once_by_the_same_device_have_one_result(
     used = device.token.refresh_token
     answers = await asyncio.gather(*(use(people, used, device.id) for _ in range(50)))
     assert len({tokens(answer) for answer in answers}) == 1
-    query = "SELECT count(*) FROM refresh_tokens WHERE session_id = :id"
+    query = "SELECT count(*) FROM refresh_tokens WHERE session_id = %(id)s"
     count = await people.rows("identity", query, id=UUID(str(claims(device.token)["sid"])))
     assert count == [(2,)]
     device.token = answers[0]
@@ -187,7 +186,7 @@ async def test_a_login_ends_for_good_however_often_it_is_refreshed(people: Peopl
     assert device.token.refresh_expires_in in range(90 * DAY - 60, 90 * DAY + 1)
     assert device.token.expires_in == DAY
     session = UUID(str(claims(device.token)["sid"]))
-    statement = "UPDATE sessions SET expires_at = now() + make_interval(secs => :left) WHERE id = :id"
+    statement = "UPDATE sessions SET expires_at = now() + make_interval(secs => %(left)s) WHERE id = %(id)s"
     await people.execute("identity", statement, id=session, left=100)
     late = await device.refresh()
     assert late.refresh_expires_in in range(60, 101)
@@ -256,7 +255,7 @@ async def test_refreshing_against_logging_in_and_out_leaves_one_login_or_none(
         async with asyncio.timeout(10):
             results = await outcomes(crowd)
         assert results[2] == DONE
-        query = "SELECT count(*) FROM sessions WHERE account_id = :id AND ended_at IS NULL"
+        query = "SELECT count(*) FROM sessions WHERE account_id = %(id)s AND ended_at IS NULL"
         assert (await people.rows("identity", query, id=member.id))[0][0] in (0, 1)
         devices.append(await device_of(people, member, f"next-{turn}"))
     query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
@@ -265,7 +264,7 @@ async def test_refreshing_against_logging_in_and_out_leaves_one_login_or_none(
 
 async def test_only_hashes_are_kept(people: People, device: Device) -> None:
     await device.refresh()
-    query = "SELECT token_hash FROM refresh_tokens WHERE session_id = :id"
+    query = "SELECT token_hash FROM refresh_tokens WHERE session_id = %(id)s"
     kept = await people.rows("identity", query, id=UUID(str(claims(device.token)["sid"])))
     hashes = {bytes(row[0]) for row in kept}
     assert hash_secret(device.token.refresh_token) in hashes
@@ -297,10 +296,7 @@ async def test_a_login_that_ends_amid_a_refresh_is_ended(people: People, platfor
 
 async def active(platform: Platform, account_id: UUID) -> int:
     async def count(connection: Connection) -> int:
-        found = await connection.execute(
-            text("SELECT count(*) FROM sessions WHERE account_id = :id AND ended_at IS NULL"),
-            {"id": account_id},
-        )
-        return int(found.scalar_one())
+        query = "SELECT count(*) FROM sessions WHERE account_id = %(id)s AND ended_at IS NULL"
+        return int(await fetch_value(connection, query, id=account_id))
 
     return await platform.databases["identity"].read(count)

@@ -145,7 +145,7 @@ async def test_of_fifty_logins_at_once_exactly_one_works(people: People) -> None
     assert tally(refreshed) == {DONE: 1, "SESSION_REPLACED": 49}
     assert refreshed.index(DONE) == answers.index({DONE})
     assert await people.answers(made.token.access_token) == REPLACED
-    query = "SELECT count(*) FROM sessions WHERE account_id = :id AND ended_at IS NULL"
+    query = "SELECT count(*) FROM sessions WHERE account_id = %(id)s AND ended_at IS NULL"
     assert await people.rows("identity", query, id=made.member.id) == [(1,)]
 
 

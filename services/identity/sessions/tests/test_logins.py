@@ -12,8 +12,7 @@ import pytest
 from services.common.cache import Redis
 from services.common.ids import new_id
 from services.common.sessions import SessionCache, SessionState
-from services.identity.accounts import queries as accounts
-from services.identity.sessions import Logins, end_sessions, open_session
+from services.identity.sessions import Logins, end_sessions, open_session, queries
 from services.identity.tests.devices import device_of
 from services.identity.tests.people import DONE, People
 from stack.ports import free_port
@@ -28,7 +27,7 @@ async def test_a_change_that_redis_can_not_be_told_voids_what_it_holds(
     member = await platform.member()
     device = await device_of(people, member)
     assert await people.answers(device.access) == {DONE}
-    before = await platform.databases["identity"].read(accounts.session_epoch)
+    before = await platform.databases["identity"].read(queries.session_epoch)
     cut_off = Redis(f"redis://127.0.0.1:{free_port()}/0")
     ended = time.monotonic()
     # As a process of identity does that is cut off from the Redis that all others see.
@@ -36,7 +35,7 @@ async def test_a_change_that_redis_can_not_be_told_voids_what_it_holds(
         end_sessions, account_id=member.id
     )
     await cut_off.close()
-    assert await platform.databases["identity"].read(accounts.session_epoch) != before
+    assert await platform.databases["identity"].read(queries.session_epoch) != before
     await asyncio.sleep(max(0.0, ended + SECOND - time.monotonic()))
     assert await people.answers(device.access) == {"SESSION_ENDED"}
 
@@ -44,7 +43,7 @@ async def test_a_change_that_redis_can_not_be_told_voids_what_it_holds(
 async def test_a_change_that_is_rolled_back_locks_nobody_out(people: People, platform: Platform) -> None:
     member = await platform.member()
     device = await device_of(people, member)
-    before = await platform.databases["identity"].read(accounts.session_state, member.id)
+    before = await platform.databases["identity"].read(queries.session_state, member.id)
     client = Redis(platform.redis_url)
     # What Redis is told before a commit that never comes.
     assert await SessionCache(client).doubt(replace(before, version=before.version + 1))
