@@ -45,15 +45,19 @@ class DomainError(Exception):
 
 
 class OutcomeUnknownError(DomainError):
-    """Another service did not reply, so whether it acted is unknown. Repeating with the same key is safe."""
+    """Another service did not reply, so whether it acted is unknown. Repeating with the same key is safe.
 
-    def __init__(self, dependency: str) -> None:
+    `failed` says that it did reply: with an unforeseen error of its own at this very call.
+    """
+
+    def __init__(self, dependency: str, *, failed: bool = False) -> None:
         super().__init__(
             "DEPENDENCY_UNAVAILABLE",
             f"{dependency} does not answer; try again with the same key",
             retry_after=1.0,
             dependency=dependency,
         )
+        self.failed = failed
 
 
 def invalid_field(field: str, description: str) -> DomainError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from services.common.db import Connection, Database
 from services.common.encoding import Context, moment
 from services.common.errors import invalid_field
 from services.common.members import MemberEvent, OnMemberEvent, keep_member_event
+
+_AT_ONCE = 8
 
 _KINDS: dict[int, type[MemberEvent]] = {
     member_events_pb2.MEMBER_EVENT_TYPE_REGISTERED: members.Registered,
@@ -36,7 +39,8 @@ async def apply_member_event(
 class MemberEventsHandlers:
     """Implements MemberEventsService.
 
-    `after` runs when an event was committed, now or before: for what a cache must be told.
+    `after` runs when an event was committed, now or before: for what a cache must be told. `at_once` events
+    are applied at a time: more would hold connections that calls need.
     """
 
     def __init__(
@@ -44,17 +48,21 @@ class MemberEventsHandlers:
         db: Database,
         features: Sequence[OnMemberEvent] = (),
         after: Callable[[MemberEvent], Awaitable[None]] | None = None,
+        *,
+        at_once: int = _AT_ONCE,
     ) -> None:
         self._db = db
         self._features = features
         self._after = after
+        self._turns = asyncio.Semaphore(at_once)
 
     async def Apply(
         self, request: member_events_pb2.ApplyRequest, context: Context
     ) -> member_events_pb2.ApplyResponse:
         """Applies an event, once in effect."""
         event = _decode(request)
-        await self._db.run(apply_member_event, event, self._features)
+        async with self._turns:
+            await self._db.run(apply_member_event, event, self._features)
         if self._after:
             await self._after(event)
         return member_events_pb2.ApplyResponse()

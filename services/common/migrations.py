@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 from alembic import command, context
@@ -33,8 +34,68 @@ def run_environment(metadata: MetaData) -> None:
     engine.dispose()
 
 
-def create_job_queue() -> None:
-    """Creates the tables of the job queue, for the first migration of a service that defers jobs."""
+def execute(statement: LiteralString | bytes) -> None:
+    """Runs statements of a migration as they stand: no placeholders, no parameters."""
     driver = context.get_bind().connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    driver.execute(SchemaManager.get_schema().encode())
+    driver.execute(statement)
+
+
+def create_job_queue() -> None:
+    """Creates the tables of the job queue, for the first migration of a service that defers jobs."""
+    execute(SchemaManager.get_schema().encode())
+
+
+def create_outbox() -> None:
+    """Creates the outbox, for the migration with which a service gets one."""
+    execute(
+        """
+        CREATE TABLE outbox (
+          id uuid NOT NULL CONSTRAINT pk_outbox PRIMARY KEY,
+          topic text NOT NULL,
+          receiver text NOT NULL,
+          subject text NOT NULL,
+          version bigint NOT NULL,
+          content jsonb NOT NULL,
+          queue text NOT NULL,
+          created_at timestamptz NOT NULL DEFAULT now(),
+          attempts integer NOT NULL DEFAULT 0,
+          set_aside_at timestamptz,
+          next_attempt_at timestamptz,
+          error text,
+          CONSTRAINT uq_outbox_topic_receiver_subject_version UNIQUE (topic, receiver, subject, version),
+          CONSTRAINT ck_outbox_set_aside_with_error CHECK ((set_aside_at IS NULL) = (error IS NULL))
+        );
+        CREATE INDEX ix_outbox_set_aside ON outbox (next_attempt_at) WHERE set_aside_at IS NOT NULL;
+        """
+    )
+
+
+def queue_outbox() -> None:
+    """Queues the jobs that send what a migration moved into the outbox."""
+    execute(
+        """
+        SELECT procrastinate_defer_jobs_v1(array_agg(ROW(
+          queue, 'send_outbox', 0, concat_ws(':', topic, receiver, subject), NULL,
+          jsonb_build_object('topic', topic, 'receiver', receiver, 'subject', subject), NULL
+        )::procrastinate_job_to_defer_v1))
+        FROM (SELECT DISTINCT topic, receiver, subject, queue FROM outbox) AS subjects
+        """
+    )
+
+
+def move_audit_to_outbox() -> None:
+    """Moves the audit entries that are on their way into the outbox, and drops the table they had."""
+    execute(
+        """
+        INSERT INTO outbox (id, topic, receiver, subject, version, content, queue, created_at)
+        SELECT id, 'audit', 'identity', id::text, 1, jsonb_build_object(
+          'actor_id', actor_id, 'actor_role', actor_role, 'action', action, 'target_id', target_id,
+          'details', details
+        ), 'default', occurred_at
+        FROM audit_outbox;
+        DROP TABLE audit_outbox;
+        DELETE FROM procrastinate_jobs WHERE task_name = 'forward_audit';
+        """
+    )
+    queue_outbox()

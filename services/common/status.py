@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 DOMAIN = "scrip"
 _PREFIX = "ERROR_REASON_"
+_FAILED = "INTERNAL"
 _DEFINITE = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
@@ -44,7 +45,7 @@ def of_any(error: Exception, where: str) -> status_pb2.Status:
     if not isinstance(error, DomainError):
         log.error("unforeseen error in %s", where, exc_info=error)
         request_id = telemetry.request_id()
-        error = DomainError("INTERNAL", "something went wrong on our side", request_id=request_id)
+        error = DomainError(_FAILED, "something went wrong on our side", request_id=request_id)
     elif error.reason == "DEPENDENCY_UNAVAILABLE":
         log.warning("%s: %s", where, error, extra={"data": error.metadata})
     return to_status(error)
@@ -75,11 +76,13 @@ def from_rpc_error(error: grpc.RpcError, dependency: str) -> DomainError:
     (no answer, overload, a fault over there) leaves the outcome unknown.
     """
     call = cast(grpc.aio.AioRpcError, error)
-    if call.code() in _DEFINITE:
+    if call.code() in (*_DEFINITE, grpc.StatusCode.INTERNAL):
         status = rpc_status.from_call(cast(grpc.Call, call))
         info = error_details_pb2.ErrorInfo()
         for detail in status.details if status else ():
             if detail.Unpack(info) and info.domain == DOMAIN and info.reason in CODES:
+                if info.reason == _FAILED:
+                    return OutcomeUnknownError(dependency, failed=True)
                 return _domain_error(info, call.details() or info.reason)
     return OutcomeUnknownError(dependency)
 

@@ -5,7 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 TYPES: dict[Any, Any] = {datetime: DateTime(timezone=True), str: Text, bytes: LargeBinary}
@@ -25,18 +40,46 @@ def new_metadata() -> MetaData:
     )
 
 
-def audit_table(metadata: MetaData) -> Table:
-    """The table of audit entries that are on their way to identity."""
+def outbox_table(metadata: MetaData) -> Table:
+    """The table of messages that are on their way to other services.
+
+    `next_attempt_at` is set while a message that its receiver could not take waits for its time.
+    """
     return Table(
-        "audit_outbox",
+        "outbox",
         metadata,
         Column("id", Uuid, primary_key=True),
-        Column("actor_id", Text, nullable=False),
-        Column("actor_role", Text, nullable=False),
-        Column("action", Text, nullable=False),
-        Column("target_id", Text, nullable=False),
-        Column("occurred_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-        Column("details", JSONB, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("receiver", Text, nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("version", BigInteger, nullable=False),
+        Column("content", JSONB, nullable=False),
+        Column("queue", Text, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("set_aside_at", DateTime(timezone=True)),
+        Column("next_attempt_at", DateTime(timezone=True)),
+        Column("error", Text),
+        UniqueConstraint("topic", "receiver", "subject", "version"),
+        CheckConstraint("(set_aside_at IS NULL) = (error IS NULL)", name="set_aside_with_error"),
+        Index("ix_outbox_set_aside", "next_attempt_at", postgresql_where=text("set_aside_at IS NOT NULL")),
+    )
+
+
+def members_table(metadata: MetaData) -> Table:
+    """The table of what identity told of members: see `members.keep_member_event`.
+
+    Version 0 is that of one of whom only a code is known yet.
+    """
+    return Table(
+        "members",
+        metadata,
+        Column("member_id", Uuid, primary_key=True),
+        Column("version", BigInteger, nullable=False),
+        Column("status", Text, nullable=False, server_default="ACTIVE"),
+        Column("registered_at", DateTime(timezone=True)),
+        Column("first_login_at", DateTime(timezone=True)),
+        CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),
     )
 
 

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from scrip.common.v1 import permission_pb2  # noqa: F401  # registers the option that handlers declare
 from scrip.identity.internal.v1 import identity_pb2_grpc
 from scrip.identity.v1 import (
     audit_pb2_grpc,
@@ -23,48 +22,45 @@ from scrip.identity.v1 import (
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
-from services.common.channels import open_channel
+from services.common.db import Database
 from services.common.errors import DomainError, invalid_field
 from services.common.housekeeping import repeat
-from services.common.jobs import DEFAULT_QUEUE
-from services.common.legacy_db import Database
 from services.common.process import main
-from services.common.server import Service, Servicer, run_server
+from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
-from services.common.worker import run_worker
-from services.identity import jobs
-from services.identity.audit.handlers import AuditHandlers, SandboxHandlers
-from services.identity.events.client import MemberEventsClient
-from services.identity.events.tell_services import EVENT_QUEUES
-from services.identity.internal_handlers import InternalHandlers
-from services.identity.keys.keys import SigningKeys, add_signing_key, read_jwks
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins import queries as accounts
-from services.identity.logins.handlers import AuthHandlers
-from services.identity.logins.logins import Logins
-from services.identity.logins.proof import Proof
-from services.identity.logins.tokens import TokenIssuer
+from services.identity.accounts import Guesses
+from services.identity.audit.handlers import AuditForwardingHandlers, AuditHandlers
+from services.identity.keys import SigningKeys, TokenIssuer, Vault, add_signing_key, read_jwks
+from services.identity.keys.handlers import KeyHandlers, ServiceTokenHandlers
+from services.identity.logins.handlers import LoginHandlers
+from services.identity.member_codes.handlers import MemberCodeHandlers, MyCodeHandlers
+from services.identity.members import active_members, get_member_code, resolve_member_codes
 from services.identity.members.admin_handlers import MemberAdminHandlers
 from services.identity.members.handlers import MemberHandlers
-from services.identity.otp.sender import SEND_QUEUE, choose_sender
-from services.identity.otp.transports import open_transport
-from services.identity.passwords.passwords import Passwords
+from services.identity.members.registration_handlers import RegistrationHandlers
+from services.identity.otp import OtpProof, choose_sender
+from services.identity.otp.handlers import OtpDeliveryHandlers, OtpHandlers, SandboxHandlers
+from services.identity.passwords import PasswordProof, Passwords
+from services.identity.passwords.handlers import PasswordHandlers
+from services.identity.sessions import Logins, SessionTokens
+from services.identity.sessions.handlers import SessionCheckHandlers, SessionHandlers
 from services.identity.settings import Settings
-from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
+from services.identity.staff import bootstrap_admin, has_staff
 from services.identity.staff.handlers import StaffHandlers
-from services.identity.tills.handlers import ClientHandlers
-from services.identity.tools import Tools
+from services.identity.tills.handlers import TillHandlers
+from services.identity.tills.proof import TillProof
+from services.identity.tills.token_handlers import TillTokenHandlers
 
 log = logging.getLogger(__name__)
 
 KEY_READ_SECONDS = 10
-"""How long another process's new key may go unseen here; far less than it is published before it signs."""
+"""How often keys are read: a new one is published for far longer before it signs."""
 
 OTPS_AT_A_TIME = 20
 """One-time passwords that a worker sends at a time."""
 EVENTS_AT_A_TIME = 4
-"""Members of whom a worker tells a service at a time."""
+"""Members whose events a worker sends to a service at a time."""
 
 CONSTRAINTS = {
     "uq_accounts_phone": lambda: DomainError(
@@ -109,17 +105,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with _build(settings) as parts:
         db = parts.db
         redis = Redis(settings.redis_url, settings.redis_seconds)
-        passwords, throttle = Passwords(settings.password_memory_kib), Throttle(redis)
+        passwords = Passwords(settings.password_memory_kib)
         await _bootstrap(db, passwords, settings)
         key_ring = KeyRing(partial(db.read, read_jwks))
         cache = SessionCache(redis)
         logins = Logins(db, cache)
-        proof = Proof(db, parts.vault, passwords, throttle, settings.default_region)
-        sender = choose_sender(settings, parts.vault)
-        tools = Tools(settings, parts.vault, sender, passwords, parts.issuer, throttle, proof, logins)
         try:
             yield Service(
-                _servicers(parts, tools),
+                _servicers(settings, parts, logins, passwords, Throttle(redis)),
                 TokenVerifier(key_ring),
                 SessionGate(cache, logins.check),
                 checks=[schema.at_head("identity", db), key_ring.known],
@@ -133,48 +126,77 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             await redis.close()
 
 
-def _servicers(parts: _Parts, tools: Tools) -> list[Servicer]:
-    db = parts.db
+def _servicers(
+    settings: Settings, parts: _Parts, logins: Logins, passwords: Passwords, throttle: Throttle
+) -> list[Servicer]:
+    db, vault, issuer = parts.db, parts.vault, parts.issuer
+    guesses = Guesses(throttle)
+    otp_proof = OtpProof(db, vault, guesses)
+    password_proof = PasswordProof(db, passwords, guesses, settings.default_region)
+    tokens = SessionTokens(issuer, settings.access_seconds)
     served = [
-        Servicer(
+        servicer(
             "scrip.identity.v1.AuthService",
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
-            AuthHandlers(db, tools),
+            OtpHandlers(db, settings, vault, choose_sender(settings, vault), throttle),
+            RegistrationHandlers(
+                settings,
+                vault,
+                throttle,
+                logins=logins,
+                tokens=tokens,
+                passwords=passwords,
+                otp_proof=otp_proof,
+            ),
+            LoginHandlers(db, settings, logins, tokens, password_proof=password_proof, otp_proof=otp_proof),
+            SessionHandlers(logins, tokens, vault),
+            PasswordHandlers(logins, passwords, password_proof, otp_proof),
+            TillTokenHandlers(TillProof(db, throttle), issuer, settings.client_token_seconds),
+            KeyHandlers(db),
         ),
-        Servicer(
+        servicer(
             "scrip.identity.v1.MemberService",
             member_pb2_grpc.add_MemberServiceServicer_to_server,
-            MemberHandlers(db, tools),
+            MemberHandlers(db, vault, otp_proof, logins),
+            MyCodeHandlers(vault, lambda member_id: db.read(get_member_code, member_id)),
         ),
-        Servicer(
+        servicer(
             "scrip.identity.v1.MemberAdminService",
             member_pb2_grpc.add_MemberAdminServiceServicer_to_server,
-            MemberAdminHandlers(db, tools),
+            MemberAdminHandlers(db, vault, logins, settings.default_region),
+            OtpDeliveryHandlers(db),
         ),
-        Servicer(
+        servicer(
             "scrip.identity.v1.StaffService",
             staff_pb2_grpc.add_StaffServiceServicer_to_server,
-            StaffHandlers(db, tools),
+            StaffHandlers(db, passwords, logins),
         ),
-        Servicer(
+        servicer(
             "scrip.identity.v1.ClientService",
             client_pb2_grpc.add_ClientServiceServicer_to_server,
-            ClientHandlers(db),
+            TillHandlers(db),
         ),
-        Servicer(
+        servicer(
             "scrip.identity.v1.AuditService",
             audit_pb2_grpc.add_AuditServiceServicer_to_server,
             AuditHandlers(db),
         ),
-        Servicer(
+        servicer(
             "scrip.identity.internal.v1.IdentityInternalService",
             identity_pb2_grpc.add_IdentityInternalServiceServicer_to_server,
-            InternalHandlers(db, tools),
+            ServiceTokenHandlers(issuer, settings.service_secret_hashes),
+            SessionCheckHandlers(logins),
+            MemberCodeHandlers(
+                vault,
+                lambda codes: db.read(resolve_member_codes, codes),
+                lambda member_ids: db.read(active_members, member_ids),
+            ),
+            AuditForwardingHandlers(db),
         ),
     ]
-    if tools.settings.sandbox:
+    if settings.sandbox:
         served.append(
-            Servicer(
+            servicer(
                 "scrip.identity.v1.SandboxService",
                 sandbox_pb2_grpc.add_SandboxServiceServicer_to_server,
                 SandboxHandlers(db),
@@ -185,7 +207,7 @@ def _servicers(parts: _Parts, tools: Tools) -> list[Servicer]:
 
 async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> None:
     """Makes the first admin, when there is no staff and a password was given."""
-    if await db.read(accounts.has_staff):
+    if await db.read(has_staff):
         return
     password = settings.admin_password.get_secret_value()
     if not password:
@@ -196,7 +218,7 @@ async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> 
     except DomainError as error:
         raise SystemExit(f"SCRIP_ADMIN_PASSWORD can not be the first admin's: {error.message}") from None
     made = await db.run(bootstrap_admin, user_name=settings.admin_user_name, password_hash=hashed)
-    if not made and not await db.read(accounts.has_staff):
+    if not made and not await db.read(has_staff):
         log.error("there is no staff: a member has the user name in SCRIP_ADMIN_USER_NAME; set another one")
 
 
@@ -208,6 +230,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Does jobs and chores until told to stop."""
+    # A server needs none of these.
+    from services.common.channels import open_channel  # noqa: PLC0415
+    from services.common.jobs import DEFAULT_QUEUE  # noqa: PLC0415
+    from services.common.worker import run_worker  # noqa: PLC0415
+    from services.identity import jobs  # noqa: PLC0415
+    from services.identity.events import EVENT_QUEUES  # noqa: PLC0415
+    from services.identity.events.client import member_event_sender  # noqa: PLC0415
+    from services.identity.otp import SEND_QUEUE  # noqa: PLC0415
+    from services.identity.otp.transports import open_transport  # noqa: PLC0415
+
     async with _build(settings) as parts:
         targets = {
             "points": settings.points_target,
@@ -215,7 +247,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             "promos": settings.promos_target,
         }
         channels = {name: open_channel(target) for name, target in targets.items()}
-        events = MemberEventsClient(channels, parts.issuer.own_token)
+        events = member_event_sender(channels, parts.issuer.own_token)
         tasks = jobs.tasks(parts.db, events, parts.vault, open_transport(settings), settings.otp_text)
         redis = Redis(settings.redis_url, settings.redis_seconds)
         logins = Logins(parts.db, SessionCache(redis))

@@ -8,7 +8,8 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, SecretStr, model_validator
 
 from services.identity.otp.settings import OtpSettings
-from services.identity.passwords.passwords import MEMORY_KIB
+
+MEMORY_KIB = 65_536
 
 
 class Settings(OtpSettings):

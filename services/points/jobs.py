@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from services.common.audit import FORWARD_JOB
-from services.common.audit_forwarding import forward_audit_task
+from services.common import audit
+from services.common.audit_forwarding import audit_sender
 from services.common.channels import Peers
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.legacy_db import Database
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.points.adjustments.commands.create_import import IMPORT_JOB, IMPORT_QUEUE
 from services.points.adjustments.importer import Importer
 from services.points.balances.balances import Balances
@@ -23,12 +24,14 @@ QUEUES = {IMPORT_QUEUE: 2}
 
 def tasks(db: Database, peers: Peers, importer: Importer) -> Mapping[str, Task]:
     """What points' worker does, by job name."""
-    return {FORWARD_JOB: forward_audit_task("points", db, peers), IMPORT_JOB: importer.run}
+    send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("points", peers)})
+    return {OUTBOX_JOB: send_outbox, IMPORT_JOB: importer.run}
 
 
 def loops(db: Database, balances: Balances) -> list[Callable[[], Awaitable[None]]]:
     """What points' worker does again and again."""
     return [
         partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
         partial(repeat, EXPIRY_SECONDS, partial(expire_due, db, balances)),
     ]

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -58,18 +58,6 @@ class Account(Base):
     closed: Mapped[bool] = mapped_column(server_default=false())  # its member is gone: it stays empty
     debt: Mapped[int] = mapped_column(BigInteger, server_default="0")
     first_bonus: Mapped[int | None]  # what the first purchase that earned got on top; none before it
-
-
-class Member(Base):
-    """What identity told of a member. Version 0 is that of one of whom only a code is known yet."""
-
-    __tablename__ = "members"
-    __table_args__ = (CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),)
-
-    member_id: Mapped[UUID] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(BigInteger)
-    registered_at: Mapped[datetime | None]
-    status: Mapped[str] = mapped_column(server_default="ACTIVE")
 
 
 class MemberCode(Base):
@@ -369,4 +357,5 @@ class AdjustmentImportLine(Base):
 
 
 idempotency_table(Base.metadata)
-audit_table(Base.metadata)
+outbox_table(Base.metadata)
+members_table(Base.metadata)

@@ -16,6 +16,7 @@ from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
 from services.common.errors import invalid_field
+from services.common.member_events import MemberEventsHandlers
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
@@ -25,7 +26,6 @@ from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers, PromotionHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
-from services.promos.members.handlers import MemberEventsHandlers
 from services.promos.settings import Settings
 
 CONSTRAINTS = {
@@ -34,6 +34,10 @@ CONSTRAINTS = {
         "benefit.amount_off.amount_minor", "must be more than nothing"
     ),
 }
+
+
+_EVENTS_AT_ONCE = 4
+"""First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
 
 
 def open_database(settings: Settings) -> Database:
@@ -88,7 +92,7 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db, [on_member_event]),
+            MemberEventsHandlers(db, [on_member_event], at_once=_EVENTS_AT_ONCE),
         ),
     ]
 

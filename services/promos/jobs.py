@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from services.common import audit
-from services.common.audit_forwarding import forward_audit_task
+from services.common.audit_forwarding import audit_sender
 from services.common.channels import Peers
 from services.common.db import Database
 from services.common.housekeeping import repeat
@@ -15,6 +15,7 @@ from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.promos.codes.commands.code_sets import MAKE_JOB
 from services.promos.codes.commands.make_codes import make_codes
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
@@ -25,9 +26,13 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
         while await db.run(make_codes, UUID(code_set_id)):
             pass
 
-    return {MAKE_JOB: make, audit.FORWARD_JOB: forward_audit_task("promos", db, peers)}
+    send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("promos", peers)})
+    return {MAKE_JOB: make, OUTBOX_JOB: send_outbox}
 
 
 def loops(db: Database) -> list[Callable[[], Awaitable[None]]]:
     """Returns what promos' worker does again and again."""
-    return [partial(repeat, 60, partial(db.run, forget_old_keys))]
+    return [
+        partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
+    ]

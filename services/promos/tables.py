@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -15,9 +15,9 @@ class Base(DeclarativeBase):
 
 
 idempotency_table(Base.metadata)
-audit_table(Base.metadata)
+members_table(Base.metadata)
+outbox_table(Base.metadata)
 
 # Each feature describes its own tables; they need Base, so they come after it.
 import services.promos.campaigns.tables  # noqa: E402
-import services.promos.codes.tables  # noqa: E402
-import services.promos.members.tables  # noqa: E402, F401
+import services.promos.codes.tables  # noqa: E402, F401

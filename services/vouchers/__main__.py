@@ -15,6 +15,7 @@ from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Flags, Redis
 from services.common.channels import Peers
 from services.common.db import Database
+from services.common.member_events import MemberEventsHandlers
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
@@ -22,7 +23,6 @@ from services.vouchers import jobs
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
-from services.vouchers.members.handlers import MemberEventsHandlers
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
 from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.placing import Placing

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from uuid import UUID
 
-from services.common.audit import FORWARD_JOB
-from services.common.audit_forwarding import forward_audit_task
+from services.common import audit
+from services.common.audit_forwarding import audit_sender
 from services.common.channels import Peers
 from services.common.db import Database
 from services.common.housekeeping import repeat
@@ -17,6 +17,7 @@ from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
 from services.vouchers.catalogue.queries import get_voucher
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
@@ -27,7 +28,8 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
         """Has a voucher's codes made."""
         await codes.ensure_codes(await db.read(get_voucher, UUID(voucher_id)))
 
-    return {ENSURE_CODES_JOB: ensure_codes, FORWARD_JOB: forward_audit_task("vouchers", db, peers)}
+    send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("vouchers", peers)})
+    return {ENSURE_CODES_JOB: ensure_codes, OUTBOX_JOB: send_outbox}
 
 
 def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
@@ -35,4 +37,5 @@ def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
         partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

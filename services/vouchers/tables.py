@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -14,11 +14,11 @@ class Base(DeclarativeBase):
     type_annotation_map = TYPES
 
 
-IdempotencyKey = idempotency_table(Base.metadata)
-AuditOutbox = audit_table(Base.metadata)
+idempotency_table(Base.metadata)
+members_table(Base.metadata)
+outbox_table(Base.metadata)
 
 # Each feature describes its own tables; they need Base, so they come after it.
 import services.vouchers.catalogue.tables  # noqa: E402
-import services.vouchers.members.tables  # noqa: E402
 import services.vouchers.orders.tables  # noqa: E402
 import services.vouchers.wallet.tables  # noqa: E402, F401

@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from services.common.auth import INTERNAL_AUDIENCE, ISSUER, PUBLIC_AUDIENCE, TOKEN_TYPE
 from services.common.ids import new_id, utc_now
-from services.identity.keys.keys import SigningKeys
+from services.identity.keys import SigningKeys
 from tests.contract.descriptors import ROLES, Rpc, rpcs
 from tests.inprocess import Platform
 

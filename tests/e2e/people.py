@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.common.legacy_db import Database
-from services.identity.otp.commands.send_otp import send_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
+from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
 from stack.testing import RunningStack
 from tests import invariants

@@ -11,7 +11,8 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from services.identity.member_codes.member_codes import SIGNED_FOR, sign_member_code
+from services.identity.member_codes import sign_member_code
+from services.identity.member_codes.codes import SIGNED_FOR
 from tests.e2e.people import log_in_by_phone
 from tests.e2e.tokens import stack_vault
 from tests.platform import Member, Platform, purchase

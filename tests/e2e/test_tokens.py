@@ -9,8 +9,7 @@ import pytest_asyncio
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
 from services.common.caller import MEMBER
-from services.identity.keys.keys import SigningKeys
-from services.identity.logins.tokens import TokenIssuer
+from services.identity.keys import SigningKeys, TokenIssuer
 from tests.e2e.people import EACH_SERVICE
 from tests.e2e.tokens import faulty_tokens, signing_keys
 from tests.edge.refusals import reason_over_grpc

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 from procrastinate.schema import SchemaManager
-from sqlalchemy import MetaData, create_engine, make_url
+from sqlalchemy import create_engine, make_url
 
 from services.common import sessions
 from services.common.cache import Redis
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.sessions import SessionCache
-from services.common.tables import idempotency_table
+from services.common.tables import idempotency_table, new_metadata, outbox_table
 from services.common.tests.sessions import Servers, the_epoch
 from stack.postgres import Postgres
 from stack.redis import Redis as RedisServer
@@ -36,8 +36,9 @@ def database_url(postgres: Postgres) -> str:
     with psycopg.connect(url) as connection:
         connection.execute(SchemaManager.get_schema().encode())
         connection.execute(_TABLES)
-    metadata = MetaData()
+    metadata = new_metadata()
     idempotency_table(metadata)
+    outbox_table(metadata)
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     metadata.create_all(engine)
     engine.dispose()

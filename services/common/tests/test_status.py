@@ -161,6 +161,14 @@ async def test_foreign_and_unknown_reasons_are_not_taken_for_ours(
     assert isinstance(status.from_rpc_error(await refuser.call(), "points"), OutcomeUnknownError)
 
 
+async def test_a_fault_over_there_is_told_from_no_answer(refuser: Refuser) -> None:
+    failed = status.from_rpc_error(await refuser.refuse(DomainError("INTERNAL", "a defect")), "points")
+    away = status.from_rpc_error(await refuser.refuse(unavailable("database")), "points")
+    assert isinstance(failed, OutcomeUnknownError)
+    assert isinstance(away, OutcomeUnknownError)
+    assert (failed.failed, away.failed) == (True, False)
+
+
 async def test_no_answer_at_all_leaves_the_outcome_unknown() -> None:
     async with grpc.aio.insecure_channel("ipv4:127.0.0.1:1") as channel:
         method: Any = channel.unary_unary("/x.Y/Z")

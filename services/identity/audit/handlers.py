@@ -1,26 +1,24 @@
-"""AuditService and SandboxService: what admins look into."""
+"""What staff changed: kept for every service, and shown to admins."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 import orjson
-from scrip.identity.v1 import (
-    audit_pb2,
-    audit_pb2_grpc,
-    sandbox_pb2,
-    sandbox_pb2_grpc,
-)
+from scrip.identity.internal.v1 import identity_pb2
+from scrip.identity.v1 import audit_pb2
 
+from services.common.caller import Caller, caller
+from services.common.db import Database
 from services.common.encoding import Context, moment, timestamp
 from services.common.errors import invalid_field
-from services.common.legacy_db import Database
+from services.common.ids import utc_now
 from services.common.paging import Page
 from services.identity.audit import queries as audit
-from services.identity.otp import queries as otps
+from services.identity.audit.commands import record_audit
 
 
-class AuditHandlers(audit_pb2_grpc.AuditServiceServicer):
+class AuditHandlers:
     """Implements AuditService."""
 
     def __init__(self, db: Database) -> None:
@@ -29,7 +27,7 @@ class AuditHandlers(audit_pb2_grpc.AuditServiceServicer):
     async def ListAuditEntries(
         self, request: audit_pb2.ListAuditEntriesRequest, context: Context
     ) -> audit_pb2.ListAuditEntriesResponse:
-        """A page of changes."""
+        """Returns a page of changes."""
         wanted = audit.AuditFilter(
             actor_id=request.actor_id,
             action=request.action,
@@ -47,18 +45,35 @@ class AuditHandlers(audit_pb2_grpc.AuditServiceServicer):
         )
 
 
-class SandboxHandlers(sandbox_pb2_grpc.SandboxServiceServicer):
-    """Implements SandboxService."""
+class AuditForwardingHandlers:
+    """Keeps the audit entries of other services: a part of IdentityInternalService."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def GetOtp(
-        self, request: sandbox_pb2.GetOtpRequest, context: Context
-    ) -> sandbox_pb2.GetOtpResponse:
-        """The code that was not sent."""
-        code = await self._db.read(otps.sandbox_code, UUID(request.otp_id))
-        return sandbox_pb2.GetOtpResponse(code=code)
+    async def RecordAudit(
+        self, request: identity_pb2.RecordAuditRequest, context: Context
+    ) -> identity_pb2.RecordAuditResponse:
+        """Keeps another service's audit entry; none may write entries of another."""
+        if request.service != caller().subject:
+            raise invalid_field("service", "must be the service that calls")
+        try:
+            details = orjson.loads(request.details_json or "{}")
+        except orjson.JSONDecodeError as error:
+            raise invalid_field("details_json", "is not JSON") from error
+        if not isinstance(details, dict):
+            raise invalid_field("details_json", "is not a JSON object")
+        await self._db.run(
+            record_audit,
+            entry_id=UUID(request.entry_id),
+            service=request.service,
+            actor=Caller(request.actor_id, request.actor_role),
+            action=request.action,
+            target_id=request.target_id,
+            occurred_at=moment(request, "occurred_at") or utc_now(),
+            details=details,
+        )
+        return identity_pb2.RecordAuditResponse()
 
 
 def _entry(row: audit.AuditRow) -> audit_pb2.AuditEntry:

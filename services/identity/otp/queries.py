@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from psycopg import sql
 
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
 from services.common.paging import Page
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OtpDelivery:
-    """A code to be sent, encrypted. `minutes` is how long it is still good; 0 when it is no longer."""
+    """A code to be sent, encrypted. `minutes` is how long it is still valid; 0 when it is no longer."""
 
     recipient: Recipient
     sealed_code: bytes
@@ -25,11 +25,12 @@ class OtpDelivery:
     used: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UnsentRow:
-    """A one-time password that is not sent. `state` is WAITING or FAILED, `recipient` is masked."""
+    """A one-time password that is not sent. `state` is WAITING or FAILED."""
 
-    recipient: str
+    phone: str | None
+    email: str | None
     otp_id: UUID
     state: str
     tries: int
@@ -38,70 +39,96 @@ class UnsentRow:
     tried_at: datetime | None
     expires_at: datetime
 
+    @property
+    def recipient(self) -> Recipient:
+        """Whom it was to be sent to."""
+        return Recipient(self.phone, self.email)
+
+
+@dataclass(frozen=True, slots=True)
+class _DeliveryRow:
+    phone: str | None
+    email: str | None
+    sealed_code: bytes
+    used: bool
+    minutes: int
+
 
 async def sandbox_code(connection: Connection, otp_id: UUID) -> str:
-    """The code of a one-time password kept by the sandbox. Raises OTP_NOT_FOUND."""
-    result = await connection.execute(
-        text("SELECT code FROM sandbox_otps WHERE otp_id = :otp_id"), {"otp_id": otp_id}
+    """Returns the code of a one-time password kept by the sandbox. Raises OTP_NOT_FOUND."""
+    code: str | None = await fetch_value(
+        connection, "SELECT code FROM sandbox_otps WHERE otp_id = %(otp_id)s", otp_id=otp_id
     )
-    code = result.scalar_one_or_none()
     if code is None:
         raise DomainError("OTP_NOT_FOUND", "no such one-time password", otp_id=otp_id)
-    return str(code)
+    return code
 
 
 async def recipient_to_guess(
     connection: Connection, otp_id: UUID, purpose: str, *, max_tries: int
 ) -> Recipient | None:
-    """Whom a one-time password was sent to, if it can still be tried: no other is worth a guess."""
-    result = await connection.execute(
-        text(
-            "SELECT phone, email FROM otps WHERE id = :id AND purpose = :purpose AND used_at IS NULL"
-            " AND tries < :max_tries AND expires_at > now()"
-        ),
-        {"id": otp_id, "purpose": purpose, "max_tries": max_tries},
+    """Returns whom a one-time password was sent to, if it can still be tried: no other is worth a guess."""
+    return await fetch_first(
+        connection,
+        Recipient,
+        """
+        SELECT phone, email FROM otps
+        WHERE id = %(id)s AND purpose = %(purpose)s AND used_at IS NULL
+          AND tries < %(max_tries)s AND expires_at > now()
+        """,
+        id=otp_id,
+        purpose=purpose,
+        max_tries=max_tries,
     )
-    row = result.first()
-    return Recipient(*row) if row else None
 
 
 async def otp_delivery(connection: Connection, otp_id: UUID) -> OtpDelivery | None:
-    """What is to be sent, or None when it was, or is too late."""
-    result = await connection.execute(
-        text(
-            "SELECT o.phone, o.email, d.sealed_code, o.used_at IS NOT NULL AS used,"
-            " greatest(0, CAST(ceil(extract(epoch FROM o.expires_at - now()) / 60) AS int)) AS minutes"
-            " FROM otp_deliveries d JOIN otps o ON o.id = d.otp_id"
-            " WHERE d.otp_id = :otp_id AND d.failed_at IS NULL"
-        ),
-        {"otp_id": otp_id},
+    """Returns what is to be sent, or None when it was, or is too late."""
+    row = await fetch_first(
+        connection,
+        _DeliveryRow,
+        """
+        SELECT
+          o.phone, o.email, d.sealed_code, o.used_at IS NOT NULL AS used,
+          greatest(0, ceil(extract(epoch FROM o.expires_at - now()) / 60)::int) AS minutes
+        FROM otp_deliveries d JOIN otps o ON o.id = d.otp_id
+        WHERE d.otp_id = %(otp_id)s AND d.failed_at IS NULL
+        """,
+        otp_id=otp_id,
     )
-    row = result.first()
     if row is None:
         return None
-    return OtpDelivery(Recipient(row.phone, row.email), bytes(row.sealed_code), row.minutes, row.used)
+    return OtpDelivery(Recipient(row.phone, row.email), row.sealed_code, row.minutes, row.used)
+
+
+_UNSENT = sql.SQL(
+    """
+    SELECT
+      o.phone, o.email, d.otp_id, CASE WHEN d.failed_at IS NULL THEN 'WAITING' ELSE 'FAILED' END AS state,
+      d.tries, d.last_error, d.created_at AS asked_at, d.tried_at, o.expires_at
+    FROM otp_deliveries d JOIN otps o ON o.id = d.otp_id
+    WHERE {in_state} AND d.otp_id < %(before)s
+    ORDER BY d.otp_id DESC LIMIT %(limit)s
+    """
+)
+# A statement each, so that the plan for those that wait can use their index.
+_UNSENT_IN = {
+    None: _UNSENT.format(in_state=sql.SQL("true")),
+    "WAITING": _UNSENT.format(in_state=sql.SQL("d.failed_at IS NULL")),
+    "FAILED": _UNSENT.format(in_state=sql.SQL("d.failed_at IS NOT NULL")),
+}
+_LAST_ID = UUID(int=2**128 - 1)
 
 
 async def list_unsent(
     connection: Connection, page: Page, state: str | None
 ) -> tuple[Sequence[UnsentRow], str]:
-    """A page of one-time passwords that are not sent, the newest first; with a `state`, those in it."""
-    conditions = ["true"]
-    values: dict[str, object] = {"limit": page.size + 1}
-    if not page.first:
-        conditions.append("d.otp_id < :after")
-        values["after"] = page.after(UUID)
-    if state:
-        conditions.append("d.failed_at IS NULL" if state == "WAITING" else "d.failed_at IS NOT NULL")
-    result = await connection.execute(
-        text(
-            "SELECT o.phone, o.email, d.otp_id,"  # noqa: S608  # of constants
-            " CASE WHEN d.failed_at IS NULL THEN 'WAITING' ELSE 'FAILED' END, d.tries, d.last_error,"
-            " d.created_at, d.tried_at, o.expires_at"
-            " FROM otp_deliveries d JOIN otps o ON o.id = d.otp_id"
-            f" WHERE {' AND '.join(conditions)} ORDER BY d.otp_id DESC LIMIT :limit"
-        ),
-        values,
+    """Returns a page of one-time passwords that are not sent, newest first; with a `state`, those in it."""
+    rows = await fetch_all(
+        connection,
+        UnsentRow,
+        _UNSENT_IN[state],
+        before=page.after(UUID) or _LAST_ID,
+        limit=page.size + 1,
     )
-    rows = [UnsentRow(Recipient(phone, email).masked(), *rest) for phone, email, *rest in result]
     return page.cut(rows, lambda row: row.otp_id)

@@ -6,14 +6,12 @@ import logging
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import text
-
 from services.common import jobs
+from services.common.db import Connection, execute
 from services.common.errors import unavailable
-from services.common.legacy_db import Connection
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.otp.recipients import Recipient
-from services.identity.settings import Settings
+from services.identity.accounts import Recipient
+from services.identity.keys import Vault
+from services.identity.otp.settings import OtpSettings
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +38,11 @@ class SandboxOtpSender:
         code: str,
     ) -> None:
         """Keeps the code."""
-        await connection.execute(
-            text("INSERT INTO sandbox_otps (otp_id, code) VALUES (:otp_id, :code)"),
-            {"otp_id": otp_id, "code": code},
+        await execute(
+            connection,
+            "INSERT INTO sandbox_otps (otp_id, code) VALUES (%(otp_id)s, %(code)s)",
+            otp_id=otp_id,
+            code=code,
         )
         log.info("sandbox: the code of one-time password %s is %s", otp_id, code)
 
@@ -56,18 +56,23 @@ class QueuedOtpSender:
         self._emails = emails
 
     async def send(self, connection: Connection, otp_id: UUID, recipient: Recipient, code: str) -> None:
-        """Keeps the code for the worker. Refuses when there is no way of sending to such a recipient."""
+        """Keeps the code for the worker.
+
+        Raises DEPENDENCY_UNAVAILABLE when there is no way of sending to such a recipient.
+        """
         if not (self._emails if recipient.email else self._phones):
             raise unavailable("otp_sender")
-        await connection.execute(
-            text("INSERT INTO otp_deliveries (otp_id, sealed_code) VALUES (:otp_id, :sealed_code)"),
-            {"otp_id": otp_id, "sealed_code": self._vault.encrypt(code.encode())},
+        await execute(
+            connection,
+            "INSERT INTO otp_deliveries (otp_id, sealed_code) VALUES (%(otp_id)s, %(sealed_code)s)",
+            otp_id=otp_id,
+            sealed_code=self._vault.encrypt(code.encode()),
         )
         await jobs.defer(connection, SEND_JOB, queue=SEND_QUEUE, otp_id=str(otp_id))
 
 
-def choose_sender(settings: Settings, vault: Vault) -> OtpSender:
-    """The sender that the settings name."""
+def choose_sender(settings: OtpSettings, vault: Vault) -> OtpSender:
+    """Returns the sender that the settings name."""
     if settings.sender == "sandbox":
         return SandboxOtpSender()
     return QueuedOtpSender(vault, phones=settings.sends_to_phones, emails=settings.sends_to_emails)

@@ -118,7 +118,7 @@ class OtpSettings(ServiceSettings):
 
 
 def _placeholders(variable: str, template: str) -> set[str]:
-    """The names in braces. Raises ValueError when the braces do not fit."""
+    """Returns the names in braces. Raises ValueError when the braces do not fit."""
     try:
         return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
     except ValueError as error:
@@ -134,7 +134,7 @@ def _check_text(template: str) -> None:
 
 
 def _filled(variable: str, template: str, **values: object) -> str:
-    """The template with these values. Raises ValueError for a format, after a colon, that does not fit."""
+    """Returns the template with these values. Raises ValueError for a format that does not fit a value."""
     try:
         return template.format(**values)
     except ValueError as error:

@@ -20,8 +20,8 @@ from uuid import UUID
 import orjson
 
 from services.common.threads import in_own_thread
-from services.identity.otp.recipients import Recipient
-from services.identity.settings import Settings
+from services.identity.accounts import Recipient
+from services.identity.otp.settings import OtpSettings
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class NoTransport:
 class SmtpTransport:
     """Sends e-mail; for a phone number to an address made from it, as gateways of SMS providers take it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: OtpSettings) -> None:
         self._settings = settings
 
     async def send(self, message: OtpMessage) -> None:
@@ -110,7 +110,7 @@ class SmtpTransport:
 class WebhookTransport:
     """Posts JSON to a provider, signed as Standard Webhooks says. Follows no redirect."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: OtpSettings) -> None:
         self._url = urlsplit(settings.otp_webhook_url)
         self._secret = _webhook_key(settings.otp_webhook_secret.get_secret_value())
         self._authorization = settings.otp_webhook_authorization.get_secret_value()
@@ -166,8 +166,8 @@ class TwoTransports:
         await (self._emails if message.recipient.email else self._phones).send(message)
 
 
-def open_transport(settings: Settings) -> Transport:
-    """The ways of sending that the settings name."""
+def open_transport(settings: OtpSettings) -> Transport:
+    """Returns the ways of sending that the settings name."""
     emails = SmtpTransport(settings) if settings.sends_to_emails else NoTransport()
     if settings.sender == "webhook":
         return TwoTransports(WebhookTransport(settings), emails)
@@ -175,7 +175,7 @@ def open_transport(settings: Settings) -> Transport:
 
 
 def _in_words(error: Exception) -> str:
-    """What went wrong with a connection, without what a library says about it."""
+    """Returns what went wrong with a connection, without what a library says about it."""
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -186,6 +186,6 @@ def _in_words(error: Exception) -> str:
 
 
 def _webhook_key(secret: str) -> bytes:
-    """A secret of Standard Webhooks is base64 after its prefix; another one is taken as it is."""
+    """Returns the key: base64 after the prefix of Standard Webhooks, else the secret itself."""
     prefix, encoded = secret[:6], secret[6:]
     return base64.b64decode(encoded) if prefix == "whsec_" else secret.encode()

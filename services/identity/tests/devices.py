@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scrip.identity.v1 import auth_pb2, otp_pb2
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_value
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
-from services.identity.otp.commands.send_otp import send_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
+from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import LOG_IN, People
 from tests.inprocess import Member
@@ -64,9 +63,8 @@ async def proven(people: People, phone: str, purpose: auth_pb2.OtpPurpose.ValueT
     )
 
     async def code(connection: Connection) -> str:
-        found = await connection.execute(
-            text("SELECT code FROM sandbox_otps WHERE otp_id = :id"), {"id": sent.id}
+        return str(
+            await fetch_value(connection, "SELECT code FROM sandbox_otps WHERE otp_id = %(id)s", id=sent.id)
         )
-        return str(found.scalar_one())
 
     return otp_pb2.OtpProof(otp_id=str(sent.id), code=await database.read(code))

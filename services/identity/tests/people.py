@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString, Self
 from uuid import UUID
 
 import grpc
@@ -22,11 +22,10 @@ from scrip.identity.v1 import (
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc
 from scrip.vouchers.v1 import wallet_pb2, wallet_pb2_grpc
-from sqlalchemy import text
 
 from services.common.caller import ADMIN
+from services.common.db import Connection, execute, fetch_all
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from tests.inprocess import Platform, bearer, reason
 
 PASSWORD = "a zebra counts backwards"
@@ -37,6 +36,15 @@ LISTENERS = ("points", "promos", "vouchers")
 DONE = "done"
 _READER = new_id()
 """An admin who reads the sandbox."""
+
+
+class Values(tuple[Any, ...]):
+    """A row without names, to be compared with a tuple."""
+
+    __slots__ = ()
+
+    def __new__(cls, **columns: object) -> Self:
+        return super().__new__(cls, columns.values())
 
 
 @dataclass
@@ -160,7 +168,7 @@ class People:
         """What identity wrote down of a member, in order, checked to be without gaps."""
         rows = await self.rows(
             "identity",
-            "SELECT version, type FROM member_events WHERE member_id = :id ORDER BY version",
+            "SELECT version, type FROM member_events WHERE member_id = %(id)s ORDER BY version",
             id=UUID(str(member_id)),
         )
         assert [version for version, _ in rows] == list(range(1, len(rows) + 1))
@@ -168,28 +176,33 @@ class People:
 
     async def heard(self, member_id: object) -> dict[str, tuple[int, str]]:
         """Version and status of a member as the other services know them."""
-        query = "SELECT version, status FROM members WHERE member_id = :id"
+        query = "SELECT version, status FROM members WHERE member_id = %(id)s"
         found = {name: await self.rows(name, query, id=UUID(str(member_id))) for name in LISTENERS}
         return {name: rows[0] for name, rows in found.items() if rows}
+
+    async def unsent(self, member_id: object) -> list[tuple[str, int]]:
+        """Receiver and version of the events of a member that are still to be sent."""
+        query = "SELECT receiver, version FROM outbox WHERE subject = %(id)s ORDER BY receiver, version"
+        return [(name, version) for name, version in await self.rows("identity", query, id=str(member_id))]
 
     async def assert_all_heard(self, member_id: object, status: str = "ACTIVE") -> None:
         """That all services know all that happened to a member."""
         last = len(await self.events(member_id))
         assert await self.heard(member_id) == dict.fromkeys(LISTENERS, (last, status))
 
-    async def rows(self, service: str, query: str, **values: object) -> list[tuple[Any, ...]]:
+    async def rows(self, service: str, query: LiteralString, **values: object) -> list[tuple[Any, ...]]:
         """Rows straight from a database."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in await connection.execute(text(query), values)]
+            return [*await fetch_all(connection, Values, query, **values)]
 
         return await self.platform.databases[service].read(fetch)
 
-    async def execute(self, service: str, statement: str, **values: object) -> None:
+    async def execute(self, service: str, statement: LiteralString, **values: object) -> None:
         """Changes what no call can change, such as time."""
 
         async def run(connection: Connection) -> None:
-            await connection.execute(text(statement), values)
+            await execute(connection, statement, **values)
 
         await self.platform.databases[service].run(run)
 

@@ -8,18 +8,17 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import grpc
 from pydantic import SecretStr
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
-from sqlalchemy import text
 
-from services.common.legacy_db import Connection
+from services.common.db import Connection, fetch_all
 from services.identity.__main__ import work
 from services.identity.settings import Settings
 from services.identity.tests.own_identity import OwnIdentity, own_identity
-from services.identity.tests.people import LOG_IN, REGISTER, recipient
+from services.identity.tests.people import LOG_IN, REGISTER, Values, recipient
 from services.identity.tests.sinks import HttpSink, MailSink
 from tests.inprocess import Platform, eventually, new_phone
 
@@ -100,11 +99,11 @@ class Sending:
         proof.otp.otp_id, proof.otp.code = otp_id, code
         return await self.auth.RegisterMember(proof)
 
-    async def rows(self, query: str, **values: Any) -> list[Any]:
+    async def rows(self, query: LiteralString, **values: Any) -> list[Any]:
         """Rows of identity's database."""
 
         async def fetch(connection: Connection) -> list[Any]:
-            return list(await connection.execute(text(query), values))
+            return list(await fetch_all(connection, Values, query, **values))
 
         return await self.own.database.read(fetch)
 

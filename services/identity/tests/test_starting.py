@@ -10,16 +10,16 @@ from typing import Any
 import grpc
 import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
-from sqlalchemy import text
 
 from services.common import migrations
+from services.common.db import Connection, Database, fetch_all, fetch_value
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
-from services.identity.keys.keys import SigningKeys, read_jwks
+from services.identity.keys import SigningKeys, read_jwks
 from services.identity.settings import Settings
-from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
+from services.identity.staff import bootstrap_admin
+from services.identity.tests.people import Values
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal
 
 FIRST, SECOND = "the first password", "another password"
@@ -60,14 +60,12 @@ async def started(settings: Settings) -> AsyncIterator[grpc.aio.Channel]:
             await running.stop()
 
 
-async def staff(db: Database) -> list[tuple[str, str]]:
+async def staff(db: Database) -> list[Values]:
     """Names and roles of all staff."""
 
-    async def read(connection: Connection) -> list[tuple[str, str]]:
-        rows = await connection.execute(
-            text("SELECT a.user_name, s.role FROM staff s JOIN accounts a ON a.id = s.id ORDER BY 1")
-        )
-        return [(row.user_name, row.role) for row in rows]
+    async def read(connection: Connection) -> list[Values]:
+        query = "SELECT user_name, role FROM login_accounts WHERE role <> 'member' ORDER BY 1"
+        return await fetch_all(connection, Values, query)
 
     return await db.read(read)
 
@@ -133,8 +131,7 @@ async def test_the_signing_key_survives_a_restart_and_is_kept_encrypted(
     assert first.id in {key["kid"] for key in (await db.read(read_jwks))["keys"]}
 
     async def kept(connection: Connection) -> bytes:
-        row = await connection.execute(text("SELECT private_key FROM signing_keys LIMIT 1"))
-        return bytes(row.scalar_one())
+        return bytes(await fetch_value(connection, "SELECT private_key FROM signing_keys LIMIT 1"))
 
     assert b"PRIVATE KEY" not in await db.read(kept)
 
@@ -167,10 +164,8 @@ async def test_without_the_sandbox_or_a_sender_no_otp_is_made_or_kept(platform: 
     assert metadata == {"dependency": "otp_sender"}
 
     async def kept(connection: Connection) -> int:
-        rows = await connection.execute(
-            text("SELECT count(*) FROM otps WHERE phone = :phone"), {"phone": phone}
-        )
-        return int(rows.scalar_one())
+        query = "SELECT count(*) FROM otps WHERE phone = %(phone)s"
+        return int(await fetch_value(connection, query, phone=phone))
 
     assert await platform.databases["identity"].read(kept) == 0
 

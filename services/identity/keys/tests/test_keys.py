@@ -17,26 +17,25 @@ import pytest
 from cryptography.fernet import InvalidToken
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, member_pb2, member_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc
-from sqlalchemy import text
 
 from services.common import migrations
 from services.common.auth import PUBLIC_AUDIENCE, KeyRing, TokenVerifier
 from services.common.caller import MEMBER
+from services.common.db import Connection, Database, execute, fetch_value
 from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
-from services.identity.__main__ import open_database, rotate_keys
-from services.identity.keys.keys import (
+from services.identity.__main__ import rotate_keys
+from services.identity.keys.signing_keys import (
     SigningKeys,
     _add_first_key,
     add_signing_key,
     read_jwks,
     rotate_when_due,
 )
-from services.identity.keys.secrets_at_rest import Vault
-from services.identity.logins.commands.refresh_session import Refreshed
-from services.identity.logins.session_tokens import SessionTokens
-from services.identity.logins.tokens import TokenIssuer
+from services.identity.keys.tokens import TokenIssuer
+from services.identity.keys.vault import Vault
+from services.identity.sessions import SessionTokens
+from services.identity.sessions.commands.refresh_session import Refreshed
 from services.identity.tests.own_identity import own_identity
 from services.identity.tests.people import DONE, People, outcome
 from tests.inprocess import Platform, bearer, eventually
@@ -51,7 +50,7 @@ async def database(platform: Platform) -> AsyncIterator[Database]:
     platform.postgres.create_database(name)
     url = platform.postgres.url(name)
     await asyncio.to_thread(migrations.upgrade, "identity", url)
-    found = open_database(platform.settings["identity"].model_copy(update={"database_url": url}))
+    found = Database(url, pool_size=10)
     yield found
     await found.close()
 
@@ -73,12 +72,14 @@ async def let_time_pass(database: Database, seconds: float) -> None:
     """Makes all keys older."""
 
     async def run(connection: Connection) -> None:
-        await connection.execute(
-            text(
-                "UPDATE signing_keys SET signs_from = signs_from - make_interval(secs => :seconds),"
-                " created_at = created_at - make_interval(secs => :seconds)"
-            ),
-            {"seconds": seconds},
+        await execute(
+            connection,
+            """
+            UPDATE signing_keys SET
+              signs_from = signs_from - make_interval(secs => %(seconds)s),
+              created_at = created_at - make_interval(secs => %(seconds)s)
+            """,
+            seconds=seconds,
         )
 
     await database.run(run)
@@ -215,7 +216,7 @@ async def test_private_keys_are_of_no_use_without_the_master_key(
     del keys
 
     async def kept(connection: Connection) -> bytes:
-        return bytes((await connection.execute(text("SELECT private_key FROM signing_keys"))).scalar_one())
+        return bytes(await fetch_value(connection, "SELECT private_key FROM signing_keys"))
 
     sealed = await database.read(kept)
     assert b"PRIVATE" not in sealed
@@ -309,7 +310,7 @@ async def test_no_valid_token_is_refused_while_keys_rotate(
     """Days as tenths of a second: a key a second, published 0.9 s before it signs."""
     monkeypatch.setattr("services.common.auth._REFETCH_SECONDS", 0.05)
     monkeypatch.setattr("services.common.auth._REFRESH_SECONDS", 0.2)
-    monkeypatch.setattr("services.identity.keys.keys._LATE_SECONDS", 0.5)
+    monkeypatch.setattr("services.identity.keys.signing_keys._LATE_SECONDS", 0.5)
     token_seconds, lasting = 2, 7.0
     vault = platform.vault
     processes = [SigningKeys(database, vault) for _ in range(2)]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from psycopg import sql
 from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import auth_pb2, member_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_all, fetch_value
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 from services.identity.tests.people import (
     DONE,
     LOG_IN,
@@ -84,27 +85,43 @@ async def order(platform: Platform, member: Member) -> order_pb2.Order:
     ).order
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    table: str
+    name: str
+
+
+MENTIONS = sql.SQL(
+    """
+    SELECT count(*) FROM {table} WHERE EXISTS (
+      SELECT FROM unnest(%(needles)s::text[]) AS n
+      WHERE position(lower(n) IN lower(
+        CASE WHEN pg_typeof({column})::text = 'bytea' THEN encode({column}::text::bytea, 'escape')
+        ELSE {column}::text END
+      )) > 0
+    )
+    """
+)
+
+
 async def mentions(connection: Connection, needles: list[str]) -> list[str]:
     """Columns of this database in which one of the texts stands, in any letter case."""
-    columns = await connection.execute(
-        text(
-            "SELECT c.table_name, c.column_name FROM information_schema.columns c"
-            " JOIN information_schema.tables t USING (table_schema, table_name)"
-            " WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE'"
-        )
+    columns = await fetch_all(
+        connection,
+        Column,
+        """
+        SELECT c.table_name AS "table", c.column_name AS name FROM information_schema.columns c
+        JOIN information_schema.tables t USING (table_schema, table_name)
+        WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE'
+        """,
     )
     found = []
-    for table, column in columns.all():
-        hits = await connection.execute(
-            text(
-                f'SELECT count(*) FROM "{table}" WHERE EXISTS (SELECT FROM unnest(CAST(:needles AS text[]))'
-                f" AS n WHERE position(lower(n) IN lower(CASE WHEN pg_typeof(\"{column}\")::text = 'bytea'"
-                f' THEN encode("{column}"::text::bytea, \'escape\') ELSE "{column}"::text END)) > 0)'
-            ),
-            {"needles": needles},
-        )
-        if hits.scalar_one():
-            found.append(f"{table}.{column}")
+    for column in columns:
+        query = MENTIONS.format(table=sql.Identifier(column.table), column=sql.Identifier(column.name))
+        if await fetch_value(connection, query, needles=needles):
+            found.append(f"{column.table}.{column.name}")
     return found
 
 
@@ -119,7 +136,7 @@ async def test_nothing_personal_is_left_in_any_table_of_any_service(
     await people.restore(member.id, manager)
     login = await people.log_in(shown.email)
     await people.prove(member.phone, LOG_IN)
-    query = "SELECT device_id FROM sessions WHERE account_id = :id AND device_id <> ''"
+    query = "SELECT device_id FROM sessions WHERE account_id = %(id)s AND device_id <> ''"
     [(device,)] = await people.rows("identity", query, id=member.id)
     needles = [
         device,
@@ -150,7 +167,7 @@ async def test_nothing_personal_is_left_in_any_table_of_any_service(
     await eventually(lambda: people.assert_all_heard(member.id, "CLOSED"))
     for name, database in platform.databases.items():
         assert await database.read(mentions, needles) == [], name
-    query = "SELECT password_hash FROM accounts WHERE id = :id"
+    query = "SELECT password_hash FROM accounts WHERE id = %(id)s"
     assert await people.rows("identity", query, id=member.id) == [(None,)]
 
 
@@ -222,7 +239,7 @@ async def test_changes_amid_the_closing_leave_nothing_behind(people: People, pla
         left = await people.rows(
             "identity",
             "SELECT full_name, birthday, consent_wording, consent_at, user_name, email, phone, status"
-            " FROM members JOIN accounts USING (id) WHERE id = :id",
+            " FROM members JOIN accounts USING (id) WHERE id = %(id)s",
             id=member.id,
         )
         assert left == [("", None, None, None, None, None, None, "CLOSED")]
@@ -236,7 +253,7 @@ async def test_points_are_forfeited_and_the_ledger_stays(people: People, platfor
     await eventually(lambda: people.assert_all_heard(member.id, "CLOSED"))
     ledger = await people.rows(
         "points",
-        "SELECT kind, delta, balance_after FROM ledger_entries WHERE member_id = :id ORDER BY sequence",
+        "SELECT kind, delta, balance_after FROM ledger_entries WHERE member_id = %(id)s ORDER BY sequence",
         id=member.id,
     )
     assert ledger == [("EARN", 70, 70), ("EARN", 50, 120), ("FORFEIT", -120, 0)]
@@ -257,13 +274,13 @@ async def test_an_open_order_is_finished_though_its_member_left(people: People, 
     async def finished() -> None:
         for member in members:
             await people.assert_all_heard(member.id, "CLOSED")
-            query = "SELECT id, state, price_points FROM orders WHERE member_id = :id"
+            query = "SELECT id, state, price_points FROM orders WHERE member_id = %(id)s"
             for order_id, state, price in await people.rows("vouchers", query, id=member.id):
-                debit = "SELECT state, points FROM debits WHERE order_id = :id"
+                debit = "SELECT state, points FROM debits WHERE order_id = %(id)s"
                 debits = await people.rows("points", debit, id=order_id)
                 assert state in ("COMPLETED", "FAILED")
                 assert state == "FAILED" or debits == [("DEBITED", price)]
-            query = "SELECT balance FROM accounts WHERE member_id = :id"
+            query = "SELECT balance FROM accounts WHERE member_id = %(id)s"
             assert await people.rows("points", query, id=member.id) == [(0,)]
 
     await eventually(finished, seconds=20)
@@ -284,7 +301,7 @@ async def test_who_comes_back_wins_no_second_prize(people: People, platform: Pla
     async def prizes(member_id: object) -> list[str]:
         query = (
             "SELECT c.state FROM winners w JOIN codes c ON c.id = w.code_id"
-            " WHERE w.member_id = :id AND w.campaign_id = :campaign"
+            " WHERE w.member_id = %(id)s AND w.campaign_id = %(campaign)s"
         )
         rows = await people.rows("promos", query, id=UUID(str(member_id)), campaign=UUID(campaign.id))
         return [state for (state,) in rows]
@@ -305,7 +322,7 @@ async def test_the_phone_is_known_again_only_by_a_keyed_hash(people: People, pla
     await people.close(member.token)
     await eventually(lambda: people.assert_all_heard(member.id, "CLOSED"))
     kept = await people.rows(
-        "promos", "SELECT phone_hash FROM known_phones WHERE member_id = :id", id=member.id
+        "promos", "SELECT phone_hash FROM known_phones WHERE member_id = %(id)s", id=member.id
     )
     assert [bytes(value) for (value,) in kept] == [platform.vault.hash_phone(member.phone)]
 

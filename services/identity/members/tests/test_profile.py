@@ -205,7 +205,7 @@ async def test_the_number_must_be_proven_for_this_purpose_and_once(
 async def test_an_expired_proof_changes_nothing(people: People, platform: Platform) -> None:
     member = await platform.member()
     proof = await people.prove(new_phone(), CHANGE_PHONE)
-    await people.execute("identity", "UPDATE otps SET expires_at = now() WHERE id = :id", id=proof.otp_id)
+    await people.execute("identity", "UPDATE otps SET expires_at = now() WHERE id = %(id)s", id=proof.otp_id)
     assert await reason(people.change_phone(member.token, proof)) == "OTP_EXPIRED"
     assert (await people.me(member.token)).phone == member.phone
 
@@ -244,7 +244,7 @@ async def test_a_change_of_number_is_told_with_the_new_ones_hash(people: People,
     assert await people.events(member.id) == ["REGISTERED", "FIRST_LOGIN", "PHONE_CHANGED"]
     rows = await people.rows(
         "identity",
-        "SELECT phone_hash FROM member_events WHERE member_id = :id ORDER BY version",
+        "SELECT phone_hash FROM member_events WHERE member_id = %(id)s ORDER BY version",
         id=member.id,
     )
     hashes = [bytes(value) for (value,) in rows]
@@ -267,7 +267,7 @@ async def test_consent_is_kept_with_its_time_and_wording_and_can_be_taken_back(
     assert (await people.me(member.token)).consent == taken
     rows = await people.rows(
         "identity",
-        "SELECT type, shares_contact FROM member_events WHERE member_id = :id ORDER BY version",
+        "SELECT type, shares_contact FROM member_events WHERE member_id = %(id)s ORDER BY version",
         id=member.id,
     )
     assert rows[2:] == [("CONSENT_CHANGED", True), ("CONSENT_CHANGED", False)]

@@ -17,13 +17,13 @@ from scrip.identity.v1 import (
     sandbox_pb2,
     sandbox_pb2_grpc,
 )
-from sqlalchemy import text
 
+from services.common.db import Connection, execute, fetch_value
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
-from services.identity.keys.secrets_at_rest import Vault
+from services.identity.keys import Vault
 from services.identity.tests.people import (
     DONE,
+    LISTENERS,
     PASSWORD,
     People,
     new_email,
@@ -126,7 +126,7 @@ async def test_one_name_and_a_password_are_enough(people: People, name: str) -> 
 
 async def test_the_password_is_not_kept_readable(people: People) -> None:
     made = await people.register()
-    query = "SELECT password_hash FROM accounts WHERE id = :id"
+    query = "SELECT password_hash FROM accounts WHERE id = %(id)s"
     [(kept,)] = await people.rows("identity", query, id=made.member.id)
     assert kept.startswith("$argon2id$")
     assert PASSWORD not in kept
@@ -283,9 +283,7 @@ async def test_an_expired_code_is_refused_as_expired(
     proof = await send(grpc_stub, platform, new_phone())
 
     async def expire(connection: Connection) -> None:
-        await connection.execute(
-            text("UPDATE otps SET expires_at = now() WHERE id = :id"), {"id": proof.otp_id}
-        )
+        await execute(connection, "UPDATE otps SET expires_at = now() WHERE id = %(id)s", id=proof.otp_id)
 
     await platform.databases["identity"].run(expire)
     assert await reason(grpc_stub.RegisterMember(registration(proof))) == "OTP_EXPIRED"
@@ -297,10 +295,8 @@ async def test_the_code_is_not_kept_readable(
     proof = await send(grpc_stub, platform, new_phone())
 
     async def kept(connection: Connection) -> bytes:
-        row = await connection.execute(
-            text("SELECT code_hash FROM otps WHERE id = :id"), {"id": proof.otp_id}
-        )
-        return bytes(row.scalar_one())
+        query = "SELECT code_hash FROM otps WHERE id = %(id)s"
+        return bytes(await fetch_value(connection, query, id=proof.otp_id))
 
     stored = await platform.databases["identity"].read(kept)
     assert proof.code.encode() not in stored
@@ -344,19 +340,11 @@ async def test_registration_tells_the_other_services(
 ) -> None:
     reply = await grpc_stub.RegisterMember(registration(await send(grpc_stub, platform, new_phone())))
 
-    async def delivered(connection: Connection) -> dict[str, int]:
-        rows = await connection.execute(
-            text("SELECT service, delivered_version FROM member_event_deliveries WHERE member_id = :id"),
-            {"id": reply.member.id},
-        )
-        return {row.service: row.delivered_version for row in rows}
+    people = People(platform)
 
     async def all_know() -> None:
-        assert await platform.databases["identity"].read(delivered) == {
-            "points": 2,
-            "promos": 2,
-            "vouchers": 2,
-        }
+        assert await people.heard(reply.member.id) == dict.fromkeys(LISTENERS, (2, "ACTIVE"))
+        assert await people.unsent(reply.member.id) == []
 
     await eventually(all_know)
 

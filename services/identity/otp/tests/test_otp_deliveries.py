@@ -31,7 +31,7 @@ async def unsent(
 
 async def expire(identity: Sending, otp_id: str) -> None:
     """Lets the time of a code be over."""
-    aged = "UPDATE otps SET expires_at = now() WHERE id = CAST(:id AS uuid) RETURNING 1"
+    aged = "UPDATE otps SET expires_at = now() WHERE id = CAST(%(id)s AS uuid) RETURNING 1"
     assert await identity.rows(aged, id=otp_id)
 
 
@@ -152,9 +152,9 @@ async def test_closing_an_account_erases_them(people: People) -> None:
     email = new_email()
     made = await people.register(email=email)
     proof = await people.prove(email, LOG_IN)
-    late = "INSERT INTO otp_deliveries (otp_id, failed_at) VALUES (CAST(:id AS uuid), now())"
+    late = "INSERT INTO otp_deliveries (otp_id, failed_at) VALUES (CAST(%(id)s AS uuid), now())"
     await people.execute("identity", late, id=proof.otp_id)
-    found = "SELECT otp_id FROM otp_deliveries WHERE otp_id = CAST(:id AS uuid)"
+    found = "SELECT otp_id FROM otp_deliveries WHERE otp_id = CAST(%(id)s AS uuid)"
     assert await people.rows("identity", found, id=proof.otp_id)
     await people.close(made.token.access_token)
     assert await people.rows("identity", found, id=proof.otp_id) == []

@@ -11,8 +11,8 @@ import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2
 from sqlalchemy.exc import IntegrityError
 
-from services.identity.otp.commands.send_otp import send_otp
-from services.identity.otp.recipients import Recipient
+from services.identity.accounts import Recipient
+from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import (
     CHANGE_PHONE,
@@ -177,7 +177,7 @@ async def test_who_is_suspended_or_gone_stays_out(people: People, platform: Plat
     login = await people.log_in(email, OTHER)
     sent = await people.prove(email, LOG_IN)
     await people.close(login.access_token)
-    assert await people.rows("identity", "SELECT id FROM otps WHERE email = :email", email=email) == []
+    assert await people.rows("identity", "SELECT id FROM otps WHERE email = %(email)s", email=email) == []
     assert await reason(log_in(people, sent)) == "OTP_NOT_VALID"
     assert await reason(log_in(people, await people.prove(email, LOG_IN))) == "ACCOUNT_NOT_FOUND"
 

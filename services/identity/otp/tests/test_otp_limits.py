@@ -15,11 +15,12 @@ from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, otp_pb2, sandbox_pb2, san
 
 from services.common.cache import Redis
 from services.common.throttle import Limit, Throttle
+from services.identity.accounts import PER_ADDRESS
 from services.identity.jobs import forget_all
-from services.identity.logins.proof import _PER_ADDRESS, _PER_RECIPIENT
-from services.identity.otp.commands.end_otp_delivery import fail_late_deliveries
-from services.identity.otp.commands.send_otp import forget_old_otps
-from services.identity.passwords.passwords import Passwords
+from services.identity.otp.commands import forget_old_otps
+from services.identity.otp.delivery_commands import fail_late_deliveries
+from services.identity.otp.proof import PER_RECIPIENT
+from services.identity.passwords import Passwords
 from services.identity.tests.people import DONE, LOG_IN, PASSWORD, REGISTER, new_user_name, outcome
 from services.identity.tests.sending import Sending, sending
 from tests.inprocess import Platform, bearer, eventually, new_phone, reason, refusal
@@ -203,7 +204,7 @@ class TestGuessing:
         async with limited(platform, own_redis, otp_sends_per_phone=50) as identity:
             made = await code_for(identity, phone, REGISTER)
             await identity.register(made.otp_id, made.code)
-            await hit(own_redis, _PER_RECIPIENT, phone, 19)
+            await hit(own_redis, PER_RECIPIENT, phone, 19)
             for _ in range(2):
                 assert await try_code(identity, await code_for(identity, phone, LOG_IN), LOG_IN) == DONE
             used = await code_for(identity, phone, LOG_IN)
@@ -221,7 +222,7 @@ class TestGuessing:
         here, there = came_from("192.0.2.1"), came_from("192.0.2.2")
         async with limited(platform, own_redis) as identity:
             right = await code_for(identity, new_phone(), REGISTER)
-            await hit(own_redis, _PER_ADDRESS, "192.0.2.1", 98)
+            await hit(own_redis, PER_ADDRESS, "192.0.2.1", 98)
             guess = auth_pb2.RegisterMemberRequest(full_name="Eve", otp=wrong(right))
             register = identity.auth.RegisterMember
             assert await outcome(register(guess, metadata=here)) == "OTP_NOT_VALID"
@@ -299,7 +300,7 @@ async def code_for(identity: Sending, phone: str, purpose: auth_pb2.OtpPurpose.V
         return sent.otp_id
 
     otp_id = await eventually(ask)
-    query = "SELECT code FROM sandbox_otps WHERE otp_id = CAST(:id AS uuid)"
+    query = "SELECT code FROM sandbox_otps WHERE otp_id = CAST(%(id)s AS uuid)"
     [(code,)] = await identity.rows(query, id=otp_id)
     return otp_pb2.OtpProof(otp_id=otp_id, code=code)
 

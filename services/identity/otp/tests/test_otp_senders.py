@@ -149,7 +149,7 @@ async def test_a_code_that_can_not_be_sent_in_time_is_dropped(platform: Platform
         sent = await identity.sent()
         await arrived(lambda: sink.posts)
         await identity.rows(
-            "UPDATE otps SET expires_at = now() WHERE id = CAST(:id AS uuid) RETURNING 1", id=sent.otp_id
+            "UPDATE otps SET expires_at = now() WHERE id = CAST(%(id)s AS uuid) RETURNING 1", id=sent.otp_id
         )
         tries = len(sink.posts)
         await eventually(identity.assert_nothing_waits, seconds=20)
@@ -223,8 +223,8 @@ async def test_a_provider_that_hangs_holds_up_no_member_event(platform: Platform
         )
 
         async def tried() -> None:  # in vain: the other services do not know this identity's keys
-            query = "SELECT attempts FROM procrastinate_jobs WHERE task_name = 'deliver_member_events'"
-            assert [row.attempts > 0 for row in await identity.rows(query)] == [True] * 3
+            query = "SELECT attempts FROM procrastinate_jobs WHERE task_name = 'send_outbox'"
+            assert [attempts > 0 for (attempts,) in await identity.rows(query)] == [True] * 3
 
         await eventually(tried, seconds=8)  # less than what each post takes
         assert len(sink.posts) == 20  # and no more at a time

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2
 
+from services.common.db import Connection
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
-from services.identity.logins.commands.log_in import renew_hash
-from services.identity.passwords.passwords import Passwords
+from services.identity.accounts import replace_password_hash
+from services.identity.passwords.hashing import Passwords
 from services.identity.tests.people import DONE, PASSWORD, People, outcome
 from tests.inprocess import PASSWORD_KIB
 
 OTHER = "a giraffe counts forwards"
 OLD_KIB = PASSWORD_KIB + 1_024
-SET_HASH = "UPDATE accounts SET password_hash = :hash WHERE id = CAST(:id AS uuid)"
+SET_HASH = "UPDATE accounts SET password_hash = %(hash)s WHERE id = CAST(%(id)s AS uuid)"
 
 
 async def log_in(people: People, member: member_pb2.Member, password: str = PASSWORD) -> str:
@@ -35,7 +36,7 @@ async def keep_old_hash(people: People, member_id: str) -> str:
 
 async def kept_hash(people: People, member_id: str) -> str:
     """The hash of the account's password."""
-    query = "SELECT password_hash FROM accounts WHERE id = CAST(:id AS uuid)"
+    query = "SELECT password_hash FROM accounts WHERE id = CAST(%(id)s AS uuid)"
     [(kept,)] = await people.rows("identity", query, id=member_id)
     return str(kept)
 
@@ -67,11 +68,11 @@ async def test_a_password_that_is_changed_meanwhile_is_not_put_back(
     await keep_old_hash(people, member.id)
     changed = await Passwords(PASSWORD_KIB).hash(OTHER)
 
-    async def change_first(connection: Connection, **values: Any) -> bool:
+    async def change_first(connection: Connection, account_id: UUID, **values: Any) -> bool:
         await people.execute("identity", SET_HASH, id=member.id, hash=changed)
-        return await renew_hash(connection, **values)
+        return await replace_password_hash(connection, account_id, **values)
 
-    monkeypatch.setattr("services.identity.logins.proof.renew_hash", change_first)
+    monkeypatch.setattr("services.identity.passwords.proof.replace_password_hash", change_first)
     assert await log_in(people, member) == "CREDENTIALS_NOT_VALID"
     assert await kept_hash(people, member.id) == changed
 
@@ -82,10 +83,10 @@ async def test_that_it_can_not_be_renewed_keeps_nobody_out(
     member = (await people.register()).member
     old = await keep_old_hash(people, member.id)
 
-    async def fail(connection: Connection, **values: Any) -> bool:
+    async def fail(connection: Connection, account_id: UUID, **values: Any) -> bool:
         raise DomainError("DEPENDENCY_UNAVAILABLE", "away")
 
-    monkeypatch.setattr("services.identity.logins.proof.renew_hash", fail)
+    monkeypatch.setattr("services.identity.passwords.proof.replace_password_hash", fail)
     assert await log_in(people, member) == DONE
     assert await kept_hash(people, member.id) == old
     assert "could not be renewed" in caplog.text

@@ -17,9 +17,11 @@ from services.common.cache import Redis
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.throttle import Throttle
-from services.identity.logins.proof import _PER_ACCOUNT, _PER_ADDRESS
-from services.identity.passwords import passwords as passwords_module
-from services.identity.passwords.passwords import Passwords
+from services.identity.accounts import PER_ADDRESS
+from services.identity.passwords import hashing as hashing_module
+from services.identity.passwords.hashing import Passwords
+from services.identity.passwords.proof import PER_ACCOUNT
+from services.identity.settings import MEMORY_KIB
 from services.identity.tests.devices import Device, device_of, log_in, proven, use
 from services.identity.tests.people import (
     DONE,
@@ -138,7 +140,7 @@ class TestLimits:
         member = (await people.register()).member
         name = member.user_name
         for _ in range(8):
-            await throttle.hit(_PER_ACCOUNT, member.id)
+            await throttle.hit(PER_ACCOUNT, member.id)
         assert await try_in(people, name, "wrong") == "CREDENTIALS_NOT_VALID"
         assert await try_in(people, name, PASSWORD) == DONE
         assert await try_in(people, name.upper(), "wrong") == "CREDENTIALS_NOT_VALID"
@@ -172,7 +174,7 @@ class TestLimits:
         told = []
         for name, key in ((member.user_name, member.id), (nobody, nobody)):
             for _ in range(9):
-                await throttle.hit(_PER_ACCOUNT, key)
+                await throttle.hit(PER_ACCOUNT, key)
             given = auth_pb2.PasswordCredentials(user_name=name, password="wrong")
             request = auth_pb2.LogInRequest(password=given)
             seen = [await refusal(people.auth.LogIn(request)) for _ in range(3)]
@@ -186,8 +188,8 @@ class TestLimits:
         member = (await people.register()).member
         name = member.user_name
         for _ in range(10):
-            await throttle.hit(_PER_ACCOUNT, member.id)
-        key = f"throttle:{_PER_ACCOUNT.name}:{member.id}"
+            await throttle.hit(PER_ACCOUNT, member.id)
+        key = f"throttle:{PER_ACCOUNT.name}:{member.id}"
         async with plain_redis.Redis.from_url(platform.redis_url) as client:
             assert 290 < await client.ttl(key) <= 300
             await client.expire(key, 1)
@@ -201,7 +203,7 @@ class TestLimits:
     ) -> None:
         name, address = (await people.register()).member.user_name, f"address-{new_id()}"
         for _ in range(99):
-            await throttle.hit(_PER_ADDRESS, address)
+            await throttle.hit(PER_ADDRESS, address)
         assert await try_in(people, new_user_name(), "wrong", address) == "CREDENTIALS_NOT_VALID"
         assert await try_in(people, name, PASSWORD, address) == "TOO_MANY_REQUESTS"
         assert await try_in(people, name, PASSWORD) == DONE
@@ -311,7 +313,7 @@ class TestLoad:
         assert sorted(took)[int(len(took) * 0.99)] < 0.5
 
     async def test_two_are_computed_at_a_time_whoever_goes_away(self) -> None:
-        passwords = Passwords()
+        passwords = Passwords(MEMORY_KIB)
         began: list[float] = []
         hasher = passwords._hasher
 
@@ -333,13 +335,13 @@ class TestLoad:
     @pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness each on Linux alone")
     async def test_it_computes_when_nobody_else_wants_to(self) -> None:
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        found = await Passwords()._off_the_loop(lambda: os.getpriority(os.PRIO_PROCESS, 0))
-        assert found == passwords_module._NICENESS > own
+        found = await Passwords(MEMORY_KIB)._off_the_loop(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+        assert found == hashing_module._NICENESS > own
         assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
     async def test_a_queue_that_is_full_refuses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(passwords_module, "_QUEUE", 6)
-        passwords = Passwords()
+        monkeypatch.setattr(hashing_module, "_QUEUE", 6)
+        passwords = Passwords(MEMORY_KIB)
         results = await asyncio.gather(
             *(passwords.hash("a password") for _ in range(9)), return_exceptions=True
         )
@@ -350,7 +352,7 @@ class TestLoad:
     async def test_new_passwords_leave_half_of_the_queue_to_logins(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(passwords_module, "_QUEUE", 6)
+        monkeypatch.setattr(hashing_module, "_QUEUE", 6)
         passwords = Passwords(PASSWORD_KIB)
         kept = await passwords.hash(PASSWORD)
 
@@ -367,7 +369,7 @@ class TestLoad:
         assert len([one for one in hashed if isinstance(one, str)]) == 5
 
     async def test_an_unknown_name_takes_as_long_as_a_wrong_password(self) -> None:
-        passwords = Passwords()
+        passwords = Passwords(MEMORY_KIB)
         kept = await passwords.hash("a password")
         assert await passwords.verify(kept, "a password")
         assert not await passwords.verify(None, "nobody has this password")

@@ -268,4 +268,4 @@ async def test_every_change_reaches_the_audit_list(staff: Staff, points: Points)
     assert '"name":["Dairy week","Milk week"]' in entries[1].details_json.replace(": ", ":")
     assert '"priority":[0,5]' in entries[1].details_json.replace(" ", "")
     assert "and 190 more" in entries[2].details_json
-    assert await points.rows("SELECT count(*) FROM audit_outbox") == [(0,)]
+    assert await points.rows("SELECT count(*) FROM outbox") == [(0,)]

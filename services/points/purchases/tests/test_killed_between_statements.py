@@ -49,7 +49,7 @@ _COUNTED = (
     "sum(points) FROM debit_lots",
     "count(*) FROM idempotency_keys",
     "count(*) FROM idempotency_keys WHERE reply = ''",
-    "count(*) FROM audit_outbox",
+    "count(*) FROM outbox",
     "count(*) FROM procrastinate_jobs",
     "count(*) FROM earn_rules",
     "count(*) FROM earn_rule_sets",

@@ -225,7 +225,7 @@ async def test_what_staff_do_arrives_in_the_audit_list_once(promos: Promos) -> N
     await eventually(arrived, seconds=15)
 
     async def forwarded() -> None:
-        left = "SELECT count(*) FROM audit_outbox WHERE target_id = %(id)s"
+        left = "SELECT count(*) FROM outbox WHERE content ->> 'target_id' = %(id)s"
         assert await promos.value(left, id=made.id) == 0
 
     await eventually(forwarded)

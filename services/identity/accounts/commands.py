@@ -1,0 +1,65 @@
+"""Writes to accounts that several rooms need."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.common.db import Connection, execute, fetch_value
+from services.identity.accounts.recipients import Recipient
+
+
+async def lock_active_account(connection: Connection, account_id: UUID) -> bool:
+    """Locks an active account's row and counts a change of its logins. Returns False if it is not active."""
+    changed = await execute(
+        connection,
+        """
+        UPDATE accounts SET session_version = session_version + 1
+        WHERE id = %(id)s AND status = 'ACTIVE'
+        """,
+        id=account_id,
+    )
+    return changed == 1
+
+
+async def count_session_change(connection: Connection, account_id: UUID) -> None:
+    """Locks an account's row, whatever its status, and counts a change of its logins."""
+    await execute(
+        connection,
+        "UPDATE accounts SET session_version = session_version + 1 WHERE id = %(id)s",
+        id=account_id,
+    )
+
+
+async def replace_password_hash(
+    connection: Connection, account_id: UUID, *, old: str | None, new: str
+) -> bool:
+    """Keeps another hash of a password; returns False when `old` is no longer the one that is kept."""
+    changed = await execute(
+        connection,
+        "UPDATE accounts SET password_hash = %(new)s WHERE id = %(id)s AND password_hash = %(old)s",
+        id=account_id,
+        old=old,
+        new=new,
+    )
+    return changed == 1
+
+
+async def set_password_hash_of(
+    connection: Connection, recipient: Recipient, password_hash: str
+) -> UUID | None:
+    """Sets the password of the account with this phone number or confirmed e-mail address.
+
+    Returns the account's id, or None when there is no such account.
+    """
+    account_id: UUID | None = await fetch_value(
+        connection,
+        """
+        UPDATE accounts SET password_hash = %(hash)s
+        WHERE phone = %(phone)s::text OR (email = %(email)s::text AND email_confirmed)
+        RETURNING id
+        """,
+        phone=recipient.phone,
+        email=recipient.email,
+        hash=password_hash,
+    )
+    return account_id

@@ -1,0 +1,71 @@
+"""Reads of what people log in with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.common.db import Connection, fetch_first
+from services.common.errors import DomainError
+from services.identity.accounts.recipients import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """What logging in needs to know of an account. `role` is the token's."""
+
+    id: UUID
+    role: str
+    password_hash: str | None
+
+
+async def account_of(connection: Connection, recipient: Recipient) -> AccountRow:
+    """Returns the account with this phone number or confirmed e-mail address. Raises ACCOUNT_NOT_FOUND."""
+    account = await fetch_first(
+        connection,
+        AccountRow,
+        """
+        SELECT id, role, password_hash FROM login_accounts
+        WHERE status <> 'CLOSED'
+          AND (phone = %(phone)s::text OR (email = %(email)s::text AND email_confirmed))
+        """,
+        phone=recipient.phone,
+        email=recipient.email,
+    )
+    if account is None:
+        raise account_not_found(recipient)
+    return account
+
+
+def account_not_found(recipient: Recipient) -> DomainError:
+    """Returns the refusal for a phone number, or a confirmed e-mail address, that no account has."""
+    return DomainError("ACCOUNT_NOT_FOUND", f"no account has this {recipient}; register first")
+
+
+async def find_account(connection: Connection, name: str, phone: str | None) -> AccountRow | None:
+    """Returns the account with this user name or e-mail address, in small letters, or this phone number."""
+    return await fetch_first(
+        connection,
+        AccountRow,
+        """
+        SELECT id, role, password_hash FROM login_accounts
+        WHERE status <> 'CLOSED'
+          AND (user_name = %(name)s OR email = %(name)s OR phone = %(phone)s::text)
+        ORDER BY id LIMIT 1
+        """,
+        name=name,
+        phone=phone,
+    )
+
+
+async def get_account(connection: Connection, account_id: UUID) -> AccountRow:
+    """Returns an account that is not closed. Raises ACCOUNT_NOT_FOUND."""
+    account = await fetch_first(
+        connection,
+        AccountRow,
+        "SELECT id, role, password_hash FROM login_accounts WHERE status <> 'CLOSED' AND id = %(id)s",
+        id=account_id,
+    )
+    if account is None:
+        raise DomainError("ACCOUNT_NOT_FOUND", "no such account")
+    return account

@@ -1,0 +1,10 @@
+"""Refusals about accounts."""
+
+from __future__ import annotations
+
+from services.common.errors import DomainError
+
+
+def credentials_not_valid() -> DomainError:
+    """Returns the refusal of a wrong name or secret. It does not tell which of the two is wrong."""
+    return DomainError("CREDENTIALS_NOT_VALID", "name or secret is wrong")

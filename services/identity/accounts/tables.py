@@ -1,0 +1,52 @@
+"""Tables of accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, false, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.identity.base import Base
+
+
+class Account(Base):
+    """What a person logs in with, member or staff. A change that makes or ends a login locks this row first.
+
+    `session_version` counts the changes of what BatchCheckSessions returns.
+    """
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint("kind IN ('MEMBER', 'STAFF')", name="kind_known"),
+        CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),
+        CheckConstraint("user_name = lower(user_name) AND email = lower(email)", name="names_lower"),
+        CheckConstraint(
+            "status = 'CLOSED' OR phone IS NOT NULL"
+            " OR (password_hash IS NOT NULL AND (user_name IS NOT NULL OR email IS NOT NULL))",
+            name="way_in",
+        ),
+        CheckConstraint("email IS NOT NULL OR NOT email_confirmed", name="confirmed_email"),
+        *(
+            Index(f"ix_accounts_{name}_prefix", name, postgresql_ops={name: "text_pattern_ops"})
+            for name in ("user_name", "email", "phone")
+        ),
+        Index(
+            "ix_accounts_out",
+            "status",
+            "id",
+            postgresql_where=text("status <> 'ACTIVE' AND kind = 'MEMBER'"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    user_name: Mapped[str | None] = mapped_column(unique=True)
+    email: Mapped[str | None] = mapped_column(unique=True)
+    email_confirmed: Mapped[bool] = mapped_column(server_default=false())
+    phone: Mapped[str | None] = mapped_column(unique=True)
+    password_hash: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="ACTIVE")
+    session_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

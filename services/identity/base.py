@@ -1,0 +1,17 @@
+"""What the tables of all rooms have in common. For migrations and tests only."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import DeclarativeBase
+
+from services.common.tables import TYPES, new_metadata, outbox_table
+
+
+class Base(DeclarativeBase):
+    """All tables of identity."""
+
+    metadata = new_metadata()
+    type_annotation_map = TYPES
+
+
+outbox_table(Base.metadata)

@@ -1,0 +1,83 @@
+"""Registering: a part of AuthService."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scrip.identity.v1 import auth_pb2
+
+from services.common.caller import MEMBER
+from services.common.encoding import Context, client_address, read_text
+from services.common.throttle import Limit, Throttle
+from services.identity.keys import Vault
+from services.identity.members.commands import register_member
+from services.identity.members.encoding import encode_member, read_birthday
+from services.identity.members.statements import NewMember
+from services.identity.otp import OtpProof
+from services.identity.passwords import Passwords
+from services.identity.sessions import Logins, SessionTokens
+from services.identity.sessions.encoding import session_token
+from services.identity.settings import Settings
+
+_REGISTER = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_REGISTER)
+
+
+class RegistrationHandlers:
+    """Makes accounts for new members."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        throttle: Throttle,
+        *,
+        logins: Logins,
+        tokens: SessionTokens,
+        passwords: Passwords,
+        otp_proof: OtpProof,
+    ) -> None:
+        self._session_seconds = settings.refresh_seconds
+        self._vault = vault
+        self._logins = logins
+        self._tokens = tokens
+        self._passwords = passwords
+        self._otp_proof = otp_proof
+        self._throttle = throttle
+        # Open without Redis: it sends no message, each process still counts, and logins keep their places.
+        self._per_address = Limit(
+            "registrations_per_address", settings.registrations_per_address, 600, open_when_away=True
+        )
+
+    async def RegisterMember(
+        self, request: auth_pb2.RegisterMemberRequest, context: Context
+    ) -> auth_pb2.RegisterMemberResponse:
+        """Proves the phone number if there is one, limits, then makes the account."""
+        otp_id = phone = password_hash = None
+        address = client_address(context)
+        birthday = read_birthday(request.birthday)
+        if request.password:
+            self._passwords.require_strong(request.password)
+        if request.HasField("otp"):
+            otp_id = UUID(request.otp.otp_id)
+            phone = await self._otp_proof.phone(otp_id, request.otp.code, _REGISTER, address)
+        await self._throttle.hit(self._per_address, address)
+        if request.password:
+            password_hash = await self._passwords.hash(request.password)
+        new = NewMember(
+            full_name=read_text(request.full_name, "full_name"),
+            birthday=birthday,
+            phone=phone,
+            otp_id=otp_id,
+            user_name=request.user_name.lower() or None,
+            email=request.email.lower() or None,
+            password_hash=password_hash,
+        )
+        made = await self._logins.run(
+            register_member,
+            self._vault,
+            new=new,
+            device_id=request.device_id,
+            session_seconds=self._session_seconds,
+        )
+        token = self._tokens.opened(made.member.id, MEMBER, made.session)
+        return auth_pb2.RegisterMemberResponse(member=encode_member(made.member), token=session_token(token))

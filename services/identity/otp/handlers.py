@@ -1,0 +1,97 @@
+"""Asking for one-time passwords, and looking after those that are not sent."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2, sandbox_pb2
+
+from services.common.db import Database
+from services.common.encoding import Context, client_address, timestamp
+from services.common.paging import Page
+from services.common.throttle import Limit, Throttle
+from services.identity.accounts import Recipient, to_e164
+from services.identity.keys import Vault
+from services.identity.otp.commands import send_otp
+from services.identity.otp.queries import UnsentRow, list_unsent, sandbox_code
+from services.identity.otp.sender import OtpSender
+from services.identity.settings import Settings
+
+
+class OtpHandlers:
+    """Sends one-time passwords: a part of AuthService."""
+
+    def __init__(
+        self, db: Database, settings: Settings, vault: Vault, sender: OtpSender, throttle: Throttle
+    ) -> None:
+        self._db = db
+        self._settings = settings
+        self._vault = vault
+        self._sender = sender
+        self._throttle = throttle
+        self._per_phone = Limit("otp_sends_per_phone", settings.otp_sends_per_phone, 600)
+        self._per_email = Limit("otp_sends_per_email", settings.otp_sends_per_phone, 600)
+        self._per_address = Limit("otp_sends_per_address", settings.otp_sends_per_address, 600)
+        self._in_all = Limit("otp_sends_in_all", settings.otp_sends_in_all, 600)
+
+    async def SendOtp(self, request: auth_pb2.SendOtpRequest, context: Context) -> auth_pb2.SendOtpResponse:
+        """Limits, then sends."""
+        if request.email:
+            recipient = Recipient(email=request.email.lower())
+            each = (self._per_email, request.email.lower())
+        else:
+            phone = to_e164(request.phone, self._settings.default_region, self._settings.regions)
+            recipient, each = Recipient(phone), (self._per_phone, phone)
+        await self._throttle.hit(self._per_address, client_address(context))
+        await self._throttle.hit(*each)
+        await self._throttle.hit(self._in_all, "")
+        purpose = auth_pb2.OtpPurpose.Name(request.purpose)
+        sent = await self._db.run(send_otp, self._vault, self._sender, recipient=recipient, purpose=purpose)
+        return auth_pb2.SendOtpResponse(otp_id=str(sent.id), expires_at=timestamp(sent.expires_at))
+
+
+class OtpDeliveryHandlers:
+    """Shows what is not sent: a part of MemberAdminService."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def ListOtpDeliveries(
+        self, request: member_pb2.ListOtpDeliveriesRequest, context: Context
+    ) -> member_pb2.ListOtpDeliveriesResponse:
+        """Returns a page of one-time passwords that are not sent."""
+        state = None
+        if request.state:
+            state = otp_pb2.OtpDeliveryState.Name(request.state).removeprefix("OTP_DELIVERY_STATE_")
+        page = Page(request.page_size, request.page_token, "otp_deliveries", state)
+        rows, next_token = await self._db.read(list_unsent, page, state)
+        return member_pb2.ListOtpDeliveriesResponse(
+            deliveries=[_delivery(row) for row in rows], next_page_token=next_token
+        )
+
+
+class SandboxHandlers:
+    """Implements SandboxService."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def GetOtp(
+        self, request: sandbox_pb2.GetOtpRequest, context: Context
+    ) -> sandbox_pb2.GetOtpResponse:
+        """Returns the code that was not sent."""
+        code = await self._db.read(sandbox_code, UUID(request.otp_id))
+        return sandbox_pb2.GetOtpResponse(code=code)
+
+
+def _delivery(row: UnsentRow) -> otp_pb2.OtpDelivery:
+    return otp_pb2.OtpDelivery(
+        otp_id=str(row.otp_id),
+        state=otp_pb2.OtpDeliveryState.Value(f"OTP_DELIVERY_STATE_{row.state}"),
+        recipient=row.recipient.masked(),
+        tries=row.tries,
+        last_error=row.last_error,
+        asked_at=timestamp(row.asked_at),
+        tried_at=timestamp(row.tried_at),
+        expires_at=timestamp(row.expires_at),
+    )

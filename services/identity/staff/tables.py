@@ -1,0 +1,23 @@
+"""Tables of staff."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.identity.base import Base
+
+
+class Staff(Base):
+    """Somebody who works for the retailer or a brand."""
+
+    __tablename__ = "staff"
+    __table_args__ = (
+        CheckConstraint("role IN ('admin', 'manager', 'cashier', 'brand_manager')", name="role_known"),
+    )
+
+    id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    full_name: Mapped[str]
+    role: Mapped[str]

@@ -1,0 +1,25 @@
+"""Tables of tills."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, true
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.identity.base import Base
+
+
+class Client(Base):
+    """A till or a store server. The old secret goes on until `old_secret_ends_at`."""
+
+    __tablename__ = "clients"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    display_name: Mapped[str] = mapped_column(unique=True)
+    secret_hash: Mapped[bytes]
+    old_secret_hash: Mapped[bytes | None]
+    old_secret_ends_at: Mapped[datetime | None]
+    enabled: Mapped[bool] = mapped_column(server_default=true())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
