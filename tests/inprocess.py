@@ -34,8 +34,7 @@ from services.common.server import RunningService
 from services.common.sessions import SessionCache
 from services.identity.keys import SigningKeys, TokenIssuer, Vault
 from services.identity.member_codes import sign_member_code
-from services.identity.members.commands.register_member import NewMember, register_member
-from services.identity.members.queries import get_member_code
+from services.identity.members import NewMember, get_member_code, register_member
 from services.identity.sessions import Logins, OpenedSession, SessionTokens, open_session
 from stack.postgres import Postgres
 from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on

@@ -48,6 +48,14 @@ def moment(message: Message, field: str) -> datetime | None:
         raise invalid_field(field, "is not a moment of the calendar") from error
 
 
+def read_text(text: str, field: str) -> str:
+    """Returns a text without the blanks around it. Raises VALIDATION_FAILED when nothing is left."""
+    stripped = text.strip()
+    if not stripped:
+        raise invalid_field(field, "must not be blank")
+    return stripped
+
+
 def header(context: Context, name: str) -> str | None:
     """A header of the call, or None."""
     for key, value in context.invocation_metadata() or ():

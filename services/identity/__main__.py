@@ -22,9 +22,9 @@ from scrip.identity.v1 import (
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
+from services.common.db import Database
 from services.common.errors import DomainError, invalid_field
 from services.common.housekeeping import repeat
-from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
@@ -34,10 +34,10 @@ from services.identity.audit.handlers import AuditForwardingHandlers, AuditHandl
 from services.identity.keys import SigningKeys, TokenIssuer, Vault, add_signing_key, read_jwks
 from services.identity.keys.handlers import KeyHandlers, ServiceTokenHandlers
 from services.identity.logins.handlers import LoginHandlers
-from services.identity.member_codes.handlers import MemberCodeHandlers
+from services.identity.member_codes.handlers import MemberCodeHandlers, MyCodeHandlers
+from services.identity.members import active_members, get_member_code, resolve_member_codes
 from services.identity.members.admin_handlers import MemberAdminHandlers
 from services.identity.members.handlers import MemberHandlers
-from services.identity.members.queries import active_members, resolve_member_codes
 from services.identity.members.registration_handlers import RegistrationHandlers
 from services.identity.otp import OtpProof, choose_sender
 from services.identity.otp.handlers import OtpDeliveryHandlers, OtpHandlers, SandboxHandlers
@@ -46,10 +46,9 @@ from services.identity.passwords.handlers import PasswordHandlers
 from services.identity.sessions import Logins, SessionTokens
 from services.identity.sessions.handlers import SessionCheckHandlers, SessionHandlers
 from services.identity.settings import Settings
-from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
+from services.identity.staff import bootstrap_admin, has_staff
 from services.identity.staff.handlers import StaffHandlers
-from services.identity.staff.queries import has_staff
-from services.identity.tills.handlers import ClientHandlers
+from services.identity.tills.handlers import TillHandlers
 from services.identity.tills.proof import TillProof
 from services.identity.tills.token_handlers import TillTokenHandlers
 
@@ -159,6 +158,7 @@ def _servicers(
             "scrip.identity.v1.MemberService",
             member_pb2_grpc.add_MemberServiceServicer_to_server,
             MemberHandlers(db, vault, otp_proof, logins),
+            MyCodeHandlers(vault, partial(db.read, get_member_code)),
         ),
         servicer(
             "scrip.identity.v1.MemberAdminService",
@@ -174,7 +174,7 @@ def _servicers(
         servicer(
             "scrip.identity.v1.ClientService",
             client_pb2_grpc.add_ClientServiceServicer_to_server,
-            ClientHandlers(db),
+            TillHandlers(db),
         ),
         servicer(
             "scrip.identity.v1.AuditService",

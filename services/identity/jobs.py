@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+from services.common.db import Connection, Database
 from services.common.housekeeping import repeat
 from services.common.jobs import Task
-from services.common.legacy_db import Connection, Database
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, Sender, retry_set_aside, send_outbox_task
 from services.identity import events
 from services.identity.keys import LONGEST_TOKEN_SECONDS, SigningKeys, Vault, rotate_when_due

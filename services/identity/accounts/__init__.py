@@ -4,6 +4,13 @@ Owns the table `accounts` and the view `login_accounts`, which adds the role of 
 staff is beside that stands in their own rooms.
 """
 
+from services.identity.accounts.changes import Contact as Contact
+from services.identity.accounts.changes import close_account as close_account
+from services.identity.accounts.changes import confirm_email_of as confirm_email_of
+from services.identity.accounts.changes import lock_contact as lock_contact
+from services.identity.accounts.changes import set_member_status as set_member_status
+from services.identity.accounts.changes import set_password_hash as set_password_hash
+from services.identity.accounts.changes import set_phone as set_phone
 from services.identity.accounts.commands import count_session_change as count_session_change
 from services.identity.accounts.commands import lock_active_account as lock_active_account
 from services.identity.accounts.commands import replace_password_hash as replace_password_hash
@@ -24,18 +31,25 @@ from services.identity.accounts.refusals import credentials_not_valid as credent
 __all__ = [
     "PER_ADDRESS",
     "AccountRow",
+    "Contact",
     "CountedLimits",
     "Guesses",
     "Recipient",
     "account_not_found",
     "account_of",
     "as_e164",
+    "close_account",
+    "confirm_email_of",
     "count_session_change",
     "credentials_not_valid",
     "find_account",
     "get_account",
     "lock_active_account",
+    "lock_contact",
     "replace_password_hash",
+    "set_member_status",
+    "set_password_hash",
     "set_password_hash_of",
+    "set_phone",
     "to_e164",
 ]

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
+from psycopg.types.json import Jsonb
 
 from services.common.caller import Caller
+from services.common.db import Connection, execute
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 
 
 async def record_audit(
@@ -26,23 +26,24 @@ async def record_audit(
     details: dict[str, Any],
 ) -> None:
     """Keeps an entry, once by its id."""
-    await connection.execute(
-        text(
-            "INSERT INTO audit_entries"
-            " (id, service, actor_id, actor_role, action, target_id, occurred_at, details)"
-            " VALUES (:id, :service, :actor_id, :actor_role, :action, :target_id, :occurred_at,"
-            " CAST(:details AS jsonb)) ON CONFLICT (id) DO NOTHING"
-        ),
-        {
-            "id": entry_id,
-            "service": service,
-            "actor_id": actor.subject,
-            "actor_role": actor.role,
-            "action": action,
-            "target_id": target_id,
-            "occurred_at": occurred_at,
-            "details": orjson.dumps(details).decode(),
-        },
+    await execute(
+        connection,
+        """
+        INSERT INTO audit_entries (id, service, actor_id, actor_role, action, target_id, occurred_at, details)
+        VALUES (
+          %(id)s, %(service)s, %(actor_id)s, %(actor_role)s, %(action)s, %(target_id)s, %(occurred_at)s,
+          %(details)s
+        )
+        ON CONFLICT (id) DO NOTHING
+        """,
+        id=entry_id,
+        service=service,
+        actor_id=actor.subject,
+        actor_role=actor.role,
+        action=action,
+        target_id=target_id,
+        occurred_at=occurred_at,
+        details=Jsonb(details, dumps=orjson.dumps),
     )
 
 

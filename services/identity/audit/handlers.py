@@ -9,10 +9,10 @@ from scrip.identity.internal.v1 import identity_pb2
 from scrip.identity.v1 import audit_pb2
 
 from services.common.caller import Caller, caller
+from services.common.db import Database
 from services.common.encoding import Context, moment, timestamp
 from services.common.errors import invalid_field
 from services.common.ids import utc_now
-from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.identity.audit import queries as audit
 from services.identity.audit.commands import record_audit
@@ -27,7 +27,7 @@ class AuditHandlers:
     async def ListAuditEntries(
         self, request: audit_pb2.ListAuditEntriesRequest, context: Context
     ) -> audit_pb2.ListAuditEntriesResponse:
-        """A page of changes."""
+        """Returns a page of changes."""
         wanted = audit.AuditFilter(
             actor_id=request.actor_id,
             action=request.action,

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from psycopg import sql
 
-from services.common.legacy_db import Connection
+from services.common.db import Connection, fetch_all
 from services.common.paging import Page
 
+_LIST = sql.SQL(
+    """
+    SELECT id, service, actor_id, actor_role, action, target_id, occurred_at, details
+    FROM audit_entries
+    WHERE {conditions}
+    ORDER BY occurred_at DESC, id DESC LIMIT %(limit)s
+    """
+)
+_ALL = sql.SQL("true")
+_CONDITIONS = {
+    "actor_id": sql.SQL("actor_id = %(actor_id)s"),
+    "action": sql.SQL("action = %(action)s"),
+    "target_id": sql.SQL("target_id = %(target_id)s"),
+    "service": sql.SQL("service = %(service)s"),
+    "since": sql.SQL("occurred_at >= %(since)s"),
+    "until": sql.SQL("occurred_at < %(until)s"),
+    "at": sql.SQL("(occurred_at, id) < (%(at)s, %(entry_id)s)"),
+}
+"""A condition for each filter, and for the place where a page begins."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """A change made by staff."""
 
@@ -39,50 +59,22 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
 
-    def conditions(self) -> list[tuple[str, dict[str, object]]]:
-        """The conditions that matter, each with its values.
-
-        Only these are in the statement, so that its plan can use the index that serves them.
-        """
-        equal = {
-            "actor_id": self.actor_id,
-            "action": self.action,
-            "target_id": self.target_id,
-            "service": self.service,
-        }
-        wanted: list[tuple[str, dict[str, object]]] = [
-            (f"{column} = :{column}", {column: value}) for column, value in equal.items() if value
-        ]
-        if self.since:
-            wanted.append(("occurred_at >= :since", {"since": self.since}))
-        if self.until:
-            wanted.append(("occurred_at < :until", {"until": self.until}))
-        return wanted
-
 
 async def list_audit_entries(
     connection: Connection, page: Page, wanted: AuditFilter
 ) -> tuple[Sequence[AuditRow], str]:
-    """A page of changes made by staff, newest first by the time of the change."""
-    conditions = wanted.conditions()
+    """Returns a page of changes made by staff, newest first by the time of the change.
+
+    Only the conditions that matter are in the statement, so that its plan can use the index that serves them.
+    """
+    values: dict[str, object] = {name: value for name, value in asdict(wanted).items() if value}
     after = page.after(_position)
     if after:
-        at, entry_id = after
-        conditions.append(("(occurred_at, id) < (:at, :id)", {"at": at, "id": entry_id}))
-    values: dict[str, object] = {"limit": page.size + 1}
-    for _, more in conditions:
-        values |= more
-    where = " AND ".join(condition for condition, _ in conditions) or "true"
-    result = await connection.execute(
-        text(
-            "SELECT id, service, actor_id, actor_role, action, target_id, occurred_at, details"  # noqa: S608  # of constants
-            f" FROM audit_entries WHERE {where} ORDER BY occurred_at DESC, id DESC LIMIT :limit"
-        ),
-        values,
-    )
-    return page.cut(
-        [AuditRow(*row) for row in result], lambda entry: f"{entry.occurred_at.isoformat()} {entry.id}"
-    )
+        values |= {"at": after[0], "entry_id": after[1]}
+    conditions = [condition for name, condition in _CONDITIONS.items() if name in values]
+    statement = _LIST.format(conditions=sql.SQL(" AND ").join(conditions or [_ALL]))
+    found = await fetch_all(connection, AuditRow, statement, **values, limit=page.size + 1)
+    return page.cut(found, lambda entry: f"{entry.occurred_at.isoformat()} {entry.id}")
 
 
 def _position(token: str) -> tuple[datetime, UUID]:

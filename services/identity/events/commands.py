@@ -44,7 +44,7 @@ async def publish_member_events(
           RETURNING old.event_version AS version_before, shares_contact
         )
         INSERT INTO member_events (member_id, version, id, type, phone_hash, shares_contact)
-        SELECT %(member_id)s, version_before + number, event.id, kind, %(phone_hash)s, shares_contact
+        SELECT %(member_id)s, version_before + number, event.id, kind, %(phone_hash)s::bytea, shares_contact
         FROM counted, unnest(%(ids)s::uuid[], %(kinds)s::text[]) WITH ORDINALITY AS event (id, kind, number)
         RETURNING id, version, type, shares_contact
         """,

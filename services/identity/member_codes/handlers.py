@@ -1,4 +1,4 @@
-"""Whose a member code is: a part of IdentityInternalService."""
+"""A member's own code, and whose a code is."""
 
 from __future__ import annotations
 
@@ -6,21 +6,68 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
+from google.api import httpbody_pb2
+from scrip.common.v1 import qr_pb2
 from scrip.identity.internal.v1 import identity_pb2
+from scrip.identity.v1 import member_pb2
 
+from services.common import qr
+from services.common.caller import caller
 from services.common.codes import read_code
-from services.common.encoding import Context, timestamp
+from services.common.encoding import Context, caching, image_body, timestamp
+from services.common.ids import utc_now
 from services.identity.keys import Vault
-from services.identity.member_codes.codes import SignedCode, open_signed_code
+from services.identity.member_codes.codes import SignedCode, open_signed_code, sign_member_code
 
+CodeOf = Callable[[UUID], Awaitable[str]]
+"""Returns the lasting code of a member. Raises MEMBER_NOT_FOUND."""
 OwnersOfCodes = Callable[[Sequence[str]], Awaitable[Mapping[str, UUID]]]
 """Returns the active members who have these lasting codes, by code."""
 ActiveMembers = Callable[[Sequence[UUID]], Awaitable[AbstractSet[UUID]]]
 """Returns those of these members whose accounts are active."""
 
 
+class MyCodeHandlers:
+    """Shows members their codes: a part of MemberService."""
+
+    def __init__(self, vault: Vault, code_of: CodeOf) -> None:
+        self._vault = vault
+        self._code_of = code_of
+
+    async def GetMyCode(
+        self, request: member_pb2.GetMyCodeRequest, context: Context
+    ) -> member_pb2.GetMyCodeResponse:
+        """Returns the caller's member code, lasting or signed."""
+        if request.signed:
+            signed = sign_member_code(self._vault, caller().id, utc_now())
+            reply = member_pb2.GetMyCodeResponse(
+                member_code=signed.text, expires_at=timestamp(signed.expires_at)
+            )
+        else:
+            reply = member_pb2.GetMyCodeResponse(member_code=await self._code_of(caller().id))
+        await caching(context, _cache_control(request.signed))
+        return reply
+
+    async def GetMyQr(self, request: member_pb2.GetMyQrRequest, context: Context) -> httpbody_pb2.HttpBody:
+        """Returns the caller's member code as an image."""
+        if request.signed:
+            code = sign_member_code(self._vault, caller().id, utc_now()).text
+        else:
+            code = await self._code_of(caller().id)
+        image = qr.render(
+            code,
+            svg=request.format == qr_pb2.QR_FORMAT_SVG,
+            scale=request.scale or qr.SCALE,
+            margin=request.margin or qr.MARGIN,
+        )
+        return await image_body(context, image, _cache_control(request.signed))
+
+
 class MemberCodeHandlers:
-    """Resolves member codes; what it needs of members, whose room is above this one, is given to it."""
+    """Resolves member codes: a part of IdentityInternalService.
+
+    What it needs of members, whose room is above this one, is given to it.
+    """
 
     def __init__(self, vault: Vault, owners: OwnersOfCodes, active_members: ActiveMembers) -> None:
         self._vault = vault
@@ -48,6 +95,10 @@ class MemberCodeHandlers:
             elif code in signed and signed[code].member_id in active:
                 reply.members[written].CopyFrom(_signed_code(signed[code]))
         return reply
+
+
+def _cache_control(signed: bool) -> str:
+    return "no-store" if signed else "private, max-age=300"
 
 
 def _signed_code(code: SignedCode) -> identity_pb2.ResolvedMemberCode:

@@ -1,0 +1,12 @@
+"""Members: registering, the profile, consent, closing the account; and what staff do about them.
+
+Owns the table `members` and the view `member_accounts`, which adds what a member logs in with.
+"""
+
+from services.identity.members.commands import register_member as register_member
+from services.identity.members.queries import active_members as active_members
+from services.identity.members.queries import get_member_code as get_member_code
+from services.identity.members.queries import resolve_member_codes as resolve_member_codes
+from services.identity.members.statements import NewMember as NewMember
+
+__all__ = ["NewMember", "active_members", "get_member_code", "register_member", "resolve_member_codes"]

@@ -7,14 +7,14 @@ from uuid import UUID
 from scrip.identity.v1 import member_pb2
 
 from services.common.caller import caller
-from services.common.encoding import Context
-from services.common.legacy_db import Database
+from services.common.db import Database
+from services.common.encoding import Context, read_text
 from services.common.paging import Page
-from services.identity import encoding
 from services.identity.accounts import as_e164
 from services.identity.keys import Vault
-from services.identity.members import queries as members
-from services.identity.members.commands.suspend_member import restore_member, suspend_member
+from services.identity.members.commands import restore_member, suspend_member
+from services.identity.members.encoding import encode_member, read_status_filter
+from services.identity.members.queries import get_member, list_members
 from services.identity.sessions import Logins
 
 
@@ -30,26 +30,26 @@ class MemberAdminHandlers:
     async def ListMembers(
         self, request: member_pb2.ListMembersRequest, context: Context
     ) -> member_pb2.ListMembersResponse:
-        """A page of members."""
-        query, status = request.query.strip(), encoding.status_filter(request.status)
+        """Returns a page of members."""
+        query, status = request.query.strip(), read_status_filter(request.status)
         page = Page(request.page_size, request.page_token, "members", query, status)
         rows, next_token = await self._db.read(
-            members.list_members,
+            list_members,
             page,
             begins_with=query,
             phone=as_e164(query, self._default_region),
             status=status,
         )
         return member_pb2.ListMembersResponse(
-            members=[encoding.member(row) for row in rows], next_page_token=next_token
+            members=[encode_member(row) for row in rows], next_page_token=next_token
         )
 
     async def GetMember(
         self, request: member_pb2.GetMemberRequest, context: Context
     ) -> member_pb2.GetMemberResponse:
-        """One member."""
-        row = await self._db.read(members.get_member, UUID(request.member_id))
-        return member_pb2.GetMemberResponse(member=encoding.member(row))
+        """Returns one member."""
+        row = await self._db.read(get_member, UUID(request.member_id))
+        return member_pb2.GetMemberResponse(member=encode_member(row))
 
     async def SuspendMember(
         self, request: member_pb2.SuspendMemberRequest, context: Context
@@ -60,9 +60,9 @@ class MemberAdminHandlers:
             self._vault,
             actor=caller(),
             member_id=UUID(request.member_id),
-            reason=encoding.name(request.reason, "reason"),
+            reason=read_text(request.reason, "reason"),
         )
-        return member_pb2.SuspendMemberResponse(member=encoding.member(changed.member))
+        return member_pb2.SuspendMemberResponse(member=encode_member(changed.member))
 
     async def RestoreMember(
         self, request: member_pb2.RestoreMemberRequest, context: Context
@@ -73,6 +73,6 @@ class MemberAdminHandlers:
             self._vault,
             actor=caller(),
             member_id=UUID(request.member_id),
-            reason=encoding.name(request.reason, "reason"),
+            reason=read_text(request.reason, "reason"),
         )
-        return member_pb2.RestoreMemberResponse(member=encoding.member(changed.member))
+        return member_pb2.RestoreMemberResponse(member=encode_member(changed.member))

@@ -9,31 +9,54 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from psycopg import sql
 
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value, fetch_values
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
 from services.common.paging import Page
+from services.identity.members.refusals import member_not_found
 
-_MEMBER = (
-    "SELECT m.id, m.full_name, a.phone, m.registered_at, a.user_name, a.email, a.email_confirmed,"
-    " m.birthday, a.password_hash IS NOT NULL, m.shares_contact, m.consent_wording, m.consent_at, a.status"
-    " FROM members m JOIN accounts a ON a.id = m.id"
+_LIST = sql.SQL(
+    """
+    SELECT
+      id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
+      shares_contact, consent_wording, consent_at, status
+    FROM member_accounts
+    WHERE {conditions}
+    ORDER BY id DESC LIMIT %(limit)s
+    """
 )
-
+_ALL = sql.SQL("true")
+_AFTER = sql.SQL("id < %(after)s")
+_HAS_STATUS = sql.SQL("status = %(status)s AND kind = 'MEMBER'")
 # One branch for each index: an OR over two tables would read them whole.
-_FOUND_BY_NAME = (
-    "SELECT id FROM members WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(:text COLLATE pg_c_utf8)"
-    " UNION SELECT id FROM accounts WHERE user_name LIKE lower(:text)"
-    " UNION SELECT id FROM accounts WHERE email LIKE lower(:text)"
+_IS_NAMED = sql.SQL(
+    """
+    id IN (
+      SELECT id FROM members
+      WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(%(text)s COLLATE pg_c_utf8)
+      UNION SELECT id FROM accounts WHERE user_name LIKE lower(%(text)s)
+      UNION SELECT id FROM accounts WHERE email LIKE lower(%(text)s)
+    )
+    """
 )
-_FOUND_BY_CODE = "SELECT id FROM members WHERE member_code LIKE :code"
-_FOUND_BY_PHONE = "SELECT id FROM accounts WHERE phone LIKE :phone"
+_IS_NAMED_OR_NUMBERED = sql.SQL(
+    """
+    id IN (
+      SELECT id FROM members
+      WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(%(text)s COLLATE pg_c_utf8)
+      UNION SELECT id FROM accounts WHERE user_name LIKE lower(%(text)s)
+      UNION SELECT id FROM accounts WHERE email LIKE lower(%(text)s)
+      UNION SELECT id FROM members WHERE member_code LIKE %(code)s
+      UNION SELECT id FROM accounts WHERE phone LIKE %(phone)s
+    )
+    """
+)
 _WILDCARD = re.compile(r"([\\%_])")
 _SEPARATORS = re.compile(r"[\s().-]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MemberRow:
     """A member's account. `status` is ACTIVE, SUSPENDED or CLOSED."""
 
@@ -53,101 +76,116 @@ class MemberRow:
 
 
 async def get_member(connection: Connection, member_id: UUID) -> MemberRow:
-    """A member. Raises MEMBER_NOT_FOUND."""
-    result = await connection.execute(text(_MEMBER + " WHERE m.id = :id"), {"id": member_id})
-    row = result.first()
-    if row is None:
+    """Returns a member. Raises MEMBER_NOT_FOUND."""
+    member = await fetch_first(
+        connection,
+        MemberRow,
+        """
+        SELECT
+          id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
+          shares_contact, consent_wording, consent_at, status
+        FROM member_accounts WHERE id = %(id)s
+        """,
+        id=member_id,
+    )
+    if member is None:
         raise member_not_found(member_id)
-    return MemberRow(*row)
+    return member
 
 
 async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID, MemberRow]:
-    """Those of these members that there are."""
-    result = await connection.execute(
-        text(f"{_MEMBER} JOIN unnest(CAST(:ids AS uuid[])) AS wanted (id) ON wanted.id = m.id"),
-        {"ids": list(set(member_ids))},
+    """Returns those of these members that there are, by id."""
+    found = await fetch_all(
+        connection,
+        MemberRow,
+        """
+        SELECT
+          m.id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
+          shares_contact, consent_wording, consent_at, status
+        FROM member_accounts m JOIN unnest(%(ids)s::uuid[]) AS wanted (id) ON wanted.id = m.id
+        """,
+        ids=list(set(member_ids)),
     )
-    return {row[0]: MemberRow(*row) for row in result}
+    return {member.id: member for member in found}
 
 
 async def list_members(
     connection: Connection, page: Page, *, begins_with: str, phone: str | None, status: str | None
 ) -> tuple[Sequence[MemberRow], str]:
-    """A page of members, the newest first.
+    """Returns a page of members, the newest first.
 
     With `begins_with`, only those whose name, user name, e-mail address, phone number or member code begins
     with it, whatever the letter case; `phone` is that text in E.164 form when it is a whole number. With
-    a `status`, only accounts that stand so.
+    a `status`, only accounts that have it. Only what is wanted is in the statement, so that its plan can use
+    the index that serves it.
     """
-    conditions: list[str] = []
+    conditions = [_ALL]
     values: dict[str, Any] = {"limit": page.size + 1}
     if not page.first:
-        conditions.append("m.id < :after")
+        conditions.append(_AFTER)
         values["after"] = page.after(UUID)
     if status:
-        conditions.append("a.status = :status AND a.kind = 'MEMBER'")
+        conditions.append(_HAS_STATUS)
         values["status"] = status
     if begins_with:
         bare = _SEPARATORS.sub("", begins_with)
-        found = _FOUND_BY_NAME
         values["text"] = _prefix(begins_with)
         if bare:
-            found = f"{found} UNION {_FOUND_BY_CODE} UNION {_FOUND_BY_PHONE}"
             values |= {"code": _prefix(bare.upper()), "phone": _prefix(phone or bare)}
-        conditions.append(f"m.id IN ({found})")
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    result = await connection.execute(text(f"{_MEMBER}{where} ORDER BY m.id DESC LIMIT :limit"), values)
-    return page.cut([MemberRow(*row) for row in result], lambda member: member.id)
+        conditions.append(_IS_NAMED_OR_NUMBERED if bare else _IS_NAMED)
+    statement = _LIST.format(conditions=sql.SQL(" AND ").join(conditions))
+    found = await fetch_all(connection, MemberRow, statement, **values)
+    return page.cut(found, lambda member: member.id)
 
 
 def _prefix(beginning: str) -> str:
-    """The pattern of texts that begin so."""
+    """Returns the pattern of texts that begin so."""
     return _WILDCARD.sub(r"\\\1", beginning) + "%"
 
 
 async def why_not_active(connection: Connection, member_id: UUID) -> DomainError:
-    """Why a member can not use the account. Raises MEMBER_NOT_FOUND."""
+    """Returns why a member can not use the account. Raises MEMBER_NOT_FOUND."""
     member = await get_member(connection, member_id)
     if member.status == "SUSPENDED":
         return DomainError("ACCOUNT_SUSPENDED", "the account is suspended")
     return DomainError("ACCOUNT_CLOSED", "the account is closed")
 
 
-def member_not_found(member_id: UUID) -> DomainError:
-    """There is no such member."""
-    return DomainError("MEMBER_NOT_FOUND", "no such member", member_id=member_id)
-
-
 async def get_member_code(connection: Connection, member_id: UUID) -> str:
-    """A member's code. Raises MEMBER_NOT_FOUND."""
-    result = await connection.execute(
-        text("SELECT member_code FROM members WHERE id = :id"), {"id": member_id}
+    """Returns a member's lasting code. Raises MEMBER_NOT_FOUND."""
+    code: str | None = await fetch_value(
+        connection, "SELECT member_code FROM members WHERE id = %(id)s", id=member_id
     )
-    code = result.scalar_one_or_none()
     if code is None:
         raise member_not_found(member_id)
-    return str(code)
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    member_code: str
+    id: UUID
 
 
 async def resolve_member_codes(connection: Connection, codes: Sequence[str]) -> dict[str, UUID]:
-    """Member ids by lasting member code; unknown codes, and those of accounts not active, are absent."""
-    result = await connection.execute(
-        text(
-            "SELECT m.member_code, m.id FROM members m JOIN accounts a ON a.id = m.id"
-            " WHERE m.member_code = ANY(:codes) AND a.status = 'ACTIVE'"
-        ),
-        {"codes": list(codes)},
+    """Returns member ids by lasting code; unknown codes, and those of accounts not active, are absent."""
+    owners = await fetch_all(
+        connection,
+        _Owner,
+        """
+        SELECT member_code, id FROM member_accounts
+        WHERE member_code = ANY(%(codes)s) AND status = 'ACTIVE'
+        """,
+        codes=list(codes),
     )
-    return {row.member_code: row.id for row in result}
+    return {owner.member_code: owner.id for owner in owners}
 
 
 async def active_members(connection: Connection, member_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of these members whose accounts are active."""
-    result = await connection.execute(
-        text(
-            "SELECT m.id FROM members m JOIN accounts a ON a.id = m.id"
-            " WHERE m.id = ANY(:ids) AND a.status = 'ACTIVE'"
-        ),
-        {"ids": list(member_ids)},
+    """Returns those of these members whose accounts are active."""
+    found = await fetch_values(
+        connection,
+        "SELECT id FROM member_accounts WHERE id = ANY(%(ids)s) AND status = 'ACTIVE'",
+        ids=list(member_ids),
     )
-    return {row.id for row in result}
+    return set(found)

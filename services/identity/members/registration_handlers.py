@@ -7,11 +7,12 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2
 
 from services.common.caller import MEMBER
-from services.common.encoding import Context, client_address
+from services.common.encoding import Context, client_address, read_text
 from services.common.throttle import Limit, Throttle
-from services.identity import encoding
 from services.identity.keys import Vault
-from services.identity.members.commands.register_member import NewMember, register_member
+from services.identity.members.commands import register_member
+from services.identity.members.encoding import encode_member, read_birthday
+from services.identity.members.statements import NewMember
 from services.identity.otp import OtpProof
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins, SessionTokens
@@ -53,7 +54,7 @@ class RegistrationHandlers:
         """Proves the phone number if there is one, limits, then makes the account."""
         otp_id = phone = password_hash = None
         address = client_address(context)
-        birthday = encoding.birthday(request.birthday)
+        birthday = read_birthday(request.birthday)
         if request.password:
             self._passwords.require_strong(request.password)
         if request.HasField("otp"):
@@ -63,7 +64,7 @@ class RegistrationHandlers:
         if request.password:
             password_hash = await self._passwords.hash(request.password)
         new = NewMember(
-            full_name=encoding.name(request.full_name, "full_name"),
+            full_name=read_text(request.full_name, "full_name"),
             birthday=birthday,
             phone=phone,
             otp_id=otp_id,
@@ -79,6 +80,4 @@ class RegistrationHandlers:
             session_seconds=self._session_seconds,
         )
         token = self._tokens.opened(made.member.id, MEMBER, made.session)
-        return auth_pb2.RegisterMemberResponse(
-            member=encoding.member(made.member), token=session_token(token)
-        )
+        return auth_pb2.RegisterMemberResponse(member=encode_member(made.member), token=session_token(token))

@@ -14,7 +14,7 @@ from services.identity.accounts import (
     replace_password_hash,
     set_password_hash_of,
 )
-from services.identity.audit.commands import record_own
+from services.identity.audit import record_own
 from services.identity.otp import use_otp
 from services.identity.sessions import EndedSessions, end_sessions
 

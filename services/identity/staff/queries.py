@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
-
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
 from services.common.paging import Page
 
-_STAFF = (
-    "SELECT s.id, a.user_name, s.full_name, s.role, a.status = 'ACTIVE', a.created_at"
-    " FROM staff s JOIN accounts a ON a.id = s.id"
-)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StaffRow:
     """One of the staff. `role` is the token's, such as `admin`."""
 
@@ -32,26 +25,39 @@ class StaffRow:
 
 
 async def get_staff(connection: Connection, staff_id: UUID) -> StaffRow:
-    """One of the staff. Raises STAFF_NOT_FOUND."""
-    result = await connection.execute(text(_STAFF + " WHERE s.id = :id"), {"id": staff_id})
-    row = result.first()
-    if row is None:
+    """Returns one of the staff. Raises STAFF_NOT_FOUND."""
+    staff = await fetch_first(
+        connection,
+        StaffRow,
+        """
+        SELECT id, user_name, full_name, role, enabled, created_at FROM staff_accounts
+        WHERE id = %(id)s
+        """,
+        id=staff_id,
+    )
+    if staff is None:
         raise DomainError("STAFF_NOT_FOUND", "no such staff", staff_id=staff_id)
-    return StaffRow(*row)
+    return staff
 
 
 async def list_staff(connection: Connection, page: Page, *, role: str) -> tuple[Sequence[StaffRow], str]:
-    """A page of staff, by user name; an empty role matches all."""
-    result = await connection.execute(
-        text(
-            _STAFF + " WHERE (CAST(:after AS text) IS NULL OR a.user_name > :after)"
-            " AND (:role = '' OR s.role = :role) ORDER BY a.user_name LIMIT :limit"
-        ),
-        {"after": page.after(str), "role": role, "limit": page.size + 1},
+    """Returns a page of staff, by user name; an empty role matches all."""
+    found = await fetch_all(
+        connection,
+        StaffRow,
+        """
+        SELECT id, user_name, full_name, role, enabled, created_at FROM staff_accounts
+        WHERE (%(after)s::text IS NULL OR user_name > %(after)s::text)
+          AND (%(role)s = '' OR role = %(role)s)
+        ORDER BY user_name LIMIT %(limit)s
+        """,
+        after=page.after(str),
+        role=role,
+        limit=page.size + 1,
     )
-    return page.cut([StaffRow(*row) for row in result], lambda staff: staff.user_name)
+    return page.cut(found, lambda staff: staff.user_name)
 
 
 async def has_staff(connection: Connection) -> bool:
     """Returns whether there is any staff."""
-    return bool((await connection.execute(text("SELECT EXISTS (SELECT FROM staff)"))).scalar_one())
+    return bool(await fetch_value(connection, "SELECT EXISTS (SELECT FROM staff)"))

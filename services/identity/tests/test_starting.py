@@ -18,7 +18,7 @@ from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
 from services.identity.keys import SigningKeys, read_jwks
 from services.identity.settings import Settings
-from services.identity.staff.commands.bootstrap_admin import bootstrap_admin
+from services.identity.staff import bootstrap_admin
 from services.identity.tests.people import Values
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal
 

@@ -9,9 +9,9 @@ from services.common.db import Database
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import credentials_not_valid
 from services.identity.keys import hash_secret
-from services.identity.tills.queries import client_secret_hashes
+from services.identity.tills.queries import till_secret_hashes
 
-_PER_CLIENT = Limit("failed_tokens_per_client", 20, 300, open_when_away=True)
+_PER_TILL = Limit("failed_tokens_per_client", 20, 300, open_when_away=True)
 
 
 class TillProof:
@@ -32,9 +32,9 @@ class TillProof:
             till = UUID(client_id)
         except ValueError:
             raise credentials_not_valid() from None
-        kept = await self._db.read(client_secret_hashes, till)
+        kept = await self._db.read(till_secret_hashes, till)
         given = hash_secret(secret)
         if not any(hmac.compare_digest(one, given) for one in kept):
-            await self._throttle.hit(_PER_CLIENT, str(till))
+            await self._throttle.hit(_PER_TILL, str(till))
             raise credentials_not_valid()
         return till

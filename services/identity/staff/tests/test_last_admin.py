@@ -13,13 +13,12 @@ from pydantic import SecretStr
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, staff_pb2, staff_pb2_grpc
 from sqlalchemy import text
 
-from services.common import auth
+from services.common import caller
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.legacy_db import Connection, Database
-from services.identity.staff.commands.change_staff_role import change_staff_role
-from services.identity.staff.commands.create_staff import create_staff as create_staff_row
-from services.identity.staff.commands.set_staff_enabled import disable_staff, enable_staff
+from services.identity.staff.commands import change_staff_role, disable_staff, enable_staff
+from services.identity.staff.commands import create_staff as create_staff_row
 from services.identity.tests.own_identity import OwnIdentity, own_identity
 from services.identity.tests.staff_help import ADMIN, CASHIER, create_staff, log_in
 from tests.inprocess import ADMIN_PASSWORD, Platform, bearer, reason, refusal
@@ -167,7 +166,7 @@ async def test_whatever_fifty_do_to_a_few_admins_at_once_one_stays(
     platform: Platform, own: OwnIdentity
 ) -> None:
     crowd = Database(own.database_url, pool_size=30)
-    actor = auth.Caller(str(new_id()), auth.ADMIN)
+    actor = caller.Caller(str(new_id()), caller.ADMIN)
     ids = [UUID(staff_id) for staff_id in await active_admins(own.database)]
     for n in range(3):
         made = await crowd.run(
@@ -175,7 +174,7 @@ async def test_whatever_fifty_do_to_a_few_admins_at_once_one_stays(
             actor=actor,
             user_name=f"crowd-{n}",
             full_name="Crowd",
-            role=auth.ADMIN,
+            role=caller.ADMIN,
             password_hash="none",
         )
         ids.append(made.id)
@@ -186,11 +185,11 @@ async def test_whatever_fifty_do_to_a_few_admins_at_once_one_stays(
             if n % 7 == 0:
                 await crowd.run(enable_staff, actor=actor, staff_id=staff_id)
             elif n % 11 == 0:
-                await crowd.run(change_staff_role, actor=actor, staff_id=staff_id, role=auth.ADMIN)
+                await crowd.run(change_staff_role, actor=actor, staff_id=staff_id, role=caller.ADMIN)
             elif n % 2:
                 await crowd.run(disable_staff, actor=actor, staff_id=staff_id)
             else:
-                await crowd.run(change_staff_role, actor=actor, staff_id=staff_id, role=auth.CASHIER)
+                await crowd.run(change_staff_role, actor=actor, staff_id=staff_id, role=caller.CASHIER)
         except DomainError as error:
             assert error.reason == "LAST_ADMIN"  # noqa: PT017  # some are refused, some are not
 

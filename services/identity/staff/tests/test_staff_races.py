@@ -10,13 +10,13 @@ import grpc
 import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, staff_pb2, staff_pb2_grpc
 
-from services.common import auth
+from services.common import caller
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.legacy_db import Database
 from services.identity.__main__ import CONSTRAINTS
-from services.identity.members.commands.register_member import NewMember, register_member
-from services.identity.staff.commands.create_staff import create_staff as create_staff_row
+from services.identity.members import NewMember, register_member
+from services.identity.staff.commands import create_staff as create_staff_row
 from services.identity.tests.staff_help import (
     ADMIN,
     CASHIER,
@@ -48,7 +48,7 @@ async def test_of_fifty_at_once_one_gets_the_user_name_be_it_staff_or_member(
     grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
     crowd = Database(platform.postgres.url("identity"), pool_size=25, constraints=CONSTRAINTS)
-    actor, name = auth.Caller(str(new_id()), auth.ADMIN), new_user_name()
+    actor, name = caller.Caller(str(new_id()), caller.ADMIN), new_user_name()
     member = NewMember("Ada Lovelace", user_name=name, password_hash="none")
     calls: list[Awaitable[object]] = []
     for _ in range(25):
@@ -58,7 +58,7 @@ async def test_of_fifty_at_once_one_gets_the_user_name_be_it_staff_or_member(
                 actor=actor,
                 user_name=name,
                 full_name="Grace Hopper",
-                role=auth.CASHIER,
+                role=caller.CASHIER,
                 password_hash="none",
             )
         )

@@ -1,0 +1,234 @@
+"""What changes a member's account. Each change locks the account's row first and finds it active."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.common.caller import Caller
+from services.common.db import Connection, execute
+from services.common.ids import new_id
+from services.common.members import (
+    Closed,
+    ConsentChanged,
+    FirstLogin,
+    PhoneChanged,
+    Registered,
+    Restored,
+    Suspended,
+)
+from services.common.sessions import SessionState
+from services.identity.accounts import (
+    Contact,
+    Recipient,
+    close_account,
+    confirm_email_of,
+    lock_contact,
+    set_member_status,
+    set_phone,
+)
+from services.identity.audit import record_own
+from services.identity.events import publish_member_events
+from services.identity.keys import Vault
+from services.identity.member_codes import new_member_code
+from services.identity.members.queries import MemberRow, get_member, why_not_active
+from services.identity.members.refusals import member_not_found
+from services.identity.members.statements import MemberChanges, NewMember, change_profile, insert_member
+from services.identity.otp import forget_otps_of, otp_not_valid, use_otp
+from services.identity.sessions import (
+    EndedSessions,
+    OpenedSession,
+    end_sessions,
+    forget_devices,
+    open_session,
+)
+
+
+@dataclass(frozen=True)
+class RegisteredMember:
+    """The new member, logged in."""
+
+    member: MemberRow
+    session: OpenedSession
+
+    @property
+    def logins(self) -> SessionState:
+        """Who is logged in now."""
+        return self.session.logins
+
+
+@dataclass(frozen=True)
+class ChangedMember:
+    """The member, and who is logged in now; None when nothing changed."""
+
+    member: MemberRow
+    logins: SessionState | None
+
+
+async def register_member(
+    connection: Connection, vault: Vault, *, new: NewMember, device_id: str, session_seconds: int
+) -> RegisteredMember:
+    """Makes an account, logs its member in, and publishes that to the other services.
+
+    Registering logs the member in, so it is also the first login. Raises OTP_NOT_VALID, and PHONE_TAKEN,
+    USER_NAME_TAKEN and EMAIL_TAKEN (by constraint).
+    """
+    if new.otp_id is not None:
+        await use_otp(connection, new.otp_id)
+    member_id = new_id()
+    await insert_member(connection, member_id, new, new_member_code())
+    phone_hash = vault.hash_phone(new.phone) if new.phone else None
+    await publish_member_events(connection, member_id, Registered, FirstLogin, phone_hash=phone_hash)
+    session = await open_session(
+        connection, account_id=member_id, device_id=device_id, most=1, seconds=session_seconds
+    )
+    return RegisteredMember(await get_member(connection, member_id), session)
+
+
+async def update_member(connection: Connection, *, member_id: UUID, changes: MemberChanges) -> MemberRow:
+    """Changes a member's own account. Another e-mail address is not confirmed, and one-time passwords of
+    the old one are void.
+
+    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and by constraint USER_NAME_TAKEN, EMAIL_TAKEN and
+    VALIDATION_FAILED when no way to log in would remain.
+    """
+    changed = await change_profile(connection, member_id, changes)
+    if changed is None:
+        raise await why_not_active(connection, member_id)
+    if changed.given_up:
+        await forget_otps_of(connection, email=changed.given_up)
+    return await get_member(connection, member_id)
+
+
+async def confirm_email(
+    connection: Connection, *, member_id: UUID, recipient: Recipient, otp_id: UUID
+) -> MemberRow:
+    """Keeps that the account's e-mail address is its member's, as the one-time password proved.
+
+    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and OTP_NOT_VALID when the account has another address, be it
+    since a moment ago, or another call was first.
+    """
+    if not await confirm_email_of(connection, member_id, recipient.email):
+        member = await get_member(connection, member_id)
+        raise otp_not_valid() if member.status == "ACTIVE" else await why_not_active(connection, member_id)
+    await use_otp(connection, otp_id)
+    return await get_member(connection, member_id)
+
+
+async def change_phone(
+    connection: Connection, vault: Vault, *, member_id: UUID, phone: str, otp_id: UUID
+) -> MemberRow:
+    """Gives the account the number that the one-time password proved, and publishes that.
+
+    One-time passwords of the old number are void. Raises OTP_NOT_VALID, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED,
+    and PHONE_TAKEN (by constraint).
+    """
+    change = await set_phone(connection, member_id, phone)
+    if change is None:
+        raise await why_not_active(connection, member_id)
+    await use_otp(connection, otp_id)
+    if change.changed:
+        await forget_otps_of(connection, phone=change.before)
+        await publish_member_events(connection, member_id, PhoneChanged, phone_hash=vault.hash_phone(phone))
+    return await get_member(connection, member_id)
+
+
+async def set_consent(
+    connection: Connection, vault: Vault, *, member_id: UUID, shares_contact: bool, wording: str
+) -> MemberRow:
+    """Keeps what the member said, to which wording and when, and publishes it.
+
+    Saying the same again changes nothing. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    """
+    # The account is locked first, so that one that is being closed keeps nothing of this.
+    contact = await lock_contact(connection, member_id)
+    if contact is None:
+        raise await why_not_active(connection, member_id)
+    changed = await execute(
+        connection,
+        """
+        UPDATE members SET
+          shares_contact = %(shares_contact)s, consent_wording = %(wording)s, consent_at = now()
+        WHERE id = %(id)s
+          AND (shares_contact, consent_wording) IS DISTINCT FROM (%(shares_contact)s, %(wording)s)
+        """,
+        id=member_id,
+        shares_contact=shares_contact,
+        wording=wording,
+    )
+    if changed:
+        phone_hash = _phone_hash(vault, contact)
+        await publish_member_events(connection, member_id, ConsentChanged, phone_hash=phone_hash)
+    return await get_member(connection, member_id)
+
+
+async def close_member(connection: Connection, vault: Vault, *, member_id: UUID) -> EndedSessions:
+    """Ends the account for good: erases who its member was, ends all logins, publishes that.
+
+    What stays is the id, which names nobody, and in the event a keyed hash of the phone number. The
+    member code gives way to one that nobody has seen. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    """
+    contact = await close_account(connection, member_id)
+    if contact is None:
+        raise await why_not_active(connection, member_id)
+    await execute(
+        connection,
+        """
+        UPDATE members SET
+          full_name = '', birthday = NULL, member_code = %(code)s, shares_contact = false,
+          consent_wording = NULL, consent_at = NULL
+        WHERE id = %(id)s
+        """,
+        id=member_id,
+        code=new_member_code(),
+    )
+    await forget_otps_of(connection, phone=contact.phone, email=contact.email)
+    await publish_member_events(connection, member_id, Closed, phone_hash=_phone_hash(vault, contact))
+    ended = await end_sessions(connection, account_id=member_id)
+    await forget_devices(connection, member_id)
+    return ended
+
+
+async def suspend_member(
+    connection: Connection, vault: Vault, *, actor: Caller, member_id: UUID, reason: str
+) -> ChangedMember:
+    """Keeps a member out and ends all of the member's logins; one who is out already stays so.
+
+    Raises MEMBER_NOT_FOUND, also for one whose account is closed.
+    """
+    contact = await set_member_status(connection, member_id, "SUSPENDED")
+    if contact is None:
+        return await _unchanged(connection, member_id)
+    phone_hash = _phone_hash(vault, contact)
+    await publish_member_events(connection, member_id, Suspended, phone_hash=phone_hash)
+    await record_own(connection, actor, "member.suspended", member_id, reason=reason)
+    ended = await end_sessions(connection, account_id=member_id)
+    return ChangedMember(await get_member(connection, member_id), ended.logins)
+
+
+async def restore_member(
+    connection: Connection, vault: Vault, *, actor: Caller, member_id: UUID, reason: str
+) -> ChangedMember:
+    """Lets a suspended member in again; one who is in already stays so.
+
+    Raises MEMBER_NOT_FOUND, also for one whose account is closed.
+    """
+    contact = await set_member_status(connection, member_id, "ACTIVE")
+    if contact is None:
+        return await _unchanged(connection, member_id)
+    phone_hash = _phone_hash(vault, contact)
+    await publish_member_events(connection, member_id, Restored, phone_hash=phone_hash)
+    await record_own(connection, actor, "member.restored", member_id, reason=reason)
+    ended = await end_sessions(connection, account_id=member_id)
+    return ChangedMember(await get_member(connection, member_id), ended.logins)
+
+
+async def _unchanged(connection: Connection, member_id: UUID) -> ChangedMember:
+    member = await get_member(connection, member_id)
+    if member.status == "CLOSED":
+        raise member_not_found(member_id)
+    return ChangedMember(member, None)
+
+
+def _phone_hash(vault: Vault, contact: Contact) -> bytes | None:
+    return vault.hash_phone(contact.phone) if contact.phone else None

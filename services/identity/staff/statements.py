@@ -1,0 +1,116 @@
+"""Statements that write staff and accounts at once, or one of them under a condition on the other.
+
+That there is an active admin, always, is decided by role and status together: they are read in the statement
+that changes one of them.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.common.db import Connection, execute, fetch_value
+
+
+async def insert_staff(
+    connection: Connection, staff_id: UUID, *, user_name: str, full_name: str, role: str, password_hash: str
+) -> None:
+    """Inserts staff with the account. Raises USER_NAME_TAKEN by constraint."""
+    await execute(
+        connection,
+        """
+        WITH account AS (
+          INSERT INTO accounts (id, kind, user_name, password_hash)
+          VALUES (%(id)s, 'STAFF', %(user_name)s, %(password_hash)s)
+          RETURNING id
+        )
+        INSERT INTO staff (id, full_name, role) SELECT id, %(full_name)s, %(role)s FROM account
+        """,
+        id=staff_id,
+        user_name=user_name,
+        full_name=full_name,
+        role=role,
+        password_hash=password_hash,
+    )
+
+
+async def insert_first_admin(
+    connection: Connection, staff_id: UUID, *, user_name: str, password_hash: str
+) -> bool:
+    """Inserts an admin when there is no staff; returns False otherwise, or when the user name is taken."""
+    inserted = await execute(
+        connection,
+        """
+        WITH account AS (
+          INSERT INTO accounts (id, kind, user_name, password_hash)
+          SELECT %(id)s, 'STAFF', %(user_name)s, %(password_hash)s WHERE NOT EXISTS (SELECT FROM staff)
+          ON CONFLICT (user_name) DO NOTHING RETURNING id
+        )
+        INSERT INTO staff (id, full_name, role) SELECT id, 'Administrator', 'admin' FROM account
+        """,
+        id=staff_id,
+        user_name=user_name,
+        password_hash=password_hash,
+    )
+    return inserted == 1
+
+
+async def lock_staff(connection: Connection) -> None:
+    """Has all changes of who is an active admin happen one after the other; reading and logging in go on.
+
+    Otherwise two admins who disable each other would each see the other as the one that stays. It is
+    the table that is locked, because the rows of active admins are not the same ones for both.
+    """
+    await execute(connection, "LOCK TABLE staff IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def set_role(connection: Connection, staff_id: UUID, role: str) -> str | None:
+    """Gives staff another role unless they are the last active admin; `lock_staff` comes first.
+
+    Returns the role that they had, or None when nothing was changed.
+    """
+    before: str | None = await fetch_value(
+        connection,
+        """
+        UPDATE staff SET role = %(role)s
+        WHERE id = %(id)s AND role <> %(role)s AND (
+          NOT EXISTS (SELECT FROM active_admins WHERE id = %(id)s)
+          OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
+        )
+        RETURNING old.role
+        """,
+        id=staff_id,
+        role=role,
+    )
+    return before
+
+
+async def suspend(connection: Connection, staff_id: UUID) -> bool:
+    """Suspends active staff unless they are the last active admin; `lock_staff` comes first.
+
+    Returns whether it did.
+    """
+    suspended = await execute(
+        connection,
+        """
+        UPDATE accounts SET status = 'SUSPENDED'
+        FROM staff
+        WHERE accounts.id = %(id)s AND staff.id = %(id)s AND status = 'ACTIVE' AND (
+          staff.role <> 'admin' OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
+        )
+        """,
+        id=staff_id,
+    )
+    return suspended == 1
+
+
+async def reactivate(connection: Connection, staff_id: UUID) -> bool:
+    """Makes suspended staff active again and counts a change of their logins; returns whether it did."""
+    reactivated = await execute(
+        connection,
+        """
+        UPDATE accounts SET status = 'ACTIVE', session_version = session_version + 1
+        WHERE id = %(id)s AND kind = 'STAFF' AND status = 'SUSPENDED'
+        """,
+        id=staff_id,
+    )
+    return reactivated == 1

@@ -1,0 +1,75 @@
+"""Making tills, their secrets, and whether they get tokens."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.common.caller import Caller
+from services.common.db import Connection, execute, fetch_first
+from services.common.errors import DomainError
+from services.common.ids import new_id
+from services.identity.audit import record_own
+from services.identity.keys import hash_secret, new_secret
+from services.identity.tills.queries import TillRow, get_till, till_not_found
+
+
+async def create_till(connection: Connection, *, actor: Caller, display_name: str) -> tuple[TillRow, str]:
+    """Makes a till; returns it with its secret, of which only a hash is kept. Raises CLIENT_NAME_TAKEN."""
+    secret = new_secret()
+    till = await fetch_first(
+        connection,
+        TillRow,
+        """
+        INSERT INTO clients (id, display_name, secret_hash)
+        VALUES (%(id)s, %(display_name)s, %(secret_hash)s)
+        ON CONFLICT (display_name) DO NOTHING
+        RETURNING id, display_name, created_at, enabled
+        """,
+        id=new_id(),
+        display_name=display_name,
+        secret_hash=hash_secret(secret),
+    )
+    if till is None:
+        raise DomainError("CLIENT_NAME_TAKEN", "a till of this name exists", display_name=display_name)
+    await record_own(connection, actor, "client.created", till.id, display_name=display_name)
+    return till, secret
+
+
+async def rotate_till_secret(
+    connection: Connection, *, actor: Caller, till_id: UUID, overlap_seconds: int
+) -> str:
+    """Gives a till a new secret and returns it; the present one goes on for `overlap_seconds`.
+
+    The one before that ends at once, for a till has two secrets at most. Raises CLIENT_NOT_FOUND.
+    """
+    secret = new_secret()
+    rotated = await execute(
+        connection,
+        """
+        UPDATE clients SET
+          secret_hash = %(secret_hash)s,
+          old_secret_hash = CASE WHEN %(overlap)s > 0 THEN secret_hash END,
+          old_secret_ends_at = CASE WHEN %(overlap)s > 0 THEN now() + make_interval(secs => %(overlap)s) END
+        WHERE id = %(id)s
+        """,
+        id=till_id,
+        secret_hash=hash_secret(secret),
+        overlap=overlap_seconds,
+    )
+    if not rotated:
+        raise till_not_found(till_id)
+    await record_own(connection, actor, "client.secret_rotated", till_id, overlap_seconds=overlap_seconds)
+    return secret
+
+
+async def set_till_enabled(connection: Connection, *, actor: Caller, till_id: UUID, enabled: bool) -> TillRow:
+    """Enables or disables a till. Raises CLIENT_NOT_FOUND."""
+    changed = await execute(
+        connection,
+        "UPDATE clients SET enabled = %(enabled)s WHERE id = %(id)s AND enabled <> %(enabled)s",
+        id=till_id,
+        enabled=enabled,
+    )
+    if changed:
+        await record_own(connection, actor, "client.enabled" if enabled else "client.disabled", till_id)
+    return await get_till(connection, till_id)
