@@ -158,7 +158,7 @@ def _servicers(
             "scrip.identity.v1.MemberService",
             member_pb2_grpc.add_MemberServiceServicer_to_server,
             MemberHandlers(db, vault, otp_proof, logins),
-            MyCodeHandlers(vault, partial(db.read, get_member_code)),
+            MyCodeHandlers(vault, lambda member_id: db.read(get_member_code, member_id)),
         ),
         servicer(
             "scrip.identity.v1.MemberAdminService",
@@ -187,7 +187,9 @@ def _servicers(
             ServiceTokenHandlers(issuer, settings.service_secret_hashes),
             SessionCheckHandlers(logins),
             MemberCodeHandlers(
-                vault, partial(db.read, resolve_member_codes), partial(db.read, active_members)
+                vault,
+                lambda codes: db.read(resolve_member_codes, codes),
+                lambda ids: db.read(active_members, ids),
             ),
             AuditForwardingHandlers(db),
         ),
