@@ -22,14 +22,13 @@ from uuid import UUID
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from sqlalchemy import text
 
 from services.common import migrations
 from services.common.cache import Redis
 from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
+from services.common.db import Connection, Database, execute
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
 from services.identity.keys import SigningKeys, TokenIssuer, Vault
@@ -168,20 +167,25 @@ class Platform:
 async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:
     """A login beside those that the account has, which is made if need be."""
     kind = "MEMBER" if role == MEMBER else "STAFF"
-    await connection.execute(
-        text(
-            "INSERT INTO accounts (id, kind, user_name, password_hash) VALUES (:id, :kind, :name, 'none')"
-            " ON CONFLICT (id) DO NOTHING"
-        ),
-        {"id": account_id, "kind": kind, "name": f"test-{account_id}"},
+    await execute(
+        connection,
+        """
+        INSERT INTO accounts (id, kind, user_name, password_hash)
+        VALUES (%(id)s, %(kind)s, %(name)s, 'none') ON CONFLICT (id) DO NOTHING
+        """,
+        id=account_id,
+        kind=kind,
+        name=f"test-{account_id}",
     )
     if kind == "STAFF":
-        await connection.execute(
-            text(
-                "INSERT INTO staff (id, full_name, role) VALUES (:id, 'Test Staff', :role)"
-                " ON CONFLICT (id) DO NOTHING"
-            ),
-            {"id": account_id, "role": role},
+        await execute(
+            connection,
+            """
+            INSERT INTO staff (id, full_name, role) VALUES (%(id)s, 'Test Staff', %(role)s)
+            ON CONFLICT (id) DO NOTHING
+            """,
+            id=account_id,
+            role=role,
         )
     return await open_session(
         connection, account_id=account_id, device_id="", most=MANY_LOGINS, seconds=LOGIN_SECONDS

@@ -60,7 +60,7 @@ KEY_READ_SECONDS = 10
 OTPS_AT_A_TIME = 20
 """One-time passwords that a worker sends at a time."""
 EVENTS_AT_A_TIME = 4
-"""Members of whom a worker tells a service at a time."""
+"""Members whose events a worker sends to a service at a time."""
 
 CONSTRAINTS = {
     "uq_accounts_phone": lambda: DomainError(
@@ -189,7 +189,7 @@ def _servicers(
             MemberCodeHandlers(
                 vault,
                 lambda codes: db.read(resolve_member_codes, codes),
-                lambda ids: db.read(active_members, ids),
+                lambda member_ids: db.read(active_members, member_ids),
             ),
             AuditForwardingHandlers(db),
         ),

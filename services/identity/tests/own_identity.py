@@ -12,8 +12,8 @@ import redis.asyncio as redis
 
 from services.common import migrations
 from services.common.channels import open_channel
+from services.common.db import Database
 from services.common.ids import new_id
-from services.common.legacy_db import Database
 from services.common.server import RunningService
 from services.identity.__main__ import compose, open_database
 from tests.inprocess import Platform

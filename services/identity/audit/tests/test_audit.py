@@ -24,12 +24,11 @@ from scrip.identity.v1 import (
 )
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc
-from sqlalchemy import text
 
 from services.common import migrations
+from services.common.db import Connection, Database, execute, fetch_value
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.identity.audit import queries as audit
 from services.identity.audit.queries import AuditFilter, list_audit_entries
@@ -331,20 +330,24 @@ async def crowded(platform: Platform) -> AsyncIterator[Database]:
     database = Database(url, pool_size=1)
 
     async def fill(connection: Connection) -> None:
-        await connection.execute(text("SET LOCAL statement_timeout = '60s'"))
-        await connection.execute(
-            text(
-                "INSERT INTO audit_entries (id, service, actor_id, actor_role, action, target_id,"
-                " occurred_at, details) SELECT gen_random_uuid(),"
-                " CASE WHEN n % 1000 = 0 THEN 'points' ELSE 'vouchers' END, 'actor-' || n % 50, 'manager',"
-                " 'action-' || n % 20, 'target-' || n, CAST(:noon AS timestamptz)"
-                " + make_interval(secs => n), '{}' FROM generate_series(1, :many) AS n"
-            ),
-            {"noon": NOON, "many": MANY},
+        await execute(connection, "SET LOCAL statement_timeout = '60s'")
+        await execute(
+            connection,
+            """
+            INSERT INTO audit_entries
+              (id, service, actor_id, actor_role, action, target_id, occurred_at, details)
+            SELECT
+              gen_random_uuid(), CASE WHEN n %% 1000 = 0 THEN 'points' ELSE 'vouchers' END,
+              'actor-' || n %% 50, 'manager', 'action-' || n %% 20, 'target-' || n,
+              %(noon)s::timestamptz + make_interval(secs => n), '{}'
+            FROM generate_series(1, %(many)s) AS n
+            """,
+            noon=NOON,
+            many=MANY,
         )
 
     async def analyze(connection: Connection) -> None:
-        await connection.execute(text("ANALYZE audit_entries"))
+        await execute(connection, "ANALYZE audit_entries")
 
     await database.run(fill)
     await database.run(analyze)
@@ -374,17 +377,19 @@ async def test_a_page_costs_the_same_however_long_the_list_is(
 ) -> None:
     async def rows_read(connection: Connection) -> int:
         """What this connection has read of the table; a sequential scan reads it all."""
-        counted = await connection.execute(
-            text(
-                "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
-                " WHERE relname = 'audit_entries'"
+        return int(
+            await fetch_value(
+                connection,
+                """
+                SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
+                WHERE relname = 'audit_entries'
+                """,
             )
         )
-        return int(counted.scalar_one())
 
     async def cost(connection: Connection) -> int:
         """What two pages read, and a few rows at which the planner looks."""
-        await connection.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
+        await execute(connection, "SET LOCAL max_parallel_workers_per_gather = 0")
         before = await rows_read(connection)
         page = Page(50, "", "audit")
         rows, token = await list_audit_entries(connection, page, filters)

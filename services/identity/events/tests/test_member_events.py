@@ -17,11 +17,10 @@ import orjson
 import pytest
 from pydantic import SecretStr
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
-from sqlalchemy import text
 
+from services.common.db import Connection, execute
 from services.common.encoding import timestamp
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from services.common.outbox import OUTBOX_JOB, NewMessage, put_all, retry_set_aside
 from services.identity.events import EVENT_QUEUES, TOPIC
 from services.identity.events.kinds import event_content
@@ -247,7 +246,7 @@ async def kill_amid_deliveries(people: People, platform: Platform, process: subp
     [(before,)] = await people.rows("promos", "SELECT count(*) FROM members")
 
     async def hang(connection: Connection) -> None:
-        await connection.execute(text("LOCK TABLE winners IN SHARE ROW EXCLUSIVE MODE"))
+        await execute(connection, "LOCK TABLE winners IN SHARE ROW EXCLUSIVE MODE")
         await asyncio.sleep(1)
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.wait)

@@ -16,8 +16,9 @@ from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 from scrip.identity.v1 import member_pb2, member_pb2_grpc
 from stdnum.iso7064 import mod_37_36
 
+from services.common.codes import ALPHABET
 from services.common.ids import new_id
-from services.identity.member_codes.codes import ALPHABET, LENGTH, new_member_code
+from services.identity.member_codes.codes import LENGTH, new_member_code
 from tests.inprocess import Member, Platform, bearer, refusal
 
 PNG, SVG = qr_pb2.QR_FORMAT_PNG, qr_pb2.QR_FORMAT_SVG

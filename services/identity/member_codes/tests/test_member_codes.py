@@ -23,9 +23,9 @@ from scrip.identity.v1 import member_pb2, member_pb2_grpc
 from stdnum.iso7064 import mod_37_36
 
 from services.common import qr
+from services.common.codes import ALPHABET
 from services.identity.keys import Vault
 from services.identity.member_codes.codes import (
-    ALPHABET,
     LENGTH,
     SIGNED_FOR,
     new_member_code,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from psycopg import sql
 from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import auth_pb2, member_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_all, fetch_value
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 from services.identity.tests.people import (
     DONE,
     LOG_IN,
@@ -84,27 +85,43 @@ async def order(platform: Platform, member: Member) -> order_pb2.Order:
     ).order
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    table: str
+    name: str
+
+
+MENTIONS = sql.SQL(
+    """
+    SELECT count(*) FROM {table} WHERE EXISTS (
+      SELECT FROM unnest(%(needles)s::text[]) AS n
+      WHERE position(lower(n) IN lower(
+        CASE WHEN pg_typeof({column})::text = 'bytea' THEN encode({column}::text::bytea, 'escape')
+        ELSE {column}::text END
+      )) > 0
+    )
+    """
+)
+
+
 async def mentions(connection: Connection, needles: list[str]) -> list[str]:
     """Columns of this database in which one of the texts stands, in any letter case."""
-    columns = await connection.execute(
-        text(
-            "SELECT c.table_name, c.column_name FROM information_schema.columns c"
-            " JOIN information_schema.tables t USING (table_schema, table_name)"
-            " WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE'"
-        )
+    columns = await fetch_all(
+        connection,
+        Column,
+        """
+        SELECT c.table_name AS "table", c.column_name AS name FROM information_schema.columns c
+        JOIN information_schema.tables t USING (table_schema, table_name)
+        WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE'
+        """,
     )
     found = []
-    for table, column in columns.all():
-        hits = await connection.execute(
-            text(
-                f'SELECT count(*) FROM "{table}" WHERE EXISTS (SELECT FROM unnest(CAST(:needles AS text[]))'
-                f" AS n WHERE position(lower(n) IN lower(CASE WHEN pg_typeof(\"{column}\")::text = 'bytea'"
-                f' THEN encode("{column}"::text::bytea, \'escape\') ELSE "{column}"::text END)) > 0)'
-            ),
-            {"needles": needles},
-        )
-        if hits.scalar_one():
-            found.append(f"{table}.{column}")
+    for column in columns:
+        query = MENTIONS.format(table=sql.Identifier(column.table), column=sql.Identifier(column.name))
+        if await fetch_value(connection, query, needles=needles):
+            found.append(f"{column.table}.{column.name}")
     return found
 
 

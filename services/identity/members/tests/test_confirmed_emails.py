@@ -9,11 +9,9 @@ from uuid import UUID
 import grpc
 import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
+from services.common.db import Connection, UnforeseenError, execute
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from services.identity.accounts import Recipient
 from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender
@@ -138,7 +136,7 @@ async def test_one_without_an_address_can_not_confirm_any(people: People, platfo
     forced = people.execute(
         "identity", "UPDATE accounts SET email_confirmed = true WHERE id = %(id)s", id=member.id
     )
-    with pytest.raises(IntegrityError, match="ck_accounts_confirmed_email"):
+    with pytest.raises(UnforeseenError, match="ck_accounts_confirmed_email"):
         await forced
 
 
@@ -165,17 +163,16 @@ async def test_a_change_of_address_amid_the_confirming_leaves_it_unconfirmed(
     changed, go_on = asyncio.Event(), asyncio.Event()
 
     async def change(connection: Connection) -> None:
-        await connection.execute(
-            text("UPDATE accounts SET email = :new WHERE id = :id"), {"new": new, "id": UUID(made.member.id)}
-        )
+        change = "UPDATE accounts SET email = %(new)s WHERE id = %(id)s"
+        await execute(connection, change, new=new, id=UUID(made.member.id))
         changed.set()
         await go_on.wait()
 
     async def waits_for_it() -> None:
-        query = (
-            "SELECT 1 FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE accounts SET email_confirmed%%'"
-        )
+        query = """
+            SELECT pid FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND query LIKE '%%UPDATE accounts SET email_confirmed%%'
+        """
         assert await people.rows("identity", query)
 
     changing = asyncio.create_task(platform.databases["identity"].run(change))
@@ -245,7 +242,7 @@ async def test_a_number_can_not_be_confirmed_as_an_address(people: People, platf
     assert "with phone, purpose must not be OTP_PURPOSE_CONFIRM_EMAIL" in status.message
     to, sender = Recipient(new_phone()), SandboxOtpSender()
     name = auth_pb2.OtpPurpose.Name(CONFIRM_EMAIL)
-    with pytest.raises(IntegrityError, match="ck_otps_purposes_of_phone"):
+    with pytest.raises(UnforeseenError, match="ck_otps_purposes_of_phone"):
         await platform.databases["identity"].run(send_otp, platform.vault, sender, recipient=to, purpose=name)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any, ClassVar, Self
 
 import grpc
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.rows import scalar_row
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc, member_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import TextClause, text
 
+from services.common.db import Connection, execute
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 from services.common.paging import Page
-from services.identity.members import queries as members
+from services.identity.members.queries import list_members
 from services.identity.tests.people import (
     DONE,
     PASSWORD,
@@ -171,30 +173,31 @@ async def test_members_are_filtered_by_status(people: People, platform: Platform
     assert str(out.id) in await listed(SUSPENDED, query="")
 
 
-_ACCOUNTS = (
-    "INSERT INTO accounts (id, kind, user_name, email, phone, password_hash)"
-    " SELECT gen_random_uuid(), 'MEMBER', 'crowd' || n, 'crowd' || n || '@example.com', '+4930' || n, 'none'"
-    " FROM generate_series(1, 30000) n"
+CROWD = (
+    """
+    INSERT INTO accounts (id, kind, user_name, email, phone, password_hash)
+    SELECT gen_random_uuid(), 'MEMBER', 'crowd' || n, 'crowd' || n || '@example.com', '+4930' || n, 'none'
+    FROM generate_series(1, 30000) n
+    """,
+    """
+    INSERT INTO members (id, full_name, member_code, event_version)
+    SELECT id, user_name, upper(user_name), 0 FROM accounts WHERE starts_with(user_name, 'crowd')
+    """,
+    "ANALYZE accounts, members",
 )
-_MEMBERS = (
-    "INSERT INTO members (id, full_name, member_code, event_version)"
-    " SELECT id, user_name, upper(user_name), 0 FROM accounts WHERE user_name LIKE 'crowd%'"
-)
-CROWD = (_ACCOUNTS, _MEMBERS, "ANALYZE accounts, members")
 """So many that reading them all is not what costs least, and what is known of them."""
 
 
-class Explained:
-    """A connection that answers no rows and keeps how they would be found."""
+class Explaining(psycopg.AsyncCursor[Any]):
+    """Runs a statement, and keeps how its rows were found."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.plans: list[str] = []
+    plans: ClassVar[list[str]] = []
 
-    async def execute(self, statement: TextClause, values: dict[str, Any]) -> list[Any]:
-        result = await self._connection.execute(text(f"EXPLAIN {statement.text}"), values)
-        self.plans.append("\n".join(row[0] for row in result))
-        return []
+    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
+        async with psycopg.AsyncCursor(self.connection, row_factory=scalar_row) as explained:
+            await explained.execute(sql.SQL("EXPLAIN ") + query, *arguments)
+            self.plans.append("\n".join(await explained.fetchall()))
+        return await super().execute(query, *arguments, **options)
 
 
 async def test_a_search_reads_indexes_and_not_the_table(platform: Platform) -> None:
@@ -205,20 +208,21 @@ async def test_a_search_reads_indexes_and_not_the_table(platform: Platform) -> N
 
     async def explain(connection: Connection) -> None:
         for statement in CROWD:
-            await connection.execute(text(statement))
-        explained = Explained(connection)
-        for status in (None, "SUSPENDED"):
-            for query in ("", "Zoe"):
-                page = Page(10, "", "members")
-                await members.list_members(
-                    cast(Connection, explained), page, begins_with=query, phone=None, status=status
-                )
-        plans.extend(explained.plans)
+            await execute(connection, statement)
+        Explaining.plans.clear()
+        connection.cursor_factory = Explaining
+        try:
+            for status in (None, "SUSPENDED"):
+                for query in ("", "Zoe"):
+                    page = Page(10, "", "members")
+                    await list_members(connection, page, begins_with=query, phone=None, status=status)
+        finally:
+            connection.cursor_factory = psycopg.AsyncCursor
         raise EnoughError
 
-    plans: list[str] = []
     with pytest.raises(EnoughError):
         await platform.databases["identity"].run(explain)
+    plans = Explaining.plans
     everything, found, out, _ = plans
     assert "pk_members" in everything
     assert "ix_accounts_out" in out

@@ -17,10 +17,9 @@ from scrip.identity.v1 import (
     sandbox_pb2,
     sandbox_pb2_grpc,
 )
-from sqlalchemy import text
 
+from services.common.db import Connection, execute, fetch_value
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from services.identity.keys import Vault
 from services.identity.tests.people import (
     DONE,
@@ -284,9 +283,7 @@ async def test_an_expired_code_is_refused_as_expired(
     proof = await send(grpc_stub, platform, new_phone())
 
     async def expire(connection: Connection) -> None:
-        await connection.execute(
-            text("UPDATE otps SET expires_at = now() WHERE id = :id"), {"id": proof.otp_id}
-        )
+        await execute(connection, "UPDATE otps SET expires_at = now() WHERE id = %(id)s", id=proof.otp_id)
 
     await platform.databases["identity"].run(expire)
     assert await reason(grpc_stub.RegisterMember(registration(proof))) == "OTP_EXPIRED"
@@ -298,10 +295,8 @@ async def test_the_code_is_not_kept_readable(
     proof = await send(grpc_stub, platform, new_phone())
 
     async def kept(connection: Connection) -> bytes:
-        row = await connection.execute(
-            text("SELECT code_hash FROM otps WHERE id = :id"), {"id": proof.otp_id}
-        )
-        return bytes(row.scalar_one())
+        query = "SELECT code_hash FROM otps WHERE id = %(id)s"
+        return bytes(await fetch_value(connection, query, id=proof.otp_id))
 
     stored = await platform.databases["identity"].read(kept)
     assert proof.code.encode() not in stored

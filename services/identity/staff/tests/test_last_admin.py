@@ -11,12 +11,11 @@ import grpc
 import pytest
 from pydantic import SecretStr
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, staff_pb2, staff_pb2_grpc
-from sqlalchemy import text
 
 from services.common import caller
+from services.common.db import Connection, Database, execute, fetch_values
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.legacy_db import Connection, Database
 from services.identity.staff.commands import change_staff_role, disable_staff, enable_staff
 from services.identity.staff.commands import create_staff as create_staff_row
 from services.identity.tests.own_identity import OwnIdentity, own_identity
@@ -37,11 +36,11 @@ async def own(started: tuple[OwnIdentity, list[str]]) -> OwnIdentity:
     own, [first] = started
 
     async def reset(connection: Connection) -> None:
-        await connection.execute(text("DELETE FROM staff WHERE id <> :id"), {"id": first})
-        await connection.execute(text("DELETE FROM sessions"))
-        await connection.execute(text("DELETE FROM accounts WHERE id <> :id"), {"id": first})
-        await connection.execute(text("UPDATE staff SET role = 'admin'"))
-        await connection.execute(text("UPDATE accounts SET status = 'ACTIVE'"))
+        await execute(connection, "DELETE FROM staff WHERE id <> %(id)s", id=first)
+        await execute(connection, "DELETE FROM sessions")
+        await execute(connection, "DELETE FROM accounts WHERE id <> %(id)s", id=first)
+        await execute(connection, "UPDATE staff SET role = 'admin'")
+        await execute(connection, "UPDATE accounts SET status = 'ACTIVE'")
 
     await own.database.run(reset)
     return own
@@ -51,13 +50,14 @@ async def active_admins(database: Database) -> list[str]:
     """Their ids."""
 
     async def find(connection: Connection) -> list[str]:
-        rows = await connection.execute(
-            text(
-                "SELECT s.id FROM staff s JOIN accounts a ON a.id = s.id"
-                " WHERE s.role = 'admin' AND a.status = 'ACTIVE' ORDER BY s.id"
-            )
+        found = await fetch_values(
+            connection,
+            """
+            SELECT s.id FROM staff s JOIN accounts a ON a.id = s.id
+            WHERE s.role = 'admin' AND a.status = 'ACTIVE' ORDER BY s.id
+            """,
         )
-        return [str(row.id) for row in rows]
+        return [str(one) for one in found]
 
     return await database.read(find)
 

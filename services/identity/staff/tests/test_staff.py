@@ -21,10 +21,9 @@ from scrip.identity.v1 import (
     staff_pb2,
     staff_pb2_grpc,
 )
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_value
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from services.identity.tests.staff_help import (
     ADMIN,
     BRAND_MANAGER,
@@ -351,10 +350,8 @@ async def test_nothing_of_a_password_is_answered_logged_in_the_audit_or_kept(
     )
 
     async def kept(connection: Connection) -> str:
-        row = await connection.execute(
-            text("SELECT password_hash FROM accounts WHERE id = :id"), {"id": manager.id}
-        )
-        return str(row.scalar_one())
+        query = "SELECT password_hash FROM accounts WHERE id = %(id)s"
+        return str(await fetch_value(connection, query, id=manager.id))
 
     stored = await platform.databases["identity"].read(kept)
     assert stored.startswith("$argon2id$")

@@ -11,9 +11,9 @@ import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, staff_pb2, staff_pb2_grpc
 
 from services.common import caller
+from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.legacy_db import Database
 from services.identity.__main__ import CONSTRAINTS
 from services.identity.members import NewMember, register_member
 from services.identity.staff.commands import create_staff as create_staff_row

@@ -15,10 +15,9 @@ import pytest
 from google.api import httpbody_pb2
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, client_pb2, client_pb2_grpc
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_value
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from tests.inprocess import Platform, bearer, reason, refusal, refused_status
 
 FORM = "application/x-www-form-urlencoded"
@@ -175,10 +174,8 @@ async def test_the_secret_is_answered_once_and_kept_as_a_hash(
     clients: client_pb2_grpc.ClientServiceStub, platform: Platform, till: client_pb2.CreateClientResponse
 ) -> None:
     async def kept(connection: Connection) -> bytes:
-        row = await connection.execute(
-            text("SELECT secret_hash FROM clients WHERE id = :id"), {"id": till.client.id}
-        )
-        return bytes(row.scalar_one())
+        query = "SELECT secret_hash FROM clients WHERE id = %(id)s"
+        return bytes(await fetch_value(connection, query, id=till.client.id))
 
     stored = await platform.databases["identity"].read(kept)
     assert len(stored) == 32

@@ -19,10 +19,9 @@ from scrip.identity.v1 import (
     client_pb2_grpc,
 )
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_values
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from services.identity.tests.staff_help import actions
 from tests.inprocess import Platform, bearer, reason, refusal
 
@@ -187,14 +186,14 @@ async def test_no_secret_is_kept_or_listed_readable(
     rotated = await grpc_stub.RotateClientSecret(rotation(till.client.id, 60), metadata=admin)
 
     async def kept(connection: Connection) -> list[str]:
-        rows = await connection.execute(
-            text(
-                "SELECT clients::text FROM clients WHERE id = :id UNION ALL"
-                " SELECT audit_entries::text FROM audit_entries WHERE target_id = CAST(:id AS text)"
-            ),
-            {"id": till.client.id},
+        return await fetch_values(
+            connection,
+            """
+            SELECT clients::text FROM clients WHERE id = %(id)s::uuid
+            UNION ALL SELECT audit_entries::text FROM audit_entries WHERE target_id = %(id)s::text
+            """,
+            id=till.client.id,
         )
-        return [row[0] for row in rows]
 
     stored = await platform.databases["identity"].read(kept)
     assert len(stored) == 3

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
+from services.common import db
 from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection
 from services.points.members.apply_member_event import MemberEvent, apply_member_event
@@ -295,11 +295,12 @@ async def test_an_adjustment_is_in_the_audit_list(
 async def audited(platform: Platform, action: str, target_id: str) -> list[dict[str, Any]]:
     """What identity's audit list says of an action done to a target."""
 
-    async def fetch(connection: Connection) -> list[dict[str, Any]]:
-        found = await connection.execute(
-            text("SELECT details FROM audit_entries WHERE action = :action AND target_id = :target"),
-            {"action": action, "target": target_id},
+    async def fetch(connection: db.Connection) -> list[dict[str, Any]]:
+        return await db.fetch_values(
+            connection,
+            "SELECT details FROM audit_entries WHERE action = %(action)s AND target_id = %(target)s",
+            action=action,
+            target=target_id,
         )
-        return [details for (details,) in found]
 
     return await platform.databases["identity"].read(fetch)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import grpc
 import pytest
 
 from services.common.caller import BRAND_MANAGER, CASHIER, MANAGER
+from services.common.db import fetch_all
 from services.points.members.tests.test_members_who_leave import ledger
 from services.points.tests.returns import (
     Lines,
@@ -191,6 +192,15 @@ async def test_tills_refund_their_own_receipts_and_staff_all(points: Points, pla
     assert await points.balance(member) == 6
 
 
+class Audited(NamedTuple):
+    """What an audit entry says."""
+
+    actor_id: str
+    actor_role: str
+    action: str
+    details: dict[str, Any]
+
+
 async def test_refunds_by_staff_are_audited(points: Points, platform: Platform) -> None:
     member = await platform.member()
     staff = uuid4()
@@ -199,18 +209,18 @@ async def test_refunds_by_staff_are_audited(points: Points, platform: Platform) 
     by_staff = {"token": await platform.token(CASHIER, staff), "reason": "stale"}
     for _ in range(2):
         await refund(points, bought.purchase.id, "F-staff", [(1, 2)], **by_staff)
-    kept = "SELECT actor_id, actor_role, action, details FROM audit_entries WHERE target_id = :id"
+    kept = "SELECT actor_id, actor_role, action, details FROM audit_entries WHERE target_id = %(id)s"
     on_the_way = """
-        SELECT content ->> 'actor_id', content ->> 'actor_role', content ->> 'action', content -> 'details'
-        FROM outbox WHERE content ->> 'target_id' = :id
+        SELECT
+          content ->> 'actor_id' AS actor_id, content ->> 'actor_role' AS actor_role,
+          content ->> 'action' AS action, content -> 'details' AS details
+        FROM outbox WHERE content ->> 'target_id' = %(id)s
     """
 
     async def rows(query: str, database: str) -> list[tuple[Any, ...]]:
         async def fetch(connection: Any) -> list[tuple[Any, ...]]:
-            from sqlalchemy import text
-
-            found = await connection.execute(text(query), {"id": bought.purchase.id})
-            return [tuple(row) for row in found]
+            found = await fetch_all(connection, Audited, query, id=bought.purchase.id)
+            return [(row.actor_id, row.actor_role, row.action, row.details) for row in found]
 
         return await platform.databases[database].read(fetch)
 
