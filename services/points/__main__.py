@@ -20,7 +20,7 @@ from services.common.channels import Peers
 from services.common.errors import invalid_field
 from services.common.legacy_db import Database
 from services.common.process import main
-from services.common.server import Service, Servicer, run_server
+from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.common.worker import run_worker
@@ -29,17 +29,22 @@ from services.points.adjustments.handlers import PointsAdminHandlers
 from services.points.adjustments.importer import Importer
 from services.points.balances.balances import BALANCE_KEYS, Balances
 from services.points.books.check_books import PATIENT_SECONDS, BooksChecker
-from services.points.claims.claims import PurchaseClaims
+from services.points.claims.handlers import ClaimHandlers
+from services.points.claims.purchase_claims import PurchaseClaims
+from services.points.earning import Rate, RuleBook
 from services.points.earning.handlers import EarnRuleHandlers
-from services.points.earning.rule_book import RuleBook
 from services.points.ledger.handlers import PointsHandlers
 from services.points.ledger.internal_handlers import InternalHandlers, MemberEventsHandlers
-from services.points.programme import Programme
-from services.points.purchases.handlers import PurchaseHandlers
+from services.points.programme import Programme, balance_limit_reached
+from services.points.purchase_details.handlers import PurchaseDetailsHandlers
+from services.points.purchases import member_code_unknown
+from services.points.purchases.batch_handlers import BatchHandlers
+from services.points.purchases.handlers import PurchaseListHandlers, RecordHandlers
 from services.points.purchases.identity_client import MemberCodesClient
-from services.points.purchases.purchase import EarnRule, balance_limit_reached, member_code_unknown
+from services.points.purchases.receipts import ReceiptDecoder
 from services.points.purchases.recorder import PurchaseRecorder
 from services.points.purchases.streams import PurchaseStreams
+from services.points.refunds.handlers import RefundHandlers
 from services.points.settings import Settings
 
 CONSTRAINTS = {
@@ -98,7 +103,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     """The service, built."""
     async with _build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
-        rules = RuleBook(parts.db, EarnRule(settings.earn_points, settings.earn_per_minor))
+        rules = RuleBook(parts.db, Rate(settings.earn_points, settings.earn_per_minor))
         recorder = PurchaseRecorder(
             parts.db,
             parts.balances,
@@ -131,35 +136,45 @@ def _servicers(
         rules=rules,
         throttle=Throttle(parts.redis),
     )
+    receipts = ReceiptDecoder(programme, rules)
+    details = PurchaseDetailsHandlers(db, rules)
+    lists = PurchaseListHandlers(db)
+    claiming = ClaimHandlers(claims)
     return [
-        Servicer(
+        servicer(
             "scrip.points.v1.PurchaseService",
             purchase_pb2_grpc.add_PurchaseServiceServicer_to_server,
-            PurchaseHandlers(
-                recorder, programme, rules, db=db, balances=balances, claims=claims, streams=streams
-            ),
+            RecordHandlers(receipts, recorder),
+            BatchHandlers(receipts, recorder, streams),
+            RefundHandlers(db, balances, programme, rules),
+            details,
+            claiming,
         ),
-        Servicer(
+        servicer(
             "scrip.points.v1.EarnRuleService",
             earn_rule_pb2_grpc.add_EarnRuleServiceServicer_to_server,
             EarnRuleHandlers(db, programme, rules),
         ),
-        Servicer(
+        servicer(
             "scrip.points.v1.PointsService",
             points_pb2_grpc.add_PointsServiceServicer_to_server,
-            PointsHandlers(db, balances, rules, claims),
+            PointsHandlers(db, balances),
+            details,
+            lists,
+            claiming,
         ),
-        Servicer(
+        servicer(
             "scrip.points.v1.PointsAdminService",
             admin_pb2_grpc.add_PointsAdminServiceServicer_to_server,
             PointsAdminHandlers(db, balances, programme),
+            lists,
         ),
-        Servicer(
+        servicer(
             "scrip.points.internal.v1.PointsInternalService",
             internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
             InternalHandlers(db, balances),
         ),
-        Servicer(
+        servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
             MemberEventsHandlers(db, balances),

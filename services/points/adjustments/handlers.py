@@ -18,7 +18,7 @@ from services.points.balances import queries as accounts
 from services.points.balances.balances import Balances
 from services.points.ledger.commands.move_points import Moved
 from services.points.ledger.entry_queries import EntryRow
-from services.points.ledger.member_lists import page_of_entries, page_of_expiries, page_of_purchases
+from services.points.ledger.member_lists import page_of_entries, page_of_expiries
 from services.points.programme import Programme, RefundPolicy
 from services.points.purchases.purchase import Balance
 
@@ -64,13 +64,6 @@ class PointsAdminHandlers(ImportHandlers):
         """A page of what a member loses and when."""
         rows, next_token = await page_of_expiries(self._db, request, UUID(request.member_id))
         return admin_pb2.ListMemberExpiriesResponse(expiries=rows, next_page_token=next_token)
-
-    async def ListMemberPurchases(
-        self, request: admin_pb2.ListMemberPurchasesRequest, context: Context
-    ) -> admin_pb2.ListMemberPurchasesResponse:
-        """A page of a member's purchases."""
-        rows, next_token = await page_of_purchases(self._db, request, UUID(request.member_id))
-        return admin_pb2.ListMemberPurchasesResponse(purchases=rows, next_page_token=next_token)
 
     async def AdjustPoints(
         self, request: admin_pb2.AdjustPointsRequest, context: Context

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from google.api import httpbody_pb2
-from scrip.points.v1 import admin_pb2, admin_pb2_grpc
+from scrip.points.v1 import admin_pb2
 
 from services.common.caller import caller
 from services.common.encoding import Context, header
@@ -29,7 +29,7 @@ _FINISHED = {
 }
 
 
-class ImportHandlers(admin_pb2_grpc.PointsAdminServiceServicer):
+class ImportHandlers:
     """Implements what PointsAdminService has of imports."""
 
     _db: Database

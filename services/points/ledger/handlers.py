@@ -8,20 +8,15 @@ from services.common.caller import caller
 from services.common.encoding import Context
 from services.common.legacy_db import Database
 from services.points.balances.balances import Balances
-from services.points.claims.claims import PurchaseClaims
-from services.points.earning.rule_book import RuleBook
-from services.points.ledger.member_lists import page_of_entries, page_of_expiries, page_of_purchases
-from services.points.purchases.my_handlers import MyPurchaseHandlers
+from services.points.ledger.member_lists import page_of_entries, page_of_expiries
 
 
-class PointsHandlers(MyPurchaseHandlers):
+class PointsHandlers:
     """Implements PointsService."""
 
-    def __init__(self, db: Database, balances: Balances, rules: RuleBook, claims: PurchaseClaims) -> None:
+    def __init__(self, db: Database, balances: Balances) -> None:
         self._db = db
         self._balances = balances
-        self._rules = rules
-        self._claims = claims
 
     async def GetMyBalance(
         self, request: points_pb2.GetMyBalanceRequest, context: Context
@@ -43,10 +38,3 @@ class PointsHandlers(MyPurchaseHandlers):
         """A page of the caller's ledger."""
         rows, next_token = await page_of_entries(self._db, request, caller().id)
         return points_pb2.ListMyEntriesResponse(entries=rows, next_page_token=next_token)
-
-    async def ListMyPurchases(
-        self, request: points_pb2.ListMyPurchasesRequest, context: Context
-    ) -> points_pb2.ListMyPurchasesResponse:
-        """A page of the caller's purchases."""
-        rows, next_token = await page_of_purchases(self._db, request, caller().id)
-        return points_pb2.ListMyPurchasesResponse(purchases=rows, next_page_token=next_token)

@@ -1,17 +1,16 @@
-"""What a member and staff read of the member alike: movements, purchases, and what expires when."""
+"""What a member and staff read of the member alike: movements, and what expires when."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2
+from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.legacy_db import Database
 from services.common.paging import Page
 from services.points import encoding
 from services.points.ledger import entry_queries as entries
 from services.points.ledger import lot_queries as lots
-from services.points.purchases import queries as purchases
 
 
 async def page_of_entries(
@@ -26,18 +25,6 @@ async def page_of_entries(
         entries.list_entries, page, member_id=member_id, kind=kind, period=period
     )
     return [encoding.entry(row) for row in rows], next_token
-
-
-async def page_of_purchases(
-    db: Database,
-    request: points_pb2.ListMyPurchasesRequest | admin_pb2.ListMemberPurchasesRequest,
-    member_id: UUID,
-) -> tuple[list[purchase_pb2.Purchase], str]:
-    """A page of the member's purchases, and the token of the next one."""
-    period = encoding.period(request)
-    page = Page(request.page_size, request.page_token, request.DESCRIPTOR.name, member_id, period)
-    rows, next_token = await db.read(purchases.list_purchases, page, member_id=member_id, period=period)
-    return [encoding.purchase(row) for row in rows], next_token
 
 
 async def page_of_expiries(

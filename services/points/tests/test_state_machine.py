@@ -342,7 +342,7 @@ def _sold(*, old: bool) -> Any:
 @pytest.fixture
 async def world(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """A service for each policy. They look for new rules all the time."""
-    monkeypatch.setattr("services.points.earning.earning.rule_book._REFRESH_SECONDS", 0.02)
+    monkeypatch.setattr("services.points.earning.rule_book._REFRESH_SECONDS", 0.02)
     redis = Redis(platform.redis_url)
     async with AsyncExitStack() as stack:
         services = {

@@ -22,7 +22,8 @@ from services.common.legacy_db import Connection, Database
 from services.points.balances.balances import Balances
 from services.points.programme import Programme
 from services.points.purchases import batch_handlers as purchase_batches
-from services.points.purchases.purchase import Purchase, ResolvedCode
+from services.points.purchases.member_codes import ResolvedCode
+from services.points.purchases.purchase import Purchase
 from services.points.purchases.recorder import PurchaseRecorder
 from services.points.purchases.tests.test_purchases_at_once import new_purchase
 from services.points.tests.support import Points, item, receipt, sold
