@@ -27,8 +27,9 @@ from bench.wire import BATCH_SIZE, lines
 from bench.world import World
 from services.common import arrays
 from services.common.ids import new_id, utc_now
+from services.points.earning import Item
 from services.points.purchases.commands import parameters
-from services.points.purchases.purchase import Item, NewPurchase, ReceiptKey
+from services.points.purchases.purchase import NewPurchase, ReceiptKey
 from services.points.purchases.statements import RECORD
 
 
@@ -68,7 +69,8 @@ def _send(plan: Plan, client: int, begin: float, answers: Queue[list[tuple[float
             numbered = [f"{plan.run}-{next(numbers):027d}" for _ in range(BATCH_SIZE)]
             given["purchase_ids"] = arrays.uuids([new_id() for _ in range(BATCH_SIZE)])
             given["receipt_numbers"] = arrays.texts(numbered)
-            recorded = connection.execute(RECORD, given, prepare=True).fetchall()
+            cursor = psycopg.RawCursor(connection)
+            recorded = cursor.execute(RECORD.query, RECORD.ordered(given), prepare=True).fetchall()
             assert len(recorded) == BATCH_SIZE
             done.append((time.time(), time.time() - now))
     answers.put(done)

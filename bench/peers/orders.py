@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bench.peers.dependencies import Member, Session
 from services.common.ids import new_id
-from services.points.models import Account, Debit, DebitLot, LedgerEntry, Lot
+from services.points.ledger.tables import Account, Debit, DebitLot, LedgerEntry, Lot
 from services.promos.codes.tables import Code
 from services.vouchers.catalogue.tables import Voucher
 from services.vouchers.orders.tables import Order

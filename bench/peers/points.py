@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from bench.peers.dependencies import Member, Session
-from services.points.models import Account
+from services.points.ledger.tables import Account
 
 router = APIRouter()
 

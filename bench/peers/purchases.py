@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bench.peers.dependencies import Session, Till
 from services.common.ids import new_id
-from services.points.models import Account, LedgerEntry, Lot, MemberCode, Purchase, PurchaseItem, Receipt
+from services.points.ledger.tables import Account, LedgerEntry, Lot
+from services.points.members.tables import MemberCode
+from services.points.purchases.tables import Purchase, PurchaseItem, Receipt
 
 CURRENCY = "USD"
 PER_MINOR = 1_000

@@ -15,31 +15,39 @@ from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2_grpc, points_pb2_grpc,
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
-from services.common.cache import Redis, VersionedCache
+from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.errors import invalid_field
+from services.common.leased_cache import LeasedCache
 from services.common.legacy_db import Database
 from services.common.process import main
-from services.common.server import Service, Servicer, run_server
+from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.common.worker import run_worker
 from services.points import jobs
-from services.points.adjustments.handlers import PointsAdminHandlers
-from services.points.adjustments.importer import Importer
-from services.points.balances.balances import BALANCE_KEYS, Balances
-from services.points.books.check_books import PATIENT_SECONDS, BooksChecker
-from services.points.claims.claims import PurchaseClaims
+from services.points.adjustments import Importer
+from services.points.adjustments.handlers import AdjustmentHandlers
+from services.points.adjustments.import_handlers import ImportHandlers
+from services.points.balances import BALANCE_KEYS, Balances
+from services.points.balances.handlers import BalanceHandlers
+from services.points.books import PATIENT_SECONDS, BooksChecker
+from services.points.claims.handlers import ClaimHandlers
+from services.points.claims.purchase_claims import PurchaseClaims
+from services.points.earning import Rate, RuleBook
 from services.points.earning.handlers import EarnRuleHandlers
-from services.points.earning.rule_book import RuleBook
-from services.points.ledger.handlers import PointsHandlers
-from services.points.ledger.internal_handlers import InternalHandlers, MemberEventsHandlers
-from services.points.programme import Programme
-from services.points.purchases.handlers import PurchaseHandlers
+from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
+from services.points.members.handlers import MemberEventsHandlers
+from services.points.programme import Programme, balance_limit_reached
+from services.points.purchase_details.handlers import PurchaseDetailsHandlers
+from services.points.purchases import member_code_unknown
+from services.points.purchases.batch_handlers import BatchHandlers
+from services.points.purchases.handlers import PurchaseListHandlers, RecordHandlers
 from services.points.purchases.identity_client import MemberCodesClient
-from services.points.purchases.purchase import EarnRule, balance_limit_reached, member_code_unknown
+from services.points.purchases.receipts import ReceiptDecoder
 from services.points.purchases.recorder import PurchaseRecorder
 from services.points.purchases.streams import PurchaseStreams
+from services.points.refunds.handlers import RefundHandlers
 from services.points.settings import Settings
 
 CONSTRAINTS = {
@@ -84,7 +92,7 @@ async def _build(settings: Settings) -> AsyncIterator[_Parts]:
     db = open_database(settings)
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("points", settings)
-    balances = Balances(db, VersionedCache(redis, BALANCE_KEYS))
+    balances = Balances(db, LeasedCache(redis, BALANCE_KEYS))
     try:
         yield _Parts(db, redis, peers, balances, _programme(settings))
     finally:
@@ -98,7 +106,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     """The service, built."""
     async with _build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
-        rules = RuleBook(parts.db, EarnRule(settings.earn_points, settings.earn_per_minor))
+        rules = RuleBook(parts.db, Rate(settings.earn_points, settings.earn_per_minor))
         recorder = PurchaseRecorder(
             parts.db,
             parts.balances,
@@ -131,38 +139,54 @@ def _servicers(
         rules=rules,
         throttle=Throttle(parts.redis),
     )
+    receipts = ReceiptDecoder(programme, rules)
+    details = PurchaseDetailsHandlers(db, rules)
+    lists = PurchaseListHandlers(db)
+    claiming = ClaimHandlers(claims)
+    balance = BalanceHandlers(db, balances, programme)
+    ledger = LedgerHandlers(db)
     return [
-        Servicer(
+        servicer(
             "scrip.points.v1.PurchaseService",
             purchase_pb2_grpc.add_PurchaseServiceServicer_to_server,
-            PurchaseHandlers(
-                recorder, programme, rules, db=db, balances=balances, claims=claims, streams=streams
-            ),
+            RecordHandlers(receipts, recorder),
+            BatchHandlers(receipts, recorder, streams),
+            RefundHandlers(db, balances, programme, rules),
+            details,
+            claiming,
         ),
-        Servicer(
+        servicer(
             "scrip.points.v1.EarnRuleService",
             earn_rule_pb2_grpc.add_EarnRuleServiceServicer_to_server,
             EarnRuleHandlers(db, programme, rules),
         ),
-        Servicer(
+        servicer(
             "scrip.points.v1.PointsService",
             points_pb2_grpc.add_PointsServiceServicer_to_server,
-            PointsHandlers(db, balances, rules, claims),
+            balance,
+            ledger,
+            details,
+            lists,
+            claiming,
         ),
-        Servicer(
+        servicer(
             "scrip.points.v1.PointsAdminService",
             admin_pb2_grpc.add_PointsAdminServiceServicer_to_server,
-            PointsAdminHandlers(db, balances, programme),
+            balance,
+            ledger,
+            AdjustmentHandlers(db, balances, programme),
+            ImportHandlers(db),
+            lists,
         ),
-        Servicer(
+        servicer(
             "scrip.points.internal.v1.PointsInternalService",
             internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
-            InternalHandlers(db, balances),
+            SpendingHandlers(db, balances.void),
         ),
-        Servicer(
+        servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db, balances),
+            MemberEventsHandlers(db, balances.void),
         ),
     ]
 
@@ -190,7 +214,7 @@ async def check_books(settings: Settings, stop: asyncio.Event) -> None:
     """Compares all books and prints what does not agree; ends with status 1 when anything does not."""
     db, redis = open_database(settings), Redis(settings.redis_url, PATIENT_SECONDS)
     try:
-        checker = BooksChecker(db, VersionedCache(redis, BALANCE_KEYS))
+        checker = BooksChecker(db, LeasedCache(redis, BALANCE_KEYS))
         agree = await checker.run(stop, print)
     finally:
         await redis.close()

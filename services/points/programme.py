@@ -9,11 +9,12 @@ from enum import Enum
 from zoneinfo import ZoneInfo
 
 from services.common.errors import DomainError
-from services.points.purchases.purchase import CLOCK_LEEWAY, balance_limit_reached
 
 MAX_TOTAL_MINOR = 10**11
 MAX_POINTS = 2**31 - 1
 MAX_AGE = timedelta(days=30)
+CLOCK_LEEWAY = timedelta(minutes=2)
+"""How far ahead a till's clock may be, and how far behind when it scans a code made a moment ago."""
 
 
 class RefundPolicy(Enum):
@@ -39,7 +40,7 @@ class Programme:
     def refusal(
         self, *, currency_code: str, sold_at: datetime, total_minor: int, points: int, now: datetime
     ) -> DomainError | None:
-        """Why a receipt can not be recorded, or None.
+        """Returns why a receipt can not be recorded, or None.
 
         CURRENCY_NOT_SUPPORTED, SALE_TIME_OUT_OF_RANGE, RECEIPT_TOO_LARGE or BALANCE_LIMIT_REACHED.
         """
@@ -54,7 +55,7 @@ class Programme:
         return self.refusal_of_amounts(currency_code=currency_code, total_minor=total_minor, points=points)
 
     def refusal_of_amounts(self, *, currency_code: str, total_minor: int, points: int) -> DomainError | None:
-        """Why a receipt could be recorded at no time, or None."""
+        """Returns why a receipt could be recorded at no time, or None."""
         if currency_code != self.currency_code:
             return DomainError(
                 "CURRENCY_NOT_SUPPORTED",
@@ -71,7 +72,7 @@ class Programme:
         return balance_limit_reached() if points > MAX_POINTS else None
 
     def expiry(self, earned_at: datetime) -> datetime | None:
-        """When points earned now expire: at the end of a day in the programme's time zone; None for never.
+        """Returns when points earned now expire, at the end of a day of the programme; None for never.
 
         A month that is too short ends on its last day: earned on 31 January, for a month, they expire with
         the end of 28 or 29 February.
@@ -85,8 +86,13 @@ class Programme:
         return datetime.combine(last_day + timedelta(days=1), time(), self.time_zone).astimezone(UTC)
 
     def claim_until(self, sold_at: datetime) -> datetime:
-        """Until when a purchase without a member can be claimed."""
+        """Returns until when a purchase without a member can be claimed."""
         return sold_at + timedelta(days=self.claim_days)
+
+
+def balance_limit_reached() -> DomainError:
+    """The member's balance would leave the range of 32 bits."""
+    return DomainError("BALANCE_LIMIT_REACHED", "the balance would become larger than Scrip can keep")
 
 
 def _rfc3339(moment: datetime) -> str:

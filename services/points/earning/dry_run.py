@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.points.earning.earning import Counted, Judged, Rule, Terms
-from services.points.purchases.purchase import Item
+from services.points.earning.kinds import describe
+from services.points.earning.terms import Counted, Item, Judged, Rule, Terms
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Line:
+class CountedLine:
     """What a line counts for, and why."""
 
     amount_minor: int
@@ -36,17 +36,17 @@ class Explanation:
     judged: Judged
     bonus: int
     applied: Sequence[Applied]
-    lines: Sequence[Line]
+    lines: Sequence[CountedLine]
 
 
 def explain(terms: Terms, items: Sequence[Item], *, first_purchase: bool) -> Explanation:
-    """What a receipt would earn, and why."""
+    """Returns what a receipt would earn, and why."""
     judged = terms.judge(items)
     counted = [terms.counted(item) for item in items]
     bonus = terms.bonus if first_purchase and judged.points else 0
     applied = [_rate(terms), *_of_lines(counted)]
     if bonus and terms.bonus_rule:
-        applied.append(Applied(terms.bonus_rule.id, terms.bonus_rule.name, terms.bonus_rule.words))
+        applied.append(Applied(terms.bonus_rule.id, terms.bonus_rule.name, describe(terms.bonus_rule.effect)))
     lines = [_line(item, each) for item, each in zip(items, counted, strict=True)]
     return Explanation(judged, bonus, applied, lines)
 
@@ -58,23 +58,24 @@ def _rate(terms: Terms) -> Applied:
 
 def _of_lines(counted: Sequence[Counted]) -> list[Applied]:
     """The rules that held for some line, the highest first."""
-    rules: dict[UUID, Rule] = {each.rule.id: each.rule for each in counted if each.rule}
+    rules: dict[UUID, tuple[Rule, int]] = {
+        each.rule.id: (each.rule, each.percent) for each in counted if each.rule
+    }
     times = Counter(each.rule.id for each in counted if each.rule)
-    rising = sorted(rules.values(), key=lambda rule: rule.rank)
-    return [Applied(rule.id, rule.name, _effect(rule, times[rule.id])) for rule in reversed(rising)]
+    falling = sorted(rules.values(), key=lambda found: found[0].rank, reverse=True)
+    return [Applied(rule.id, rule.name, _effect(percent, times[rule.id])) for rule, percent in falling]
 
 
-def _effect(rule: Rule, times: int) -> str:
-    percent = rule.effect.get("percent")
+def _effect(percent: int, times: int) -> str:
     lines = "1 line" if times == 1 else f"{times} lines"
     return f"{percent} % for {lines}" if percent else f"nothing for {lines}"
 
 
-def _line(item: Item, counted: Counted) -> Line:
+def _line(item: Item, counted: Counted) -> CountedLine:
     amount = item.unit_price_minor * item.quantity
     if item.alcohol:
-        return Line(amount, 0, "alcohol")
+        return CountedLine(amount, 0, "alcohol")
     if counted.rule is None:
-        return Line(amount, counted.percent, "counts in full")
+        return CountedLine(amount, counted.percent, "counts in full")
     why = f"{counted.percent} % by" if counted.percent else "excluded by"
-    return Line(amount, counted.percent, f"{why} {counted.rule.name}")
+    return CountedLine(amount, counted.percent, f"{why} {counted.rule.name}")

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections import OrderedDict
 
+from services.common.db import Database
 from services.common.errors import DomainError, unavailable
-from services.common.legacy_db import Database
-from services.points.earning import queries as earn_rules
-from services.points.earning.commands.publish_rules import publish_rules
-from services.points.earning.earning import RuleSet
-from services.points.purchases.purchase import EarnRule
+from services.points.earning import queries
+from services.points.earning.commands import publish_rules
+from services.points.earning.kinds import Rate
+from services.points.earning.rule_sets import RuleSet
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class RuleBook:
     other rates the one that started last decides, for all of them.
     """
 
-    def __init__(self, db: Database, default: EarnRule) -> None:
+    def __init__(self, db: Database, default: Rate) -> None:
         self._db = db
         self._default = default
         self._current: RuleSet | None = None
@@ -35,7 +35,7 @@ class RuleBook:
         self._remembered = 0
 
     async def known(self) -> bool:
-        """Whether the rules that hold now are known."""
+        """Returns whether the rules that hold now are known."""
         return self._current is not None
 
     @property
@@ -46,12 +46,12 @@ class RuleBook:
         return self._current
 
     async def get(self, set_id: int) -> RuleSet:
-        """A set of rules that some purchase was judged by."""
+        """Returns a set of rules that some purchase was judged by."""
         if self._current and set_id == self._current.id:
             return self._current
         found = self._known.get(set_id)
         if found is None:
-            found = await self._db.read(earn_rules.get_rule_set, set_id)
+            found = await self._db.read(queries.get_rule_set, set_id)
             self._remember(found)
         else:
             self._known.move_to_end(set_id)
@@ -59,9 +59,9 @@ class RuleBook:
 
     async def refresh(self) -> None:
         """Reads the newest set, and publishes one when the programme's own rate is another than in it."""
-        newest = await self._db.read(earn_rules.newest_rule_set_id)
+        newest = await self._db.read(queries.newest_rule_set_id)
         if self._current is None or newest != self._current.id:
-            found = await self._db.read(earn_rules.get_rule_set, newest) if newest else None
+            found = await self._db.read(queries.get_rule_set, newest) if newest else None
             if self._current is None and (found is None or found.default != self._default):
                 found = await self._db.run(publish_rules, self._default)
             if found:

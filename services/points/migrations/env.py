@@ -1,6 +1,6 @@
 """Alembic's entry point."""
 
 from services.common.migrations import run_environment
-from services.points.models import Base
+from services.points.tables import Base
 
 run_environment(Base.metadata)

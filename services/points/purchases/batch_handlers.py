@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from google.rpc import status_pb2
-from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
+from scrip.points.v1 import purchase_pb2
 
 from services.common import status, validation
 from services.common.caller import caller
@@ -24,12 +24,15 @@ _BREATH = 50
 """Receipts after which other calls get their turn."""
 
 
-class PurchaseBatchHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
-    """Implements BatchRecordPurchases and StreamPurchases."""
+class BatchHandlers:
+    """Implements BatchRecordPurchases and StreamPurchases of PurchaseService."""
 
-    _receipts: ReceiptDecoder
-    _recorder: PurchaseRecorder
-    _streams: PurchaseStreams
+    def __init__(
+        self, receipts: ReceiptDecoder, recorder: PurchaseRecorder, streams: PurchaseStreams
+    ) -> None:
+        self._receipts = receipts
+        self._recorder = recorder
+        self._streams = streams
 
     async def BatchRecordPurchases(
         self, request: purchase_pb2.BatchRecordPurchasesRequest, context: Context
@@ -62,7 +65,7 @@ class PurchaseBatchHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
     async def _record_portion(
         self, receipts: Receipts, *, client_id: UUID, patient: bool
     ) -> Sequence[Outcome]:
-        """What became of each receipt. Raises OVERLOADED, before anything is done, unless patient."""
+        """Returns what became of each receipt. Raises OVERLOADED, before anything is done, unless patient."""
         async with self._recorder.room.taken(len(receipts), patient=patient):
             decoded: list[NewPurchase | Exception] = []
             for count, receipt in enumerate(receipts, 1):
@@ -71,12 +74,12 @@ class PurchaseBatchHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
                     await asyncio.sleep(0)
             valid = [new for new in decoded if isinstance(new, NewPurchase)]
             outcomes = iter(await self._recorder.record_all(valid))
-            return _told([one if isinstance(one, Exception) else next(outcomes) for one in decoded])
+            return _with_statuses([one if isinstance(one, Exception) else next(outcomes) for one in decoded])
 
     def _decoded(
         self, receipt: purchase_pb2.RecordPurchaseRequest, client_id: UUID
     ) -> NewPurchase | Exception:
-        """The receipt, or why it is refused: whatever it is, it fails this receipt alone."""
+        """Returns the receipt, or why it is refused: whatever it is, it fails this receipt alone."""
         try:
             validation.validate(receipt)
             return self._receipts.decode(receipt, client_id)
@@ -85,7 +88,7 @@ class PurchaseBatchHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
 
 
 def _portions(receipts: Receipts) -> Iterator[Receipts]:
-    """All receipts in order, in parts that fit into one statement."""
+    """Yields all receipts in order, in parts that fit into one statement."""
     portion: list[purchase_pb2.RecordPurchaseRequest] = []
     items = 0
     for receipt in receipts:
@@ -99,16 +102,16 @@ def _portions(receipts: Receipts) -> Iterator[Receipts]:
         yield portion
 
 
-def _told(outcomes: Sequence[Purchase | Exception]) -> Sequence[Outcome]:
-    """Errors as their callers learn them."""
-    known: dict[int, status_pb2.Status] = {}  # many may share one error, which is then told of once
-    told: list[Outcome] = []
+def _with_statuses(outcomes: Sequence[Purchase | Exception]) -> Sequence[Outcome]:
+    """Returns the outcomes with each error as the status that its caller sees."""
+    known: dict[int, status_pb2.Status] = {}  # many may share one error, whose status is made once
+    made: list[Outcome] = []
     for outcome in outcomes:
         if isinstance(outcome, Purchase):
-            told.append(outcome)
+            made.append(outcome)
             continue
         refused = known.get(id(outcome))
         if refused is None:
             refused = known[id(outcome)] = status.of_any(outcome, "a receipt among many")
-        told.append(refused)
-    return told
+        made.append(refused)
+    return made

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from services.common import arrays
+from services.common.db import Connection, execute, fetch_values
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
-from services.points.purchases.purchase import (
-    Balance,
-    Claim,
-    NewPurchase,
-    Purchase,
-    ReceiptKey,
-    Recorded,
-    member_code_replayed,
-    member_code_unknown,
-    receipt_conflict,
-)
-from services.points.purchases.statements import (
-    FIND,
-    GIVE_BACK,
-    RECORD,
-    RECORD_SIGNED,
-    RECORD_UNCLAIMED,
-    USED,
-)
+from services.points.ledger.account import Balance
+from services.points.purchases.numbered import fetch_numbered
+from services.points.purchases.purchase import Claim, NewPurchase, Purchase, ReceiptKey, Recorded
+from services.points.purchases.refusals import member_code_replayed, member_code_unknown, receipt_conflict
+from services.points.purchases.statements import FIND, RECORD, RECORD_SIGNED, RECORD_UNCLAIMED
 
 Answer = Recorded | DomainError
 Waiting = Mapping[int, NewPurchase]
@@ -37,14 +24,14 @@ Waiting = Mapping[int, NewPurchase]
 async def record_purchases(
     connection: Connection, purchases: Sequence[NewPurchase], *, expires_at: datetime | None = None
 ) -> list[Answer]:
-    """Records each receipt once and answers each on its own; a repetition gets the first answer.
+    """Records each receipt once and returns an answer for each; a repetition gets the first answer.
 
     `expires_at` is when the points credited now expire, or None for never.
 
     Members are found by the codes kept in `member_codes`, or by `signed_code`, which is bound to the
-    receipt. Answers RECEIPT_CONFLICT, the receipt's own `refusal`, MEMBER_CODE_REPLAYED, or
+    receipt. An answer may be RECEIPT_CONFLICT, the receipt's own `refusal`, MEMBER_CODE_REPLAYED, or
     MEMBER_CODE_UNKNOWN when a code is neither kept nor signed. Raises BALANCE_LIMIT_REACHED (by
-    constraint) for the whole list; who hands over several runs them again in halves.
+    constraint) for the whole list; the caller runs the halves of a list again.
     """
     answers: dict[int, Answer] = {}
     waiting: Waiting = dict(enumerate(purchases))
@@ -62,7 +49,7 @@ async def record_purchases(
 
 
 def _leaders(waiting: Waiting) -> dict[ReceiptKey, int]:
-    """The first place of each key: one statement can not insert a key twice."""
+    """Returns the first place of each key: one statement can not insert a key twice."""
     leaders: dict[ReceiptKey, int] = {}
     for place, new in waiting.items():
         leaders.setdefault(new.key, place)
@@ -92,6 +79,45 @@ def _judge(
     return again
 
 
+class _RecordedRow(NamedTuple):
+    place: int
+    recorded_at: datetime
+    balance_after: int
+    got_bonus: int
+    member_id: UUID
+    version: int
+    balance: int
+    debt: int
+
+
+class _UnclaimedRow(NamedTuple):
+    place: int
+    recorded_at: datetime
+
+
+class _FoundRow(NamedTuple):
+    place: int
+    fingerprint: bytes
+    id: UUID
+    receipt_number: str
+    till_number: str
+    sold_at: datetime
+    recorded_at: datetime
+    currency_code: str
+    total_minor: int
+    eligible_minor: int
+    points: int
+    earn_rule: str
+    balance_after: int
+    bonus: int
+    claim_code: str | None
+    claim_until: datetime | None
+    member_id: UUID | None
+    version: int | None
+    balance: int | None
+    debt: int | None
+
+
 async def _record(
     connection: Connection, purchases: Waiting, expires_at: datetime | None
 ) -> dict[int, Answer]:
@@ -100,12 +126,14 @@ async def _record(
         return {}
     places, news = list(purchases), list(purchases.values())
     signed = any(new.signed_code for new in news)
-    result = await connection.exec_driver_sql(
+    rows = await fetch_numbered(
+        connection,
+        _RecordedRow,
         RECORD_SIGNED if signed else RECORD,
         parameters(news, expires_at) | (_signed_codes(news) if signed else {}),
     )
     answers: dict[int, Answer] = {}
-    for row in result:
+    for row in rows:
         new = news[row.place - 1]
         purchase = _purchase(new, row.recorded_at, row.balance_after, row.got_bonus)
         now = Balance(row.member_id, row.version, row.balance, row.debt)
@@ -121,7 +149,9 @@ async def _record_unclaimed(connection: Connection, purchases: Waiting) -> dict[
         return {}
     places, news = list(purchases), list(purchases.values())
     claims = [new.claim for new in news if new.claim]
-    result = await connection.exec_driver_sql(
+    rows = await fetch_numbered(
+        connection,
+        _UnclaimedRow,
         RECORD_UNCLAIMED,
         {
             **_content(news),
@@ -131,12 +161,12 @@ async def _record_unclaimed(connection: Connection, purchases: Waiting) -> dict[
     )
     return {
         places[row.place - 1]: Recorded(_purchase(news[row.place - 1], row.recorded_at, 0, 0), None)
-        for row in result
+        for row in rows
     }
 
 
 def parameters(news: Sequence[NewPurchase], expires_at: datetime | None) -> dict[str, Any]:
-    """What `RECORD` needs."""
+    """Returns what `RECORD` takes."""
     return {
         **_content(news),
         "member_codes": arrays.texts([new.member_code for new in news]),
@@ -174,19 +204,19 @@ def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
 
 def _purchase(new: NewPurchase, recorded_at: datetime, balance_after: int, bonus: int) -> Purchase:
     return Purchase(
-        new.id,
-        new.key.receipt_number,
-        new.key.till_number,
-        new.sold_at,
-        recorded_at,
-        new.currency_code,
-        new.total_minor,
-        new.eligible_minor,
-        new.points + bonus,
-        new.earn_rule,
-        balance_after,
-        bonus,
-        new.claim,
+        id=new.id,
+        receipt_number=new.key.receipt_number,
+        till_number=new.key.till_number,
+        sold_at=new.sold_at,
+        recorded_at=recorded_at,
+        currency_code=new.currency_code,
+        total_minor=new.total_minor,
+        eligible_minor=new.eligible_minor,
+        points=new.points + bonus,
+        earn_rule=new.earn_rule,
+        balance_after=balance_after,
+        bonus=bonus,
+        claim=new.claim,
     )
 
 
@@ -202,16 +232,25 @@ async def _give_back(connection: Connection, lost: Sequence[NewPurchase]) -> Non
     """Frees the codes that were claimed for receipts which somebody else recorded in the same moment."""
     codes = [new.signed_code.id for new in lost if new.signed_code]
     if codes:
-        ids = [new.id for new in lost]
-        await connection.exec_driver_sql(GIVE_BACK, {"code_ids": codes, "purchase_ids": ids})
+        await execute(
+            connection,
+            """
+            DELETE FROM used_codes
+            WHERE code_id = ANY(%(code_ids)s::text[]) AND purchase_id = ANY(%(purchase_ids)s::uuid[])
+            """,
+            code_ids=codes,
+            purchase_ids=[new.id for new in lost],
+        )
 
 
 async def _used(connection: Connection, refused: Sequence[NewPurchase]) -> frozenset[str]:
     codes = [new.signed_code.id for new in refused if new.signed_code and not new.refusal]
     if not codes:
         return frozenset()
-    result = await connection.exec_driver_sql(USED, {"code_ids": codes})
-    return frozenset(row.code_id for row in result)
+    used = await fetch_values(
+        connection, "SELECT code_id FROM used_codes WHERE code_id = ANY(%(code_ids)s::text[])", code_ids=codes
+    )
+    return frozenset(used)
 
 
 async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
@@ -219,29 +258,37 @@ async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())
-    result = await connection.exec_driver_sql(FIND, _keys(news))
     answers: dict[int, Answer] = {}
-    for row in result:
-        claim = Claim(row.claim_code, row.claim_until) if row.claim_code else None
-        purchase = Purchase(
-            row.id,
-            row.receipt_number,
-            row.till_number,
-            row.sold_at,
-            row.recorded_at,
-            row.currency_code,
-            row.total_minor,
-            row.eligible_minor,
-            row.points,
-            row.earn_rule,
-            0 if claim else row.balance_after,
-            0 if claim else row.bonus,
-            claim,
-        )
-        same = bytes(row.fingerprint) == news[row.place - 1].fingerprint
-        now = Balance(row.member_id, row.version, row.balance, row.debt) if row.member_id else None
-        answers[places[row.place - 1]] = Recorded(purchase, now) if same else receipt_conflict(purchase)
+    for row in await fetch_numbered(connection, _FoundRow, FIND, _keys(news)):
+        same = row.fingerprint == news[row.place - 1].fingerprint
+        answer = _first_answer(row) if same else receipt_conflict(row.receipt_number, row.id)
+        answers[places[row.place - 1]] = answer
     return answers
+
+
+def _first_answer(row: _FoundRow) -> Recorded:
+    claim: Claim | None = None
+    if row.claim_code is not None and row.claim_until is not None:
+        claim = Claim(row.claim_code, row.claim_until)
+    now: Balance | None = None
+    if row.member_id and row.version is not None and row.balance is not None and row.debt is not None:
+        now = Balance(row.member_id, row.version, row.balance, row.debt)
+    purchase = Purchase(
+        id=row.id,
+        receipt_number=row.receipt_number,
+        till_number=row.till_number,
+        sold_at=row.sold_at,
+        recorded_at=row.recorded_at,
+        currency_code=row.currency_code,
+        total_minor=row.total_minor,
+        eligible_minor=row.eligible_minor,
+        points=row.points,
+        earn_rule=row.earn_rule,
+        balance_after=0 if claim else row.balance_after,
+        bonus=0 if claim else row.bonus,
+        claim=claim,
+    )
+    return Recorded(purchase, now)
 
 
 def _keys(news: Sequence[NewPurchase]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 
 from services.common.channels import Peers, call
 from services.common.encoding import moment
-from services.points.purchases.purchase import ResolvedCode, SignedCode
+from services.points.purchases.member_codes import ResolvedCode, SignedCode
 
 
 class MemberCodesClient:
@@ -20,7 +20,7 @@ class MemberCodesClient:
         self._token = peers.token
 
     async def resolve(self, codes: Sequence[str]) -> dict[str, ResolvedCode]:
-        """Whose each code is; unknown codes are absent. At most 1,000 codes.
+        """Returns whose each code is; unknown codes are absent. At most 1,000 codes.
 
         Raises OutcomeUnknownError when identity does not answer.
         """

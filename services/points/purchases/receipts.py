@@ -12,17 +12,11 @@ from services.common.encoding import moment
 from services.common.errors import invalid_field
 from services.common.idempotency import fingerprint
 from services.common.ids import new_id, utc_now
-from services.points.earning.rule_book import RuleBook
+from services.points.earning import Item, RuleBook
 from services.points.programme import Programme
-from services.points.purchases.purchase import (
-    Claim,
-    Item,
-    NewPurchase,
-    ReceiptKey,
-    new_claim_code,
-    normal_code,
-    total_mismatch,
-)
+from services.points.purchases.member_codes import read_member_code
+from services.points.purchases.purchase import Claim, NewPurchase, ReceiptKey, new_claim_code
+from services.points.purchases.refusals import total_mismatch
 
 _fields = attrgetter(*Item._fields)
 
@@ -35,14 +29,14 @@ class ReceiptDecoder:
         self._rules = rules
 
     def decode(self, request: purchase_pb2.RecordPurchaseRequest, client_id: UUID) -> NewPurchase:
-        """The receipt of a client, which the contract's rules have found valid.
+        """Returns the receipt of a client, which the contract's rules have found valid.
 
         Raises MEMBER_CODE_UNKNOWN for what can not be a code, and VALIDATION_FAILED for what those rules
         can not tell.
         """
         code = request.member_code
         if code:
-            request.member_code = code = normal_code(code)
+            request.member_code = code = read_member_code(code)
         content = request.SerializePartialToString(deterministic=True)
         if b"\0" in content:
             _refuse_nul(request)
@@ -70,7 +64,7 @@ class ReceiptDecoder:
             total_minor=total,
             eligible_minor=eligible,
             points=points,
-            earn_rule=terms.words(items),
+            earn_rule=terms.describe(items),
             items=items,
             rule_set_id=rules.id,
             bonus=terms.bonus,

@@ -7,22 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 from services.common.batching import Batcher, Outcomes, Room
+from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
-from services.common.legacy_db import Database
 from services.points.balances.balances import Balances
+from services.points.members.member_codes import keep_member_codes
 from services.points.programme import Programme
 from services.points.purchases.commands import Answer, record_purchases
-from services.points.purchases.keep_member_codes import keep_member_codes
-from services.points.purchases.purchase import (
-    NewPurchase,
-    Purchase,
-    Recorded,
-    ResolvedCode,
-    SignedCode,
-    may_be_a_code,
-    member_code_unknown,
-)
+from services.points.purchases.member_codes import ResolvedCode, SignedCode, may_be_a_code
+from services.points.purchases.purchase import NewPurchase, Purchase, Recorded
+from services.points.purchases.refusals import member_code_unknown
 
 MOST_TOGETHER = 1_000
 """Receipts of one statement, and member codes of one question to identity."""
@@ -71,10 +65,10 @@ class PurchaseRecorder:
             max_waiting=_MOST_AT_WORK + _MOST_SINGLES,  # what the other two let in always finds room here
         )
         self.room = Room("purchase_batches", _MOST_AT_WORK, max_waiting=_MOST_BATCHES_WAITING)
-        """For whoever hands over many: decoded receipts take memory, so they are decoded in their turn."""
+        """For callers with many: decoded receipts take memory, so they are decoded in their turn."""
 
     async def record(self, new: NewPurchase) -> Purchase:
-        """The recorded purchase, the same for every repetition.
+        """Returns the recorded purchase, the same for every repetition.
 
         Raises RECEIPT_CONFLICT, the purchase's own refusal, MEMBER_CODE_UNKNOWN, MEMBER_CODE_EXPIRED,
         MEMBER_CODE_REPLAYED, BALANCE_LIMIT_REACHED, OVERLOADED, and DEPENDENCY_UNAVAILABLE when identity
@@ -86,11 +80,11 @@ class PurchaseRecorder:
         return outcome
 
     async def record_all(self, news: Sequence[NewPurchase]) -> Outcomes[Purchase]:
-        """What became of each of at most 1,000 purchases: recorded, or the error of `record`."""
+        """Returns what became of each of at most 1,000 purchases: recorded, or the error of `record`."""
         return await self._record(self._batches, news) if news else []
 
     async def resolve(self, member_code: str) -> SignedCode | None:
-        """Asks identity for a code: what it says of a signed one; None of a lasting one, which is then kept.
+        """Returns what identity says of a signed code; None for a lasting one, which is then kept.
 
         Raises MEMBER_CODE_UNKNOWN, and DEPENDENCY_UNAVAILABLE when identity is away.
         """
@@ -136,7 +130,7 @@ class PurchaseRecorder:
         return answers
 
     async def _resolve_batch(self, codes: list[str]) -> list[SignedCode | DomainError | None]:
-        """Keeps the members of lasting codes, and answers what is known of signed ones."""
+        """Keeps the members of lasting codes, and returns what is known of signed ones."""
         found = await self._resolve_codes(sorted(set(codes)))
         lasting = {code: resolved.member_id for code, resolved in found.items() if not resolved.signed}
         if lasting:
@@ -145,7 +139,7 @@ class PurchaseRecorder:
 
 
 def _is_unknown(outcome: Recorded | Exception, new: NewPurchase) -> bool:
-    """Whether the member is not known here, but may be to identity."""
+    """Returns whether the member is not known here, but may be to identity."""
     return (
         isinstance(outcome, DomainError)
         and outcome.reason == "MEMBER_CODE_UNKNOWN"

@@ -1,35 +1,55 @@
-"""The statements that record purchases, many at a time."""
+"""The statements that record purchases, many at a time.
+
+They write the tables of several rooms in one go: a receipt with its purchase and lines, what it earned in the
+ledger, and the account. Written one by one they would be six round trips for each batch, and an account would
+be locked for that long. Names in braces stand for the constants above them.
+"""
 
 from __future__ import annotations
+
+from psycopg.sql import SQL
+
+from services.points.purchases.numbered import Numbered
 
 # Receipts are claimed in the order of their keys, then accounts are locked in the order of theirs, so
 # two batches never wait for each other. Whoever claimed a receipt is the one who credits it. Arrays
 # travel in binary (%b), which costs the driver a sixth of text.
-#
-# A credit first pays the debt, then fills a balance below zero; only the rest becomes a lot. The first
-# purchase that earns gets a bonus, and only the account's row knows which one is: it is offered with the
-# first of the batch, and taken back by the account that had one.
-_TEMPLATE = """
-WITH given AS (
-  SELECT * FROM unnest(
+
+_ARRAYS = SQL("""
     %(purchase_ids)b::uuid[], %(client_ids)b::uuid[], %(till_numbers)b::text[],
     %(receipt_numbers)b::text[], %(fingerprints)b::bytea[], %(member_codes)b::text[],
     %(sold_ats)b::timestamptz[], %(currency_codes)b::text[], %(totals)b::bigint[],
     %(eligibles)b::bigint[], %(points)b::int[], %(earn_rules)b::text[], %(rule_sets)b::bigint[],
-    %(bonuses)b::int[]<arrays>
-  ) WITH ORDINALITY AS t (
+    %(bonuses)b::int[]
+""")
+_COLUMNS = SQL("""
     purchase_id, client_id, till_number, receipt_number, fingerprint, member_code,
-    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule, rule_set_id, bonus<columns>,
-    place
-  )
-)<used>, claimed AS (
-  INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
-  SELECT g.client_id, g.till_number, g.receipt_number, g.fingerprint, <member>, g.purchase_id
-  FROM given g <found>
-  ORDER BY g.client_id, g.till_number, g.receipt_number
-  ON CONFLICT DO NOTHING
-  RETURNING purchase_id, member_id
-), won AS (
+    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule, rule_set_id, bonus
+""")
+
+_ITEM_ROWS = SQL("""
+item_rows AS (
+  INSERT INTO purchase_items
+    (member_id, purchase_id, line, sku, name, category, unit_price_minor, quantity, alcohol)
+  SELECT r.member_id, r.purchase_id, i.line, i.sku, i.name, i.category, i.price, i.quantity, i.alcohol
+  FROM unnest(
+    %(item_places)b::bigint[], %(item_lines)b::smallint[], %(item_skus)b::text[], %(item_names)b::text[],
+    %(item_categories)b::text[], %(item_prices)b::bigint[], %(item_quantities)b::int[],
+    %(item_alcohols)b::bool[]
+  ) AS i (place, line, sku, name, category, price, quantity, alcohol) JOIN recorded r USING (place)
+)
+""")
+
+_CREDIT = SQL("""
+      (excluded.balance - CASE WHEN a.first_bonus IS NULL THEN 0 ELSE coalesce(excluded.first_bonus, 0) END)
+""")
+
+# From the receipts that were claimed (member_id, purchase_id) to all that follows. A credit first pays the
+# debt, then fills a balance below zero; only the rest becomes a lot. The first purchase that earns gets a
+# bonus, and only the account's row knows which one is: it is offered with the first of the batch, and taken
+# back by the account that had one.
+_CREDITED = SQL("""
+won AS (
   SELECT c.member_id, g.*,
     row_number() OVER so_far AS nth,
     sum(g.points) OVER so_far AS earned,
@@ -44,8 +64,8 @@ WITH given AS (
   INSERT INTO accounts AS a (member_id, balance, version, purchases, first_bonus)
   SELECT member_id, earned + coalesce(bonus, 0), entries, purchases, bonus FROM sums ORDER BY member_id
   ON CONFLICT (member_id) DO UPDATE SET
-    balance = a.balance + <credit> - least(a.debt, <credit>),
-    debt = a.debt - least(a.debt, <credit>),
+    balance = a.balance + {credit} - least(a.debt, {credit}),
+    debt = a.debt - least(a.debt, {credit}),
     version = a.version + excluded.version,
     purchases = a.purchases + excluded.purchases,
     first_bonus = coalesce(a.first_bonus, excluded.first_bonus)
@@ -73,16 +93,7 @@ WITH given AS (
     rule_set_id, got_bonus,
     CASE WHEN greatest(balance_after, 0) > greatest(balance_before, 0) THEN sequence END
   FROM recorded
-), item_rows AS (
-  INSERT INTO purchase_items
-    (member_id, purchase_id, line, sku, name, category, unit_price_minor, quantity, alcohol)
-  SELECT r.member_id, r.purchase_id, i.line, i.sku, i.name, i.category, i.price, i.quantity, i.alcohol
-  FROM unnest(
-    %(item_places)b::bigint[], %(item_lines)b::smallint[], %(item_skus)b::text[], %(item_names)b::text[],
-    %(item_categories)b::text[], %(item_prices)b::bigint[], %(item_quantities)b::int[],
-    %(item_alcohols)b::bool[]
-  ) AS i (place, line, sku, name, category, price, quantity, alcohol) JOIN recorded r USING (place)
-), entry_rows AS (
+), {item_rows}, entry_rows AS (
   INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, debt_delta)
   SELECT member_id, sequence, 'EARN', balance_after - balance_before, balance_after, purchase_id, -paid
   FROM recorded WHERE points > 0
@@ -94,47 +105,56 @@ WITH given AS (
   ) AS r WHERE gain > 0
 )
 SELECT place, now() AS recorded_at, balance_after, got_bonus, member_id, version, balance, debt FROM recorded
-"""
+""").format(credit=_CREDIT, item_rows=_ITEM_ROWS)
 
-
-_CREDIT = (
-    "(excluded.balance - CASE WHEN a.first_bonus IS NULL THEN 0 ELSE coalesce(excluded.first_bonus, 0) END)"
-)
-
-
-def _filled(**parts: str) -> str:
-    statement = _TEMPLATE.replace("<credit>", _CREDIT)
-    for name, sql in parts.items():
-        statement = statement.replace(f"<{name}>", sql)
-    return statement
-
-
-RECORD = _filled(
-    arrays="", columns="", used="", member="c.member_id", found="JOIN member_codes c USING (member_code)"
+RECORD = Numbered(
+    SQL("""
+WITH given AS (
+  SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t ({columns}, place)
+), claimed AS (
+  INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
+  SELECT g.client_id, g.till_number, g.receipt_number, g.fingerprint, c.member_id, g.purchase_id
+  FROM given g JOIN member_codes c USING (member_code)
+  ORDER BY g.client_id, g.till_number, g.receipt_number
+  ON CONFLICT DO NOTHING
+  RETURNING purchase_id, member_id
+), {credited}
+""").format(arrays=_ARRAYS, columns=_COLUMNS, credited=_CREDITED)
 )
 """Records purchases whose codes are kept."""
 
 # With signed codes among them. Codes are claimed before receipts, in the order of their ids; of several
 # receipts with one code, here or in other transactions, one gets it. Such a code is never kept, so the
 # member may be out since identity was asked.
-RECORD_SIGNED = _filled(
-    arrays=", %(code_ids)b::text[], %(signed_members)b::uuid[]",
-    columns=", code_id, signed_member",
-    used=""", used AS (
+RECORD_SIGNED = Numbered(
+    SQL("""
+WITH given AS (
+  SELECT * FROM unnest({arrays}, %(code_ids)b::text[], %(signed_members)b::uuid[])
+  WITH ORDINALITY AS t ({columns}, code_id, signed_member, place)
+), used AS (
   INSERT INTO used_codes (code_id, client_id, till_number, receipt_number, purchase_id)
   SELECT g.code_id, g.client_id, g.till_number, g.receipt_number, g.purchase_id
   FROM given g LEFT JOIN members m ON m.member_id = g.signed_member
-  WHERE g.code_id IS NOT NULL AND coalesce(m.status, 'ACTIVE') = 'ACTIVE' ORDER BY g.code_id, g.place
+  WHERE g.code_id IS NOT NULL AND coalesce(m.status, 'ACTIVE') = 'ACTIVE'
+  ORDER BY g.code_id, g.place
   ON CONFLICT DO NOTHING
   RETURNING purchase_id
-)""",
-    member="coalesce(g.signed_member, c.member_id)",
-    found="""LEFT JOIN member_codes c USING (member_code) LEFT JOIN used u USING (purchase_id)
-  WHERE CASE WHEN g.code_id IS NULL THEN c.member_id IS NOT NULL ELSE u.purchase_id IS NOT NULL END""",
+), claimed AS (
+  INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
+  SELECT g.client_id, g.till_number, g.receipt_number, g.fingerprint,
+    coalesce(g.signed_member, c.member_id), g.purchase_id
+  FROM given g LEFT JOIN member_codes c USING (member_code) LEFT JOIN used u USING (purchase_id)
+  WHERE CASE WHEN g.code_id IS NULL THEN c.member_id IS NOT NULL ELSE u.purchase_id IS NOT NULL END
+  ORDER BY g.client_id, g.till_number, g.receipt_number
+  ON CONFLICT DO NOTHING
+  RETURNING purchase_id, member_id
+), {credited}
+""").format(arrays=_ARRAYS, columns=_COLUMNS, credited=_CREDITED)
 )
 
 # Without a member: the rows stand under the purchase's own id, and nothing is credited.
-RECORD_UNCLAIMED = """
+RECORD_UNCLAIMED = Numbered(
+    SQL("""
 WITH given AS (
   SELECT * FROM unnest(
     %(purchase_ids)b::uuid[], %(client_ids)b::uuid[], %(till_numbers)b::text[],
@@ -154,39 +174,24 @@ WITH given AS (
   ON CONFLICT DO NOTHING
   RETURNING purchase_id
 ), recorded AS (
-  SELECT g.* FROM given g JOIN claimed USING (purchase_id)
+  SELECT g.purchase_id AS member_id, g.* FROM given g JOIN claimed USING (purchase_id)
 ), purchase_rows AS (
   INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,
     currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id, rule_set_id)
-  SELECT purchase_id, purchase_id, 1, receipt_number, till_number, sold_at, now(),
+  SELECT member_id, purchase_id, 1, receipt_number, till_number, sold_at, now(),
     currency_code, total_minor, eligible_minor, points, earn_rule, 0, client_id, rule_set_id
   FROM recorded
 ), unclaimed_rows AS (
   INSERT INTO unclaimed_purchases (purchase_id, claim_code, claim_until, points)
   SELECT purchase_id, claim_code, claim_until, points FROM recorded
-), item_rows AS (
-  INSERT INTO purchase_items
-    (member_id, purchase_id, line, sku, name, category, unit_price_minor, quantity, alcohol)
-  SELECT r.purchase_id, r.purchase_id, i.line, i.sku, i.name, i.category, i.price, i.quantity, i.alcohol
-  FROM unnest(
-    %(item_places)b::bigint[], %(item_lines)b::smallint[], %(item_skus)b::text[], %(item_names)b::text[],
-    %(item_categories)b::text[], %(item_prices)b::bigint[], %(item_quantities)b::int[],
-    %(item_alcohols)b::bool[]
-  ) AS i (place, line, sku, name, category, price, quantity, alcohol) JOIN recorded r USING (place)
-)
+), {item_rows}
 SELECT place, now() AS recorded_at FROM recorded
-"""
-
-GIVE_BACK = """
-DELETE FROM used_codes WHERE code_id = ANY(%(code_ids)b::text[])
-  AND purchase_id = ANY(%(purchase_ids)b::uuid[])
-"""
-
-USED = "SELECT code_id FROM used_codes WHERE code_id = ANY(%(code_ids)b::text[])"
+""").format(item_rows=_ITEM_ROWS)
+)
 
 # One that was recorded without a member is answered as it was then, also when it is refunded or claimed
 # since.
-FIND = """
+FIND = Numbered("""
 SELECT g.place, r.fingerprint, p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at,
   p.currency_code, p.total_minor, p.eligible_minor, coalesce(u.points, p.points) AS points, p.earn_rule,
   p.balance_after, p.bonus, u.claim_code, u.claim_until, a.member_id, a.version, a.balance, a.debt
@@ -196,4 +201,4 @@ JOIN receipts r USING (client_id, till_number, receipt_number)
 JOIN purchases p ON p.member_id = r.member_id AND p.id = r.purchase_id
 LEFT JOIN unclaimed_purchases u ON u.purchase_id = p.id
 LEFT JOIN accounts a ON a.member_id = r.member_id
-"""
+""")

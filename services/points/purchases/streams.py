@@ -12,13 +12,13 @@ from google.rpc import status_pb2
 from scrip.points.v1 import purchase_pb2
 
 from services.common.errors import overloaded, unavailable
-from services.points import encoding
+from services.points.purchases import encoding
 from services.points.purchases.purchase import Purchase
 
 MOST_UNANSWERED = 2_000
 """Receipts of one stream with which no more is read, until some are answered."""
 _MOST_BYTES = 2 << 20
-"""Of the same receipts, lest large ones take too much memory."""
+"""Of the same receipts, so that large ones do not take too much memory."""
 _TOGETHER = 1_000
 """Receipts that are recorded together at most; and at least, while answers are still being sent."""
 _MOST_IN_ANSWER = 100
@@ -32,7 +32,7 @@ Record = Callable[[Receipts], Awaitable[Sequence[Outcome]]]
 
 
 def set_result(result: purchase_pb2.PurchaseResult, outcome: Outcome) -> None:
-    """Tells what became of a receipt."""
+    """Writes what became of a receipt."""
     if isinstance(outcome, Purchase):
         encoding.set_recorded(result.recorded, outcome)
     else:
@@ -56,7 +56,7 @@ class PurchaseStream:
         self._reading: asyncio.Task[None] | None = None
 
     async def answers(self) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """A result for each receipt, in order. Raises what ended the stream when all results are out."""
+        """Yields a result for each receipt, in order. At last raises what ended the stream."""
         self._reading = asyncio.create_task(self._read())
         recording = asyncio.create_task(self._record_next())
         position = 1

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-import orjson
-from sqlalchemy import text
+from psycopg.types.json import Jsonb
 
 from services.common import audit
 from services.common.caller import Caller
+from services.common.db import Connection, execute, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.legacy_db import Connection
-from services.points.earning.earning import Terms
-from services.points.ledger.commands.move_points import Entry, take_oldest, write_entry
+from services.points.earning import Terms
+from services.points.ledger import (
+    Balance,
+    Entry,
+    EntryKind,
+    LockedAccount,
+    TakenBack,
+    get_lot,
+    lock_account,
+    take_back,
+)
 from services.points.programme import Programme
-from services.points.purchases.purchase import Balance, Item
-from services.points.refunds.refund import Books, Cover, Line, Refund, Returned, amount, cover, due, returned
+from services.points.purchases import (
+    KeptPurchase,
+    get_kept_purchase,
+    get_sold_lines,
+    lock_unclaimed,
+    lower_expected_points,
+    note_returned,
+)
+from services.points.refunds.rules import Cover, Refund, Returned, Standing, amount, cover, due, returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +58,27 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Account:
-    now: Balance
-    closed: bool
+class _Locked:
+    """The purchase, which nobody else refunds or claims until the commit, and its member's account."""
+
+    kept: KeptPurchase
+    account: LockedAccount | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Locked:
-    """The purchase, which nobody else refunds or claims until the commit.
-
-    `owner` is the id under which its rows stand; without an account it is not claimed yet.
-    """
-
-    owner: UUID
-    bonus: int
-    lot_id: int | None
-    account: _Account | None
+class _RefundRow:
+    fingerprint: bytes
+    balance_after: int
+    refund_number: str
+    refunded_at: datetime
+    lines: list[tuple[int, int]]
+    amount_minor: int
+    points: int
+    taken: int
+    owed: int
+    expired: int
+    waived: int
+    reason: str
 
 
 async def refund_purchase(
@@ -72,27 +93,34 @@ async def refund_purchase(
     that is not there.
     """
     locked = await _lock(connection, new.purchase_id)
-    kept = await _repeat(connection, locked, new)
-    if kept:
-        return kept
-    lines = await _lines(connection, locked.owner, new.purchase_id)
+    owner = locked.kept.owner
+    repeated = await _repeat(connection, locked, new)
+    if repeated:
+        return repeated
+    lines = await get_sold_lines(connection, owner, new.purchase_id)
     back = returned(lines, new.lines)
-    points = due(terms, locked.bonus, lines, back)
-    await _take_back(connection, locked.owner, new.purchase_id, back)
+    points = due(terms, locked.kept.purchase.bonus, lines, back)
+    await note_returned(connection, owner, new.purchase_id, back)
     now: Balance | None = None
     covered = Cover()
     if locked.account is None:
-        await _lower(connection, new.purchase_id, points)
+        await lower_expected_points(connection, new.purchase_id, points)
     else:
-        books = await _books(connection, locked, locked.account, new.purchase_id)
-        covered = cover(points, books, programme.refund_policy, programme.balance_floor)
-        now = await _take_points(connection, locked, locked.account.now, covered, new)
+        standing = await _standing(connection, locked.account, locked.kept)
+        covered = cover(points, standing, programme.refund_policy, programme.balance_floor)
+        now = await take_back(
+            connection,
+            locked.account.now,
+            locked.kept.lot_id,
+            TakenBack(covered.own, covered.others, covered.below_zero, covered.owed),
+            Entry(EntryKind.REFUND, str(new.purchase_id), new.reason or None),
+        )
     balance_after = now.balance if now else 0
     refund = await _write(
         connection,
-        locked.owner,
+        owner,
         new,
-        back=back,
+        back=[Returned(line, quantity) for line, quantity in sorted(back.items())],
         amount_minor=amount(lines, back),
         covered=covered,
         balance_after=balance_after,
@@ -111,134 +139,86 @@ async def refund_purchase(
     return Refunded(refund, balance_after, now)
 
 
+async def move_refunds(connection: Connection, purchase_id: UUID, member_id: UUID) -> None:
+    """Moves the refunds of a purchase without a member to the member who claims it."""
+    await execute(
+        connection,
+        """
+        UPDATE refunds SET member_id = %(member_id)s
+        WHERE member_id = %(purchase_id)s AND purchase_id = %(purchase_id)s
+        """,
+        member_id=member_id,
+        purchase_id=purchase_id,
+    )
+
+
 async def _lock(connection: Connection, purchase_id: UUID) -> _Locked:
     """Locks the purchase as long as it is nobody's, and else its member's account.
 
     Whose it is may change until then, and never afterwards.
     """
-    row = {"purchase_id": purchase_id}
-    await connection.execute(
-        text("SELECT 1 FROM unclaimed_purchases WHERE purchase_id = :purchase_id FOR UPDATE"), row
-    )
-    found = await connection.execute(
-        text("SELECT member_id, bonus, lot_id FROM purchases WHERE id = :purchase_id"), row
-    )
-    purchase = found.one()
-    if purchase.member_id == purchase_id:
-        return _Locked(purchase_id, purchase.bonus, purchase.lot_id, None)
-    locked = await connection.execute(
-        text("SELECT balance, debt, version, closed FROM accounts WHERE member_id = :member_id FOR UPDATE"),
-        {"member_id": purchase.member_id},
-    )
-    account = locked.one()
-    now = Balance(purchase.member_id, account.version, account.balance, account.debt)
-    return _Locked(purchase.member_id, purchase.bonus, purchase.lot_id, _Account(now, account.closed))
+    await lock_unclaimed(connection, purchase_id)
+    kept = await get_kept_purchase(connection, purchase_id)
+    return _Locked(kept, await lock_account(connection, kept.owner) if kept.has_member else None)
 
 
 async def _repeat(connection: Connection, locked: _Locked, new: NewRefund) -> Refunded | None:
-    """The first answer, if there was one."""
-    found = await connection.execute(
-        text(
-            "SELECT fingerprint, balance_after, refund_number, refunded_at, lines, amount_minor, points,"
-            " taken, owed, expired, waived, reason FROM refunds"
-            " WHERE member_id = :owner AND purchase_id = :purchase_id AND refund_number = :number"
-        ),
-        {"owner": locked.owner, "purchase_id": new.purchase_id, "number": new.number},
+    """Returns the first answer, if there was one."""
+    row = await fetch_first(
+        connection,
+        _RefundRow,
+        """
+        SELECT fingerprint, balance_after, refund_number, refunded_at, lines, amount_minor, points, taken,
+          owed, expired, waived, reason
+        FROM refunds
+        WHERE member_id = %(owner)s AND purchase_id = %(purchase_id)s AND refund_number = %(number)s
+        """,
+        owner=locked.kept.owner,
+        purchase_id=new.purchase_id,
+        number=new.number,
     )
-    row = found.first()
     if row is None:
         return None
-    kept_fingerprint, balance_after, number, refunded_at, lines, *figures = row
-    if bytes(kept_fingerprint) != new.fingerprint:
+    if row.fingerprint != new.fingerprint:
         raise DomainError(
             "REFUND_CONFLICT",
             f"refund {new.number} was recorded before with other content",
             refund_number=new.number,
         )
-    refund = Refund(number, refunded_at, [Returned(*line) for line in lines], *figures)
-    return Refunded(refund, balance_after, locked.account.now if locked.account else None)
-
-
-async def _lines(connection: Connection, owner: UUID, purchase_id: UUID) -> Sequence[Line]:
-    rows = await connection.execute(
-        text(
-            "SELECT line, quantity - refunded, sku, name, category, unit_price_minor, quantity, alcohol"
-            " FROM purchase_items WHERE member_id = :owner AND purchase_id = :purchase_id ORDER BY line"
-        ),
-        {"owner": owner, "purchase_id": purchase_id},
+    refund = Refund(
+        number=row.refund_number,
+        refunded_at=row.refunded_at,
+        lines=[Returned(line, quantity) for line, quantity in row.lines],
+        amount_minor=row.amount_minor,
+        points=row.points,
+        taken=row.taken,
+        owed=row.owed,
+        expired=row.expired,
+        waived=row.waived,
+        reason=row.reason,
     )
-    return [Line(line, Item(*item), left) for line, left, *item in rows]
+    return Refunded(refund, row.balance_after, locked.account.now if locked.account else None)
 
 
-async def _take_back(connection: Connection, owner: UUID, purchase_id: UUID, back: Mapping[int, int]) -> None:
-    taken = await connection.execute(
-        text(
-            "UPDATE purchase_items i SET refunded = i.refunded + g.quantity"
-            " FROM unnest(CAST(:lines AS smallint[]), CAST(:quantities AS int[])) AS g (line, quantity)"
-            " WHERE i.member_id = :owner AND i.purchase_id = :purchase_id AND i.line = g.line"
-            " AND i.refunded + g.quantity <= i.quantity"
-        ),
-        {
-            "owner": owner,
-            "purchase_id": purchase_id,
-            "lines": list(back),
-            "quantities": list(back.values()),
-        },
-    )
-    if taken.rowcount != len(back):
-        raise AssertionError(f"purchase {purchase_id} was refunded by somebody else, in spite of the lock")
-
-
-async def _lower(connection: Connection, purchase_id: UUID, points: int) -> None:
-    """Of a purchase without a member: what it will earn."""
-    await connection.execute(
-        text(
-            "UPDATE purchases SET points = points - :points"
-            " WHERE member_id = :purchase_id AND id = :purchase_id"
-        ),
-        {"purchase_id": purchase_id, "points": points},
-    )
-
-
-async def _books(connection: Connection, locked: _Locked, account: _Account, purchase_id: UUID) -> Books:
+async def _standing(connection: Connection, account: LockedAccount, kept: KeptPurchase) -> Standing:
     """Must see the lots as they are once the account is locked."""
-    found = await connection.execute(
-        text(
-            "SELECT coalesce(sum(l.remaining), 0) AS remaining, coalesce(sum(l.expired), 0)"
-            " - (SELECT coalesce(sum(r.expired), 0) FROM refunds r"
-            " WHERE r.member_id = :owner AND r.purchase_id = :purchase_id) AS expired"
-            " FROM lots l WHERE l.member_id = :owner AND l.id = :lot_id"
-        ),
-        {"owner": locked.owner, "purchase_id": purchase_id, "lot_id": locked.lot_id},
+    lot = await get_lot(connection, account.member_id, kept.lot_id)
+    counted = await fetch_value(
+        connection,
+        """
+        SELECT coalesce(sum(expired), 0)::int FROM refunds
+        WHERE member_id = %(owner)s AND purchase_id = %(purchase_id)s
+        """,
+        owner=kept.owner,
+        purchase_id=kept.purchase.id,
     )
-    lot = found.one()
-    return Books(account.now.balance, account.now.debt, account.closed, lot.remaining, lot.expired)
-
-
-async def _take_points(
-    connection: Connection, locked: _Locked, before: Balance, covered: Cover, new: NewRefund
-) -> Balance:
-    """Takes them out of the lots and the account, and tells the ledger; nothing when none move."""
-    if covered.own:
-        await connection.execute(
-            text("UPDATE lots SET remaining = remaining - :points WHERE member_id = :owner AND id = :lot_id"),
-            {"points": covered.own, "owner": locked.owner, "lot_id": locked.lot_id},
-        )
-    if covered.others:
-        await take_oldest(connection, locked.owner, covered.others)
-    if not covered.taken and not covered.owed:
-        return before
-    changed = await connection.execute(
-        text(
-            "UPDATE accounts SET balance = balance - :taken, debt = debt + :owed, version = version + 1"
-            " WHERE member_id = :owner RETURNING version, balance, debt"
-        ),
-        {"taken": covered.taken, "owed": covered.owed, "owner": locked.owner},
+    return Standing(
+        balance=account.balance,
+        debt=account.debt,
+        closed=account.closed,
+        lot_left=lot.remaining,
+        lot_expired=lot.expired - counted,
     )
-    now = Balance(locked.owner, *changed.one())
-    entry = Entry("REFUND", str(new.purchase_id), new.reason or None)
-    await write_entry(connection, now, -covered.taken, covered.owed, entry)
-    return now
 
 
 async def _write(
@@ -246,47 +226,46 @@ async def _write(
     owner: UUID,
     new: NewRefund,
     *,
-    back: Mapping[int, int],
+    back: Sequence[Returned],
     amount_minor: int,
     covered: Cover,
     balance_after: int,
 ) -> Refund:
-    lines = [Returned(line, quantity) for line, quantity in sorted(back.items())]
-    written = await connection.execute(
-        text(
-            "INSERT INTO refunds (member_id, purchase_id, refund_number, fingerprint, lines, amount_minor,"
-            " points, taken, owed, expired, waived, reason, actor_id, actor_role, balance_after)"
-            " VALUES (:owner, :purchase_id, :number, :fingerprint, CAST(:lines AS jsonb), :amount_minor,"
-            " :points, :taken, :owed, :expired, :waived, :reason, :actor_id, :actor_role, :balance_after)"
-            " RETURNING refunded_at"
-        ),
-        {
-            "owner": owner,
-            "purchase_id": new.purchase_id,
-            "number": new.number,
-            "fingerprint": new.fingerprint,
-            "lines": orjson.dumps([list(line) for line in lines]).decode(),
-            "amount_minor": amount_minor,
-            "points": covered.points,
-            "taken": covered.taken,
-            "owed": covered.owed,
-            "expired": covered.expired,
-            "waived": covered.waived,
-            "reason": new.reason,
-            "actor_id": new.actor.subject,
-            "actor_role": new.actor.role,
-            "balance_after": balance_after,
-        },
+    refunded_at = await fetch_value(
+        connection,
+        """
+        INSERT INTO refunds (member_id, purchase_id, refund_number, fingerprint, lines, amount_minor,
+          points, taken, owed, expired, waived, reason, actor_id, actor_role, balance_after)
+        VALUES (%(owner)s, %(purchase_id)s, %(number)s, %(fingerprint)s, %(lines)s, %(amount_minor)s,
+          %(points)s, %(taken)s, %(owed)s, %(expired)s, %(waived)s, %(reason)s, %(actor_id)s, %(actor_role)s,
+          %(balance_after)s)
+        RETURNING refunded_at
+        """,
+        owner=owner,
+        purchase_id=new.purchase_id,
+        number=new.number,
+        fingerprint=new.fingerprint,
+        lines=Jsonb([[one.line, one.quantity] for one in back]),
+        amount_minor=amount_minor,
+        points=covered.points,
+        taken=covered.taken,
+        owed=covered.owed,
+        expired=covered.expired,
+        waived=covered.waived,
+        reason=new.reason,
+        actor_id=new.actor.subject,
+        actor_role=new.actor.role,
+        balance_after=balance_after,
     )
     return Refund(
-        new.number,
-        written.scalar_one(),
-        lines,
-        amount_minor,
-        covered.points,
-        covered.taken,
-        covered.owed,
-        covered.expired,
-        covered.waived,
-        new.reason,
+        number=new.number,
+        refunded_at=refunded_at,
+        lines=back,
+        amount_minor=amount_minor,
+        points=covered.points,
+        taken=covered.taken,
+        owed=covered.owed,
+        expired=covered.expired,
+        waived=covered.waived,
+        reason=new.reason,
     )

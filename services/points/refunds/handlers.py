@@ -1,56 +1,41 @@
-"""PurchaseService: what happens to a receipt afterwards."""
+"""PurchaseService: goods that come back."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 import orjson
-from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
+from scrip.points.v1 import purchase_pb2
 
 from services.common.caller import caller
+from services.common.db import Database
 from services.common.encoding import Context
 from services.common.idempotency import fingerprint
-from services.common.legacy_db import Database
-from services.points import encoding
 from services.points.balances.balances import Balances
-from services.points.claims.claims import PurchaseClaims
-from services.points.earning.rule_book import RuleBook
+from services.points.earning import RuleBook
+from services.points.encoding import refuse_nul
 from services.points.programme import Programme
-from services.points.purchases import queries as purchases
-from services.points.purchases.purchase import ReceiptKey
-from services.points.purchases.read_handlers import own_client
+from services.points.purchases import get_purchase_head, own_client
+from services.points.refunds import encoding
 from services.points.refunds.commands import NewRefund, refund_purchase
-from services.points.refunds.refund import Returned, refuse_doubles
+from services.points.refunds.rules import Returned, refuse_doubles
 
 
-class ReturnHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
-    """Implements refunds and claims at the till."""
+class RefundHandlers:
+    """Implements RefundPurchase of PurchaseService."""
 
-    _db: Database
-    _balances: Balances
-    _programme: Programme
-    _rules: RuleBook
-    _claims: PurchaseClaims
-
-    async def ClaimPurchase(
-        self, request: purchase_pb2.ClaimPurchaseRequest, context: Context
-    ) -> purchase_pb2.ClaimPurchaseResponse:
-        """Gives a receipt of the till's to the member who showed a code."""
-        encoding.refuse_nul(receipt_number=request.receipt_number, till_number=request.till_number)
-        key = ReceiptKey(caller().id, request.till_number, request.receipt_number)
-        claimed = await self._claims.by_receipt(key, request.member_code)
-        return purchase_pb2.ClaimPurchaseResponse(
-            purchase=encoding.purchase(claimed), balance_after=claimed.balance_after
-        )
+    def __init__(self, db: Database, balances: Balances, programme: Programme, rules: RuleBook) -> None:
+        self._db = db
+        self._balances = balances
+        self._programme = programme
+        self._rules = rules
 
     async def RefundPurchase(
         self, request: purchase_pb2.RefundPurchaseRequest, context: Context
     ) -> purchase_pb2.RefundPurchaseResponse:
         """Takes back what returned goods earned, once."""
         new = _decode(request)
-        head = await self._db.read(
-            purchases.get_purchase_head, new.purchase_id, client_id=own_client(new.actor)
-        )
+        head = await self._db.read(get_purchase_head, new.purchase_id, client_id=own_client(new.actor))
         terms = (await self._rules.get(head.rule_set_id)).at(head.sold_at)
         done = await self._db.run(refund_purchase, new, terms=terms, programme=self._programme)
         await self._balances.changed([done.now] if done.now else [])
@@ -61,15 +46,15 @@ class ReturnHandlers(purchase_pb2_grpc.PurchaseServiceServicer):
 
 
 def _decode(request: purchase_pb2.RefundPurchaseRequest) -> NewRefund:
-    encoding.refuse_nul(refund_number=request.refund_number, reason=request.reason)
+    refuse_nul(refund_number=request.refund_number, reason=request.reason)
     lines = [Returned(one.line, one.quantity) for one in request.lines]
     refuse_doubles(lines)
     content = [sorted([*line] for line in lines), request.reason]
     return NewRefund(
-        UUID(request.purchase_id),
-        request.refund_number,
-        fingerprint(orjson.dumps(content)),
-        lines,
-        request.reason,
-        caller(),
+        purchase_id=UUID(request.purchase_id),
+        number=request.refund_number,
+        fingerprint=fingerprint(orjson.dumps(content)),
+        lines=lines,
+        reason=request.reason,
+        actor=caller(),
     )

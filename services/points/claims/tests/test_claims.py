@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from services.common.legacy_db import Connection
-from services.points.claims.claims import WRONG_CODES
+from services.points.claims.purchase_claims import WRONG_CODES
 from services.points.members.tests.test_members_who_leave import ledger, registered
 from services.points.programme import RefundPolicy
 from services.points.purchases.commands import record_purchases
@@ -183,7 +183,7 @@ async def test_a_retry_needs_neither_the_code_nor_identity(
     code = platform.signed_code(member)
     first = await claim(points, bought.purchase.receipt_number, code)
     monkeypatch.setattr(
-        "services.points.claims.claims.utc_now", lambda: datetime.now(UTC) + timedelta(days=1)
+        "services.points.claims.purchase_claims.utc_now", lambda: datetime.now(UTC) + timedelta(days=1)
     )
     await platform.stop("identity")
     try:

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.points.earning.dry_run import explain
-from services.points.earning.earning import BASE_RATE, BONUS, EXCLUSION, MULTIPLIER, Judged, Rule, RuleSet
-from services.points.purchases.purchase import EarnRule, Item
+from services.points.earning.kinds import Rate, from_stored, to_stored
+from services.points.earning.rule_sets import RuleSet
+from services.points.earning.terms import Item, Judged, Rule
 
-DEFAULT = EarnRule(1, 1_000)
+BASE_RATE, EXCLUSION, MULTIPLIER, BONUS = "BASE_RATE", "EXCLUSION", "MULTIPLIER", "FIRST_PURCHASE_BONUS"
+DEFAULT = Rate(1, 1_000)
 DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
 CATEGORIES = ("", "dairy", "Dairy", "DAIRY", "tobacco", "straße", "STRASSE", "Straße")
 
@@ -32,11 +34,10 @@ def rule(kind: str = MULTIPLIER, **fields: Any) -> Rule:
     return Rule(
         UUID(int=fields.pop("number", 1)),
         fields.pop("name", kind.lower()),
-        kind,
         starts_at=fields.pop("starts_at", None),
         ends_at=fields.pop("ends_at", None),
         priority=fields.pop("priority", 0),
-        effect=fields,
+        effect=from_stored(kind, {"categories": [], **fields}),
     )
 
 
@@ -67,7 +68,8 @@ def some_rule(draw: Callable[[st.SearchStrategy[Any]], Any], number: int) -> Rul
     kind, effect = draw(effects)
     ends = sorted([draw(days), draw(days)], key=lambda moment: moment or DAY_0)
     starts_at, ends_at = ends if ends[0] != ends[1] else (None, None)
-    return Rule(UUID(int=number), f"r{number}", kind, effect, draw(st.integers(-1, 1)), starts_at, ends_at)
+    made = from_stored(kind, effect)
+    return Rule(UUID(int=number), f"r{number}", made, draw(st.integers(-1, 1)), starts_at, ends_at)
 
 
 @st.composite
@@ -91,6 +93,14 @@ receipts = st.lists(
 moments = st.one_of(st.integers(-1, 6).map(day), st.floats(-1, 6).map(day))
 
 
+def kind_of(each: Rule) -> str:
+    return to_stored(each.effect)[0]
+
+
+def figures(each: Rule) -> dict[str, Any]:
+    return to_stored(each.effect)[1]
+
+
 def naive(rules: RuleSet, items: Sequence[Item], moment: datetime) -> tuple[Judged, list[int], int]:
     """By the words of the contract, for one moment: what is judged, each line's percent, and the bonus."""
     holding = [
@@ -101,21 +111,21 @@ def naive(rules: RuleSet, items: Sequence[Item], moment: datetime) -> tuple[Judg
     ]
 
     def highest(kind: str, category: str | None = None) -> Rule | None:
-        found = [each for each in holding if each.kind == kind]
+        found = [each for each in holding if kind_of(each) == kind]
         if category is not None:
             found = [each for each in found if matches(each, category)]
         return max(found, key=lambda each: (each.priority, each.id.int), default=None)
 
     def matches(each: Rule, category: str) -> bool:
-        names = each.effect["categories"]
+        names = figures(each)["categories"]
         return category.casefold() in [name.casefold() for name in names] or (
-            each.kind == MULTIPLIER and not names
+            kind_of(each) == MULTIPLIER and not names
         )
 
     percents = []
     for one in items:
         multiplier = highest(MULTIPLIER, one.category)
-        percent = multiplier.effect["percent"] if multiplier else 100
+        percent = figures(multiplier)["percent"] if multiplier else 100
         percents.append(0 if one.alcohol or highest(EXCLUSION, one.category) else percent)
     prices = [one.unit_price_minor * one.quantity for one in items]
     counted = sum(Fraction(price * percent, 100) for price, percent in zip(prices, percents, strict=True))
@@ -249,7 +259,7 @@ def test_the_rate_and_the_bonus_of_the_highest_priority_hold() -> None:
         rule(BONUS, points=50, number=4),
     ]
     terms = RuleSet(1, DEFAULT, rules).at(DAY_0)
-    assert (terms.rate, terms.bonus) == (EarnRule(2, 1_000), 50)
+    assert (terms.rate, terms.bonus) == (Rate(2, 1_000), 50)
     assert points(item(price=2_999), rules=rules) == 4, "points come in full amounts"
 
 
@@ -261,7 +271,7 @@ def test_fractions_of_lines_add_up_before_the_receipt_is_rounded() -> None:
 
 def test_numbers_beyond_any_receipt_stay_exact() -> None:
     huge = item(price=10_000_000_000, quantity=100_000)
-    judged = RuleSet(1, EarnRule(1_000_000, 1), [rule(percent=10_000)]).at(DAY_0).judge([huge] * 500)
+    judged = RuleSet(1, Rate(1_000_000, 1), [rule(percent=10_000)]).at(DAY_0).judge([huge] * 500)
     assert judged == Judged(5 * 10**17, 5 * 10**17, 5 * 10**25)
 
 
@@ -272,18 +282,20 @@ def test_the_words_name_what_judged_these_lines_and_nothing_else() -> None:
         rule(EXCLUSION, categories=["tobacco"], name="No smoking", number=3),
     ]
     terms = RuleSet(1, DEFAULT, rules).at(DAY_0)
-    assert terms.words([item("bread")]) == "1 per 1000 minor units"
-    assert terms.words([item("dairy"), item("DAIRY"), item("tobacco"), item("dairy", alcohol=True)]) == (
+    assert terms.describe([item("bread")]) == "1 per 1000 minor units"
+    assert terms.describe([item("dairy"), item("DAIRY"), item("tobacco"), item("dairy", alcohol=True)]) == (
         "1 per 1000 minor units; 200 % by Dairy week; none by No smoking"
     )
     own = rule(BASE_RATE, points=3, per_minor=500, name="Base of spring")
-    assert RuleSet(1, DEFAULT, [own]).at(DAY_0).words([item()]) == "3 per 500 minor units by Base of spring"
-    assert RuleSet(1, DEFAULT, []).at(DAY_0).words([item()]) == "1 per 1000 minor units"
+    assert (
+        RuleSet(1, DEFAULT, [own]).at(DAY_0).describe([item()]) == "3 per 500 minor units by Base of spring"
+    )
+    assert RuleSet(1, DEFAULT, []).at(DAY_0).describe([item()]) == "1 per 1000 minor units"
 
 
 def test_the_words_stay_few() -> None:
     rules = [rule(percent=n, categories=[f"c{n}"], name="x" * 120, number=n) for n in range(1, 201)]
-    words = RuleSet(1, DEFAULT, rules).at(DAY_0).words([item(f"c{n}") for n in range(1, 201)])
+    words = RuleSet(1, DEFAULT, rules).at(DAY_0).describe([item(f"c{n}") for n in range(1, 201)])
     assert len(words) < 1_500
     assert words.endswith("; and 191 more")
     assert len(rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)]).words) < 1_000

@@ -17,15 +17,14 @@ from services.common.caller import Caller
 from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection, Database
 from services.points.__main__ import CONSTRAINTS
-from services.points.earning.commands.create_earn_rule import NewRule, create_earn_rule
-from services.points.earning.earning import BONUS, MULTIPLIER
-from services.points.earning.rule_book import RuleBook
-from services.points.purchases.purchase import EarnRule
+from services.points.earning import Rate, RuleBook
+from services.points.earning.commands import NewRule, create_earn_rule
+from services.points.earning.kinds import FirstPurchaseBonus, Multiplier
 from services.points.tests.earn_rule_help import at_once
 from stack.postgres import Postgres
 from tests.inprocess import eventually
 
-DEFAULT = EarnRule(1, 1_000)
+DEFAULT = Rate(1, 1_000)
 _databases = itertools.count(1)
 
 
@@ -71,11 +70,9 @@ ADMIN = Caller(str(new_id()), "admin")
 
 def new_rule(**fields: Any) -> NewRule:
     """A rule as the command takes it."""
-    effect = {"points": 5} if fields.get("kind") == BONUS else {"percent": 200, "categories": []}
     values: dict[str, Any] = {
         "name": "Double",
-        "kind": MULTIPLIER,
-        "effect": effect,
+        "effect": Multiplier(200, ()),
         "priority": 0,
         "starts_at": None,
         "ends_at": None,
@@ -107,11 +104,11 @@ async def test_another_rate_of_the_programme_holds_for_all_processes(own_points:
     old = RuleBook(own_points.db(), DEFAULT)
     await old.refresh()
     before = old.current
-    new = RuleBook(own_points.db(), EarnRule(2, 500))
+    new = RuleBook(own_points.db(), Rate(2, 500))
     await new.refresh()
     await old.refresh()
     assert old.current == new.current
-    assert old.current.default == EarnRule(2, 500)
+    assert old.current.default == Rate(2, 500)
     assert (await new.get(before.id)).default == DEFAULT, "older purchases keep the rate they had"
 
 
@@ -131,7 +128,7 @@ async def test_every_process_hears_of_a_change_within_two_seconds(own_points: Ow
 async def test_so_many_rules_may_be_enabled_and_no_more(
     own_points: OwnPoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.points.earning.earning.commands.publish_rules.MOST_RULES", 5)
+    monkeypatch.setattr("services.points.earning.commands.MOST_RULES", 5)
     db = own_points.db()
     book = RuleBook(db, DEFAULT)
     await book.refresh()
@@ -140,7 +137,9 @@ async def test_so_many_rules_may_be_enabled_and_no_more(
         await db.run(create_earn_rule, actor=ADMIN, new=new_rule(ends_at=over))
     still_open = utc_now() - timedelta(days=30)
     await db.run(create_earn_rule, actor=ADMIN, new=new_rule(ends_at=still_open))
-    creations = (db.run(create_earn_rule, actor=ADMIN, new=new_rule(kind=BONUS)) for _ in range(12))
+    creations = (
+        db.run(create_earn_rule, actor=ADMIN, new=new_rule(effect=FirstPurchaseBonus(5))) for _ in range(12)
+    )
     made, errors = await at_once(creations)
     assert len(made) == 4
     assert {str(error).partition(":")[0] for error in errors} == {"TOO_MANY_EARN_RULES"}
@@ -167,7 +166,7 @@ async def test_what_was_refused_leaves_the_rules_in_force(own_points: OwnPoints)
 async def test_older_sets_are_remembered_but_only_so_many(
     own_points: OwnPoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.points.earning.earning.rule_book._REMEMBERED", 20)
+    monkeypatch.setattr("services.points.earning.rule_book._REMEMBERED", 20)
     db = own_points.db()
     book = RuleBook(db, DEFAULT)
     await book.refresh()

@@ -10,13 +10,12 @@ from google.protobuf import timestamp_pb2
 from scrip.points.v1 import earn_rule_pb2
 
 from services.common.ids import utc_now
-from services.points.earning.rule_book import RuleBook
-from services.points.purchases.purchase import EarnRule
+from services.points.earning import Rate, RuleBook
 from services.points.tests.earn_rule_help import DOUBLE_DAIRY, PLAIN, WELCOME, Staff, at, item
 from services.points.tests.support import Points, receipt
 from tests.inprocess import reason, refusal
 
-DEFAULT = EarnRule(1, 1_000)
+DEFAULT = Rate(1, 1_000)
 
 
 async def test_a_rule_of_staff_changes_what_the_next_purchase_earns(staff: Staff) -> None:

@@ -10,7 +10,7 @@ from scrip.points.v1 import points_pb2
 from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection
 from services.points.members.apply_member_event import MemberEvent, apply_member_event
-from services.points.purchases.keep_member_codes import keep_member_codes
+from services.points.members.member_codes import keep_member_codes
 from services.points.tests.support import Points, item, receipt
 from tests.inprocess import Member, Platform, eventually, reason, refusal
 

@@ -12,9 +12,11 @@ import pytest
 
 from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
+from services.points.earning import Item
+from services.points.members.member_codes import keep_member_codes
+from services.points.programme import balance_limit_reached
 from services.points.purchases.commands import record_purchases
-from services.points.purchases.keep_member_codes import keep_member_codes
-from services.points.purchases.purchase import Item, NewPurchase, ReceiptKey, Recorded, balance_limit_reached
+from services.points.purchases.purchase import NewPurchase, ReceiptKey, Recorded
 from services.points.tests.support import Points, item, receipt
 from tests.inprocess import InProcess, Platform, eventually, refusal
 

@@ -13,8 +13,8 @@ from google.protobuf import timestamp_pb2
 from google.rpc import error_details_pb2
 from scrip.points.v1 import purchase_pb2
 
+from services.points.earning import Rate
 from services.points.programme import Programme, RefundPolicy
-from services.points.purchases.purchase import EarnRule
 from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import Platform, reason, refusal, refused_status
 
@@ -219,7 +219,7 @@ async def test_a_receipt_beyond_the_limit_is_refused(points: Points, platform: P
 
 
 def test_a_receipt_that_earns_beyond_any_balance_is_refused() -> None:
-    generous, rate = Programme("USD", ZoneInfo("UTC"), 0, 14, RefundPolicy.DEBT, 0), EarnRule(1_000, 1)
+    generous, rate = Programme("USD", ZoneInfo("UTC"), 0, 14, RefundPolicy.DEBT, 0), Rate(1_000, 1)
     now = datetime.now(UTC)
     for eligible, expected in ((2_147_483, None), (2_147_484, "BALANCE_LIMIT_REACHED")):
         refused = generous.refusal(

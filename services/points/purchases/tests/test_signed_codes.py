@@ -15,9 +15,10 @@ from scrip.points.v1 import purchase_pb2
 
 from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
+from services.points.members.member_codes import keep_member_codes
 from services.points.purchases.commands import record_purchases
-from services.points.purchases.keep_member_codes import keep_member_codes
-from services.points.purchases.purchase import NewPurchase, Recorded, SignedCode
+from services.points.purchases.member_codes import SignedCode
+from services.points.purchases.purchase import NewPurchase, Recorded
 from services.points.purchases.tests.test_purchases_at_once import new_purchase, reasons
 from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import InProcess, Member, Platform, eventually, reason, refusal

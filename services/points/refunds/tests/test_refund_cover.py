@@ -14,7 +14,7 @@ from scrip.points.v1 import purchase_pb2
 
 from services.points.members.tests.test_members_who_leave import ledger, registered
 from services.points.programme import RefundPolicy
-from services.points.refunds.refund import Books, cover
+from services.points.refunds.rules import Standing, cover
 from services.points.tests.own_service import OwnService, own_service
 from services.points.tests.returns import (
     BONUS,
@@ -269,7 +269,7 @@ def test_cover_takes_no_more_than_there_is_and_gives_up_only_what_nothing_else_c
     policy: RefundPolicy,
     floor: int,
 ) -> None:
-    books = Books(balance, debt, closed, min(lot, max(balance, 0)), lot_expired)
+    books = Standing(balance, debt, closed, min(lot, max(balance, 0)), lot_expired)
     made = cover(due, books, policy, floor)
     assert made.points == due
     assert min(made.own, made.others, made.below_zero, made.owed, made.expired, made.waived) >= 0

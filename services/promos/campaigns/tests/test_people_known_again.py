@@ -16,7 +16,7 @@ from services.common.ids import new_id
 from services.common.members import FirstLogin
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.codes import random_codes
-from services.promos.members.commands import apply_member_event
+from services.common.member_events import apply_member_event
 from services.promos.tests.support import (
     CLOSED,
     FIRST_LOGIN,

@@ -12,17 +12,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.common.errors import DomainError, invalid_field
-from services.points.earning.earning import Terms
+from services.points.earning import Terms
 from services.points.programme import MAX_POINTS, RefundPolicy
-from services.points.purchases.purchase import Item
-
-
-class Line(NamedTuple):
-    """A line of a recorded purchase; `left` of its quantity were not refunded."""
-
-    number: int
-    item: Item
-    left: int
+from services.points.purchases import SoldLine
 
 
 class Returned(NamedTuple):
@@ -53,7 +45,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Standing:
     """Where a member's points stand, and of the refunded purchase's own lot what is left and expired.
 
     `lot_expired` is without what earlier refunds of the purchase have counted already.
@@ -97,8 +89,8 @@ def refuse_doubles(wanted: Sequence[Returned]) -> None:
         seen.add(one.line)
 
 
-def returned(lines: Iterable[Line], wanted: Sequence[Returned]) -> dict[int, int]:
-    """How many of which line come back; all that is left when nothing is named.
+def returned(lines: Iterable[SoldLine], wanted: Sequence[Returned]) -> dict[int, int]:
+    """Returns how many of which line come back; all that is left when nothing is named.
 
     Raises NOTHING_TO_REFUND, REFUND_EXCEEDS_PURCHASE, and VALIDATION_FAILED for a line that is not there.
     """
@@ -121,13 +113,13 @@ def returned(lines: Iterable[Line], wanted: Sequence[Returned]) -> dict[int, int
     return dict(wanted)
 
 
-def amount(lines: Iterable[Line], back: Mapping[int, int]) -> int:
-    """What the returned goods had cost, in minor units."""
+def amount(lines: Iterable[SoldLine], back: Mapping[int, int]) -> int:
+    """Returns what the returned goods had cost, in minor units."""
     return sum(line.item.unit_price_minor * back.get(line.number, 0) for line in lines)
 
 
-def due(terms: Terms, bonus: int, lines: Sequence[Line], back: Mapping[int, int]) -> int:
-    """Points that the returned goods had earned.
+def due(terms: Terms, bonus: int, lines: Sequence[SoldLine], back: Mapping[int, int]) -> int:
+    """Returns the points that the returned goods had earned.
 
     The bonus came with the first point and goes with the last.
     """
@@ -135,29 +127,29 @@ def due(terms: Terms, bonus: int, lines: Sequence[Line], back: Mapping[int, int]
     return _earned(terms, bonus, lines) - _earned(terms, bonus, after)
 
 
-def _earned(terms: Terms, bonus: int, lines: Iterable[Line]) -> int:
+def _earned(terms: Terms, bonus: int, lines: Iterable[SoldLine]) -> int:
     points = terms.judge(line.item._replace(quantity=line.left) for line in lines).points
     return points + bonus if points else 0
 
 
-def cover(points: int, books: Books, policy: RefundPolicy, floor: int) -> Cover:
-    """Where the points come from.
+def cover(points: int, standing: Standing, policy: RefundPolicy, floor: int) -> Cover:
+    """Returns where the points come from.
 
     First what the purchase itself left; then what of it has expired, which is gone already; then the
     member's other points. For the rest the policy decides: the balance goes below zero, down to `floor`,
     or it is owed. What neither may take is waived, and so is everything of a closed account.
     """
-    if books.closed:
+    if standing.closed:
         return Cover(waived=points)
-    own = min(points, books.lot_left)
-    expired = min(points - own, books.lot_expired)
+    own = min(points, standing.lot_left)
+    expired = min(points - own, standing.lot_expired)
     missing = points - own - expired
-    others = min(missing, max(books.balance, 0) - own)
+    others = min(missing, max(standing.balance, 0) - own)
     missing -= others
-    balance = books.balance - own - others
+    balance = standing.balance - own - others
     below_zero = owed = 0
     if policy is RefundPolicy.NEGATIVE_BALANCE:
         below_zero = min(missing, max(balance - floor, 0))
     else:
-        owed = min(missing, MAX_POINTS - books.debt)
+        owed = min(missing, MAX_POINTS - standing.debt)
     return Cover(own, others, below_zero, owed, expired, missing - below_zero - owed)

@@ -6,29 +6,30 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
+from services.common.codes import ALPHABET, read_code
+from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.idempotency import fingerprint
 from services.common.ids import utc_now
-from services.common.legacy_db import Database
 from services.common.throttle import Limit, Throttle
 from services.points.balances.balances import Balances
 from services.points.claims.commands import Claimant, ShownCode, claim_purchase
-from services.points.earning.rule_book import RuleBook
-from services.points.programme import Programme
-from services.points.purchases import member_code_queries as member_codes
-from services.points.purchases import queries as purchases
-from services.points.purchases.purchase import (
-    CLOCK_LEEWAY,
+from services.points.claims.refusals import claim_code_not_valid
+from services.points.earning import RuleBook
+from services.points.members.member_codes import get_member_of_code
+from services.points.programme import CLOCK_LEEWAY, Programme
+from services.points.purchases import (
+    CLAIM_CODE_LENGTH,
     Purchase,
+    PurchaseHead,
     ReceiptKey,
     SignedCode,
-    claim_code_not_valid,
+    find_claimable_head,
+    find_purchase_head,
     may_be_a_code,
     member_code_unknown,
-    normal_claim_code,
-    normal_code,
+    read_member_code,
 )
-from services.points.purchases.queries import PurchaseHead
 
 WRONG_CODES = Limit("wrong_claim_codes_per_member", 10, 600)
 
@@ -64,8 +65,8 @@ class PurchaseClaims:
         MEMBER_CODE_EXPIRED, MEMBER_CODE_REPLAYED, BALANCE_LIMIT_REACHED, and DEPENDENCY_UNAVAILABLE when
         identity is needed and away.
         """
-        head = await self._db.read(purchases.find_purchase_head, key)
-        code = normal_code(member_code)
+        head = await self._db.read(find_purchase_head, key)
+        code = read_member_code(member_code)
         shown = fingerprint(code.encode())
         if head.claimed_by and head.claimed_with == shown:
             return await self._claim(head, Claimant(head.claimed_by, ShownCode(shown, None)))
@@ -80,7 +81,7 @@ class PurchaseClaims:
         """
         await self._throttle.check(WRONG_CODES, str(member_id))
         try:
-            head = await self._head(normal_claim_code(claim_code))
+            head = await self._head(_read_claim_code(claim_code))
             return await self._claim(head, Claimant(member_id))
         except DomainError as error:
             if error.reason == "CLAIM_CODE_NOT_VALID":
@@ -89,7 +90,7 @@ class PurchaseClaims:
 
     async def _head(self, claim_code: str) -> PurchaseHead:
         try:
-            return await self._db.read(purchases.claimable_purchase_head, claim_code)
+            return await self._db.read(find_claimable_head, claim_code)
         except DomainError as error:
             if error.reason == "PURCHASE_NOT_FOUND":
                 raise claim_code_not_valid() from error
@@ -108,8 +109,8 @@ class PurchaseClaims:
         return claimed.purchase
 
     async def _member(self, code: str) -> tuple[UUID, SignedCode | None]:
-        """Whose a code is, which must be good at this moment."""
-        kept = await self._db.read(member_codes.get_member_of_code, code)
+        """Returns whose a code is, which must be good at this moment."""
+        kept = await self._db.read(get_member_of_code, code)
         if kept:
             return kept, None
         if not may_be_a_code(code):
@@ -118,7 +119,7 @@ class PurchaseClaims:
         if signed:
             _require_good(signed, utc_now())
             return signed.member_id, signed
-        kept = await self._db.read(member_codes.get_member_of_code, code)
+        kept = await self._db.read(get_member_of_code, code)
         if kept is None:  # suspended or gone at this very moment
             raise member_code_unknown()
         return kept, None
@@ -127,3 +128,11 @@ class PurchaseClaims:
 def _require_good(signed: SignedCode, now: datetime) -> None:
     if not signed.issued_at - CLOCK_LEEWAY <= now <= signed.expires_at:
         raise DomainError("MEMBER_CODE_EXPIRED", "the code is not good any more; scan a new one")
+
+
+def _read_claim_code(written: str) -> str:
+    """Returns a claim code as it was made. Raises CLAIM_CODE_NOT_VALID for what can not be one."""
+    code = read_code(written)
+    if len(code) != CLAIM_CODE_LENGTH or not set(code) <= set(ALPHABET):
+        raise claim_code_not_valid()
+    return code

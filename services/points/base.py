@@ -1,0 +1,23 @@
+"""The base of all tables of points. For migrations and tests only.
+
+Keys begin with the member, so that tables can be spread by member; those that can not are said to be so.
+The hot tables have no foreign keys: one statement writes a purchase with all that belongs to it, and
+checking each row again would cost as much as writing it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import DeclarativeBase
+
+from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+
+
+class Base(DeclarativeBase):
+    """All tables of points."""
+
+    metadata = new_metadata()
+    type_annotation_map = TYPES
+
+
+idempotency_table(Base.metadata)
+audit_table(Base.metadata)
