@@ -137,9 +137,8 @@ async def test_so_many_rules_may_be_enabled_and_no_more(
         await db.run(create_earn_rule, actor=ADMIN, new=new_rule(ends_at=over))
     still_open = utc_now() - timedelta(days=30)
     await db.run(create_earn_rule, actor=ADMIN, new=new_rule(ends_at=still_open))
-    creations = (
-        db.run(create_earn_rule, actor=ADMIN, new=new_rule(effect=FirstPurchaseBonus(5))) for _ in range(12)
-    )
+    bonus = new_rule(effect=FirstPurchaseBonus(5))
+    creations = (db.run(create_earn_rule, actor=ADMIN, new=bonus) for _ in range(12))
     made, errors = await at_once(creations)
     assert len(made) == 4
     assert {str(error).partition(":")[0] for error in errors} == {"TOO_MANY_EARN_RULES"}
