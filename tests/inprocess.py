@@ -27,7 +27,7 @@ from services.common import migrations
 from services.common.cache import Redis
 from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
-from services.common.db import Connection, Database, execute
+from services.common.db import Connection, execute
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
 from services.common.sessions import SessionCache

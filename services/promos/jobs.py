@@ -13,9 +13,9 @@ from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.promos.codes.commands.code_sets import MAKE_JOB
 from services.promos.codes.commands.make_codes import make_codes
-from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:

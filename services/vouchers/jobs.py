@@ -13,11 +13,11 @@ from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
+from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
 from services.vouchers.catalogue.queries import get_voucher
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
-from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:

@@ -14,10 +14,10 @@ from services.common.db import Connection, execute
 from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.member_events import apply_member_event
 from services.common.members import FirstLogin
 from services.promos.campaigns.first_logins import _take_place, on_member_event
 from services.promos.codes import random_codes
-from services.common.member_events import apply_member_event
 from services.promos.tests.support import FIRST_LOGIN, REGISTERED, THIRTY_PERCENT, Promos, in_days
 from tests.inprocess import Member, Platform, bearer, eventually, reason
 

@@ -13,10 +13,10 @@ from scrip.common.internal.v1 import member_events_pb2
 
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.member_events import apply_member_event
 from services.common.members import FirstLogin
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.codes import random_codes
-from services.common.member_events import apply_member_event
 from services.promos.tests.support import (
     CLOSED,
     FIRST_LOGIN,
