@@ -11,7 +11,7 @@ from services.common.channels import Peers
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
-from services.common.legacy_db import Database
+from services.common.db import Database
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.points.adjustments import IMPORT_JOB, IMPORT_QUEUE, Importer
 from services.points.balances import Balances
