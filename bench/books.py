@@ -72,7 +72,5 @@ async def _unbalanced(url: str) -> int:
 
 async def _within_a_minute(connection: Connection) -> list[object]:
     await connection.execute("SET statement_timeout = '60s'")
-    await connection.execute(
-        "SET search_path = points, public"
-    )  # only the peer has a schema `points`
+    await connection.execute("SET search_path = points, public")  # only the peer has a schema `points`
     return list(await unbalanced_members(connection))

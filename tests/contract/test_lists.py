@@ -19,8 +19,8 @@ from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 
 from services.common.caller import ADMIN
-from services.common.ids import new_id, utc_now
 from services.common.db import Connection, execute
+from services.common.ids import new_id, utc_now
 from tests.contract.descriptors import Rpc, rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, reason
 

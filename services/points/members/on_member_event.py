@@ -19,7 +19,7 @@ from services.points.ledger import close_account
 
 
 async def on_member_event(connection: Connection, event: MemberEvent) -> None:
-    """Drops the codes of a member who is out, so that a till is refused, and the points of one who is gone."""
+    """Drops the codes of a member who is out, so that tills are refused; forfeits the points when gone."""
     match event:
         case Suspended() | Closed():
             # A statement of its own: it must see the codes that were kept until the member's row was locked.

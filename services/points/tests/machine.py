@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
     async def _in_force(self) -> None:
         """Returns when receipts are judged by the newest rules."""
         newest = "SELECT max(id) FROM earn_rule_sets"
-        judged = "SELECT rule_set_id FROM purchases WHERE id = CAST(%(id)s AS uuid)"
+        judged = "SELECT rule_set_id FROM purchases WHERE id = %(id)s::uuid"
 
         async def check() -> None:
             reply = await unclaimed(self.points)

@@ -21,8 +21,8 @@ from google.rpc import error_details_pb2
 from pydantic import SecretStr
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
 
-from services.common.ids import new_id
 from services.common.db import Connection
+from services.common.ids import new_id
 from services.points.tests.own_service import OwnService
 from services.points.tests.support import Points
 from tests.inprocess import bearer, eventually, refused_status

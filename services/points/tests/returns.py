@@ -15,7 +15,7 @@ from services.points.tests.support import Points, receipt
 from tests.inprocess import Member, bearer, refused_status
 
 RULES = (
-    "INSERT INTO earn_rule_sets (content) SELECT jsonb_set(content, '{rules}', CAST(%(rules)s AS jsonb))"
+    "INSERT INTO earn_rule_sets (content) SELECT jsonb_set(content, '{rules}', %(rules)s::jsonb)"
     " FROM earn_rule_sets ORDER BY id DESC LIMIT 1"
 )
 """Has other rules hold from within a second on."""

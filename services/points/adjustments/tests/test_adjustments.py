@@ -10,12 +10,12 @@ import pytest
 from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2, purchase_pb2_grpc
 
 from services.common import db
-from services.common.ids import new_id, utc_now
 from services.common.db import Connection
-from services.points.members.apply_member_event import MemberEvent, apply_member_event
+from services.common.ids import new_id
+from services.common.members import Closed
 from services.points.tests.manager import Manager, faulty_fields
 from services.points.tests.own_service import own_service
-from services.points.tests.support import Points
+from services.points.tests.support import Points, apply_event
 from tests.inprocess import Member, Platform, bearer, eventually, reason, refusal
 
 ADJUST = points_pb2.ENTRY_KIND_ADJUST
@@ -156,7 +156,9 @@ async def test_adjustments_and_debits_at_once_never_take_it_below_zero(
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(not isinstance(result, BaseException) for result in results) == 6
     assert await points.balance(member) == 10
-    rows = await points.rows("SELECT balance_after FROM ledger_entries WHERE member_id = %(id)s", id=member.id)
+    rows = await points.rows(
+        "SELECT balance_after FROM ledger_entries WHERE member_id = %(id)s", id=member.id
+    )
     assert min(balance for (balance,) in rows) == 10
     await points.assert_balanced()
 
@@ -201,7 +203,7 @@ async def test_an_adjustment_amid_the_closing_waits_and_is_refused(
     member, closing = await heard_member(points, platform, 30), asyncio.Event()
 
     async def close(connection: Connection) -> None:
-        await apply_member_event(connection, MemberEvent(new_id(), member.id, 3, "CLOSED", utc_now()))
+        await apply_event(connection, Closed, member.id, 3)
         closing.set()
         await asyncio.sleep(0.3)
 

@@ -15,10 +15,10 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.cache import Redis
+from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.leased_cache import LeasedCache
-from services.common.db import Connection
 from services.points.adjustments import files as adjustment_files
 from services.points.adjustments.files import MOST_BYTES, MOST_LINES, LineResult
 from services.points.adjustments.importer import Importer
@@ -296,7 +296,7 @@ async def test_a_database_that_is_away_refuses_no_line(platform: Platform) -> No
         blocker, told = asyncio.Event(), asyncio.Event()
 
         async def lock(connection: Connection) -> None:
-            await connection.exec_driver_sql("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
+            await connection.execute("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
             blocker.set()
             await eventually(give_up)
             await told.wait()

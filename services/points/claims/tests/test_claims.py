@@ -43,7 +43,8 @@ TAKEN: object = ("PURCHASE_CLAIMED", FAILED, {})
 async def end_claim(points: Points, code: str) -> str:
     """Lets the time for a claim be over; answers when it was."""
     rows = await points.rows(
-        "SELECT claim_until - interval '20 days' FROM unclaimed_purchases WHERE claim_code = %(code)s", code=code
+        "SELECT claim_until - interval '20 days' FROM unclaimed_purchases WHERE claim_code = %(code)s",
+        code=code,
     )
     await change(
         points,

@@ -13,12 +13,12 @@ import pytest
 
 from services.common import migrations
 from services.common.caller import Caller
-from services.common.ids import new_id, utc_now
 from services.common.db import Connection, Database
-from services.points.__main__ import CONSTRAINTS
+from services.common.ids import new_id, utc_now
 from services.points.earning import Rate, RuleBook
 from services.points.earning.commands import NewRule, create_earn_rule
 from services.points.earning.kinds import FirstPurchaseBonus, Multiplier
+from services.points.parts import CONSTRAINTS
 from services.points.tests.earn_rule_help import at_once
 from stack.postgres import Postgres
 from tests.inprocess import eventually

@@ -14,9 +14,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from scrip.points.v1 import points_pb2
 
-from services.common.db import _driver
-from services.common.ids import new_id, utc_now
 from services.common.db import Connection, Database, fetch_values
+from services.common.ids import new_id, utc_now
 from services.common.paging import Page
 from services.points.adjustments.tests.test_adjustments import heard_member
 from services.points.ledger import EntryKind
@@ -191,7 +190,7 @@ async def crowd(own: OwnService) -> None:
         own,
         "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, occurred_at)"
         " SELECT %(member)s, i, 'EARN', 1, i, 'x',"
-        " %(start)s + i * interval '10 seconds' - (i * 7919 % 10) * interval '1 minute'"
+        " %(start)s + i * interval '10 seconds' - (i * 7919 %% 10) * interval '1 minute'"
         " FROM generate_series(1, 5000) AS i",
         member=CROWDED,
         start=START,
@@ -204,8 +203,8 @@ async def fill(own: OwnService, member_id: UUID) -> None:
     await execute(
         own,
         "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, occurred_at)"
-        " SELECT %(member)s, i, CASE WHEN i % 5000 = 0 THEN 'ADJUST' ELSE 'EARN' END, 1, i, 'x',"
-        " %(start)s + i * CAST(%(step)s AS interval)"
+        " SELECT %(member)s, i, CASE WHEN i %% 5000 = 0 THEN 'ADJUST' ELSE 'EARN' END, 1, i, 'x',"
+        " %(start)s + i * %(step)s::interval"
         " FROM generate_series(1, %(many)s) AS i",
         **values,
     )
@@ -214,8 +213,9 @@ async def fill(own: OwnService, member_id: UUID) -> None:
         "INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,"
         " currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id,"
         " rule_set_id)"
-        " SELECT %(member)s, uuidv7(at - now()), i, 'R-' || i, '', at - (i % 10) * interval '1 hour', at, 'USD',"
-        " 1000, 1000, 1, 'x', i, %(member)s, 1 FROM (SELECT i, %(start)s + i * CAST(%(step)s AS interval) AS at"
+        " SELECT %(member)s, uuidv7(at - now()), i, 'R-' || i, '',"
+        " at - (i %% 10) * interval '1 hour', at, 'USD',"
+        " 1000, 1000, 1, 'x', i, %(member)s, 1 FROM (SELECT i, %(start)s + i * %(step)s::interval AS at"
         " FROM generate_series(1, %(many)s) AS i) AS times",
         **values,
     )
@@ -242,19 +242,18 @@ async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[i
             statements.append((plain, params))
             return await super().execute(query, params, **kwargs)
 
-    driver = await _driver(connection)
-    usual, driver.cursor_factory = driver.cursor_factory, Seen
+    usual, connection.cursor_factory = connection.cursor_factory, Seen
     try:
-        rows, _ = await query(driver, Page(50, "", "x"), **arguments)
+        rows, _ = await query(connection, Page(50, "", "x"), **arguments)
     finally:
-        driver.cursor_factory = usual
+        connection.cursor_factory = usual
     [(statement, parameters)] = statements
     return len(rows), statement, parameters
 
 
 async def _explain(connection: Connection, statement: Any, parameters: Any = None) -> list[Any]:
-    driver = await _driver(connection)
-    return await (await driver.cursor(row_factory=tuple_row).execute(statement, parameters)).fetchall()
+    cursor = await connection.cursor(row_factory=tuple_row).execute(statement, parameters)
+    return await cursor.fetchall()
 
 
 def _read(plan: dict[str, Any]) -> list[int]:

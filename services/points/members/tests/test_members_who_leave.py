@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from scrip.points.v1 import points_pb2
 
-from services.common.ids import new_id, utc_now
 from services.common.db import Connection
-from services.points.members.apply_member_event import MemberEvent, apply_member_event
+from services.common.ids import new_id
+from services.common.members import Closed, Registered, Suspended
 from services.points.members.member_codes import keep_member_codes
-from services.points.tests.support import Points, item, receipt
+from services.points.tests.support import Points, apply_event, item, receipt
 from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
@@ -67,7 +67,9 @@ async def test_one_who_never_earned_forfeits_nothing(points: Points, platform: P
     member = await registered(points, platform)
     await points.tell(member.id, 3, "CLOSED")
     assert await ledger(points, member) == []
-    assert await points.rows("SELECT closed FROM accounts WHERE member_id = %(id)s", id=member.id) == [(True,)]
+    assert await points.rows("SELECT closed FROM accounts WHERE member_id = %(id)s", id=member.id) == [
+        (True,)
+    ]
     await points.assert_balanced()
 
 
@@ -114,7 +116,7 @@ async def test_the_code_of_a_suspended_member_is_unknown_even_while_identity_sti
 async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: Platform) -> None:
     """Identity said that the code is good, and the event comes before the code is committed."""
     member_id, code, database = new_id(), uuid4().hex.upper(), platform.databases["points"]
-    await database.run(apply_member_event, MemberEvent(new_id(), member_id, 1, "REGISTERED", utc_now()))
+    await database.run(apply_event, Registered, member_id, 1)
     kept, done = asyncio.Event(), asyncio.Event()
 
     async def keep(connection: Connection) -> None:
@@ -125,7 +127,7 @@ async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: P
 
     async def suspend() -> None:
         await kept.wait()
-        await database.run(apply_member_event, MemberEvent(new_id(), member_id, 3, "SUSPENDED", utc_now()))
+        await database.run(apply_event, Suspended, member_id, 3)
         done.set()
 
     await asyncio.gather(database.run(keep), suspend())
@@ -134,11 +136,11 @@ async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: P
 
 async def test_a_code_that_comes_after_the_suspension_is_not_kept(platform: Platform) -> None:
     member_id, code, database = new_id(), uuid4().hex.upper(), platform.databases["points"]
-    await database.run(apply_member_event, MemberEvent(new_id(), member_id, 1, "REGISTERED", utc_now()))
+    await database.run(apply_event, Registered, member_id, 1)
     applied = asyncio.Event()
 
     async def suspend(connection: Connection) -> None:
-        await apply_member_event(connection, MemberEvent(new_id(), member_id, 3, "SUSPENDED", utc_now()))
+        await apply_event(connection, Suspended, member_id, 3)
         applied.set()
         await asyncio.sleep(0.3)
 
@@ -165,7 +167,7 @@ async def test_a_purchase_amid_the_closing_is_refused_and_its_neighbours_are_not
     closing = asyncio.Event()
 
     async def close(connection: Connection) -> None:
-        await apply_member_event(connection, MemberEvent(new_id(), leaving.id, 3, "CLOSED", utc_now()))
+        await apply_event(connection, Closed, leaving.id, 3)
         closing.set()
         await asyncio.sleep(0.5)
 

@@ -79,7 +79,7 @@ async def test_a_signed_code_earns_like_a_lasting_one(points: Points, platform: 
     assert (reply.purchase.points, reply.balance_after) == (1, 1)
     assert await points.balance(member) == 1
     assert await points.rows(
-        "SELECT till_number, receipt_number, CAST(purchase_id AS text) FROM used_codes WHERE code_id = %(id)s",
+        "SELECT till_number, receipt_number, purchase_id::text FROM used_codes WHERE code_id = %(id)s",
         id=request.member_code[2:41],
     ) == [("T-7", request.receipt_number, reply.purchase.id)]
 

@@ -81,7 +81,7 @@ async def test_one_receipt_a_hundred_times_at_once_has_one_claim_code(
     replies = await asyncio.gather(*[points.record(request) for _ in range(100)])
     assert len({encoded(reply) for reply in replies}) == 1
     rows = await points.rows(
-        "SELECT count(*) FROM unclaimed_purchases WHERE purchase_id = CAST(%(id)s AS uuid)",
+        "SELECT count(*) FROM unclaimed_purchases WHERE purchase_id = %(id)s::uuid",
         id=replies[0].purchase.id,
     )
     assert rows == [(1,)]
