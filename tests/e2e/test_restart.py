@@ -52,7 +52,7 @@ async def _buy(live: Platform) -> tuple[Member, str, str, dict[str, str]]:
     return member, voucher, key, order
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_second_start_keeps_everything_and_a_stop_leaves_no_process(tmp_path: Path) -> None:
     stack = start_platform(tmp_path)
     try:

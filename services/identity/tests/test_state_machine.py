@@ -289,6 +289,7 @@ def driven(world: World) -> Iterator[None]:
 
 
 @pytest.mark.covers("I4 AuthService.LogIn")
+@pytest.mark.timeout(300)
 async def test_whatever_members_do_one_device_at_most_is_active(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
