@@ -92,7 +92,7 @@ async def test_staff_see_what_waits_and_what_came_too_late(platform: Platform) -
     posts, mails = HttpSink(failures=[503] * 100), MailSink(failures=[550] * 100)
     async with listening(posts), listening(mails):
         both = smtp(mails) | webhook(posts)
-        async with sending(platform, **both) as identity:
+        async with sending(platform, otp_send_seconds=5.0, **both) as identity:
             phone, email = new_phone(), new_email()
             by_phone, by_email = await identity.sent(phone), await identity.sent(email)
 
