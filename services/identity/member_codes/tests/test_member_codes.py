@@ -226,6 +226,20 @@ async def test_identity_tells_points_whose_codes_these_are(platform: Platform) -
     assert found[signed].expires_at.seconds - found[signed].issued_at.seconds == 60
 
 
+async def test_a_code_may_be_typed_as_it_looks(platform: Platform) -> None:
+    members = [await platform.member() for _ in range(2)]
+    looks = str.maketrans({"0": "o", "1": "l"})
+    code, signed = members[0].code, platform.signed_code(members[1])
+    lasting = [code.lower(), f" {code[:4]}-{code[4:8]} {code[8:]}", code.translate(looks)]
+    typed = [signed.lower(), signed.translate(looks), signed.replace("1", "I").replace("0", "O")]
+    found = await resolve(platform, *lasting, *typed)
+    assert {written: resolved.member_id for written, resolved in found.items()} == {
+        **dict.fromkeys(lasting, str(members[0].id)),
+        **dict.fromkeys(typed, str(members[1].id)),
+    }
+    assert {found[written].code_id for written in typed} == {signed[2:41]}
+
+
 async def test_a_signed_code_for_nobody_is_unknown(platform: Platform) -> None:
     nobody = Member(uuid4(), "", "", "", "")
     assert await resolve(platform, platform.signed_code(nobody)) == {}
