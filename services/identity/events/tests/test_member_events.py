@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import orjson
@@ -26,9 +25,8 @@ from services.identity.events import EVENT_QUEUES, TOPIC
 from services.identity.events.kinds import event_content
 from services.identity.tests.people import DONE, LISTENERS, People, outcomes, tally
 from services.identity.tests.sending import SILENT
+from stack.settings import ROOT
 from tests.inprocess import InProcess, Member, Platform, bearer, eventually
-
-_ROOT = Path(__file__).resolve().parents[3]
 
 
 async def assert_delivered(people: People, member_id: UUID) -> None:
@@ -274,7 +272,7 @@ def worker(platform: Platform) -> Iterator[subprocess.Popen[bytes]]:
         environment[f"SCRIP_{service.upper()}_TARGET"] = target
     command = [sys.executable, "-m", "services.identity", "worker"]
     process = subprocess.Popen(  # ourselves
-        command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield process

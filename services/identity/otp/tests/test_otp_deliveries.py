@@ -46,7 +46,7 @@ async def test_numbers_go_to_the_provider_and_addresses_to_the_mail_server(platf
             by_phone, by_email = await identity.sent(phone), await identity.sent(email.upper())
             await arrived(lambda: mails.mails)
             await arrived(lambda: posts.posts)
-            await eventually(identity.assert_nothing_waits)
+            await eventually(identity.assert_nothing_waits, seconds=20)
     [mail], [post] = mails.mails, posts.posts
     assert (mail.recipient, mail.content["To"]) == (email, email)
     assert mail.content["Message-ID"] == f"<{by_email.otp_id}@shop.example>"
@@ -97,7 +97,7 @@ async def test_staff_see_what_waits_and_what_came_too_late(platform: Platform) -
     posts, mails = HttpSink(failures=[503] * 100), MailSink(failures=[550] * 100)
     async with listening(posts), listening(mails):
         both = smtp(mails) | webhook(posts)
-        async with sending(platform, **both) as identity:
+        async with sending(platform, otp_send_seconds=5.0, **both) as identity:
             phone, email = new_phone(), new_email()
             by_phone, by_email = await identity.sent(phone), await identity.sent(email)
 
@@ -130,7 +130,7 @@ async def test_staff_see_what_waits_and_what_came_too_late(platform: Platform) -
             assert len(await identity.rows(kept)) == 1, "the late code is gone"
             mails.failures.clear()  # what gets through at last is no longer listed
             await arrived(lambda: mails.mails, seconds=30)
-            await eventually(identity.assert_nothing_waits)
+            await eventually(identity.assert_nothing_waits, seconds=20)
             [left] = await unsent(identity)
             assert left.otp_id == by_phone.otp_id
 

@@ -47,7 +47,7 @@ async def test_a_code_arrives_by_e_mail_and_is_good(platform: Platform) -> None:
         code = code_in(mail.text)
         registered = await identity.register(sent.otp_id, code)
         assert registered.member.phone == phone
-        await eventually(identity.assert_nothing_waits)
+        await eventually(identity.assert_nothing_waits, seconds=20)
 
 
 async def test_a_mail_server_that_was_away_or_refused_gets_it_again(platform: Platform) -> None:
@@ -61,7 +61,7 @@ async def test_a_mail_server_that_was_away_or_refused_gets_it_again(platform: Pl
             await arrived(lambda: sink.mails, seconds=20)
             assert sink.refused == 1
             await identity.register(sent.otp_id, code_in(sink.mails[0].text))
-            await eventually(identity.assert_nothing_waits)
+            await eventually(identity.assert_nothing_waits, seconds=20)
             assert len(sink.mails) == 1
 
 
@@ -100,7 +100,7 @@ async def test_a_provider_gets_a_signed_message_again_until_it_takes_it(
         phone = new_phone()
         sent = await identity.sent(phone)
         await arrived(lambda: sink.posts, 3, seconds=30)
-        await eventually(identity.assert_nothing_waits)
+        await eventually(identity.assert_nothing_waits, seconds=20)
         assert len(sink.posts) == 3
         for post in sink.posts:
             assert post.path == "/sms?to=all"
@@ -176,7 +176,7 @@ async def test_a_worker_killed_while_sending_sends_once_more(platform: Platform)
         await identity.rows(SILENT)
         async with working(identity.settings):
             await arrived(lambda: sink.posts, 2, seconds=40)
-            await eventually(identity.assert_nothing_waits)
+            await eventually(identity.assert_nothing_waits, seconds=20)
         assert [post.headers["webhook-id"] for post in sink.posts] == [sent.otp_id] * 2
         assert sink.posts[0].body == sink.posts[1].body
         await identity.register(sent.otp_id, code_in(json.loads(sink.posts[1].body)["text"]))
