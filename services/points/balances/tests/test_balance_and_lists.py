@@ -27,7 +27,7 @@ EARN, SPEND = points_pb2.ENTRY_KIND_EARN, points_pb2.ENTRY_KIND_SPEND
 @pytest.fixture
 async def cache(platform: Platform) -> AsyncIterator[redis.Redis]:
     """Redis, as anybody sees it."""
-    client = redis.Redis.from_url(platform.redis_url)
+    client = redis.Redis.from_url(platform.redis_url, decode_responses=True)
     yield client
     await client.aclose()
 
@@ -55,7 +55,7 @@ async def test_every_change_is_seen_at_once(points: Points, platform: Platform) 
 async def kept(cache: redis.Redis, member: Member) -> str:
     """What the cache holds of a member's balance, without its epoch."""
     keys = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    values = [(await cache.get(key) or b"").decode() for key in keys]
+    values = [str(await cache.get(key) or "") for key in keys]
     assert len(values) <= 1
     return values[0].partition(":")[2] if values else ""
 
@@ -63,7 +63,7 @@ async def kept(cache: redis.Redis, member: Member) -> str:
 async def put(cache: redis.Redis, member: Member, balance: int) -> None:
     """Puts a balance in place of the one that is kept."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    held = (await cache.get(key) or b"").decode()
+    held = str(await cache.get(key) or "")
     await cache.set(key, f"{held.partition(':')[0]}:={balance}", ex=60)
 
 
