@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import redis.asyncio as redis
 from redis.exceptions import RedisError
@@ -20,20 +20,6 @@ CALL_SECONDS = 0.05
 _CONNECTIONS = 16
 _FAILURES = 5
 _PAUSE_SECONDS = 1.0
-_MOST_UNWRITTEN = 10_000
-_WRITE_LATER_SECONDS = 0.2
-_NEVER = 0
-"""A time of writing that nobody believes."""
-
-_SET_IF_NEWER = """
-for i = 1, #KEYS do
-  local held = redis.call('GET', KEYS[i])
-  local version = tonumber(ARGV[2 * i])
-  if not held or tonumber(string.match(held, '^(%d+):')) <= version then
-    redis.call('SET', KEYS[i], ARGV[2 * i] .. ':' .. ARGV[2 * i + 1], 'EX', ARGV[1])
-  end
-end
-"""
 
 
 class RedisAwayError(Exception):
@@ -56,8 +42,6 @@ class Redis:
         self._run_id = ""
         self._failures = 0
         self._closed_until = 0.0
-        self._trusted_from = time.time_ns()
-        self.set_if_newer = self._client.register_script(_SET_IF_NEWER)  # loaded on first use
 
     @property
     def client(self) -> redis.Redis:
@@ -65,9 +49,9 @@ class Redis:
         return self._client
 
     @property
-    def trusted_from(self) -> int:
-        """Since when (Unix time in ns) every call was answered: a write before that may have been missed."""
-        return self._trusted_from
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed_until == math.inf
 
     async def call(self, reply: Awaitable[T]) -> T:
         """Awaits a reply of the client. Raises RedisAwayError when there is none in time."""
@@ -84,13 +68,11 @@ class Redis:
     async def _guarded(self, reply: Awaitable[T]) -> T:
         if time.monotonic() < self._closed_until:
             _discard(reply)
-            self._trusted_from = time.time_ns()
             raise RedisAwayError
         try:
             result = await reply
         except (RedisError, OSError, TimeoutError) as error:
             self._failures += 1
-            self._trusted_from = time.time_ns()
             if self._failures >= _FAILURES:
                 self._closed_until = max(self._closed_until, time.monotonic() + _PAUSE_SECONDS)
             raise RedisAwayError from error
@@ -137,93 +119,6 @@ def _discard(reply: Awaitable[object]) -> None:
     close = getattr(reply, "close", None)
     if close:
         close()
-
-
-class VersionedCache:
-    """Values that carry a version: an older one never replaces a newer one, and each lives 60 s.
-
-    A value that could not be written voids what is older as soon as Redis answers. Until then, and for what
-    other processes may have failed to write, nothing is believed that is older than the last failure. The
-    value itself is not written then: a newer one may have come meanwhile, and have gone with a restart.
-    """
-
-    def __init__(self, server: Redis, prefix: str, *, seconds: int = 60) -> None:
-        self._server = server
-        self._prefix = prefix
-        self._seconds = seconds
-        self._unwritten: dict[str, int] = {}
-        self._writing: asyncio.Task[None] | None = None
-
-    async def get(self, key: str) -> str | None:
-        """The value, or None when there is none to be believed or Redis is away."""
-        return (await self.get_all([key]))[0]
-
-    async def get_all(self, keys: Sequence[str]) -> list[str | None]:
-        """The value of each key in one question, or None as above."""
-        wanted = [key not in self._unwritten for key in keys]
-        try:
-            found = await self._server.call(self._server.client.mget([self._prefix + key for key in keys]))
-        except RedisAwayError:
-            return [None] * len(keys)
-        trusted_from = self._server.trusted_from
-        values: list[str | None] = []
-        for believed, held in zip(wanted, found, strict=True):
-            _, written_at, value = cast(bytes, held).decode().split(":", 2) if held else ("", "0", "")
-            values.append(value if believed and held and int(written_at) >= trusted_from else None)
-        return values
-
-    async def held(self, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
-        """Version and value of what Redis holds for these keys, to be believed or not; not what is void.
-
-        Raises RedisAwayError when it does not answer.
-        """
-        names = [self._prefix + key for key in keys]
-        found = await self._server.call(self._server.client.mget(names)) if names else []
-        parts = {
-            key: cast(bytes, value).decode().split(":", 2)
-            for key, value in zip(keys, found, strict=True)
-            if value is not None
-        }
-        return {
-            key: (int(version), value)
-            for key, (version, written_at, value) in parts.items()
-            if int(written_at) != _NEVER
-        }
-
-    async def put(self, entries: Iterable[tuple[str, int, str]]) -> None:
-        """Sets (key, version, value) each, unless a newer version is there."""
-        given = list(entries)
-        if not given or await self._write(given, time.time_ns()):
-            return
-        for key, version, _ in given:
-            if len(self._unwritten) < _MOST_UNWRITTEN:
-                self._unwritten[key] = max(version, self._unwritten.get(key, version))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._void_later())
-
-    async def _write(self, entries: Iterable[tuple[str, int, str]], written_at: int) -> bool:
-        keys: list[str] = []
-        arguments: list[str | int] = [self._seconds]
-        for key, version, value in entries:
-            keys.append(self._prefix + key)
-            arguments += [version, f"{written_at}:{value}"]
-        try:
-            await self._server.call(self._server.set_if_newer(keys=keys, args=arguments))
-        except RedisAwayError:
-            return False
-        return True
-
-    async def _void_later(self) -> None:
-        """Voids what is older than what could not be written, for as long as it may still be there."""
-        until = time.monotonic() + self._seconds
-        while self._unwritten and time.monotonic() < until:
-            await asyncio.sleep(_WRITE_LATER_SECONDS)
-            waiting = dict(self._unwritten)
-            if await self._write(((key, version, "") for key, version in waiting.items()), _NEVER):
-                for key, version in waiting.items():
-                    if self._unwritten.get(key) == version:
-                        del self._unwritten[key]
-        self._unwritten.clear()
 
 
 class Flags:

@@ -15,9 +15,10 @@ from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2_grpc, points_pb2_grpc,
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
-from services.common.cache import Redis, VersionedCache
+from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.errors import invalid_field
+from services.common.leased_cache import LeasedCache
 from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server, servicer
@@ -25,16 +26,18 @@ from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.common.worker import run_worker
 from services.points import jobs
-from services.points.adjustments.handlers import PointsAdminHandlers
-from services.points.adjustments.importer import Importer
-from services.points.balances.balances import BALANCE_KEYS, Balances
-from services.points.books.check_books import PATIENT_SECONDS, BooksChecker
+from services.points.adjustments import Importer
+from services.points.adjustments.handlers import AdjustmentHandlers
+from services.points.adjustments.import_handlers import ImportHandlers
+from services.points.balances import BALANCE_KEYS, Balances
+from services.points.balances.handlers import BalanceHandlers
+from services.points.books import PATIENT_SECONDS, BooksChecker
 from services.points.claims.handlers import ClaimHandlers
 from services.points.claims.purchase_claims import PurchaseClaims
 from services.points.earning import Rate, RuleBook
 from services.points.earning.handlers import EarnRuleHandlers
-from services.points.ledger.handlers import PointsHandlers
-from services.points.ledger.internal_handlers import InternalHandlers, MemberEventsHandlers
+from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
+from services.points.members.handlers import MemberEventsHandlers
 from services.points.programme import Programme, balance_limit_reached
 from services.points.purchase_details.handlers import PurchaseDetailsHandlers
 from services.points.purchases import member_code_unknown
@@ -89,7 +92,7 @@ async def _build(settings: Settings) -> AsyncIterator[_Parts]:
     db = open_database(settings)
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("points", settings)
-    balances = Balances(db, VersionedCache(redis, BALANCE_KEYS))
+    balances = Balances(db, LeasedCache(redis, BALANCE_KEYS))
     try:
         yield _Parts(db, redis, peers, balances, _programme(settings))
     finally:
@@ -140,6 +143,8 @@ def _servicers(
     details = PurchaseDetailsHandlers(db, rules)
     lists = PurchaseListHandlers(db)
     claiming = ClaimHandlers(claims)
+    balance = BalanceHandlers(db, balances, programme)
+    ledger = LedgerHandlers(db)
     return [
         servicer(
             "scrip.points.v1.PurchaseService",
@@ -158,7 +163,8 @@ def _servicers(
         servicer(
             "scrip.points.v1.PointsService",
             points_pb2_grpc.add_PointsServiceServicer_to_server,
-            PointsHandlers(db, balances),
+            balance,
+            ledger,
             details,
             lists,
             claiming,
@@ -166,18 +172,21 @@ def _servicers(
         servicer(
             "scrip.points.v1.PointsAdminService",
             admin_pb2_grpc.add_PointsAdminServiceServicer_to_server,
-            PointsAdminHandlers(db, balances, programme),
+            balance,
+            ledger,
+            AdjustmentHandlers(db, balances, programme),
+            ImportHandlers(db),
             lists,
         ),
         servicer(
             "scrip.points.internal.v1.PointsInternalService",
             internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
-            InternalHandlers(db, balances),
+            SpendingHandlers(db, balances.void),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db, balances),
+            MemberEventsHandlers(db, balances.void),
         ),
     ]
 
@@ -205,7 +214,7 @@ async def check_books(settings: Settings, stop: asyncio.Event) -> None:
     """Compares all books and prints what does not agree; ends with status 1 when anything does not."""
     db, redis = open_database(settings), Redis(settings.redis_url, PATIENT_SECONDS)
     try:
-        checker = BooksChecker(db, VersionedCache(redis, BALANCE_KEYS))
+        checker = BooksChecker(db, LeasedCache(redis, BALANCE_KEYS))
         agree = await checker.run(stop, print)
     finally:
         await redis.close()

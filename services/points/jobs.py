@@ -12,10 +12,9 @@ from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.legacy_db import Database
-from services.points.adjustments.commands.create_import import IMPORT_JOB, IMPORT_QUEUE
-from services.points.adjustments.importer import Importer
-from services.points.balances.balances import Balances
-from services.points.ledger.expiry import EXPIRY_SECONDS, expire_due
+from services.points.adjustments import IMPORT_JOB, IMPORT_QUEUE, Importer
+from services.points.balances import Balances
+from services.points.ledger import EXPIRY_SECONDS, expire_due
 
 QUEUES = {IMPORT_QUEUE: 2}
 """Imports take minutes, and hold up nothing else."""
@@ -30,5 +29,5 @@ def loops(db: Database, balances: Balances) -> list[Callable[[], Awaitable[None]
     """What points' worker does again and again."""
     return [
         partial(repeat, 60, partial(db.run, forget_old_keys)),
-        partial(repeat, EXPIRY_SECONDS, partial(expire_due, db, balances)),
+        partial(repeat, EXPIRY_SECONDS, partial(expire_due, db, balances.void)),
     ]

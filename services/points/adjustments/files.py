@@ -23,7 +23,7 @@ _LONGEST_REASON = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line as it stands in the file, by the number that it has there; the header is line 1."""
 
@@ -34,9 +34,9 @@ class Line:
     valid: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LineResult:
-    """What became of a line; `outcome` is none as long as it waits."""
+    """What became of a line; `outcome` is None as long as it waits."""
 
     number: int
     member_id: str

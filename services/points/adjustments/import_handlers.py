@@ -9,15 +9,14 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2
 
 from services.common.caller import caller
-from services.common.encoding import Context, header
+from services.common.db import Connection, Database
+from services.common.encoding import Context, header, timestamp
 from services.common.errors import invalid_field
 from services.common.idempotency import parse_key, run_once
-from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
-from services.points import encoding
-from services.points.adjustments import files as adjustment_files
-from services.points.adjustments import queries as imports
+from services.points.adjustments import files, queries
 from services.points.adjustments.commands.create_import import create_import
+from services.points.adjustments.queries import Import
 
 _CSV = "text/csv"
 _CHUNK_LINES = 1_000
@@ -32,7 +31,8 @@ _FINISHED = {
 class ImportHandlers:
     """Implements what PointsAdminService has of imports."""
 
-    _db: Database
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
     async def CreateAdjustmentImport(
         self, request: httpbody_pb2.HttpBody, context: Context
@@ -42,12 +42,12 @@ class ImportHandlers:
         key = parse_key(header(context, "idempotency-key"), required=True)
         if request.content_type.partition(";")[0].strip().lower() != _CSV:
             raise invalid_field("content_type", f"must be {_CSV}")
-        lines = adjustment_files.parse(request.data)
+        lines = files.parse(request.data)
 
         async def create(connection: Connection) -> bytes:
             row = await create_import(connection, actor=actor, lines=lines)
             return admin_pb2.CreateAdjustmentImportResponse(
-                adjustment_import=encoding.adjustment_import(row)
+                adjustment_import=_encoded(row)
             ).SerializeToString()
 
         scope = (actor.subject, "CreateAdjustmentImport", key)
@@ -58,8 +58,8 @@ class ImportHandlers:
         self, request: admin_pb2.GetAdjustmentImportRequest, context: Context
     ) -> admin_pb2.GetAdjustmentImportResponse:
         """An import and how far it is."""
-        row = await self._db.read(imports.get_import, UUID(request.import_id))
-        return admin_pb2.GetAdjustmentImportResponse(adjustment_import=encoding.adjustment_import(row))
+        row = await self._db.read(queries.get_import, UUID(request.import_id))
+        return admin_pb2.GetAdjustmentImportResponse(adjustment_import=_encoded(row))
 
     async def ListAdjustmentImports(
         self, request: admin_pb2.ListAdjustmentImportsRequest, context: Context
@@ -67,9 +67,9 @@ class ImportHandlers:
         """A page of the imports."""
         finished = _FINISHED[request.state]
         page = Page(request.page_size, request.page_token, "imports", finished)
-        rows, next_token = await self._db.read(imports.list_imports, page, finished=finished)
+        rows, next_token = await self._db.read(queries.list_imports, page, finished=finished)
         return admin_pb2.ListAdjustmentImportsResponse(
-            adjustment_imports=[encoding.adjustment_import(row) for row in rows], next_page_token=next_token
+            adjustment_imports=[_encoded(row) for row in rows], next_page_token=next_token
         )
 
     async def GetAdjustmentImportResult(
@@ -77,10 +77,22 @@ class ImportHandlers:
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """What became of each line so far, in pieces."""
         import_id, after = UUID(request.import_id), 0
-        await self._db.read(imports.get_import, import_id)
-        yield httpbody_pb2.HttpBody(
-            content_type=f"{_CSV}; charset=utf-8", data=adjustment_files.result_header()
-        )
-        while lines := await self._db.read(imports.import_lines, import_id, after=after, limit=_CHUNK_LINES):
-            yield httpbody_pb2.HttpBody(data=adjustment_files.result_lines(lines))
+        await self._db.read(queries.get_import, import_id)
+        yield httpbody_pb2.HttpBody(content_type=f"{_CSV}; charset=utf-8", data=files.result_header())
+        while lines := await self._db.read(queries.import_lines, import_id, after=after, limit=_CHUNK_LINES):
+            yield httpbody_pb2.HttpBody(data=files.result_lines(lines))
             after = lines[-1].number
+
+
+def _encoded(row: Import) -> admin_pb2.AdjustmentImport:
+    finished = row.finished_at is not None
+    return admin_pb2.AdjustmentImport(
+        id=str(row.id),
+        state=admin_pb2.IMPORT_STATE_FINISHED if finished else admin_pb2.IMPORT_STATE_RUNNING,
+        lines=row.lines,
+        done=row.done,
+        refused=row.refused,
+        created_by=row.created_by,
+        created_at=timestamp(row.created_at),
+        finished_at=timestamp(row.finished_at),
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
-from services.common.legacy_db import Database
-from services.points.adjustments import queries as imports
 from services.points.adjustments.commands.adjust_points import Adjustment
 from services.points.adjustments.commands.run_import import do_line, refuse_line
 from services.points.adjustments.files import LineResult
-from services.points.balances.balances import Balances
+from services.points.adjustments.queries import waiting_lines
+from services.points.balances import Balances
 from services.points.programme import Programme
 
 _AT_A_TIME = 200
@@ -28,9 +28,9 @@ class Importer:
         self._programme = programme
 
     async def run(self, import_id: str) -> None:
-        """Does every line that nobody has done; may be run again, also while it runs."""
+        """Does every line that is not settled; may be run again, also while it runs."""
         after, one = 0, UUID(import_id)
-        while lines := await self._db.read(imports.waiting_lines, one, after=after, limit=_AT_A_TIME):
+        while lines := await self._db.read(waiting_lines, one, after=after, limit=_AT_A_TIME):
             for line in lines:
                 await self._do(one, line)
             after = lines[-1].number
@@ -44,13 +44,10 @@ class Importer:
             self._programme.expiry(utc_now()),
         )
         try:
-            balance = await self._db.run(do_line, import_id, line.number, adjustment)
+            await self._db.run(do_line, import_id, line.number, adjustment)
         except DomainError as error:
             if error.reason in _PASSING:
                 raise
             await self._db.run(refuse_line, import_id, line.number, error.reason)
             return
-        if balance:
-            await self._balances.changed([balance])
-        else:
-            await self._balances.renew(adjustment.member_id)
+        await self._balances.void([adjustment.member_id])

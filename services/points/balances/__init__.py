@@ -1,0 +1,12 @@
+"""Members' balances as they are asked for most: from Redis, filled by who reads and voided by who writes.
+
+Owns no table: the ledger's `accounts` decide.
+"""
+
+from __future__ import annotations
+
+from services.points.balances.balances import BALANCE_KEYS as BALANCE_KEYS
+from services.points.balances.balances import Balances as Balances
+from services.points.balances.balances import in_cache as in_cache
+
+__all__ = ["BALANCE_KEYS", "Balances", "in_cache"]

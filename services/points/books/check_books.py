@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.cache import RedisAwayError, VersionedCache
-from services.common.legacy_db import Connection, Database
-from services.points.balances.balances import in_cache
-from services.points.balances.queries import balances_of, list_balances
+from services.common.cache import RedisAwayError
+from services.common.db import Connection, Database, execute
+from services.common.leased_cache import LeasedCache
+from services.points.balances import in_cache
 from services.points.books.queries import Books, differing_books
-from services.points.purchases.purchase import Balance
+from services.points.ledger import Balance, balances_of, list_balances
 
 _AT_A_TIME = 1_000
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
@@ -21,13 +19,13 @@ PATIENT_SECONDS = 2.0
 """For each call of Redis: nobody waits for this, and what is not looked at is not proved."""
 _LOOKS = 5
 _LOOK_SECONDS = 0.2
-"""A balance is put into the cache right after the commit: one that differs is looked at again."""
+"""A balance is void in the cache right after the commit: one that differs is looked at again."""
 
 
 class BooksChecker:
     """Goes through all members, page by page; may run while points are moved."""
 
-    def __init__(self, db: Database, cache: VersionedCache) -> None:
+    def __init__(self, db: Database, cache: LeasedCache) -> None:
         self._db = db
         self._cache = cache
         self._cache_away = False
@@ -35,7 +33,7 @@ class BooksChecker:
     async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> bool:
         """Tells each difference by member, and at last how many members there are.
 
-        Answers whether all agree; what was not looked at, for Redis is away or because of `stop`, does not.
+        Returns whether all agree. What was not looked at, because of Redis or of `stop`, does not.
         """
         after, members, different = _FIRST, 0, set[UUID]()
         while not stop.is_set():
@@ -48,8 +46,7 @@ class BooksChecker:
             for account, held in await self._differing_in_cache(accounts):
                 different.add(account.member_id)
                 tell(
-                    f"member {account.member_id}: the cache holds {held[1]} of version {held[0]},"
-                    f" the balance is {in_cache(account)} of version {account.version}"
+                    f"member {account.member_id}: the cache holds {held}, the balance is {in_cache(account)}"
                 )
             members += len(accounts)
             after = last
@@ -61,11 +58,9 @@ class BooksChecker:
         tell(f"stopped after {members} members")
         return False
 
-    async def _differing_in_cache(
-        self, accounts: Sequence[Balance]
-    ) -> Sequence[tuple[Balance, tuple[int, str]]]:
-        """Accounts of which the cache holds something else, however often it is looked at."""
-        found: list[tuple[Balance, tuple[int, str]]] = []
+    async def _differing_in_cache(self, accounts: Sequence[Balance]) -> Sequence[tuple[Balance, str]]:
+        """Returns accounts of which the cache holds something else, however often it is looked at."""
+        found: list[tuple[Balance, str]] = []
         for look in range(_LOOKS):
             if look:
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -78,8 +73,7 @@ class BooksChecker:
             found = [
                 (account, held[key])
                 for account in accounts
-                if (key := str(account.member_id)) in held
-                and held[key] != (account.version, in_cache(account))
+                if (key := str(account.member_id)) in held and held[key] != in_cache(account)
             ]
             if not found:
                 break
@@ -87,5 +81,5 @@ class BooksChecker:
 
 
 async def _differing_books(connection: Connection, *, after: UUID, last: UUID) -> Sequence[Books]:
-    await connection.execute(text("SET LOCAL statement_timeout = '5min'"))
+    await execute(connection, "SET LOCAL statement_timeout = '5min'")
     return await differing_books(connection, after=after, last=last)

@@ -6,41 +6,73 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.legacy_db import Connection
+from services.common.db import Connection, fetch_all
 
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 # One statement, so that it sees one moment. Members who are in one table alone are found too.
-_DIFFERING = text(
-    "WITH entries AS (SELECT member_id, sequence, delta, debt_delta, balance_after,"
-    " sum(delta) OVER (PARTITION BY member_id ORDER BY sequence) AS running FROM ledger_entries"
-    " WHERE member_id > :after AND member_id <= :last),"
-    " ledger AS (SELECT member_id, sum(delta) AS total, sum(debt_delta) AS owed, count(*) AS entries,"
-    " max(sequence) AS last, bool_and(balance_after = running) AS told FROM entries GROUP BY member_id),"
-    " left_over AS (SELECT member_id, sum(remaining) AS remaining FROM lots"
-    " WHERE member_id > :after AND member_id <= :last GROUP BY member_id),"
-    " bought AS (SELECT p.member_id, count(*) AS purchases, max(number) AS last,"
-    " min(number) = 1 AND count(DISTINCT number) = count(*) AS numbered FROM purchases p"
-    " LEFT JOIN unclaimed_purchases u ON u.purchase_id = p.id"
-    " WHERE p.member_id > :after AND p.member_id <= :last"
-    " AND (u.purchase_id IS NULL OR u.claimed_by IS NOT NULL) GROUP BY p.member_id),"
-    " account AS (SELECT * FROM accounts WHERE member_id > :after AND member_id <= :last)"
-    " SELECT member_id, a.balance, a.debt, a.version, a.purchases, coalesce(l.total, 0), coalesce(l.owed, 0),"
-    " coalesce(l.entries, 0), coalesce(l.last, 0), coalesce(l.told, true), coalesce(o.remaining, 0),"
-    " coalesce(b.purchases, 0), coalesce(b.last, 0), coalesce(b.numbered, true)"
-    " FROM account a FULL JOIN ledger l USING (member_id)"
-    " FULL JOIN left_over o USING (member_id) FULL JOIN bought b USING (member_id)"
-    " WHERE (a.balance, greatest(a.balance, 0), a.debt, a.version, a.version, a.purchases, a.purchases, true,"
-    " true)"
-    " IS DISTINCT FROM (coalesce(l.total, 0), coalesce(o.remaining, 0), coalesce(l.owed, 0),"
-    " coalesce(l.entries, 0), coalesce(l.last, 0), coalesce(b.purchases, 0), coalesce(b.last, 0),"
-    " coalesce(l.told, true), coalesce(b.numbered, true)) ORDER BY member_id"
+_DIFFERING = """
+WITH entries AS (
+  SELECT
+    member_id, sequence, delta, debt_delta, balance_after,
+    sum(delta) OVER (PARTITION BY member_id ORDER BY sequence) AS running
+  FROM ledger_entries
+  WHERE member_id > %(after)s AND member_id <= %(last)s
+), ledger AS (
+  SELECT
+    member_id,
+    sum(delta) AS total,
+    sum(debt_delta) AS owed,
+    count(*) AS entries,
+    max(sequence) AS last,
+    bool_and(balance_after = running) AS told
+  FROM entries
+  GROUP BY member_id
+), left_over AS (
+  SELECT member_id, sum(remaining) AS remaining
+  FROM lots
+  WHERE member_id > %(after)s AND member_id <= %(last)s
+  GROUP BY member_id
+), bought AS (
+  SELECT
+    p.member_id,
+    count(*) AS purchases,
+    max(number) AS last,
+    min(number) = 1 AND count(DISTINCT number) = count(*) AS numbered
+  FROM purchases p
+  LEFT JOIN unclaimed_purchases u ON u.purchase_id = p.id
+  WHERE p.member_id > %(after)s AND p.member_id <= %(last)s
+    AND (u.purchase_id IS NULL OR u.claimed_by IS NOT NULL)
+  GROUP BY p.member_id
+), account AS (
+  SELECT * FROM accounts WHERE member_id > %(after)s AND member_id <= %(last)s
+), books AS (
+  SELECT
+    member_id, a.balance, a.debt, a.version, a.purchases,
+    coalesce(l.total, 0) AS ledger,
+    coalesce(l.owed, 0) AS ledger_debt,
+    coalesce(l.entries, 0) AS entries,
+    coalesce(l.last, 0) AS last_entry,
+    coalesce(l.told, true) AS told,
+    coalesce(o.remaining, 0) AS lots,
+    coalesce(b.purchases, 0) AS recorded,
+    coalesce(b.last, 0) AS last_purchase,
+    coalesce(b.numbered, true) AS numbered
+  FROM account a
+  FULL JOIN ledger l USING (member_id)
+  FULL JOIN left_over o USING (member_id)
+  FULL JOIN bought b USING (member_id)
 )
+SELECT * FROM books
+WHERE (balance, greatest(balance, 0), debt, version, version, purchases, purchases)
+  IS DISTINCT FROM (ledger, lots, ledger_debt, entries, last_entry, recorded, last_purchase)
+  OR NOT told
+  OR NOT numbered
+ORDER BY member_id
+"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Books:
     """What each table says of a member; the first four are the account's, None when there is none."""
 
@@ -86,18 +118,17 @@ class Books:
 async def differing_books(
     connection: Connection, *, after: UUID = _FIRST, last: UUID = _LAST
 ) -> Sequence[Books]:
-    """The books that do not agree, of members after one and up to another.
+    """Returns the books that do not agree, of members after one and up to another.
 
     The balance is the sum of the ledger, and what is left in the lots is that or nothing; the debt is the
     sum of what the ledger says of it; each entry tells the balance after it; the version is the number of
     entries and the last one's sequence. Purchases are numbered from 1, without gaps.
     """
-    result = await connection.execute(_DIFFERING, {"after": after, "last": last})
-    return [Books(*row) for row in result]
+    return await fetch_all(connection, Books, _DIFFERING, after=after, last=last)
 
 
 async def unbalanced_members(connection: Connection) -> Sequence[UUID]:
-    """Members whose books do not agree; there must be none, whatever happens.
+    """Returns members whose books do not agree; there must be none, whatever happens.
 
     Reads everything: for tests and for operators in doubt, not for serving.
     """

@@ -9,9 +9,7 @@ from uuid import UUID
 from services.common.db import Connection, fetch_value
 from services.common.errors import DomainError
 from services.points.claims.refusals import claim_code_not_valid, claim_expired, purchase_claimed
-from services.points.ledger.account import Balance
-from services.points.ledger.commands.move_points import Entry, add_lot, credit
-from services.points.ledger.purchase_points import count_purchase, get_balance
+from services.points.ledger import Balance, Entry, EntryKind, add_lot, count_purchase, credit, get_balance
 from services.points.programme import MAX_POINTS, balance_limit_reached
 from services.points.purchases import (
     KeptPurchase,
@@ -118,7 +116,7 @@ async def _give(
         raise balance_limit_reached()
     now, lot_id = Balance(claimant.member_id, account.version, account.balance, account.debt), None
     if earned:
-        entry = Entry("EARN", str(kept.purchase.id))
+        entry = Entry(EntryKind.EARN, str(kept.purchase.id))
         moved = await credit(connection, claimant.member_id, earned + got_bonus, entry)
         await add_lot(connection, moved, expires_at)
         now, lot_id = moved.now, moved.sequence if moved.lot_points else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,3 +15,7 @@ class Balance:
     version: int
     balance: int
     debt: int = 0
+
+
+OnMoved = Callable[[Iterable[UUID]], Awaitable[None]]
+"""Told whose points have moved: after the commit, and before anybody gets an answer."""

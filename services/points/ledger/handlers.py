@@ -1,40 +1,108 @@
-"""PointsService: what members see of their points."""
+"""What the member and staff read of the ledger, and what orders do to it."""
 
 from __future__ import annotations
 
-from scrip.points.v1 import points_pb2
+from uuid import UUID
+
+from scrip.points.internal.v1 import points_pb2 as internal_pb2
+from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.caller import caller
+from services.common.db import Database
 from services.common.encoding import Context
-from services.common.legacy_db import Database
-from services.points.balances.balances import Balances
-from services.points.ledger.member_lists import page_of_entries, page_of_expiries
+from services.common.paging import Page
+from services.points.ledger import encoding
+from services.points.ledger.account import OnMoved
+from services.points.ledger.commands.debit import debit
+from services.points.ledger.commands.undo_debit import undo_debit
+from services.points.ledger.queries import list_entries, list_expiries
+from services.points.periods import period_of
 
 
-class PointsHandlers:
-    """Implements PointsService."""
+class LedgerHandlers:
+    """Implements the lists of entries and expiries: of PointsService, and of PointsAdminService."""
 
-    def __init__(self, db: Database, balances: Balances) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._balances = balances
-
-    async def GetMyBalance(
-        self, request: points_pb2.GetMyBalanceRequest, context: Context
-    ) -> points_pb2.GetMyBalanceResponse:
-        """The caller's balance."""
-        balance, debt = await self._balances.get(caller().id)
-        return points_pb2.GetMyBalanceResponse(balance=balance, debt=debt)
-
-    async def ListMyExpiries(
-        self, request: points_pb2.ListMyExpiriesRequest, context: Context
-    ) -> points_pb2.ListMyExpiriesResponse:
-        """A page of what the caller loses and when."""
-        rows, next_token = await page_of_expiries(self._db, request, caller().id)
-        return points_pb2.ListMyExpiriesResponse(expiries=rows, next_page_token=next_token)
 
     async def ListMyEntries(
         self, request: points_pb2.ListMyEntriesRequest, context: Context
     ) -> points_pb2.ListMyEntriesResponse:
         """A page of the caller's ledger."""
-        rows, next_token = await page_of_entries(self._db, request, caller().id)
-        return points_pb2.ListMyEntriesResponse(entries=rows, next_page_token=next_token)
+        entries, next_token = await self._entries(request, caller().id)
+        return points_pb2.ListMyEntriesResponse(entries=entries, next_page_token=next_token)
+
+    async def ListMemberEntries(
+        self, request: admin_pb2.ListMemberEntriesRequest, context: Context
+    ) -> admin_pb2.ListMemberEntriesResponse:
+        """A page of a member's ledger."""
+        entries, next_token = await self._entries(request, UUID(request.member_id))
+        return admin_pb2.ListMemberEntriesResponse(entries=entries, next_page_token=next_token)
+
+    async def ListMyExpiries(
+        self, request: points_pb2.ListMyExpiriesRequest, context: Context
+    ) -> points_pb2.ListMyExpiriesResponse:
+        """A page of what the caller loses and when."""
+        expiries, next_token = await self._expiries(request, caller().id)
+        return points_pb2.ListMyExpiriesResponse(expiries=expiries, next_page_token=next_token)
+
+    async def ListMemberExpiries(
+        self, request: admin_pb2.ListMemberExpiriesRequest, context: Context
+    ) -> admin_pb2.ListMemberExpiriesResponse:
+        """A page of what a member loses and when."""
+        expiries, next_token = await self._expiries(request, UUID(request.member_id))
+        return admin_pb2.ListMemberExpiriesResponse(expiries=expiries, next_page_token=next_token)
+
+    async def _entries(
+        self,
+        request: points_pb2.ListMyEntriesRequest | admin_pb2.ListMemberEntriesRequest,
+        member_id: UUID,
+    ) -> tuple[list[points_pb2.Entry], str]:
+        kind, period = encoding.kind_filter(request.kind), period_of(request)
+        page = Page(
+            request.page_size,
+            request.page_token,
+            request.DESCRIPTOR.name,
+            member_id,
+            kind and kind.value,
+            period,
+        )
+        rows, next_token = await self._db.read(
+            list_entries, page, member_id=member_id, kind=kind, period=period
+        )
+        return [encoding.entry(row) for row in rows], next_token
+
+    async def _expiries(
+        self,
+        request: points_pb2.ListMyExpiriesRequest | admin_pb2.ListMemberExpiriesRequest,
+        member_id: UUID,
+    ) -> tuple[list[points_pb2.Expiry], str]:
+        page = Page(request.page_size, request.page_token, request.DESCRIPTOR.name, member_id)
+        rows, next_token = await self._db.read(list_expiries, page, member_id=member_id)
+        return [encoding.expiry(row) for row in rows], next_token
+
+
+class SpendingHandlers:
+    """Implements PointsInternalService."""
+
+    def __init__(self, db: Database, on_moved: OnMoved) -> None:
+        self._db = db
+        self._on_moved = on_moved
+
+    async def Debit(self, request: internal_pb2.DebitRequest, context: Context) -> internal_pb2.DebitResponse:
+        """Takes an order's points, once."""
+        member_id = UUID(request.member_id)
+        balance_after = await self._db.run(
+            debit, order_id=UUID(request.order_id), member_id=member_id, points=request.points
+        )
+        await self._on_moved([member_id])
+        return internal_pb2.DebitResponse(balance_after=balance_after)
+
+    async def UndoDebit(
+        self, request: internal_pb2.UndoDebitRequest, context: Context
+    ) -> internal_pb2.UndoDebitResponse:
+        """Gives an order's points back, once."""
+        member_id = UUID(request.member_id)
+        await self._db.run(undo_debit, order_id=UUID(request.order_id), member_id=member_id)
+        await self._on_moved([member_id])
+        return internal_pb2.UndoDebitResponse()

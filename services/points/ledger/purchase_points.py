@@ -7,7 +7,8 @@ from uuid import UUID
 
 from services.common.db import Connection, execute, fetch_first, fetch_one
 from services.points.ledger.account import Balance
-from services.points.ledger.commands.move_points import Entry, take_oldest, write_entry
+from services.points.ledger.commands.move_points import take_oldest, write_entry
+from services.points.ledger.entries import Entry
 
 
 @dataclass(frozen=True, slots=True)

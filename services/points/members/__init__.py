@@ -1,0 +1,12 @@
+"""What identity told of members, and the member codes that it resolved.
+
+Owns `member_codes`; `members` is the common table of all services that hear of members.
+"""
+
+from __future__ import annotations
+
+from services.points.members.lock_member import lock_member as lock_member
+from services.points.members.member_codes import get_member_of_code as get_member_of_code
+from services.points.members.member_codes import keep_member_codes as keep_member_codes
+
+__all__ = ["get_member_of_code", "keep_member_codes", "lock_member"]

@@ -10,7 +10,7 @@ from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
 from services.common.paging import Page
-from services.points.encoding import period
+from services.points.periods import period_of
 from services.points.purchases import encoding
 from services.points.purchases.queries import list_purchases
 from services.points.purchases.receipts import ReceiptDecoder
@@ -57,7 +57,7 @@ class PurchaseListHandlers:
         request: points_pb2.ListMyPurchasesRequest | admin_pb2.ListMemberPurchasesRequest,
         member_id: UUID,
     ) -> tuple[list[purchase_pb2.Purchase], str]:
-        wanted = period(request)
+        wanted = period_of(request)
         page = Page(request.page_size, request.page_token, request.DESCRIPTOR.name, member_id, wanted)
         rows, next_token = await self._db.read(list_purchases, page, member_id=member_id, period=wanted)
         return [encoding.purchase(row) for row in rows], next_token

@@ -14,9 +14,16 @@ from services.common.caller import Caller
 from services.common.db import Connection, execute, fetch_first, fetch_value
 from services.common.errors import DomainError
 from services.points.earning import Terms
-from services.points.ledger.account import Balance
-from services.points.ledger.commands.move_points import Entry
-from services.points.ledger.purchase_points import LockedAccount, TakenBack, get_lot, lock_account, take_back
+from services.points.ledger import (
+    Balance,
+    Entry,
+    EntryKind,
+    LockedAccount,
+    TakenBack,
+    get_lot,
+    lock_account,
+    take_back,
+)
 from services.points.programme import Programme
 from services.points.purchases import (
     KeptPurchase,
@@ -106,7 +113,7 @@ async def refund_purchase(
             locked.account.now,
             locked.kept.lot_id,
             TakenBack(covered.own, covered.others, covered.below_zero, covered.owed),
-            Entry("REFUND", str(new.purchase_id), new.reason or None),
+            Entry(EntryKind.REFUND, str(new.purchase_id), new.reason or None),
         )
     balance_after = now.balance if now else 0
     refund = await _write(

@@ -27,9 +27,9 @@ from services.common.channels import open_channel
 from services.common.pool import Pool
 from services.common.server import RunningService
 from services.points import __main__ as root
-from services.points.adjustments.importer import Importer
+from services.points.adjustments import Importer
 from services.points.earning import rule_book
-from services.points.ledger.expiry import expire_due
+from services.points.ledger import expire_due
 from services.points.settings import Settings
 from services.points.tests.manager import ROOT, environment
 from services.points.tests.own_service import OwnService
@@ -88,7 +88,7 @@ async def _live(socket: str) -> None:
             if "run_import" in told:
                 await Importer(parts.db, parts.balances, parts.programme).run(told["run_import"])
             if "expire" in told:
-                await expire_due(parts.db, parts.balances)
+                await expire_due(parts.db, parts.balances.void)
             writer.write(b"done\n")
         os._exit(0)
 

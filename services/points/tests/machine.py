@@ -18,10 +18,11 @@ from hypothesis.stateful import (
 )
 from scrip.points.v1 import earn_rule_pb2, points_pb2, points_pb2_grpc, purchase_pb2
 
-from services.common.cache import Redis, VersionedCache
+from services.common.cache import Redis
 from services.common.ids import utc_now
-from services.points.balances.balances import BALANCE_KEYS, Balances
-from services.points.ledger.expiry import expire_due
+from services.common.leased_cache import LeasedCache
+from services.points.balances import BALANCE_KEYS, Balances
+from services.points.ledger import expire_due
 from services.points.programme import RefundPolicy
 from services.points.tests.earn_rule_help import Staff
 from services.points.tests.manager import Manager
@@ -83,8 +84,8 @@ class Machine(RuleBasedStateMachine):
             self.world.do(self._without_rules())
 
     async def _expired(self) -> int:
-        balances = Balances(self.points.database, VersionedCache(self.world.redis, BALANCE_KEYS))
-        return await expire_due(self.points.database, balances)
+        balances = Balances(self.points.database, LeasedCache(self.world.redis, BALANCE_KEYS))
+        return await expire_due(self.points.database, balances.void)
 
     async def _made(self, made: EarnRule) -> str:
         effects: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from services.common.ids import new_id
 from services.common.legacy_db import Connection, Database
-from services.points.books.queries import unbalanced_members
+from services.points.books import unbalanced_members
 from tests.inprocess import Member, Platform, bearer
 
 _receipts = itertools.count(1)

@@ -6,28 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
-
 from services.common import audit
 from services.common.caller import Caller
-from services.common.errors import DomainError
-from services.common.legacy_db import Connection
-from services.points.ledger.commands.debit import insufficient_points
-from services.points.ledger.commands.move_points import (
-    Entry,
-    Moved,
-    add_lot,
-    credit,
-    take_oldest,
-    write_entry,
-)
-from services.points.purchases.purchase import Balance
-
-ADJUST = "ADJUST"
-_CLOSED = "CLOSED"
+from services.common.db import Connection
+from services.points.ledger import Entry, EntryKind, Moved, add_lot, credit, take
+from services.points.members import lock_member
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Adjustment:
     """Points to give, or to take when `delta` is negative, and why; `id` is the entry's reference.
 
@@ -61,39 +47,10 @@ async def move(connection: Connection, adjustment: Adjustment) -> Moved:
 
     Raises MEMBER_NOT_FOUND, MEMBER_CLOSED, INSUFFICIENT_POINTS, and BALANCE_LIMIT_REACHED (by constraint).
     """
-    await _refuse_unless_there(connection, adjustment.member_id)
-    entry = Entry(ADJUST, adjustment.id, adjustment.reason)
+    await lock_member(connection, adjustment.member_id)
+    entry = Entry(EntryKind.ADJUST, adjustment.id, adjustment.reason)
     if adjustment.delta < 0:
-        return await _take(connection, adjustment.member_id, -adjustment.delta, entry)
+        return await take(connection, adjustment.member_id, -adjustment.delta, entry)
     moved = await credit(connection, adjustment.member_id, adjustment.delta, entry)
     await add_lot(connection, moved, adjustment.expires_at)
     return moved
-
-
-async def _refuse_unless_there(connection: Connection, member_id: UUID) -> None:
-    """Locks what is known of the member, so that the account closes before or after, never in between."""
-    found = await connection.execute(
-        text("SELECT status FROM members WHERE member_id = :member_id FOR SHARE"), {"member_id": member_id}
-    )
-    status = found.scalar_one_or_none()
-    if status is None:
-        raise DomainError("MEMBER_NOT_FOUND", "no such member", member_id=member_id)
-    if status == _CLOSED:
-        raise DomainError("MEMBER_CLOSED", "the member has closed the account")
-
-
-async def _take(connection: Connection, member_id: UUID, points: int, entry: Entry) -> Moved:
-    changed = await connection.execute(
-        text(
-            "UPDATE accounts SET balance = balance - :points, version = version + 1"
-            " WHERE member_id = :member_id AND balance >= :points RETURNING version, balance, debt"
-        ),
-        {"member_id": member_id, "points": points},
-    )
-    row = changed.first()
-    if row is None:
-        raise await insufficient_points(connection, member_id, points)
-    await take_oldest(connection, member_id, points)
-    return await write_entry(
-        connection, Balance(member_id, row.version, row.balance, row.debt), -points, 0, entry
-    )

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.legacy_db import Connection
+from services.common.db import Connection, execute
 from services.points.adjustments.commands.adjust_points import Adjustment, move
 from services.points.adjustments.files import DONE
-from services.points.purchases.purchase import Balance
 
 
-async def do_line(
-    connection: Connection, import_id: UUID, line: int, adjustment: Adjustment
-) -> Balance | None:
-    """Adjusts as the line says; answers the balance, or None when the line was settled before.
+async def do_line(connection: Connection, import_id: UUID, line: int, adjustment: Adjustment) -> None:
+    """Adjusts as the line says, unless it was settled before.
 
     Refuses as `adjust_points.move` does, and then nothing is settled.
     """
-    if not await _settle(connection, import_id, line, DONE):
-        return None
-    moved = await move(connection, adjustment)
-    await _count(connection, import_id, line, done=1, refused=0, balance=moved.now.balance)
-    return moved.now
+    if await _settle(connection, import_id, line, DONE):
+        moved = await move(connection, adjustment)
+        await _count(connection, import_id, line, done=1, refused=0, balance=moved.now.balance)
 
 
 async def refuse_line(connection: Connection, import_id: UUID, line: int, reason: str) -> None:
@@ -33,27 +26,40 @@ async def refuse_line(connection: Connection, import_id: UUID, line: int, reason
 
 
 async def _settle(connection: Connection, import_id: UUID, line: int, outcome: str) -> bool:
-    """Whether this is the transaction that settles the line. Another one that does so is waited for."""
-    settled = await connection.execute(
-        text(
-            "UPDATE adjustment_import_lines SET outcome = :outcome"
-            " WHERE import_id = :import_id AND line = :line AND outcome IS NULL RETURNING 1"
-        ),
-        {"import_id": import_id, "line": line, "outcome": outcome},
+    """Returns whether this transaction settles the line. Another one that does so is waited for."""
+    settled = await execute(
+        connection,
+        """
+        UPDATE adjustment_import_lines SET outcome = %(outcome)s
+        WHERE import_id = %(import_id)s AND line = %(line)s AND outcome IS NULL
+        """,
+        import_id=import_id,
+        line=line,
+        outcome=outcome,
     )
-    return settled.first() is not None
+    return settled > 0
 
 
 async def _count(
     connection: Connection, import_id: UUID, line: int, *, done: int, refused: int, balance: int | None = None
 ) -> None:
     """Last in the transaction, for every line of the import locks this row."""
-    await connection.execute(
-        text(
-            "WITH told AS (UPDATE adjustment_import_lines SET balance_after = :balance"
-            " WHERE import_id = :id AND line = :line AND CAST(:balance AS int) IS NOT NULL)"
-            " UPDATE adjustment_imports SET done = done + :done, refused = refused + :refused,"
-            " finished_at = CASE WHEN done + refused + 1 = lines THEN now() END WHERE id = :id"
-        ),
-        {"id": import_id, "line": line, "done": done, "refused": refused, "balance": balance},
+    await execute(
+        connection,
+        """
+        WITH settled AS (
+          UPDATE adjustment_import_lines SET balance_after = %(balance)s::int
+          WHERE import_id = %(id)s AND line = %(line)s AND %(balance)s::int IS NOT NULL
+        )
+        UPDATE adjustment_imports SET
+          done = done + %(done)s,
+          refused = refused + %(refused)s,
+          finished_at = CASE WHEN done + refused + 1 = lines THEN now() END
+        WHERE id = %(id)s
+        """,
+        id=import_id,
+        line=line,
+        done=done,
+        refused=refused,
+        balance=balance,
     )

@@ -14,15 +14,16 @@ import pytest
 from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
-from services.common.cache import Redis, VersionedCache
+from services.common.cache import Redis
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.leased_cache import LeasedCache
 from services.common.legacy_db import Connection
 from services.points.adjustments import files as adjustment_files
 from services.points.adjustments.files import MOST_BYTES, MOST_LINES, LineResult
 from services.points.adjustments.importer import Importer
 from services.points.adjustments.tests.test_adjustments import audited, heard_member
-from services.points.balances.balances import BALANCE_KEYS, Balances
+from services.points.balances import BALANCE_KEYS, Balances
 from services.points.programme import Programme
 from services.points.tests.manager import HEADER, Manager, csv_file, execute, violations, worker
 from services.points.tests.own_service import OwnService, own_service
@@ -373,6 +374,6 @@ async def importer_of(own: OwnService) -> AsyncIterator[Importer]:
         settings.balance_floor,
     )
     try:
-        yield Importer(own.database, Balances(own.database, VersionedCache(redis, BALANCE_KEYS)), programme)
+        yield Importer(own.database, Balances(own.database, LeasedCache(redis, BALANCE_KEYS)), programme)
     finally:
         await redis.close()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 import redis.asyncio as redis
 
-from services.common.cache import Redis, VersionedCache
-from services.points.balances.balances import BALANCE_KEYS
-from services.points.books.check_books import PATIENT_SECONDS, BooksChecker
+from services.common.cache import Redis
+from services.common.leased_cache import LeasedCache
+from services.points.balances import BALANCE_KEYS
+from services.points.books import PATIENT_SECONDS, BooksChecker
 from services.points.ledger.tests.test_expiry import many_members
 from services.points.tests.manager import execute, run_command
 from services.points.tests.own_service import OwnService, own_service
@@ -41,7 +41,7 @@ async def check(own: OwnService) -> tuple[bool, list[str]]:
     told: list[str] = []
     server = Redis(own.platform.redis_url, PATIENT_SECONDS)
     try:
-        checker = BooksChecker(own.database, VersionedCache(server, BALANCE_KEYS))
+        checker = BooksChecker(own.database, LeasedCache(server, BALANCE_KEYS))
         return await checker.run(asyncio.Event(), told.append), told
     finally:
         await server.close()
@@ -128,46 +128,57 @@ async def test_each_difference_is_named(
     assert all(str(wrong.id) in line for line in told[:-1])
 
 
+async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = "") -> None:
+    """Puts a balance where that of the member is kept."""
+    key, held = await kept(cache, member)
+    await cache.set(key, f"{epoch or held.partition(':')[0]}:={balance}", ex=60)
+
+
+async def kept(cache: redis.Redis, member: Member) -> tuple[str, str]:
+    """The key of the member's balance in the cache, and what is there."""
+    [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
+    return key.decode(), (await cache.get(key) or b"").decode()
+
+
 async def test_a_wrong_balance_in_the_cache_is_named(
     own: OwnService, platform: Platform, cache: redis.Redis
 ) -> None:
     member = await busy_member(own, platform)
-    key = f"{BALANCE_KEYS}{member.id}"
+    assert await own.balance(member) == 50
+    assert (await kept(cache, member))[1].endswith(":=50")
     assert await check(own) == (True, ["1 members, 0 whose books do not agree"])
-    await cache.set(key, f"3:{time.time_ns()}:51", ex=60)
+    await put(cache, member, 51)
+    assert await own.balance(member) == 51, "it is believed"
     agree, told = await check(own)
     assert not agree
-    assert told[0] == f"member {member.id}: the cache holds 51 of version 3, the balance is 50 of version 3"
-    await cache.set(key, f"2:{time.time_ns()}:50", ex=60)
-    assert not (await check(own))[0], "a balance of the past"
-    await cache.delete(key)
+    assert told[0] == f"member {member.id}: the cache holds 51, the balance is 50"
+    await cache.delete((await kept(cache, member))[0])
     assert (await check(own))[0]
 
 
-async def test_a_balance_that_reaches_the_cache_a_little_later_is_no_difference(
+async def test_a_balance_that_is_void_a_little_later_is_no_difference(
     own: OwnService, platform: Platform, cache: redis.Redis
 ) -> None:
     member = await busy_member(own, platform)
-    key = f"{BALANCE_KEYS}{member.id}"
-    await cache.set(key, f"2:{time.time_ns()}:70", ex=60)
+    await own.balance(member)
+    await put(cache, member, 70)
 
-    async def put() -> None:
+    async def void() -> None:
         await asyncio.sleep(0.3)
-        await cache.set(key, f"3:{time.time_ns()}:50", ex=60)
+        await cache.delete((await kept(cache, member))[0])
 
-    result, _ = await asyncio.gather(check(own), put())
+    result, _ = await asyncio.gather(check(own), void())
     assert result[0]
 
 
-async def test_what_is_void_in_the_cache_is_no_difference(
+async def test_what_is_of_an_old_epoch_is_no_difference(
     own: OwnService, platform: Platform, cache: redis.Redis
 ) -> None:
     member = await busy_member(own, platform)
-    key = f"{BALANCE_KEYS}{member.id}"
-    held = await cache.get(key)
-    assert isinstance(held, bytes)
-    await cache.set(key, held.partition(b":")[0] + b":0:")  # as it is after a failure of Redis
+    await own.balance(member)
+    await put(cache, member, 70, epoch="old")  # as it is after a failure of Redis
     assert (await check(own))[0]
+    assert await own.balance(member) == 50
 
 
 async def test_without_redis_the_rest_is_checked(
@@ -220,6 +231,6 @@ async def test_a_check_that_is_stopped_proves_nothing(own: OwnService) -> None:
     stop, told = asyncio.Event(), list[str]()
     stop.set()
     server = Redis(own.platform.redis_url)
-    assert not await BooksChecker(own.database, VersionedCache(server, "x:")).run(stop, told.append)
+    assert not await BooksChecker(own.database, LeasedCache(server, "x:")).run(stop, told.append)
     await server.close()
     assert told == ["stopped after 0 members"]

@@ -5,95 +5,117 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.errors import DomainError
-from services.common.legacy_db import Connection
-from services.points.ledger.commands.move_points import TAKEN
-from services.points.purchases.purchase import Balance
+from services.common.db import Connection, fetch_one, fetch_value
+from services.points.ledger.queries import get_points
+from services.points.ledger.refusals import debit_conflict, insufficient_points, order_undone
 
 UNDONE = "UNDONE"
 
-# The order is claimed before the account is locked; a claim that finds too few points is rolled back.
-_CLAIM = text(
-    "WITH claimed AS (INSERT INTO debits (order_id, member_id, points, state)"
-    " VALUES (:order_id, :member_id, :points, 'DEBITED') ON CONFLICT DO NOTHING RETURNING 1),"
-    " account AS (UPDATE accounts SET balance = balance - :points, version = version + 1"
-    " WHERE member_id = :member_id AND balance >= :points AND EXISTS (SELECT FROM claimed)"
-    " RETURNING balance, version)"
-    " SELECT EXISTS (SELECT FROM claimed) AS claimed, a.balance, a.version"
-    " FROM (VALUES (1)) AS one LEFT JOIN account a ON true"
-)
 
-_TAKE = text(
-    "WITH <taken>,"
-    " kept AS (INSERT INTO debit_lots (member_id, order_id, lot_id, points)"
-    " SELECT :member_id, :order_id, id, points FROM taken RETURNING points),"
-    " entry AS (INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
-    " VALUES (:member_id, :version, 'SPEND', -:points, :balance, :reference)),"
-    " answer AS (UPDATE debits SET balance_after = :balance WHERE order_id = :order_id)"
-    " SELECT coalesce(sum(points), 0) FROM kept".replace("<taken>", TAKEN)
-)
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """Whether the order is new, and the account after the debit, None when it had too few points."""
+
+    claimed: bool
+    balance: int | None
+    version: int | None
 
 
-@dataclass(frozen=True)
-class Debited:
-    """The balance right after the debit was made, and the balance now."""
-
+@dataclass(frozen=True, slots=True)
+class _Debit:
+    member_id: UUID
+    points: int
+    state: str
     balance_after: int
-    now: Balance
 
 
-async def debit(connection: Connection, *, order_id: UUID, member_id: UUID, points: int) -> Debited:
-    """Takes points for an order, oldest lots first, once; a repetition gets the first answer.
+# The order is claimed before the account is locked; a claim that finds too few points is rolled back.
+_CLAIM = """
+WITH claimed AS (
+  INSERT INTO debits (order_id, member_id, points, state)
+  VALUES (%(order_id)s, %(member_id)s, %(points)s, 'DEBITED')
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+), account AS (
+  UPDATE accounts SET balance = balance - %(points)s, version = version + 1
+  WHERE member_id = %(member_id)s AND balance >= %(points)s AND EXISTS (SELECT FROM claimed)
+  RETURNING balance, version
+)
+SELECT EXISTS (SELECT FROM claimed) AS claimed, a.balance, a.version
+FROM (VALUES (1)) AS one
+LEFT JOIN account a ON true
+"""
 
-    Raises INSUFFICIENT_POINTS, DEBIT_CONFLICT or ORDER_UNDONE, and then takes nothing.
+# Out of the oldest lots, as `take_oldest` does it. A statement of its own after the one that locked the
+# account: it must see the lots as they are then.
+_TAKE = """
+WITH open AS (
+  SELECT id, remaining, sum(remaining) OVER (ORDER BY id) - remaining AS older
+  FROM (
+    SELECT id, remaining FROM lots
+    WHERE member_id = %(member_id)s AND remaining > 0
+    ORDER BY id
+    LIMIT %(points)s
+  ) AS l
+), taken AS (
+  UPDATE lots l SET remaining = l.remaining - least(o.remaining, %(points)s - o.older)
+  FROM open o
+  WHERE l.member_id = %(member_id)s AND l.id = o.id AND o.older < %(points)s
+  RETURNING l.id, least(o.remaining, %(points)s - o.older)::int AS points
+), kept AS (
+  INSERT INTO debit_lots (member_id, order_id, lot_id, points)
+  SELECT %(member_id)s, %(order_id)s, id, points FROM taken
+  RETURNING points
+), entry AS (
+  INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)
+  VALUES (%(member_id)s, %(version)s, 'SPEND', -%(points)s, %(balance)s, %(reference)s)
+), answer AS (
+  UPDATE debits SET balance_after = %(balance)s WHERE order_id = %(order_id)s
+)
+SELECT coalesce(sum(points), 0)::bigint FROM kept
+"""
+
+
+async def debit(connection: Connection, *, order_id: UUID, member_id: UUID, points: int) -> int:
+    """Takes points for an order, oldest lots first, once; returns the balance right after that.
+
+    A repetition gets the first answer. Raises INSUFFICIENT_POINTS, DEBIT_CONFLICT or ORDER_UNDONE, and then
+    takes nothing.
     """
-    order = {"order_id": order_id, "member_id": member_id, "points": points}
-    tried = (await connection.execute(_CLAIM, order)).one()
+    tried = await fetch_one(
+        connection, _Claimed, _CLAIM, order_id=order_id, member_id=member_id, points=points
+    )
     if not tried.claimed:
         return await _repeat(connection, order_id, member_id, points)
     if tried.balance is None:
-        raise await insufficient_points(connection, member_id, points)
-    moved = {**order, "balance": tried.balance, "version": tried.version, "reference": str(order_id)}
-    taken = (await connection.execute(_TAKE, moved)).scalar_one()
+        available = (await get_points(connection, member_id)).balance
+        raise insufficient_points(required=points, available=available)
+    taken = await fetch_value(
+        connection,
+        _TAKE,
+        order_id=order_id,
+        member_id=member_id,
+        points=points,
+        balance=tried.balance,
+        version=tried.version,
+        reference=str(order_id),
+    )
     if taken != points:
         raise AssertionError(f"the lots of member {member_id} do not add up to the balance")
-    return Debited(tried.balance, Balance(member_id, tried.version, tried.balance))
+    return tried.balance
 
 
-async def _repeat(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> Debited:
-    result = await connection.execute(
-        text(
-            "SELECT d.member_id, d.points, d.state, d.balance_after, a.version, a.balance, a.debt"
-            " FROM debits d LEFT JOIN accounts a USING (member_id) WHERE d.order_id = :order_id"
-        ),
-        {"order_id": order_id},
+async def _repeat(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> int:
+    kept = await fetch_one(
+        connection,
+        _Debit,
+        "SELECT member_id, points, state, balance_after FROM debits WHERE order_id = %(order_id)s",
+        order_id=order_id,
     )
-    kept = result.one()
     if kept.member_id != member_id:
         raise debit_conflict(order_id)
     if kept.state == UNDONE:
-        raise DomainError("ORDER_UNDONE", "the order was undone", order_id=order_id)
+        raise order_undone(order_id)
     if kept.points != points:
         raise debit_conflict(order_id)
-    return Debited(kept.balance_after, Balance(member_id, kept.version, kept.balance, kept.debt))
-
-
-async def insufficient_points(connection: Connection, member_id: UUID, points: int) -> DomainError:
-    """The member has fewer points than are to be taken."""
-    result = await connection.execute(
-        text("SELECT balance FROM accounts WHERE member_id = :member_id"), {"member_id": member_id}
-    )
-    available = result.scalar_one_or_none() or 0
-    return DomainError(
-        "INSUFFICIENT_POINTS",
-        f"this costs {points} points and there are {available}",
-        required=points,
-        available=available,
-    )
-
-
-def debit_conflict(order_id: UUID) -> DomainError:
-    """The order was debited before with other content."""
-    return DomainError("DEBIT_CONFLICT", "the order came before with other content", order_id=order_id)
+    return kept.balance_after

@@ -7,44 +7,62 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.legacy_db import Connection
-from services.points.purchases.purchase import Balance
+from services.common.db import Connection, fetch_all, fetch_values
 
 MOST_MEMBERS, MOST_LOTS = 500, 20_000
 
-_DUE = text(
-    "SELECT expires_at, member_id FROM lots WHERE remaining > 0 AND expires_at <= now()"
-    " AND (expires_at, member_id) > (coalesce(CAST(:after AS timestamptz), '-infinity'),"
-    " coalesce(CAST(:member AS uuid), '00000000-0000-0000-0000-000000000000'))"
-    " ORDER BY expires_at, member_id LIMIT :limit"
-)
+_DUE = """
+SELECT expires_at, member_id FROM lots
+WHERE remaining > 0
+  AND expires_at <= now()
+  AND (expires_at, member_id) > (
+    coalesce(%(after)s::timestamptz, '-infinity'),
+    coalesce(%(member)s::uuid, '00000000-0000-0000-0000-000000000000')
+  )
+ORDER BY expires_at, member_id
+LIMIT %(limit)s
+"""
 
-_LOCK = text(
-    "SELECT member_id FROM accounts WHERE member_id = ANY(:members) ORDER BY member_id FOR UPDATE SKIP LOCKED"
-)
+_LOCK = """
+SELECT member_id FROM accounts
+WHERE member_id = ANY(%(members)s)
+ORDER BY member_id
+FOR UPDATE SKIP LOCKED
+"""
 
 # A statement of its own after the one that locked the accounts: it must see the lots as they are then.
-_EXPIRE = text(
-    "WITH due AS (SELECT member_id, id FROM lots WHERE member_id = ANY(:members) AND remaining > 0"
-    " AND expires_at <= now() ORDER BY member_id, id LIMIT :lots),"
-    " over AS (UPDATE lots l SET expired = l.expired + l.remaining, remaining = 0 FROM due d"
-    " WHERE l.member_id = d.member_id AND l.id = d.id"
-    " RETURNING l.member_id, old.remaining AS points, l.expires_at),"
-    " sums AS (SELECT member_id, sum(points) AS points, count(*) AS lots, max(expires_at) AS newest FROM over"
-    " GROUP BY member_id),"
-    " account AS (UPDATE accounts a SET balance = a.balance - s.points, version = a.version + 1 FROM sums s"
-    " WHERE a.member_id = s.member_id"
-    " RETURNING a.member_id, a.version, a.balance, a.debt, s.points, s.lots, s.newest),"
-    " entry AS (INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
-    " SELECT member_id, version, 'EXPIRE', -points, balance,"
-    """ to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\\:MI\\:SS"Z"') FROM account)"""
-    " SELECT member_id, version, balance, debt, points, lots FROM account"
+_EXPIRE = """
+WITH due AS (
+  SELECT member_id, id FROM lots
+  WHERE member_id = ANY(%(members)s) AND remaining > 0 AND expires_at <= now()
+  ORDER BY member_id, id
+  LIMIT %(lots)s
+), over AS (
+  UPDATE lots l SET expired = l.expired + l.remaining, remaining = 0
+  FROM due d
+  WHERE l.member_id = d.member_id AND l.id = d.id
+  RETURNING l.member_id, old.remaining AS points, l.expires_at
+), sums AS (
+  SELECT member_id, sum(points) AS points, count(*) AS lots, max(expires_at) AS newest
+  FROM over
+  GROUP BY member_id
+), account AS (
+  UPDATE accounts a SET balance = a.balance - s.points, version = a.version + 1
+  FROM sums s
+  WHERE a.member_id = s.member_id
+  RETURNING a.member_id, a.version, a.balance, s.points, s.lots, s.newest
+), entry AS (
+  INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)
+  SELECT
+    member_id, version, 'EXPIRE', -points, balance,
+    to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+  FROM account
 )
+SELECT member_id, points, lots FROM account
+"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Due:
     """The place of a lot among those that are due."""
 
@@ -52,14 +70,21 @@ class Due:
     member_id: UUID
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    member_id: UUID
+    points: int
+    lots: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
-    """What a batch took: the balances afterwards, the points in all, and after which place to go on.
+    """What a batch took: from whom, the points in all, and after which place to go on.
 
     `more` is False when nothing is due any more.
     """
 
-    balances: Sequence[Balance]
+    members: Sequence[UUID]
     points: int
     more: bool
     last: Due | None
@@ -77,18 +102,24 @@ async def expire_lots(
     It takes all of them, or so many lots; then the rest of these members is due for the next batch.
     Members whose account is locked by another transaction are left to the next run.
     """
-    place = {"after": after and after.expires_at, "member": after and after.member_id, "limit": limit}
-    due = [Due(*row) for row in await connection.execute(_DUE, place)]
+    due = await fetch_all(
+        connection,
+        Due,
+        _DUE,
+        after=after and after.expires_at,
+        member=after and after.member_id,
+        limit=limit,
+    )
     if not due:
         return Expired((), 0, more=False, last=after)
-    locked = await connection.execute(_LOCK, {"members": list({lot.member_id for lot in due})})
-    members = list(locked.scalars())
-    given = {"members": members, "lots": most_lots}
-    taken = (await connection.execute(_EXPIRE, given)).all() if members else ()
-    cut = sum(row.lots for row in taken) == most_lots
+    members = await fetch_values(connection, _LOCK, members=list({lot.member_id for lot in due}))
+    taken: Sequence[_Taken] = ()
+    if members:
+        taken = await fetch_all(connection, _Taken, _EXPIRE, members=members, lots=most_lots)
+    cut = sum(one.lots for one in taken) == most_lots
     return Expired(
-        [Balance(row.member_id, row.version, row.balance, row.debt) for row in taken],
-        sum(int(row.points) for row in taken),
+        [one.member_id for one in taken],
+        sum(one.points for one in taken),
         more=cut or len(due) == limit,
         last=after if cut else due[-1],
     )

@@ -2,57 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
-
-from services.common.legacy_db import Connection
-from services.points.ledger.commands.debit import debit_conflict
-from services.points.ledger.commands.move_points import Entry, credit
-from services.points.purchases.purchase import Balance
+from services.common.db import Connection, execute, fetch_one, fetch_value
+from services.points.ledger.commands.move_points import credit
+from services.points.ledger.entries import Entry, EntryKind
+from services.points.ledger.refusals import debit_conflict
 
 
-async def undo_debit(connection: Connection, *, order_id: UUID, member_id: UUID) -> Balance | None:
-    """Refuses the order for ever, and gives back what it took; answers the balance if there is one.
+@dataclass(frozen=True, slots=True)
+class _Account:
+    closed: bool
+    version: int
+
+
+async def undo_debit(connection: Connection, *, order_id: UUID, member_id: UUID) -> None:
+    """Refuses the order for ever, and gives back what it took.
 
     What is given back to somebody who closed the account is forfeited at once. A repetition does
     nothing. Raises DEBIT_CONFLICT when the order is another member's, and BALANCE_LIMIT_REACHED (by
     constraint).
     """
-    order = {"order_id": order_id, "member_id": member_id}
-    tombstone = await connection.execute(
-        text(
-            "INSERT INTO debits (order_id, member_id, points, state)"
-            " VALUES (:order_id, :member_id, 0, 'UNDONE') ON CONFLICT DO NOTHING RETURNING 1"
-        ),
-        order,
+    refused_before_it_came = await execute(
+        connection,
+        """
+        INSERT INTO debits (order_id, member_id, points, state)
+        VALUES (%(order_id)s, %(member_id)s, 0, 'UNDONE')
+        ON CONFLICT DO NOTHING
+        """,
+        order_id=order_id,
+        member_id=member_id,
     )
-    if tombstone.first() is None:
-        undone = await connection.execute(
-            text(
-                "UPDATE debits SET state = 'UNDONE' WHERE order_id = :order_id AND member_id = :member_id"
-                " AND state = 'DEBITED' RETURNING points"
-            ),
-            order,
-        )
-        points = undone.scalar_one_or_none()
-        if points is not None:
-            return await _give_back(connection, order_id, member_id, points)
-    return await _nothing_to_undo(connection, order_id, member_id)
+    if refused_before_it_came:
+        return
+    points = await fetch_value(
+        connection,
+        """
+        UPDATE debits SET state = 'UNDONE'
+        WHERE order_id = %(order_id)s AND member_id = %(member_id)s AND state = 'DEBITED'
+        RETURNING points
+        """,
+        order_id=order_id,
+        member_id=member_id,
+    )
+    if points is not None:
+        await _give_back(connection, order_id, member_id, points)
+        return
+    owner = await fetch_value(
+        connection, "SELECT member_id FROM debits WHERE order_id = %(order_id)s", order_id=order_id
+    )
+    if owner != member_id:
+        raise debit_conflict(order_id)
 
 
-async def _give_back(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> Balance:
-    locked = await connection.execute(
-        text("SELECT closed, version FROM accounts WHERE member_id = :member_id FOR UPDATE"),
-        {"member_id": member_id},
+async def _give_back(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> None:
+    account = await fetch_one(
+        connection,
+        _Account,
+        "SELECT closed, version FROM accounts WHERE member_id = %(member_id)s FOR UPDATE",
+        member_id=member_id,
     )
-    account = locked.one()
     if account.closed:
-        return await _give_back_and_forfeit(connection, order_id, member_id, points, account.version + 2)
-    moved = await credit(connection, member_id, points, Entry("SPEND_UNDONE", str(order_id)))
+        await _give_back_and_forfeit(connection, order_id, member_id, points, account.version + 2)
+        return
+    moved = await credit(connection, member_id, points, Entry(EntryKind.SPEND_UNDONE, str(order_id)))
     if moved.lot_points:
         await _restore_lots(connection, order_id, member_id, moved.lot_points)
-    return moved.now
 
 
 async def _restore_lots(connection: Connection, order_id: UUID, member_id: UUID, points: int) -> None:
@@ -60,46 +76,46 @@ async def _restore_lots(connection: Connection, order_id: UUID, member_id: UUID,
 
     A lot whose time is over meanwhile expires at the next run.
     """
-    restored = await connection.execute(
-        text(
-            "WITH taken AS (SELECT lot_id, points, sum(points) OVER (ORDER BY lot_id DESC) - points AS newer"
-            " FROM debit_lots WHERE member_id = :member_id AND order_id = :order_id),"
-            " back AS (UPDATE lots l SET remaining = l.remaining + least(t.points, :points - t.newer)"
-            " FROM taken t WHERE l.member_id = :member_id AND l.id = t.lot_id AND t.newer < :points"
-            " RETURNING least(t.points, :points - t.newer) AS points)"
-            " SELECT coalesce(sum(points), 0) FROM back"
-        ),
-        {"member_id": member_id, "order_id": order_id, "points": points},
+    restored = await fetch_value(
+        connection,
+        """
+        WITH taken AS (
+          SELECT lot_id, points, sum(points) OVER (ORDER BY lot_id DESC) - points AS newer
+          FROM debit_lots
+          WHERE member_id = %(member_id)s AND order_id = %(order_id)s
+        ), back AS (
+          UPDATE lots l SET remaining = l.remaining + least(t.points, %(points)s - t.newer)
+          FROM taken t
+          WHERE l.member_id = %(member_id)s AND l.id = t.lot_id AND t.newer < %(points)s
+          RETURNING least(t.points, %(points)s - t.newer) AS points
+        )
+        SELECT coalesce(sum(points), 0)::bigint FROM back
+        """,
+        member_id=member_id,
+        order_id=order_id,
+        points=points,
     )
-    if restored.scalar_one() != points:
+    if restored != points:
         raise AssertionError(f"order {order_id} took other points from the lots than from the balance")
 
 
 async def _give_back_and_forfeit(
     connection: Connection, order_id: UUID, member_id: UUID, points: int, version: int
-) -> Balance:
-    """Tells both in the ledger; the lots stay empty."""
-    await connection.execute(
-        text(
-            "WITH account AS (UPDATE accounts SET version = :version WHERE member_id = :member_id)"
-            " INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
-            " VALUES (:member_id, :version - 1, 'SPEND_UNDONE', :points, :points, :reference),"
-            " (:member_id, :version, 'FORFEIT', -:points, 0, :reference)"
-        ),
-        {"member_id": member_id, "points": points, "version": version, "reference": str(order_id)},
+) -> None:
+    """Writes both into the ledger; the lots stay empty."""
+    await execute(
+        connection,
+        """
+        WITH account AS (
+          UPDATE accounts SET version = %(version)s WHERE member_id = %(member_id)s
+        )
+        INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)
+        VALUES
+          (%(member_id)s, %(version)s - 1, 'SPEND_UNDONE', %(points)s, %(points)s, %(reference)s),
+          (%(member_id)s, %(version)s, 'FORFEIT', -%(points)s, 0, %(reference)s)
+        """,
+        member_id=member_id,
+        points=points,
+        version=version,
+        reference=str(order_id),
     )
-    return Balance(member_id, version, 0)
-
-
-async def _nothing_to_undo(connection: Connection, order_id: UUID, member_id: UUID) -> Balance | None:
-    result = await connection.execute(
-        text(
-            "SELECT d.member_id, a.version, a.balance, a.debt"
-            " FROM debits d LEFT JOIN accounts a USING (member_id) WHERE d.order_id = :order_id"
-        ),
-        {"order_id": order_id},
-    )
-    kept = result.one()
-    if kept.member_id != member_id:
-        raise debit_conflict(order_id)
-    return None if kept.version is None else Balance(member_id, kept.version, kept.balance, kept.debt)

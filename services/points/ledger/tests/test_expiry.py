@@ -14,12 +14,13 @@ import grpc
 import pytest
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
-from services.common.cache import Redis, VersionedCache
+from services.common.cache import Redis
 from services.common.ids import utc_now
+from services.common.leased_cache import LeasedCache
 from services.common.legacy_db import Connection
-from services.points.balances.balances import BALANCE_KEYS, Balances
+from services.points.balances import BALANCE_KEYS, Balances
+from services.points.ledger import expire_due
 from services.points.ledger.commands.expire_lots import expire_lots
-from services.points.ledger.expiry import expire_due
 from services.points.tests.manager import Manager, execute, worker
 from services.points.tests.own_service import OwnService, own_service
 from services.points.tests.returns import refund
@@ -39,7 +40,7 @@ async def own(platform: Platform) -> AsyncIterator[OwnService]:
 async def expire(own: OwnService) -> int:
     """What the worker does every minute; answers how many points expired."""
     async with balances(own) as cached:
-        return await expire_due(own.database, cached)
+        return await expire_due(own.database, cached.void)
 
 
 @asynccontextmanager
@@ -47,7 +48,7 @@ async def balances(own: OwnService) -> AsyncIterator[Balances]:
     """Balances as the worker tells the cache of them."""
     redis = Redis(own.platform.redis_url)
     try:
-        yield Balances(own.database, VersionedCache(redis, BALANCE_KEYS))
+        yield Balances(own.database, LeasedCache(redis, BALANCE_KEYS))
     finally:
         await redis.close()
 
@@ -218,7 +219,7 @@ async def test_a_batch_is_bounded_and_batches_go_on_until_nothing_is_due(own: Ow
     await many_members(own, 25)
     await own.assert_balanced()
     first = await own.database.run(expire_lots, limit=10)
-    assert len(first.balances) == 10
+    assert len(first.members) == 10
     assert first.points == 60
     assert first.more
     [(left,)] = await own.rows("SELECT count(*) FROM accounts WHERE balance > 5")

@@ -7,16 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from google.protobuf import timestamp_pb2
+from psycopg import sql
+from psycopg.rows import tuple_row
 from scrip.points.v1 import points_pb2
-from sqlalchemy import event, text
+from sqlalchemy import text
 
+from services.common.db import _driver
 from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.points.adjustments.tests.test_adjustments import heard_member
-from services.points.ledger import entry_queries as entries
+from services.points.ledger import EntryKind
+from services.points.ledger.queries import list_entries
 from services.points.periods import Period
 from services.points.purchases import queries as purchases
 from services.points.tests.manager import Manager, execute, faulty_fields
@@ -222,8 +227,8 @@ async def rows_read(database: Database, query: Any, **arguments: Any) -> tuple[i
 
     async def explained(connection: Connection) -> tuple[int, int]:
         shown, statement, parameters = await _seen(connection, query, **arguments)
-        plan = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
-        return shown, sum(_read(plan.scalar_one()[0]["Plan"]))
+        [(plan,)] = await _explain(connection, f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+        return shown, sum(_read(plan[0]["Plan"]))
 
     return await database.read(explained)
 
@@ -232,16 +237,25 @@ async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[i
     """How many rows a list shows, and the statement by which it found them."""
     statements: list[tuple[str, Any]] = []
 
-    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _many: Any) -> None:
-        statements.append((statement, parameters))
+    class Seen(psycopg.AsyncCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            plain = query.as_string(self) if isinstance(query, sql.Composable) else query
+            statements.append((plain, params))
+            return await super().execute(query, params, **kwargs)
 
-    event.listen(connection.sync_connection, "before_cursor_execute", keep)
+    driver = await _driver(connection)
+    usual, driver.cursor_factory = driver.cursor_factory, Seen
     try:
-        rows, _ = await query(connection, Page(50, "", "x"), **arguments)
+        rows, _ = await query(driver, Page(50, "", "x"), **arguments)
     finally:
-        event.remove(connection.sync_connection, "before_cursor_execute", keep)
+        driver.cursor_factory = usual
     [(statement, parameters)] = statements
     return len(rows), statement, parameters
+
+
+async def _explain(connection: Connection, statement: Any, parameters: Any = None) -> list[Any]:
+    driver = await _driver(connection)
+    return await (await driver.cursor(row_factory=tuple_row).execute(statement, parameters)).fetchall()
 
 
 def _read(plan: dict[str, Any]) -> list[int]:
@@ -267,19 +281,17 @@ def days(first: float, last: float) -> Period:
         (None, Period(start=START + timedelta(days=199.9)), 10),
         (None, Period(start=START + timedelta(days=300)), 0),
         (None, Period(end=START), 0),
-        ("EARN", days(100, 101), 51),
-        ("ADJUST", Period(), 4),
-        ("ADJUST", days(90, 110), 1),
-        ("ADJUST", days(10, 20), 0),
-        ("SPEND", Period(), 0),
+        (EntryKind.EARN, days(100, 101), 51),
+        (EntryKind.ADJUST, Period(), 4),
+        (EntryKind.ADJUST, days(90, 110), 1),
+        (EntryKind.ADJUST, days(10, 20), 0),
+        (EntryKind.SPEND, Period(), 0),
     ],
 )
 async def test_a_page_of_entries_reads_little_of_a_long_history(
-    own: OwnService, kind: str | None, period: Period, shown: int
+    own: OwnService, kind: EntryKind | None, period: Period, shown: int
 ) -> None:
-    found, read = await rows_read(
-        own.database, entries.list_entries, member_id=LONG, kind=kind, period=period
-    )
+    found, read = await rows_read(own.database, list_entries, member_id=LONG, kind=kind, period=period)
     assert abs(found - shown) <= 1
     assert read <= 51 + 2 * 64 + 10
 
@@ -289,12 +301,14 @@ async def test_a_rare_kind_is_found_by_its_index_also_by_a_plan_for_every_kind(o
 
     async def explained(connection: Connection) -> str:
         _, statement, parameters = await _seen(
-            connection, entries.list_entries, member_id=LONG, kind="ADJUST", period=Period()
+            connection, list_entries, member_id=LONG, kind=EntryKind.ADJUST, period=Period()
         )
         for number, name in enumerate(parameters, 1):
             statement = statement.replace(f"%({name})s", f"${number}")
-        plan = await connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
-        return "\n".join(plan.scalars())
+        statement = statement.replace("%%", "%")
+        return "\n".join(
+            line for (line,) in await _explain(connection, f"EXPLAIN (GENERIC_PLAN) {statement}")
+        )
 
     assert "ix_ledger_entries_kind" in await own.database.read(explained)
 
@@ -317,9 +331,7 @@ async def test_nothing_in_the_period_is_left_out(own: OwnService, member_id: UUI
         token = ""
         while True:
             page = Page(200, token, "x")
-            rows, token = await entries.list_entries(
-                connection, page, member_id=member_id, kind=None, period=period
-            )
+            rows, token = await list_entries(connection, page, member_id=member_id, kind=None, period=period)
             found += [row.sequence for row in rows]
             if not token:
                 return found

@@ -16,10 +16,11 @@ from google.rpc import error_details_pb2, status_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from stdnum.iso7064 import mod_37_36
 
-from services.common.cache import Redis, VersionedCache
+from services.common.cache import Redis
 from services.common.ids import utc_now
+from services.common.leased_cache import LeasedCache
 from services.common.legacy_db import Connection, Database
-from services.points.balances.balances import Balances
+from services.points.balances import Balances
 from services.points.programme import Programme
 from services.points.purchases import batch_handlers as purchase_batches
 from services.points.purchases.member_codes import ResolvedCode
@@ -301,7 +302,7 @@ async def test_a_thousand_new_members_take_one_question_and_three_commands(platf
     members: dict[str, UUID] = {code: uuid4() for code in codes}
     recorder = PurchaseRecorder(
         database,
-        Balances(database, VersionedCache(redis, "balance:")),
+        Balances(database, LeasedCache(redis, "balance:")),
         resolve,
         platform_programme(platform),
         offline=timedelta(),
