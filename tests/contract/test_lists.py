@@ -167,12 +167,11 @@ async def _unsent_otp(connection: Connection) -> None:
 
 
 async def _expire_one_after_the_other(connection: Connection, member_id: UUID) -> None:
-    await connection.execute(
-        text(
-            "UPDATE lots SET expires_at = now() + id * interval '1 day'"
-            " WHERE member_id = :member_id AND remaining > 0"
-        ),
-        {"member_id": member_id},
+    await execute(
+        connection,
+        "UPDATE lots SET expires_at = now() + id * interval '1 day'"
+        " WHERE member_id = %(member_id)s AND remaining > 0",
+        member_id=member_id,
     )
 
 

@@ -11,17 +11,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from services.common import migrations
 from services.common.caller import Caller
+from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
 from services.points.__main__ import CONSTRAINTS
 from services.points.earning import Rate, RuleBook
 from services.points.earning.commands import NewRule, create_earn_rule
 from services.points.earning.kinds import FirstPurchaseBonus, Multiplier
 from services.points.tests.earn_rule_help import at_once
+from services.points.tests.support import tuples
 from stack.postgres import Postgres
 from tests.inprocess import eventually
 
@@ -45,7 +45,7 @@ class OwnPoints:
         """Rows straight from the database."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in await connection.execute(text(query))]
+            return await tuples(connection, query, {})
 
         return await self._opened[0].read(fetch)
 
