@@ -17,9 +17,9 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
 from services.common.channels import Peers
+from services.common.db import Database
 from services.common.errors import invalid_field
 from services.common.leased_cache import LeasedCache
-from services.common.legacy_db import Database
 from services.common.process import main
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate

@@ -8,10 +8,10 @@ from functools import partial
 from services.common.audit import FORWARD_JOB
 from services.common.audit_forwarding import forward_audit_task
 from services.common.channels import Peers
+from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
-from services.common.legacy_db import Database
 from services.points.adjustments import IMPORT_JOB, IMPORT_QUEUE, Importer
 from services.points.balances import Balances
 from services.points.ledger import EXPIRY_SECONDS, expire_due

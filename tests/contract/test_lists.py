@@ -19,6 +19,7 @@ from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 from sqlalchemy import text
 
+from services.common import db
 from services.common.caller import ADMIN
 from services.common.ids import new_id, utc_now
 from services.common.legacy_db import Connection
@@ -166,13 +167,12 @@ async def _unsent_otp(connection: Connection) -> None:
     )
 
 
-async def _expire_one_after_the_other(connection: Connection, member_id: UUID) -> None:
-    await connection.execute(
-        text(
-            "UPDATE lots SET expires_at = now() + id * interval '1 day'"
-            " WHERE member_id = :member_id AND remaining > 0"
-        ),
-        {"member_id": member_id},
+async def _expire_one_after_the_other(connection: db.Connection, member_id: UUID) -> None:
+    await db.execute(
+        connection,
+        "UPDATE lots SET expires_at = now() + id * interval '1 day'"
+        " WHERE member_id = %(member_id)s AND remaining > 0",
+        member_id=member_id,
     )
 
 

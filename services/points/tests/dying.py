@@ -2,8 +2,8 @@
 
 `python -m services.points.tests.dying <socket>` imports everything once, and forks a child for each line
 that it reads. A child composes the service, connects to the socket, tells its port, and then does what it is
-told there. What counts as a statement: each one that the engine sends, each commit, and the moment after a
-transaction, when its connection goes back to the pool.
+told there. What counts as a statement: each one that is sent, COMMIT among them, and the moment after the
+last, when the connection goes back to the pool.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import orjson
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from sqlalchemy.pool import Pool
+import psycopg
 
 from services.common.channels import open_channel
+from services.common.pool import Pool
 from services.common.server import RunningService
 from services.points import __main__ as root
 from services.points.adjustments import Importer
@@ -34,8 +34,8 @@ from services.points.settings import Settings
 from services.points.tests.manager import ROOT, environment
 from services.points.tests.own_service import OwnService
 
-_READY_SECONDS = 30
-_STATEMENTS = ((Engine, "before_cursor_execute"), (Engine, "commit"), (Pool, "checkin"))
+_READY_SECONDS = 90
+_STATEMENTS: tuple[tuple[type[Any], str], ...] = ((psycopg.AsyncCursor, "execute"), (Pool, "release"))
 
 
 class DiedError(Exception):
@@ -48,7 +48,17 @@ class _Clock:
 
     left: int = 0
 
-    def tick(self, *_: object) -> None:
+    def watch(self, owner: type[Any], name: str) -> None:
+        """Has each call of a method tick before it begins."""
+        watched = getattr(owner, name)
+
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            self.tick()
+            return await watched(*args, **kwargs)
+
+        setattr(owner, name, counted)
+
+    def tick(self) -> None:
         """Another statement is about to begin."""
         if self.left:
             self.left -= 1
@@ -60,8 +70,8 @@ async def _live(socket: str) -> None:
     settings = Settings().model_copy(update={"listen": "127.0.0.1:0"})  # type: ignore[call-arg]  # environment
     rule_book._REFRESH_SECONDS = 3_600.0  # nothing but the write under test sends statements
     clock = _Clock()
-    for target, name in _STATEMENTS:
-        event.listen(target, name, clock.tick)
+    for owner, name in _STATEMENTS:
+        clock.watch(owner, name)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(root._build(settings))
         service = await stack.enter_async_context(root.compose(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +14,9 @@ from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.points.internal.v1 import points_pb2 as internal_pb2
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection, Database, _driver
 from services.common.ids import new_id
-from services.common.legacy_db import Connection, Database
 from services.points.books import unbalanced_members
 from tests.inprocess import Member, Platform, bearer
 
@@ -53,6 +53,12 @@ def receipt(
         "items": items or [item()],
     }
     return purchase_pb2.RecordPurchaseRequest(member_code=member_code, **(wanted | fields))
+
+
+async def tuples(connection: Connection, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement of a test's own."""
+    cursor = await (await _driver(connection)).execute(query.encode(), values or None)
+    return list(await cursor.fetchall())
 
 
 @dataclass
@@ -130,7 +136,7 @@ class Points:
         """Rows straight from the database of points."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in await connection.execute(text(query), values)]
+            return await tuples(connection, query, values)
 
         return await self.database.read(fetch)
 
@@ -138,14 +144,14 @@ class Points:
         """The lines that were kept of a purchase."""
         return await self.rows(
             "SELECT line, sku, name, category, unit_price_minor, quantity, alcohol FROM purchase_items"
-            " WHERE purchase_id = CAST(:id AS uuid) ORDER BY line",
+            " WHERE purchase_id = %(id)s::uuid ORDER BY line",
             id=purchase_id,
         )
 
     async def lots(self, member: Member) -> list[tuple[int, int]]:
         """What each of the member's lots earned and has left, oldest first."""
         rows = await self.rows(
-            "SELECT earned, remaining FROM lots WHERE member_id = :id ORDER BY id", id=member.id
+            "SELECT earned, remaining FROM lots WHERE member_id = %(id)s ORDER BY id", id=member.id
         )
         return [(earned, remaining) for earned, remaining in rows]
 

@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection, fetch_values
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 from services.points.members.apply_member_event import MemberEvent, apply_member_event
 from services.points.tests.manager import Manager, faulty_fields
 from services.points.tests.own_service import own_service
@@ -37,7 +36,7 @@ async def heard_member(points: Points, platform: Platform, earned: int = 0) -> M
     made = await platform.member()
 
     async def known() -> None:
-        assert await points.rows("SELECT version FROM members WHERE member_id = :id", id=made.id) == [(2,)]
+        assert await points.rows("SELECT version FROM members WHERE member_id = %(id)s", id=made.id) == [(2,)]
 
     await eventually(known)
     if earned:
@@ -109,7 +108,7 @@ async def test_points_that_are_given_expire_like_others(platform: Platform) -> N
         member, manager = await platform.member(), Manager(own, await platform.token("manager"))
         await own.earn(member, 1)
         await manager.adjust(member.id, 5)
-        rows = await own.rows("SELECT DISTINCT expires_at FROM lots WHERE member_id = :id", id=member.id)
+        rows = await own.rows("SELECT DISTINCT expires_at FROM lots WHERE member_id = %(id)s", id=member.id)
         [(expires_at,)] = rows
         assert expires_at is not None
 
@@ -156,7 +155,8 @@ async def test_adjustments_and_debits_at_once_never_take_it_below_zero(
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(not isinstance(result, BaseException) for result in results) == 6
     assert await points.balance(member) == 10
-    rows = await points.rows("SELECT balance_after FROM ledger_entries WHERE member_id = :id", id=member.id)
+    after = "SELECT balance_after FROM ledger_entries WHERE member_id = %(id)s"
+    rows = await points.rows(after, id=member.id)
     assert min(balance for (balance,) in rows) == 10
     await points.assert_balanced()
 
@@ -185,7 +185,7 @@ async def test_who_is_unknown_or_gone_is_refused(
     await points.tell(gone.id, 3, "CLOSED")
     for delta in (10, -10):
         assert await reason(manager.adjust(gone.id, delta)) == "MEMBER_CLOSED"
-    assert await points.rows("SELECT 1 FROM accounts WHERE member_id = :id", id=stranger) == []
+    assert await points.rows("SELECT 1 FROM accounts WHERE member_id = %(id)s", id=stranger) == []
     await points.assert_balanced()
 
 
@@ -222,7 +222,7 @@ async def test_adjustments_and_the_closing_at_once_leave_an_empty_account(
         calls = [manager.adjust(member.id, (-1) ** number * 5) for number in range(20)]
         calls.insert(10, points.tell(member.id, 3, "CLOSED"))  # type: ignore[arg-type]
         await asyncio.gather(*calls, return_exceptions=True)
-        query = "SELECT balance, closed FROM accounts WHERE member_id = :id"
+        query = "SELECT balance, closed FROM accounts WHERE member_id = %(id)s"
         assert await points.rows(query, id=member.id) == [(0, True)]
     await points.assert_balanced()
 
@@ -286,7 +286,7 @@ async def test_an_adjustment_is_in_the_audit_list(
     async def forwarded() -> None:
         rows = await audited(platform, "points.adjusted", str(member.id))
         assert rows == [{"adjustment_id": given.entry.reference, "delta": 10, "reason": "Goodwill"}]
-        outbox = "SELECT 1 FROM audit_outbox WHERE target_id = :id"
+        outbox = "SELECT 1 FROM audit_outbox WHERE target_id = %(id)s"
         assert await platform_points.rows(outbox, id=str(member.id)) == []
 
     await eventually(forwarded, seconds=10)
@@ -296,10 +296,11 @@ async def audited(platform: Platform, action: str, target_id: str) -> list[dict[
     """What identity's audit list says of an action done to a target."""
 
     async def fetch(connection: Connection) -> list[dict[str, Any]]:
-        found = await connection.execute(
-            text("SELECT details FROM audit_entries WHERE action = :action AND target_id = :target"),
-            {"action": action, "target": target_id},
+        return await fetch_values(
+            connection,
+            "SELECT details FROM audit_entries WHERE action = %(action)s AND target_id = %(target)s",
+            action=action,
+            target=target_id,
         )
-        return [details for (details,) in found]
 
     return await platform.databases["identity"].read(fetch)

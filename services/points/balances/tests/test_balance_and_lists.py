@@ -230,7 +230,8 @@ async def test_tills_and_strangers_see_no_points(points: Points) -> None:
 
 async def heard_of(points: Points, member_id: UUID) -> list[tuple[Any, ...]]:
     """What points keeps of a member."""
-    return await points.rows("SELECT version, registered_at FROM members WHERE member_id = :id", id=member_id)
+    query = "SELECT version, registered_at FROM members WHERE member_id = %(id)s"
+    return await points.rows(query, id=member_id)
 
 
 async def test_a_member_event_is_applied_once_and_older_ones_are_ignored(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.points.earning.dry_run import explain
-from services.points.earning.kinds import Rate, from_stored, to_stored
+from services.points.earning.kinds import Rate, describe, from_stored, to_stored
 from services.points.earning.rule_sets import RuleSet
 from services.points.earning.terms import Item, Judged, Rule
 
@@ -130,10 +130,10 @@ def naive(rules: RuleSet, items: Sequence[Item], moment: datetime) -> tuple[Judg
     prices = [one.unit_price_minor * one.quantity for one in items]
     counted = sum(Fraction(price * percent, 100) for price, percent in zip(prices, percents, strict=True))
     rate, bonus = highest(BASE_RATE), highest(BONUS)
-    of_rate = rate.effect if rate else {"points": DEFAULT.points, "per_minor": DEFAULT.per_minor}
+    of_rate = figures(rate) if rate else {"points": DEFAULT.points, "per_minor": DEFAULT.per_minor}
     eligible = sum(price for price, percent in zip(prices, percents, strict=True) if percent)
     earned = floor(counted / of_rate["per_minor"]) * of_rate["points"]
-    return Judged(sum(prices), eligible, earned), percents, bonus.effect["points"] if bonus else 0
+    return Judged(sum(prices), eligible, earned), percents, figures(bonus)["points"] if bonus else 0
 
 
 @given(rule_sets, receipts, moments)
@@ -298,7 +298,15 @@ def test_the_words_stay_few() -> None:
     words = RuleSet(1, DEFAULT, rules).at(DAY_0).describe([item(f"c{n}") for n in range(1, 201)])
     assert len(words) < 1_500
     assert words.endswith("; and 191 more")
-    assert len(rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)]).words) < 1_000
+    many = rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)])
+    assert len(describe(many.effect)) < 1_000
+
+
+def test_a_kind_that_is_not_known_is_refused_where_it_is_read() -> None:
+    content = RuleSet(1, DEFAULT, [rule(BONUS, points=50)]).content()
+    content["rules"][0]["kind"] = "LOTTERY"
+    with pytest.raises(ValueError, match="LOTTERY"):
+        RuleSet.from_content(1, content)
 
 
 def test_a_dry_run_says_why() -> None:

@@ -11,17 +11,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from services.common import migrations
 from services.common.caller import Caller
+from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
 from services.points.__main__ import CONSTRAINTS
 from services.points.earning import Rate, RuleBook
 from services.points.earning.commands import NewRule, create_earn_rule
 from services.points.earning.kinds import FirstPurchaseBonus, Multiplier
 from services.points.tests.earn_rule_help import at_once
+from services.points.tests.support import tuples
 from stack.postgres import Postgres
 from tests.inprocess import eventually
 
@@ -45,7 +45,7 @@ class OwnPoints:
         """Rows straight from the database."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in await connection.execute(text(query))]
+            return await tuples(connection, query, {})
 
         return await self._opened[0].read(fetch)
 
@@ -140,9 +140,8 @@ async def test_so_many_rules_may_be_enabled_and_no_more(
         await db.run(create_earn_rule, actor=ADMIN, new=new_rule(ends_at=over))
     still_open = utc_now() - timedelta(days=30)
     await db.run(create_earn_rule, actor=ADMIN, new=new_rule(ends_at=still_open))
-    creations = (
-        db.run(create_earn_rule, actor=ADMIN, new=new_rule(effect=FirstPurchaseBonus(5))) for _ in range(12)
-    )
+    bonus = new_rule(effect=FirstPurchaseBonus(5))
+    creations = (db.run(create_earn_rule, actor=ADMIN, new=bonus) for _ in range(12))
     made, errors = await at_once(creations)
     assert len(made) == 4
     assert {str(error).partition(":")[0] for error in errors} == {"TOO_MANY_EARN_RULES"}

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from scrip.points.v1 import points_pb2
 
+from services.common.db import Connection
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 from services.points.members.apply_member_event import MemberEvent, apply_member_event
 from services.points.members.member_codes import keep_member_codes
 from services.points.tests.support import Points, item, receipt
@@ -25,14 +25,14 @@ async def registered(points: Points, platform: Platform, earned: int = 0) -> Mem
 
 
 async def heard(points: Points, member_id: UUID, version: int, status: str = "ACTIVE") -> None:
-    query = "SELECT version, status FROM members WHERE member_id = :id"
+    query = "SELECT version, status FROM members WHERE member_id = %(id)s"
     assert await points.rows(query, id=member_id) == [(version, status)]
 
 
 async def ledger(points: Points, member: Member) -> list[tuple[str, int, int, str]]:
     """Kind, delta, balance and reference of each movement, the first first."""
     rows = await points.rows(
-        "SELECT kind, delta, balance_after, reference FROM ledger_entries WHERE member_id = :id"
+        "SELECT kind, delta, balance_after, reference FROM ledger_entries WHERE member_id = %(id)s"
         " ORDER BY sequence",
         id=member.id,
     )
@@ -67,7 +67,8 @@ async def test_one_who_never_earned_forfeits_nothing(points: Points, platform: P
     member = await registered(points, platform)
     await points.tell(member.id, 3, "CLOSED")
     assert await ledger(points, member) == []
-    assert await points.rows("SELECT closed FROM accounts WHERE member_id = :id", id=member.id) == [(True,)]
+    closed = "SELECT closed FROM accounts WHERE member_id = %(id)s"
+    assert await points.rows(closed, id=member.id) == [(True,)]
     await points.assert_balanced()
 
 
@@ -90,7 +91,7 @@ async def test_other_events_leave_the_member_as_it_was(points: Points, platform:
     for version, event in ((3, "PHONE_CHANGED"), (4, "CONSENT_CHANGED")):
         await points.tell(member.id, version, event)
     await heard(points, member.id, 4, "ACTIVE")
-    kept = await points.rows("SELECT member_code FROM member_codes WHERE member_id = :id", id=member.id)
+    kept = await points.rows("SELECT member_code FROM member_codes WHERE member_id = %(id)s", id=member.id)
     assert kept == [(member.code,)]
     await points.tell(member.id, 5, "SUSPENDED")
     await points.tell(member.id, 6, "CONSENT_CHANGED")
@@ -152,7 +153,7 @@ async def test_a_code_that_comes_after_the_suspension_is_not_kept(platform: Plat
 
 async def codes_of(platform: Platform, member_id: UUID) -> list[str]:
     rows = await Points(platform, "", "").rows(
-        "SELECT member_code FROM member_codes WHERE member_id = :id", id=member_id
+        "SELECT member_code FROM member_codes WHERE member_id = %(id)s", id=member_id
     )
     return [code for (code,) in rows]
 
@@ -182,7 +183,7 @@ async def test_a_purchase_amid_the_closing_is_refused_and_its_neighbours_are_not
     )
     assert results[2:7] == ["recorded"] * 5
     assert all("no member has this code" in str(result) for result in (results[1], results[7]))
-    assert await points.rows("SELECT balance FROM accounts WHERE member_id = :id", id=leaving.id) == [(0,)]
+    assert await points.rows("SELECT balance FROM accounts WHERE member_id = %(id)s", id=leaving.id) == [(0,)]
     assert await points.balance(staying) == 65
     await points.assert_balanced()
 
@@ -202,7 +203,7 @@ async def test_purchases_debits_undos_and_closing_at_once_leave_an_empty_account
             *(points.record(receipt(member.code, item(5_000))) for _ in range(20)),
         ]
         await asyncio.gather(*calls, return_exceptions=True)
-        query = "SELECT balance, closed FROM accounts WHERE member_id = :id"
+        query = "SELECT balance, closed FROM accounts WHERE member_id = %(id)s"
         assert await points.rows(query, id=member.id) == [(0, True)]
         assert {left for _, left in await points.lots(member)} == {0}
         await points.assert_balanced()

@@ -105,6 +105,17 @@ async def test_the_code_may_be_typed_with_separators_and_in_small_letters(
     assert await points.balance(member) == 1
 
 
+async def test_letters_that_look_like_digits_are_read_as_those(points: Points, platform: Platform) -> None:
+    member = await platform.member()
+    while not {"0", "1"} <= set(member.code):
+        member = await platform.member()
+    request = receipt(member.code)
+    first = await points.record(request)
+    for letters in ("OI", "ol"):
+        request.member_code = member.code.translate(str.maketrans("01", letters))
+        assert await points.record(request) == first
+
+
 def _other_price(request: Request) -> None:
     request.items[0].unit_price_minor += 1
 

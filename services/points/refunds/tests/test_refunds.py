@@ -22,7 +22,7 @@ from services.points.tests.returns import (
     refund,
     split,
 )
-from services.points.tests.support import Points, item, receipt
+from services.points.tests.support import Points, item, receipt, tuples
 from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
@@ -199,14 +199,11 @@ async def test_refunds_by_staff_are_audited(points: Points, platform: Platform) 
     by_staff = {"token": await platform.token(CASHIER, staff), "reason": "stale"}
     for _ in range(2):
         await refund(points, bought.purchase.id, "F-staff", [(1, 2)], **by_staff)
-    query = "SELECT actor_id, actor_role, action, details FROM {} WHERE target_id = :id"
+    query = "SELECT actor_id, actor_role, action, details FROM {} WHERE target_id = %(id)s"
 
     async def rows(table: str, database: str) -> list[tuple[Any, ...]]:
         async def fetch(connection: Any) -> list[tuple[Any, ...]]:
-            from sqlalchemy import text
-
-            found = await connection.execute(text(query.format(table)), {"id": bought.purchase.id})
-            return [tuple(row) for row in found]
+            return await tuples(connection, query.format(table), {"id": bought.purchase.id})
 
         return await platform.databases[database].read(fetch)
 
@@ -266,8 +263,8 @@ async def test_refunds_orders_and_purchases_at_once_keep_the_books(
     for member in members:
         got = await points.rows(
             "SELECT sum(taken + owed + expired + waived), max(b.points) FROM refunds r JOIN"
-            " (SELECT id, points FROM purchases WHERE member_id = :id) AS b ON b.id = r.purchase_id"
-            " WHERE member_id = :id GROUP BY purchase_id",
+            " (SELECT id, points FROM purchases WHERE member_id = %(id)s) AS b ON b.id = r.purchase_id"
+            " WHERE member_id = %(id)s GROUP BY purchase_id",
             id=member.id,
         )
         assert got == [(10, 10)] * 3
