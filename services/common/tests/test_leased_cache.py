@@ -402,9 +402,8 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
     stop, hits, luck = asyncio.Event(), list[bool](), random.Random(8)  # the same pauses in every run
 
     async def load(keys: list[str]) -> list[str]:
-        await asyncio.sleep(luck.random() / 200)
         found = await books.load(keys)
-        await asyncio.sleep(luck.random() / 200)
+        await asyncio.sleep(luck.random() / 100)
         return found
 
     async def write(cache: LeasedCache, key: str) -> None:

@@ -12,11 +12,11 @@ from services.common.errors import DomainError
 from services.common.idempotency import fingerprint
 from services.common.ids import utc_now
 from services.common.throttle import Limit, Throttle
-from services.points.balances.balances import Balances
+from services.points.balances import Balances
 from services.points.claims.commands import Claimant, ShownCode, claim_purchase
 from services.points.claims.refusals import claim_code_not_valid
 from services.points.earning import RuleBook
-from services.points.members.member_codes import get_member_of_code
+from services.points.members import get_member_of_code
 from services.points.programme import CLOCK_LEEWAY, Programme
 from services.points.purchases import (
     CLAIM_CODE_LENGTH,

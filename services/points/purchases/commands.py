@@ -10,7 +10,7 @@ from uuid import UUID
 from services.common import arrays
 from services.common.db import Connection, execute, fetch_values
 from services.common.errors import DomainError
-from services.points.ledger.account import Balance
+from services.points.ledger import Balance
 from services.points.purchases.numbered import fetch_numbered
 from services.points.purchases.purchase import Claim, NewPurchase, Purchase, ReceiptKey, Recorded
 from services.points.purchases.refusals import member_code_replayed, member_code_unknown, receipt_conflict

@@ -11,7 +11,7 @@ from uuid import UUID
 from services.common.codes import random_code
 from services.common.errors import DomainError
 from services.points.earning import Item
-from services.points.ledger.account import Balance as Balance  # noqa: PLC0414  # for rooms beneath, which move
+from services.points.ledger import Balance
 from services.points.purchases.member_codes import SignedCode
 
 CLAIM_CODE_LENGTH = 12

@@ -10,8 +10,8 @@ from services.common.batching import Batcher, Outcomes, Room
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
-from services.points.balances.balances import Balances
-from services.points.members.member_codes import keep_member_codes
+from services.points.balances import Balances
+from services.points.members import keep_member_codes
 from services.points.programme import Programme
 from services.points.purchases.commands import Answer, record_purchases
 from services.points.purchases.member_codes import ResolvedCode, SignedCode, may_be_a_code

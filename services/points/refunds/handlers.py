@@ -11,7 +11,7 @@ from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
 from services.common.idempotency import fingerprint
-from services.points.balances.balances import Balances
+from services.points.balances import Balances
 from services.points.earning import RuleBook
 from services.points.encoding import refuse_nul
 from services.points.programme import Programme

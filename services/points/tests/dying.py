@@ -35,7 +35,7 @@ from services.points.settings import Settings
 from services.points.tests.manager import ROOT, environment
 from services.points.tests.own_service import OwnService
 
-_READY_SECONDS = 30
+_READY_SECONDS = 90
 _STATEMENTS: tuple[tuple[type[Any], str], ...] = ((psycopg.AsyncCursor, "execute"), (Pool, "release"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -32,7 +31,7 @@ async def own(platform: Platform) -> AsyncIterator[OwnService]:
 @pytest.fixture
 async def cache(platform: Platform) -> AsyncIterator[redis.Redis]:
     """Redis, as anybody sees it."""
-    client = redis.Redis.from_url(platform.redis_url)
+    client = redis.Redis.from_url(platform.redis_url, decode_responses=True)
     yield client
     await client.aclose()
 
@@ -140,7 +139,7 @@ async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = 
 async def kept(cache: redis.Redis, member: Member) -> tuple[str, str]:
     """The key of the member's balance in the cache, and what is there."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    return key.decode(), cast("bytes", await cache.get(key) or b"").decode()
+    return str(key), str(await cache.get(key) or "")
 
 
 async def test_a_wrong_balance_in_the_cache_is_named(
