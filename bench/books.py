@@ -10,7 +10,7 @@ import psycopg
 from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
 from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
-from services.common.legacy_db import Connection, Database
+from services.common.db import Connection, Database
 from services.points.books.queries import unbalanced_members
 
 _PURCHASES = {"receipts": ("points", "SELECT count(*) FROM receipts")}
@@ -71,8 +71,6 @@ async def _unbalanced(url: str) -> int:
 
 
 async def _within_a_minute(connection: Connection) -> list[object]:
-    await connection.exec_driver_sql("SET statement_timeout = '60s'")
-    await connection.exec_driver_sql(
-        "SET search_path = points, public"
-    )  # only the peer has a schema `points`
+    await connection.execute("SET statement_timeout = '60s'")
+    await connection.execute("SET search_path = points, public")  # only the peer has a schema `points`
     return list(await unbalanced_members(connection))

@@ -23,8 +23,8 @@ import psycopg
 
 from bench import edge, wire, world
 from bench.children import BenchError
-from services.points.__main__ import open_database
 from services.points.books.queries import unbalanced_members
+from services.points.parts import open_database
 from services.points.settings import Settings
 from stack.settings import ROOT
 from stack.testing import RunningStack, running_stack

@@ -1,6 +1,6 @@
 """The real services in the test's own process: real channels, real PostgreSQL, real Redis.
 
-Each service is built by its own composition root; only ports and databases are the test's.
+Each service is built by its own `server.py`; only ports and databases are the test's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from services.common import migrations
 from services.common.cache import Redis
 from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
-from services.common.db import Connection, execute
+from services.common.db import Connection, Database, execute
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
@@ -73,7 +73,7 @@ class Platform:
     stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
-    databases: dict[str, Any] = field(default_factory=dict)
+    databases: dict[str, Database] = field(default_factory=dict)
     _issuer: TokenIssuer | None = None
 
     _keys: SigningKeys | None = None
@@ -277,19 +277,19 @@ class InProcess:
 
     async def start_service(self, name: str) -> None:
         """Starts one service; its port stays the same when it is started again."""
-        root = _composition_root(name)
-        settings = self._settings(root, name)
+        settings = self._settings(name)
         platform = self.platform
         stack = platform.stacks[name] = AsyncExitStack()
-        running = RunningService(await stack.enter_async_context(root.compose(settings)), settings)
+        service = await stack.enter_async_context(_module(name, "server").compose(settings))
+        running = RunningService(service, settings)
         stack.push_async_callback(running.stop)
         port = await running.start()
         platform.running[name] = running
         platform.targets[name] = f"ipv4:127.0.0.1:{port}"
-        platform.settings[name] = self._settings(root, name)
+        platform.settings[name] = self._settings(name)
         if name not in platform.channels:
             platform.channels[name] = open_channel(platform.targets[name])
-            platform.databases[name] = root.open_database(settings)
+            platform.databases[name] = _module(name, "parts").open_database(settings)
 
     async def stop(self) -> None:
         """Stops everything."""
@@ -300,13 +300,9 @@ class InProcess:
         await self.platform.close()
 
     def start_worker(self, name: str) -> None:
-        """Starts the worker of a service that has one."""
-        root = _composition_root(name)
-        work = getattr(root, "work", None)
-        if work is None:
-            return
+        """Starts the worker of a service."""
         stop = asyncio.Event()
-        task = asyncio.create_task(work(self._settings(root, name), stop))
+        task = asyncio.create_task(_module(name, "worker").work(self._settings(name), stop))
         self._workers[name] = task, stop
 
     async def stop_worker(self, name: str) -> None:
@@ -315,10 +311,10 @@ class InProcess:
         stop.set()
         await task
 
-    def _settings(self, root: ModuleType, name: str) -> Any:
+    def _settings(self, name: str) -> Any:
         platform = self.platform
         known = platform.targets[name]
-        return root.Settings(
+        return _module(name, "settings").Settings(
             database_url=platform.postgres.url(name),
             redis_url=platform.redis_url,
             redis_seconds=REDIS_SECONDS,
@@ -331,5 +327,5 @@ class InProcess:
         )
 
 
-def _composition_root(name: str) -> ModuleType:
-    return importlib.import_module(f"services.{name}.__main__")
+def _module(service: str, name: str) -> ModuleType:
+    return importlib.import_module(f"services.{service}.{name}")

@@ -45,14 +45,14 @@ set_json_loads(orjson.loads)
 
 async def fetch_all(connection: Connection, row: type[R], statement: Query, /, **values: Any) -> list[R]:
     """Returns all rows of a statement; `row` is a class whose fields are named as the columns are."""
-    cursor = (await _driver(connection)).cursor(row_factory=class_row(row))
+    cursor = connection.cursor(row_factory=class_row(row))
     await cursor.execute(statement, values)
     return await cursor.fetchall()
 
 
 async def fetch_first(connection: Connection, row: type[R], statement: Query, /, **values: Any) -> R | None:
     """Returns the first row of a statement, or None."""
-    cursor = (await _driver(connection)).cursor(row_factory=class_row(row))
+    cursor = connection.cursor(row_factory=class_row(row))
     await cursor.execute(statement, values)
     return await cursor.fetchone()
 
@@ -66,30 +66,22 @@ async def fetch_one(connection: Connection, row: type[R], statement: Query, /, *
 
 async def fetch_value(connection: Connection, statement: Query, /, **values: Any) -> Any:
     """Returns the first column of the first row, or None when there is no row."""
-    cursor = (await _driver(connection)).cursor(row_factory=scalar_row)
+    cursor = connection.cursor(row_factory=scalar_row)
     await cursor.execute(statement, values)
     return await cursor.fetchone()
 
 
 async def fetch_values(connection: Connection, statement: Query, /, **values: Any) -> list[Any]:
     """Returns the first column of all rows."""
-    cursor = (await _driver(connection)).cursor(row_factory=scalar_row)
+    cursor = connection.cursor(row_factory=scalar_row)
     await cursor.execute(statement, values)
     return await cursor.fetchall()
 
 
 async def execute(connection: Connection, statement: Query, /, **values: Any) -> int:
     """Runs a statement; returns how many rows it changed."""
-    cursor = await (await _driver(connection)).execute(statement, values or None)
+    cursor = await connection.execute(statement, values)
     return cursor.rowcount
-
-
-async def _driver(connection: Any) -> Connection:
-    """While services are moved one after the other: the connection beneath one of SQLAlchemy's."""
-    if isinstance(connection, psycopg.AsyncConnection):
-        return connection
-    driver: Connection = (await connection.get_raw_connection()).driver_connection
-    return driver
 
 
 class Database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import importlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,18 +23,14 @@ Run = Callable[[S, asyncio.Event], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-def main(
-    name: str,
-    settings_type: type[S],
-    serve: Run[S],
-    work: Run[S] | None = None,
-    others: Mapping[str, Run[S]] | None = None,
-) -> None:
-    """Runs `python -m services.<name> [serve|worker|migrate|…]`; `others` are the service's own commands."""
-    runs: dict[str, Run[S]] = {"serve": serve, **({"worker": work} if work else {}), **(others or {})}
-    commands = [*runs, "migrate"]
+def main(name: str, settings_type: type[S], commands: Mapping[str, str]) -> None:
+    """Runs `python -m services.<name> [command]`: the first command when none is given, or `migrate`.
+
+    Each command is written as `module:function`, so that a process loads only what it runs.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
-    parser.add_argument("command", nargs="?", default="serve", choices=commands)
+    first = next(iter(commands))
+    parser.add_argument("command", nargs="?", default=first, choices=[*commands, "migrate"])
     command = parser.parse_args().command
     try:
         settings = settings_type()  # type: ignore[call-arg]  # read from the environment
@@ -46,10 +43,12 @@ def main(
 
         migrations.upgrade(name, settings.database_url)
         return
+    module, _, function = commands[command].partition(":")
+    run: Run[S] = getattr(importlib.import_module(module), function)
     # What was imported stays for ever: looking at it again and again costs each call a tenth.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-    uvloop.run(_until_signalled(runs[command], settings))
+    uvloop.run(_until_signalled(run, settings))
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from services.common.tables import TYPES, audit_table, idempotency_table, new_metadata
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
 
 
 class Base(DeclarativeBase):
@@ -20,4 +20,5 @@ class Base(DeclarativeBase):
 
 
 idempotency_table(Base.metadata)
-audit_table(Base.metadata)
+members_table(Base.metadata)
+outbox_table(Base.metadata)

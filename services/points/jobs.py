@@ -8,10 +8,10 @@ from functools import partial
 from services.common import audit
 from services.common.audit_forwarding import audit_sender
 from services.common.channels import Peers
+from services.common.db import Database
 from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
-from services.common.legacy_db import Database
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.points.adjustments import IMPORT_JOB, IMPORT_QUEUE, Importer
 from services.points.balances import Balances

@@ -17,11 +17,10 @@ from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_
 from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
-from sqlalchemy import text
 
 from services.common.caller import ADMIN
+from services.common.db import Connection, execute
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
 from tests.contract.descriptors import Rpc, rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, reason
 
@@ -156,23 +155,27 @@ class World:
 
 
 async def _unsent_otp(connection: Connection) -> None:
-    await connection.execute(
-        text(
-            "WITH made AS (INSERT INTO otps (id, phone, purpose, code_hash, expires_at)"
-            " VALUES (:id, '+14155550100', 'OTP_PURPOSE_LOG_IN', '', now()) RETURNING id)"
-            " INSERT INTO otp_deliveries (otp_id, failed_at) SELECT id, now() FROM made"
-        ),
-        {"id": new_id()},
+    await execute(
+        connection,
+        """
+        WITH made AS (
+          INSERT INTO otps (id, phone, purpose, code_hash, expires_at)
+          VALUES (%(id)s, '+14155550100', 'OTP_PURPOSE_LOG_IN', '', now()) RETURNING id
+        )
+        INSERT INTO otp_deliveries (otp_id, failed_at) SELECT id, now() FROM made
+        """,
+        id=new_id(),
     )
 
 
 async def _expire_one_after_the_other(connection: Connection, member_id: UUID) -> None:
-    await connection.execute(
-        text(
-            "UPDATE lots SET expires_at = now() + id * interval '1 day'"
-            " WHERE member_id = :member_id AND remaining > 0"
-        ),
-        {"member_id": member_id},
+    await execute(
+        connection,
+        """
+        UPDATE lots SET expires_at = now() + id * interval '1 day'
+        WHERE member_id = %(member_id)s AND remaining > 0
+        """,
+        member_id=member_id,
     )
 
 

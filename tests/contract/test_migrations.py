@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, make_url, text
 
 from services.common import migrations, schema
-from services.common.legacy_db import Database
+from services.common.db import Database
 from stack.postgres import Postgres
 from stack.settings import ROOT
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.common.legacy_db import Database
+from services.common.db import Database
 from services.identity.accounts import Recipient
 from services.identity.otp.commands import send_otp
 from services.identity.otp.sender import SandboxOtpSender

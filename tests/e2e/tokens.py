@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.utils import base64url_encode
 
 from services.common.auth import TOKEN_TYPE
+from services.common.db import Database
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Database
 from services.identity.keys import SigningKey, SigningKeys, TokenIssuer, Vault
 from stack.testing import RunningStack
 

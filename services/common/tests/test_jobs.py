@@ -219,7 +219,7 @@ async def test_jobs_without_a_lock_run_side_by_side_but_only_so_many(db: Databas
 async def test_a_job_of_a_killed_worker_is_queued_again(
     db: Database, worker: Worker, note: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, requeue = 0, jobs._requeue_stalled
+    looks, requeue = 0, worker_module._requeue_stalled
 
     async def counted(app: App) -> None:
         nonlocal looks
@@ -229,7 +229,7 @@ async def test_a_job_of_a_killed_worker_is_queued_again(
     async def looked_twice() -> None:
         assert looks >= 2
 
-    monkeypatch.setattr(jobs, "_requeue_stalled", counted)
+    monkeypatch.setattr(worker_module, "_requeue_stalled", counted)
     await defer(db, note, name="slow")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.common.tests.worker", database_url, cwd=ROOT

@@ -398,8 +398,7 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
     prefix = f"{new_id()}:"
     caches = [LeasedCache(server, prefix) for server in servers]
     reported = dict.fromkeys("abc", 0)
-    stop, hits = asyncio.Event(), list[bool]()
-    luck = random.Random(8)  # the same pauses in every run
+    stop, hits, luck = asyncio.Event(), list[bool](), random.Random(8)  # the same pauses in every run
 
     async def load(keys: list[str]) -> list[str]:
         await asyncio.sleep(luck.random() / 200)

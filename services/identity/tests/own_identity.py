@@ -15,7 +15,8 @@ from services.common.channels import open_channel
 from services.common.db import Database
 from services.common.ids import new_id
 from services.common.server import RunningService
-from services.identity.__main__ import compose, open_database
+from services.identity.parts import open_database
+from services.identity.server import compose
 from tests.inprocess import Platform
 
 _PARTS = 15

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
 from services.common.db import Connection, fetch_all
-from services.identity.__main__ import work
 from services.identity.settings import Settings
 from services.identity.tests.own_identity import OwnIdentity, own_identity
 from services.identity.tests.people import LOG_IN, REGISTER, Values, recipient
 from services.identity.tests.sinks import HttpSink, MailSink
+from services.identity.worker import work
 from tests.inprocess import Platform, eventually, new_phone
 
 TEXT = "{code} / {minutes} min"

@@ -15,8 +15,9 @@ from services.common import migrations
 from services.common.db import Connection, Database, fetch_all, fetch_value
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
-from services.identity.__main__ import compose, open_database
 from services.identity.keys import SigningKeys, read_jwks
+from services.identity.parts import open_database
+from services.identity.server import compose
 from services.identity.settings import Settings
 from services.identity.staff import bootstrap_admin
 from services.identity.tests.people import Values

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import Composed
 
-from services.common.db import Connection, _driver
+from services.common.db import Connection
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sb]|%%")
 
@@ -45,6 +45,6 @@ async def fetch_numbered(
     connection: Connection, row: type[R], statement: Numbered, values: Mapping[str, Any]
 ) -> list[R]:
     """Returns all rows of a statement; `row` is a class whose fields are named as the columns are."""
-    cursor = psycopg.AsyncRawCursor(await _driver(connection), row_factory=class_row(row))
+    cursor = psycopg.AsyncRawCursor(connection, row_factory=class_row(row))
     await cursor.execute(statement.query, statement.ordered(values))
     return await cursor.fetchall()

@@ -26,10 +26,11 @@ import psycopg
 from services.common.channels import open_channel
 from services.common.pool import Pool
 from services.common.server import RunningService
-from services.points import __main__ as root
 from services.points.adjustments import Importer
 from services.points.earning import rule_book
 from services.points.ledger import expire_due
+from services.points.parts import build
+from services.points.server import compose
 from services.points.settings import Settings
 from services.points.tests.manager import ROOT, environment
 from services.points.tests.own_service import OwnService
@@ -73,8 +74,8 @@ async def _live(socket: str) -> None:
     for owner, name in _STATEMENTS:
         clock.watch(owner, name)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(root._build(settings))
-        service = await stack.enter_async_context(root.compose(settings))
+        parts = await stack.enter_async_context(build(settings))
+        service = await stack.enter_async_context(compose(settings))
         running = RunningService(replace(service, checks=()), settings)
         port = await running.start()
         while not all([await check() for check in service.checks]):  # noqa: ASYNC110  # there is no event

@@ -111,7 +111,7 @@ class Staff:
 
         async def plain() -> None:
             purchase = await self.bought()
-            query = "SELECT rule_set_id FROM purchases WHERE id = CAST(:id AS uuid)"
+            query = "SELECT rule_set_id FROM purchases WHERE id = %(id)s::uuid"
             assert await self.points.rows(query, id=purchase.id) == [(cleared,)]
             assert purchase.earn_rule == PLAIN
 

@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
     async def _in_force(self) -> None:
         """Returns when receipts are judged by the newest rules."""
         newest = "SELECT max(id) FROM earn_rule_sets"
-        judged = "SELECT rule_set_id FROM purchases WHERE id = CAST(:id AS uuid)"
+        judged = "SELECT rule_set_id FROM purchases WHERE id = %(id)s::uuid"
 
         async def check() -> None:
             reply = await unclaimed(self.points)
@@ -149,14 +149,14 @@ class Machine(RuleBasedStateMachine):
         seen = await stub.GetMyBalance(points_pb2.GetMyBalanceRequest(), metadata=bearer(member.token))
         assert (seen.balance, seen.debt) == (account.balance, account.debt)
         entries = await self.points.rows(
-            "SELECT kind, delta, debt_delta FROM ledger_entries WHERE member_id = :id ORDER BY sequence",
+            "SELECT kind, delta, debt_delta FROM ledger_entries WHERE member_id = %(id)s ORDER BY sequence",
             id=member.id,
         )
         assert entries == account.entries
         assert sum(delta for _, delta, _ in entries) == account.balance
         assert sum(debt for _, _, debt in entries) == account.debt
         lots = await self.points.rows(
-            "SELECT id, earned, remaining, expired, expires_at < now() FROM lots WHERE member_id = :id"
+            "SELECT id, earned, remaining, expired, expires_at < now() FROM lots WHERE member_id = %(id)s"
             " ORDER BY id",
             id=member.id,
         )

@@ -20,10 +20,9 @@ from google.api import httpbody_pb2
 from google.rpc import error_details_pb2
 from pydantic import SecretStr
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
-from sqlalchemy import text
 
+from services.common.db import Connection
 from services.common.ids import new_id
-from services.common.legacy_db import Connection
 from services.points.tests.own_service import OwnService
 from services.points.tests.support import Points
 from tests.inprocess import bearer, eventually, refused_status
@@ -121,7 +120,7 @@ async def execute(points: Points, statement: str, /, **values: Any) -> None:
     """Changes rows behind the back of points."""
 
     async def change(connection: Connection) -> None:
-        await connection.execute(text(statement), values)
+        await connection.execute(statement, values or None)
 
     await points.database.run(change)
 

@@ -13,10 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import migrations
 from services.common.channels import open_channel
+from services.common.db import Database
 from services.common.ids import new_id
-from services.common.legacy_db import Database
 from services.common.server import RunningService
-from services.points.__main__ import compose, open_database
+from services.points.parts import open_database
+from services.points.server import compose
 from services.points.tests.support import Points
 from tests.inprocess import Platform, eventually
 

@@ -9,14 +9,13 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
-from services.common.legacy_db import Connection
+from services.common.db import Connection
 from services.points.tests.support import Points, receipt
 from tests.inprocess import Member, bearer, refused_status
 
 RULES = (
-    "INSERT INTO earn_rule_sets (content) SELECT jsonb_set(content, '{rules}', CAST(:rules AS jsonb))"
+    "INSERT INTO earn_rule_sets (content) SELECT jsonb_set(content, '{rules}', %(rules)s::jsonb)"
     " FROM earn_rule_sets ORDER BY id DESC LIMIT 1"
 )
 """Has other rules hold from within a second on."""
@@ -129,7 +128,7 @@ async def change(points: Points, statement: str, **values: Any) -> None:
     """Changes rows behind the service's back."""
 
     async def execute(connection: Connection) -> None:
-        await connection.execute(text(statement), values)
+        await connection.execute(statement, values or None)
 
     await points.database.run(execute)
 
@@ -139,14 +138,14 @@ async def expire(points: Points, member: Member, lots: int = 1) -> None:
     await change(
         points,
         "WITH due AS (SELECT id, remaining, sum(remaining) OVER (ORDER BY id) AS gone FROM lots"
-        " WHERE member_id = :id AND remaining > 0 ORDER BY id LIMIT :lots),"
+        " WHERE member_id = %(id)s AND remaining > 0 ORDER BY id LIMIT %(lots)s),"
         " total AS (SELECT coalesce(max(gone), 0) AS points FROM due),"
         " emptied AS (UPDATE lots l SET expired = l.expired + d.remaining, remaining = 0,"
-        " expires_at = now() - interval '1 hour' FROM due d WHERE l.member_id = :id AND l.id = d.id),"
+        " expires_at = now() - interval '1 hour' FROM due d WHERE l.member_id = %(id)s AND l.id = d.id),"
         " account AS (UPDATE accounts SET balance = balance - points, version = version + 1 FROM total"
-        " WHERE member_id = :id AND points > 0 RETURNING balance, version, points)"
+        " WHERE member_id = %(id)s AND points > 0 RETURNING balance, version, points)"
         " INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
-        " SELECT :id, version, 'EXPIRE', -points, balance, :moment FROM account",
+        " SELECT %(id)s, version, 'EXPIRE', -points, balance, %(moment)s FROM account",
         id=member.id,
         lots=lots,
         moment=datetime.now(UTC).isoformat(),

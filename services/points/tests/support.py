@@ -13,11 +13,13 @@ from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.points.internal.v1 import points_pb2 as internal_pb2
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
-from sqlalchemy import text
 
-from services.common.ids import new_id
-from services.common.legacy_db import Connection, Database
+from services.common import members
+from services.common.db import Connection, Database
+from services.common.ids import new_id, utc_now
+from services.common.member_events import apply_member_event
 from services.points.books import unbalanced_members
+from services.points.members import on_member_event
 from tests.inprocess import Member, Platform, bearer
 
 _receipts = itertools.count(1)
@@ -130,7 +132,7 @@ class Points:
         """Rows straight from the database of points."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in await connection.execute(text(query), values)]
+            return await (await connection.execute(query, values or None)).fetchall()
 
         return await self.database.read(fetch)
 
@@ -138,17 +140,25 @@ class Points:
         """The lines that were kept of a purchase."""
         return await self.rows(
             "SELECT line, sku, name, category, unit_price_minor, quantity, alcohol FROM purchase_items"
-            " WHERE purchase_id = CAST(:id AS uuid) ORDER BY line",
+            " WHERE purchase_id = %(id)s::uuid ORDER BY line",
             id=purchase_id,
         )
 
     async def lots(self, member: Member) -> list[tuple[int, int]]:
         """What each of the member's lots earned and has left, oldest first."""
         rows = await self.rows(
-            "SELECT earned, remaining FROM lots WHERE member_id = :id ORDER BY id", id=member.id
+            "SELECT earned, remaining FROM lots WHERE member_id = %(id)s ORDER BY id", id=member.id
         )
         return [(earned, remaining) for earned, remaining in rows]
 
     async def assert_balanced(self) -> None:
         """INV1 for every member."""
         assert list(await self.database.read(unbalanced_members)) == []
+
+
+async def apply_event(
+    connection: Connection, kind: type[members.MemberEvent], member_id: UUID, version: int
+) -> None:
+    """Applies an event of a member, as the service does when identity tells it."""
+    event = kind(new_id(), member_id, version, utc_now(), None, shares_contact=False)
+    await apply_member_event(connection, event, [on_member_event])

@@ -289,9 +289,10 @@ class Programme(Machine):
     def _expire(self, member: Member) -> None:
         account = self._account(member)
         due = [lot.number for lot in account.lots if lot.due]
-        late = (
-            "UPDATE lots SET expires_at = now() - interval '1 hour' WHERE member_id = :id AND id = ANY(:due)"
-        )
+        late = """
+            UPDATE lots SET expires_at = now() - interval '1 hour'
+            WHERE member_id = %(id)s AND id = ANY(%(due)s)
+        """
         self.world.do(change(self.points, late, id=member.id, due=due))
         for each in self.model.accounts.values():
             each.expire()

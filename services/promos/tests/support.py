@@ -22,7 +22,7 @@ from services.common.db import Database, execute, fetch_value, fetch_values
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.common.server import RunningService
-from services.promos.__main__ import compose
+from services.promos.server import compose
 from tests import invariants
 from tests.inprocess import Platform, bearer, eventually, reason
 

@@ -24,7 +24,7 @@ from services.common.caller import MEMBER
 from services.common.db import Connection, Database, execute, fetch_value
 from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
-from services.identity.__main__ import rotate_keys
+from services.identity.commands import rotate_keys
 from services.identity.keys.signing_keys import (
     SigningKeys,
     _add_first_key,

@@ -14,8 +14,8 @@ from services.common import caller
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.identity.__main__ import CONSTRAINTS
 from services.identity.members import NewMember, register_member
+from services.identity.parts import CONSTRAINTS
 from services.identity.staff.commands import create_staff as create_staff_row
 from services.identity.tests.staff_help import (
     ADMIN,

@@ -10,12 +10,12 @@ import pytest
 from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2, purchase_pb2_grpc
 
 from services.common import db
-from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
-from services.points.members.apply_member_event import MemberEvent, apply_member_event
+from services.common.db import Connection
+from services.common.ids import new_id
+from services.common.members import Closed
 from services.points.tests.manager import Manager, faulty_fields
 from services.points.tests.own_service import own_service
-from services.points.tests.support import Points
+from services.points.tests.support import Points, apply_event
 from tests.inprocess import Member, Platform, bearer, eventually, reason, refusal
 
 ADJUST = points_pb2.ENTRY_KIND_ADJUST
@@ -37,7 +37,7 @@ async def heard_member(points: Points, platform: Platform, earned: int = 0) -> M
     made = await platform.member()
 
     async def known() -> None:
-        assert await points.rows("SELECT version FROM members WHERE member_id = :id", id=made.id) == [(2,)]
+        assert await points.rows("SELECT version FROM members WHERE member_id = %(id)s", id=made.id) == [(2,)]
 
     await eventually(known)
     if earned:
@@ -109,7 +109,7 @@ async def test_points_that_are_given_expire_like_others(platform: Platform) -> N
         member, manager = await platform.member(), Manager(own, await platform.token("manager"))
         await own.earn(member, 1)
         await manager.adjust(member.id, 5)
-        rows = await own.rows("SELECT DISTINCT expires_at FROM lots WHERE member_id = :id", id=member.id)
+        rows = await own.rows("SELECT DISTINCT expires_at FROM lots WHERE member_id = %(id)s", id=member.id)
         [(expires_at,)] = rows
         assert expires_at is not None
 
@@ -156,7 +156,9 @@ async def test_adjustments_and_debits_at_once_never_take_it_below_zero(
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(not isinstance(result, BaseException) for result in results) == 6
     assert await points.balance(member) == 10
-    rows = await points.rows("SELECT balance_after FROM ledger_entries WHERE member_id = :id", id=member.id)
+    rows = await points.rows(
+        "SELECT balance_after FROM ledger_entries WHERE member_id = %(id)s", id=member.id
+    )
     assert min(balance for (balance,) in rows) == 10
     await points.assert_balanced()
 
@@ -185,7 +187,7 @@ async def test_who_is_unknown_or_gone_is_refused(
     await points.tell(gone.id, 3, "CLOSED")
     for delta in (10, -10):
         assert await reason(manager.adjust(gone.id, delta)) == "MEMBER_CLOSED"
-    assert await points.rows("SELECT 1 FROM accounts WHERE member_id = :id", id=stranger) == []
+    assert await points.rows("SELECT 1 FROM accounts WHERE member_id = %(id)s", id=stranger) == []
     await points.assert_balanced()
 
 
@@ -201,7 +203,7 @@ async def test_an_adjustment_amid_the_closing_waits_and_is_refused(
     member, closing = await heard_member(points, platform, 30), asyncio.Event()
 
     async def close(connection: Connection) -> None:
-        await apply_member_event(connection, MemberEvent(new_id(), member.id, 3, "CLOSED", utc_now()))
+        await apply_event(connection, Closed, member.id, 3)
         closing.set()
         await asyncio.sleep(0.3)
 
@@ -222,7 +224,7 @@ async def test_adjustments_and_the_closing_at_once_leave_an_empty_account(
         calls = [manager.adjust(member.id, (-1) ** number * 5) for number in range(20)]
         calls.insert(10, points.tell(member.id, 3, "CLOSED"))  # type: ignore[arg-type]
         await asyncio.gather(*calls, return_exceptions=True)
-        query = "SELECT balance, closed FROM accounts WHERE member_id = :id"
+        query = "SELECT balance, closed FROM accounts WHERE member_id = %(id)s"
         assert await points.rows(query, id=member.id) == [(0, True)]
     await points.assert_balanced()
 
@@ -286,7 +288,7 @@ async def test_an_adjustment_is_in_the_audit_list(
     async def forwarded() -> None:
         rows = await audited(platform, "points.adjusted", str(member.id))
         assert rows == [{"adjustment_id": given.entry.reference, "delta": 10, "reason": "Goodwill"}]
-        outbox = "SELECT 1 FROM outbox WHERE content ->> 'target_id' = :id"
+        outbox = "SELECT 1 FROM outbox WHERE content ->> 'target_id' = %(id)s"
         assert await platform_points.rows(outbox, id=str(member.id)) == []
 
     await eventually(forwarded, seconds=10)

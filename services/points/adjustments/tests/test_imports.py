@@ -15,10 +15,10 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.cache import Redis
+from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.leased_cache import LeasedCache
-from services.common.legacy_db import Connection
 from services.points.adjustments import files as adjustment_files
 from services.points.adjustments.files import MOST_BYTES, MOST_LINES, LineResult
 from services.points.adjustments.importer import Importer
@@ -296,7 +296,7 @@ async def test_a_database_that_is_away_refuses_no_line(platform: Platform) -> No
         blocker, told = asyncio.Event(), asyncio.Event()
 
         async def lock(connection: Connection) -> None:
-            await connection.exec_driver_sql("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
+            await connection.execute("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
             blocker.set()
             await eventually(give_up)
             await told.wait()
@@ -349,13 +349,13 @@ async def test_a_worker_killed_amid_an_import_loses_and_repeats_nothing(platform
 async def assert_consistent(own: OwnService, import_id: str, *, finished: bool) -> None:
     """What the import counts is what is in the lines and in the ledger."""
     [(done, refused, whole)] = await own.rows(
-        "SELECT done, refused, finished_at IS NOT NULL FROM adjustment_imports WHERE id = :id",
+        "SELECT done, refused, finished_at IS NOT NULL FROM adjustment_imports WHERE id = %(id)s",
         id=UUID(import_id),
     )
     assert whole == finished
     lines = await own.rows(
         "SELECT count(*) FILTER (WHERE outcome = 'done'), count(*) FILTER (WHERE outcome <> 'done')"
-        " FROM adjustment_import_lines WHERE import_id = :id",
+        " FROM adjustment_import_lines WHERE import_id = %(id)s",
         id=UUID(import_id),
     )
     assert lines == [(done, refused)]
@@ -368,7 +368,7 @@ async def with_members(own: OwnService, platform: Platform, number: int) -> tupl
     """A manager, and members of whom points has heard."""
     members = sorted(uuid4() for _ in range(number))
     for member in members:
-        await execute(own, "INSERT INTO members (member_id, version) VALUES (:id, 1)", id=member)
+        await execute(own, "INSERT INTO members (member_id, version) VALUES (%(id)s, 1)", id=member)
     return Manager(own, await platform.token("manager")), members
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -55,7 +55,7 @@ async def test_every_change_is_seen_at_once(points: Points, platform: Platform) 
 async def kept(cache: redis.Redis, member: Member) -> str:
     """What the cache holds of a member's balance, without its epoch."""
     keys = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    values = [(await cache.get(key) or b"").decode() for key in keys]
+    values = [cast(bytes, await cache.get(key) or b"").decode() for key in keys]
     assert len(values) <= 1
     return values[0].partition(":")[2] if values else ""
 
@@ -63,7 +63,7 @@ async def kept(cache: redis.Redis, member: Member) -> str:
 async def put(cache: redis.Redis, member: Member, balance: int) -> None:
     """Puts a balance in place of the one that is kept."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    held = (await cache.get(key) or b"").decode()
+    held = cast(bytes, await cache.get(key) or b"").decode()
     await cache.set(key, f"{held.partition(':')[0]}:={balance}", ex=60)
 
 
@@ -230,7 +230,9 @@ async def test_tills_and_strangers_see_no_points(points: Points) -> None:
 
 async def heard_of(points: Points, member_id: UUID) -> list[tuple[Any, ...]]:
     """What points keeps of a member."""
-    return await points.rows("SELECT version, registered_at FROM members WHERE member_id = :id", id=member_id)
+    return await points.rows(
+        "SELECT version, registered_at FROM members WHERE member_id = %(id)s", id=member_id
+    )
 
 
 async def test_a_member_event_is_applied_once_and_older_ones_are_ignored(

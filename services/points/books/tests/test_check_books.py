@@ -67,7 +67,7 @@ async def test_the_command_says_that_all_agree(own: OwnService, platform: Platfo
 async def test_the_command_names_who_is_wrong_and_in_what(own: OwnService, platform: Platform) -> None:
     right, wrong = await busy_member(own, platform), await busy_member(own, platform)
     await execute(
-        own, "UPDATE lots SET remaining = remaining - 1 WHERE member_id = :id AND id = 2", id=wrong.id
+        own, "UPDATE lots SET remaining = remaining - 1 WHERE member_id = %(id)s AND id = 2", id=wrong.id
     )
     status, out = await run_command(own, "check-books")
     assert status == 1
@@ -81,37 +81,37 @@ async def test_the_command_names_who_is_wrong_and_in_what(own: OwnService, platf
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE accounts SET balance = 51 WHERE member_id = :id", "balance 51, the ledger adds up to 50"),
+        ("UPDATE accounts SET balance = 51 WHERE member_id = %(id)s", "balance 51, the ledger adds up to 50"),
         (
-            "UPDATE ledger_entries SET delta = 61 WHERE member_id = :id AND sequence = 1",
+            "UPDATE ledger_entries SET delta = 61 WHERE member_id = %(id)s AND sequence = 1",
             "an entry tells another balance than the entries up to it",
         ),
         (
-            "DELETE FROM ledger_entries WHERE member_id = :id AND sequence = 3",
+            "DELETE FROM ledger_entries WHERE member_id = %(id)s AND sequence = 3",
             "entries by the account 3, entries in the ledger 2",
         ),
         (
-            "UPDATE ledger_entries SET sequence = 4 WHERE member_id = :id AND sequence = 3",
+            "UPDATE ledger_entries SET sequence = 4 WHERE member_id = %(id)s AND sequence = 3",
             "entries by the account 3, number of the last entry 4",
         ),
         (
-            "UPDATE ledger_entries SET debt_delta = 7 WHERE member_id = :id AND sequence = 3",
+            "UPDATE ledger_entries SET debt_delta = 7 WHERE member_id = %(id)s AND sequence = 3",
             "debt 0, the ledger's debts add up to 7",
         ),
         (
-            "DELETE FROM purchases WHERE member_id = :id AND number = 1",
+            "DELETE FROM purchases WHERE member_id = %(id)s AND number = 1",
             "purchases by the account 2, purchases 1",
         ),
         (
-            "UPDATE purchases SET number = 3 WHERE member_id = :id AND number = 2",
+            "UPDATE purchases SET number = 3 WHERE member_id = %(id)s AND number = 2",
             "purchases by the account 2, number of the last purchase 3",
         ),
         (
-            "UPDATE purchases SET number = 2 WHERE member_id = :id",
+            "UPDATE purchases SET number = 2 WHERE member_id = %(id)s",
             "purchases do not count from 1, each with a number of its own",
         ),
-        ("DELETE FROM accounts WHERE member_id = :id", "there is no account, only what belongs to one"),
-        ("DELETE FROM lots WHERE member_id = :id", "positive balance 50, in the lots are left 0"),
+        ("DELETE FROM accounts WHERE member_id = %(id)s", "there is no account, only what belongs to one"),
+        ("DELETE FROM lots WHERE member_id = %(id)s", "positive balance 50, in the lots are left 0"),
     ],
 )
 async def test_each_difference_is_named(
@@ -137,7 +137,7 @@ async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = 
 async def kept(cache: redis.Redis, member: Member) -> tuple[str, str]:
     """The key of the member's balance in the cache, and what is there."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    return key.decode(), (await cache.get(key) or b"").decode()
+    return key.decode(), cast(bytes, await cache.get(key) or b"").decode()
 
 
 async def test_a_wrong_balance_in_the_cache_is_named(
@@ -203,7 +203,7 @@ async def test_every_page_of_members_is_checked(own: OwnService) -> None:
     places = (0, 999, 1_000, 1_001, 1_999, 2_499)
     for place in places:
         await execute(
-            own, "UPDATE accounts SET balance = balance + 1 WHERE member_id = :id", id=rows[place][0]
+            own, "UPDATE accounts SET balance = balance + 1 WHERE member_id = %(id)s", id=rows[place][0]
         )
     agree, told = await check(own)
     assert not agree

@@ -11,7 +11,7 @@ from uuid import UUID
 import grpc
 import pytest
 
-from services.common.legacy_db import Connection
+from services.common.db import Connection
 from services.points.claims.purchase_claims import WRONG_CODES
 from services.points.members.tests.test_members_who_leave import ledger, registered
 from services.points.programme import RefundPolicy
@@ -43,11 +43,12 @@ TAKEN: object = ("PURCHASE_CLAIMED", FAILED, {})
 async def end_claim(points: Points, code: str) -> str:
     """Lets the time for a claim be over; answers when it was."""
     rows = await points.rows(
-        "SELECT claim_until - interval '20 days' FROM unclaimed_purchases WHERE claim_code = :code", code=code
+        "SELECT claim_until - interval '20 days' FROM unclaimed_purchases WHERE claim_code = %(code)s",
+        code=code,
     )
     await change(
         points,
-        "UPDATE unclaimed_purchases SET claim_until = :until WHERE claim_code = :code",
+        "UPDATE unclaimed_purchases SET claim_until = %(until)s WHERE claim_code = %(code)s",
         until=rows[0][0],
         code=code,
     )
@@ -297,7 +298,7 @@ async def test_a_first_purchase_gets_its_bonus_by_the_rules_of_then_and_expires_
         assert (claimed.purchase.points, claimed.purchase.bonus_points) == (2, 0)
         rows = await own.rows(
             "SELECT expires_at - now() BETWEEN interval '27 days' AND interval '33 days'"
-            " FROM lots WHERE member_id = :id",
+            " FROM lots WHERE member_id = %(id)s",
             id=member.id,
         )
         assert rows == [(True,), (True,)]

@@ -10,16 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from services.common import migrations
 from services.common.caller import Caller
+from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
-from services.points.__main__ import CONSTRAINTS
 from services.points.earning import Rate, RuleBook
 from services.points.earning.commands import NewRule, create_earn_rule
 from services.points.earning.kinds import FirstPurchaseBonus, Multiplier
+from services.points.parts import CONSTRAINTS
 from services.points.tests.earn_rule_help import at_once
 from stack.postgres import Postgres
 from tests.inprocess import eventually
@@ -44,7 +43,7 @@ class OwnPoints:
         """Rows straight from the database."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in await connection.execute(text(query))]
+            return await (await connection.execute(query)).fetchall()
 
         return await self._opened[0].read(fetch)
 

@@ -60,7 +60,7 @@ async def test_the_past_keeps_its_rules(staff: Staff, points: Points) -> None:
     assert (kept.points, kept.earn_rule) == (10, f"{PLAIN}; 200 % by Dairy week")
 
     [(set_id, sold_at)] = await points.rows(
-        "SELECT rule_set_id, sold_at FROM purchases WHERE id = CAST(:id AS uuid)", id=kept.id
+        "SELECT rule_set_id, sold_at FROM purchases WHERE id = %(id)s::uuid", id=kept.id
     )
     book = RuleBook(points.platform.databases["points"], DEFAULT)
     terms = (await book.get(set_id)).at(sold_at)

@@ -15,9 +15,9 @@ import pytest
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
 from services.common.cache import Redis
+from services.common.db import Connection
 from services.common.ids import utc_now
 from services.common.leased_cache import LeasedCache
-from services.common.legacy_db import Connection
 from services.points.balances import BALANCE_KEYS, Balances
 from services.points.ledger import expire_due
 from services.points.ledger.commands.expire_lots import expire_lots
@@ -57,7 +57,8 @@ async def let_time_pass(own: OwnService, member: Member, *lots: int, until: date
     """Makes the time of these lots of the member be over, or of all."""
     await execute(
         own,
-        "UPDATE lots SET expires_at = :until WHERE member_id = :id AND (:every OR id = ANY(:lots))",
+        "UPDATE lots SET expires_at = %(until)s"
+        " WHERE member_id = %(id)s AND (%(every)s OR id = ANY(%(lots)s))",
         until=until,
         id=member.id,
         every=not lots,
@@ -74,7 +75,7 @@ async def expiries(own: OwnService, member: Member, **fields: Any) -> points_pb2
 
 async def lots(own: OwnService, member: Member) -> list[tuple[Any, ...]]:
     """What each lot earned, has left, and has lost."""
-    query = "SELECT earned, remaining, expired FROM lots WHERE member_id = :id ORDER BY id"
+    query = "SELECT earned, remaining, expired FROM lots WHERE member_id = %(id)s ORDER BY id"
     return await own.rows(query, id=member.id)
 
 
@@ -106,7 +107,7 @@ async def test_members_see_what_expires_when_the_soonest_first(own: OwnService, 
     soon, later = utc_now() + timedelta(days=1), utc_now() + timedelta(days=2)
     await let_time_pass(own, member, 2, 4, until=later)
     await let_time_pass(own, member, 3, until=soon)
-    await execute(own, "UPDATE lots SET expires_at = NULL WHERE member_id = :id AND id = 5", id=member.id)
+    await execute(own, "UPDATE lots SET expires_at = NULL WHERE member_id = %(id)s AND id = 5", id=member.id)
     whole = (await expiries(own, member)).expiries
     assert [one.points for one in whole] == [4, 10, 1]
     assert whole[0].expires_at.ToDatetime(tzinfo=UTC) == soon
@@ -186,15 +187,16 @@ async def many_members(own: OwnService, number: int, lots_each: int = 2) -> None
     await execute(
         own,
         "WITH m AS (INSERT INTO accounts (member_id, balance, version, purchases)"
-        " SELECT gen_random_uuid(), :points, :left, 0 FROM generate_series(1, :number) RETURNING member_id),"
-        " n AS (SELECT member_id, i, CASE WHEN i < :left THEN 3 ELSE 5 END AS points"
-        " FROM m, generate_series(1, :left) AS i),"
+        " SELECT gen_random_uuid(), %(points)s, %(left)s, 0 FROM generate_series(1, %(number)s)"
+        " RETURNING member_id),"
+        " n AS (SELECT member_id, i, CASE WHEN i < %(left)s THEN 3 ELSE 5 END AS points"
+        " FROM m, generate_series(1, %(left)s) AS i),"
         " e AS (INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference)"
         " SELECT member_id, i, 'ADJUST', points, sum(points) OVER (PARTITION BY member_id ORDER BY i), 'x'"
         " FROM n)"
         " INSERT INTO lots (member_id, id, earned, remaining, expires_at)"
         " SELECT member_id, i, points, points,"
-        " CASE WHEN i < :left THEN CAST(:at AS timestamptz) + i * interval '1 day'"
+        " CASE WHEN i < %(left)s THEN %(at)s::timestamptz + i * interval '1 day'"
         " ELSE now() + interval '1 day' END FROM n",
         number=number,
         points=points,
@@ -262,9 +264,7 @@ async def test_a_member_whose_account_is_locked_is_left_to_the_next_run(own: Own
     locked, done = asyncio.Event(), asyncio.Event()
 
     async def hold(connection: Connection) -> None:
-        await connection.exec_driver_sql(
-            "SELECT 1 FROM accounts WHERE member_id = %(id)s FOR UPDATE", {"id": busy}
-        )
+        await connection.execute("SELECT 1 FROM accounts WHERE member_id = %(id)s FOR UPDATE", {"id": busy})
         locked.set()
         await done.wait()
 

@@ -13,11 +13,9 @@ from google.protobuf import timestamp_pb2
 from psycopg import sql
 from psycopg.rows import tuple_row
 from scrip.points.v1 import points_pb2
-from sqlalchemy import text
 
-from services.common.db import _driver
+from services.common.db import Connection, Database, fetch_values
 from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection, Database
 from services.common.paging import Page
 from services.points.adjustments.tests.test_adjustments import heard_member
 from services.points.ledger import EntryKind
@@ -49,8 +47,8 @@ async def member(points: Points, platform: Platform) -> Member:
         await points.record(receipt(made.code, sold_at=sold_at, receipt_number=f"{made.code}-{number}"))
     await execute(
         points,
-        "UPDATE ledger_entries SET occurred_at = :start + (sequence - 1) * interval '1 day'"
-        " WHERE member_id = :id",
+        "UPDATE ledger_entries SET occurred_at = %(start)s + (sequence - 1) * interval '1 day'"
+        " WHERE member_id = %(id)s",
         start=START,
         id=made.id,
     )
@@ -191,8 +189,8 @@ async def crowd(own: OwnService) -> None:
     await execute(
         own,
         "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, occurred_at)"
-        " SELECT :member, i, 'EARN', 1, i, 'x',"
-        " :start + i * interval '10 seconds' - (i * 7919 % 10) * interval '1 minute'"
+        " SELECT %(member)s, i, 'EARN', 1, i, 'x',"
+        " %(start)s + i * interval '10 seconds' - (i * 7919 %% 10) * interval '1 minute'"
         " FROM generate_series(1, 5000) AS i",
         member=CROWDED,
         start=START,
@@ -205,9 +203,9 @@ async def fill(own: OwnService, member_id: UUID) -> None:
     await execute(
         own,
         "INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, reference, occurred_at)"
-        " SELECT :member, i, CASE WHEN i % 5000 = 0 THEN 'ADJUST' ELSE 'EARN' END, 1, i, 'x',"
-        " :start + i * CAST(:step AS interval)"
-        " FROM generate_series(1, :many) AS i",
+        " SELECT %(member)s, i, CASE WHEN i %% 5000 = 0 THEN 'ADJUST' ELSE 'EARN' END, 1, i, 'x',"
+        " %(start)s + i * %(step)s::interval"
+        " FROM generate_series(1, %(many)s) AS i",
         **values,
     )
     await execute(
@@ -215,9 +213,10 @@ async def fill(own: OwnService, member_id: UUID) -> None:
         "INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,"
         " currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id,"
         " rule_set_id)"
-        " SELECT :member, uuidv7(at - now()), i, 'R-' || i, '', at - (i % 10) * interval '1 hour', at, 'USD',"
-        " 1000, 1000, 1, 'x', i, :member, 1 FROM (SELECT i, :start + i * CAST(:step AS interval) AS at"
-        " FROM generate_series(1, :many) AS i) AS times",
+        " SELECT %(member)s, uuidv7(at - now()), i, 'R-' || i, '',"
+        " at - (i %% 10) * interval '1 hour', at, 'USD',"
+        " 1000, 1000, 1, 'x', i, %(member)s, 1 FROM (SELECT i, %(start)s + i * %(step)s::interval AS at"
+        " FROM generate_series(1, %(many)s) AS i) AS times",
         **values,
     )
 
@@ -243,19 +242,18 @@ async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[i
             statements.append((plain, params))
             return await super().execute(query, params, **kwargs)
 
-    driver = await _driver(connection)
-    usual, driver.cursor_factory = driver.cursor_factory, Seen
+    usual, connection.cursor_factory = connection.cursor_factory, Seen
     try:
-        rows, _ = await query(driver, Page(50, "", "x"), **arguments)
+        rows, _ = await query(connection, Page(50, "", "x"), **arguments)
     finally:
-        driver.cursor_factory = usual
+        connection.cursor_factory = usual
     [(statement, parameters)] = statements
     return len(rows), statement, parameters
 
 
 async def _explain(connection: Connection, statement: Any, parameters: Any = None) -> list[Any]:
-    driver = await _driver(connection)
-    return await (await driver.cursor(row_factory=tuple_row).execute(statement, parameters)).fetchall()
+    cursor = await connection.cursor(row_factory=tuple_row).execute(statement, parameters)
+    return await cursor.fetchall()
 
 
 def _read(plan: dict[str, Any]) -> list[int]:
@@ -337,14 +335,16 @@ async def test_nothing_in_the_period_is_left_out(own: OwnService, member_id: UUI
                 return found
 
     async def wanted(connection: Connection) -> list[int]:
-        result = await connection.execute(
-            text(
-                "SELECT sequence FROM ledger_entries WHERE member_id = :id AND occurred_at >= :start"
-                " AND occurred_at < :end ORDER BY sequence DESC"
-            ),
-            {"id": member_id, **vars(period)},
+        return await fetch_values(
+            connection,
+            """
+            SELECT sequence FROM ledger_entries
+            WHERE member_id = %(id)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
+            ORDER BY sequence DESC
+            """,
+            id=member_id,
+            **vars(period),
         )
-        return list(result.scalars())
 
     found = await own.database.read(every)
     assert found

@@ -76,7 +76,7 @@ async def test_too_few_points_are_refused_and_nothing_is_kept(points: Points, pl
         grpc.StatusCode.FAILED_PRECONDITION,
         {"required": "61", "available": "60"},
     )
-    assert await points.rows("SELECT 1 FROM debits WHERE order_id = :id", id=order) == []
+    assert await points.rows("SELECT 1 FROM debits WHERE order_id = %(id)s", id=order) == []
     assert await points.lots(member) == [(60, 60)]
     assert len((await points.entries(member)).entries) == 1
     await points.earn(member, 1)

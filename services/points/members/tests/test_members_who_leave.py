@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from scrip.points.v1 import points_pb2
 
-from services.common.ids import new_id, utc_now
-from services.common.legacy_db import Connection
-from services.points.members.apply_member_event import MemberEvent, apply_member_event
+from services.common.db import Connection
+from services.common.ids import new_id
+from services.common.members import Closed, Registered, Suspended
 from services.points.members.member_codes import keep_member_codes
-from services.points.tests.support import Points, item, receipt
+from services.points.tests.support import Points, apply_event, item, receipt
 from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
@@ -25,14 +25,14 @@ async def registered(points: Points, platform: Platform, earned: int = 0) -> Mem
 
 
 async def heard(points: Points, member_id: UUID, version: int, status: str = "ACTIVE") -> None:
-    query = "SELECT version, status FROM members WHERE member_id = :id"
+    query = "SELECT version, status FROM members WHERE member_id = %(id)s"
     assert await points.rows(query, id=member_id) == [(version, status)]
 
 
 async def ledger(points: Points, member: Member) -> list[tuple[str, int, int, str]]:
     """Kind, delta, balance and reference of each movement, the first first."""
     rows = await points.rows(
-        "SELECT kind, delta, balance_after, reference FROM ledger_entries WHERE member_id = :id"
+        "SELECT kind, delta, balance_after, reference FROM ledger_entries WHERE member_id = %(id)s"
         " ORDER BY sequence",
         id=member.id,
     )
@@ -67,7 +67,9 @@ async def test_one_who_never_earned_forfeits_nothing(points: Points, platform: P
     member = await registered(points, platform)
     await points.tell(member.id, 3, "CLOSED")
     assert await ledger(points, member) == []
-    assert await points.rows("SELECT closed FROM accounts WHERE member_id = :id", id=member.id) == [(True,)]
+    assert await points.rows("SELECT closed FROM accounts WHERE member_id = %(id)s", id=member.id) == [
+        (True,)
+    ]
     await points.assert_balanced()
 
 
@@ -90,7 +92,7 @@ async def test_other_events_leave_the_member_as_it_was(points: Points, platform:
     for version, event in ((3, "PHONE_CHANGED"), (4, "CONSENT_CHANGED")):
         await points.tell(member.id, version, event)
     await heard(points, member.id, 4, "ACTIVE")
-    kept = await points.rows("SELECT member_code FROM member_codes WHERE member_id = :id", id=member.id)
+    kept = await points.rows("SELECT member_code FROM member_codes WHERE member_id = %(id)s", id=member.id)
     assert kept == [(member.code,)]
     await points.tell(member.id, 5, "SUSPENDED")
     await points.tell(member.id, 6, "CONSENT_CHANGED")
@@ -114,7 +116,7 @@ async def test_the_code_of_a_suspended_member_is_unknown_even_while_identity_sti
 async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: Platform) -> None:
     """Identity said that the code is good, and the event comes before the code is committed."""
     member_id, code, database = new_id(), uuid4().hex.upper(), platform.databases["points"]
-    await database.run(apply_member_event, MemberEvent(new_id(), member_id, 1, "REGISTERED", utc_now()))
+    await database.run(apply_event, Registered, member_id, 1)
     kept, done = asyncio.Event(), asyncio.Event()
 
     async def keep(connection: Connection) -> None:
@@ -125,7 +127,7 @@ async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: P
 
     async def suspend() -> None:
         await kept.wait()
-        await database.run(apply_member_event, MemberEvent(new_id(), member_id, 3, "SUSPENDED", utc_now()))
+        await database.run(apply_event, Suspended, member_id, 3)
         done.set()
 
     await asyncio.gather(database.run(keep), suspend())
@@ -134,11 +136,11 @@ async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: P
 
 async def test_a_code_that_comes_after_the_suspension_is_not_kept(platform: Platform) -> None:
     member_id, code, database = new_id(), uuid4().hex.upper(), platform.databases["points"]
-    await database.run(apply_member_event, MemberEvent(new_id(), member_id, 1, "REGISTERED", utc_now()))
+    await database.run(apply_event, Registered, member_id, 1)
     applied = asyncio.Event()
 
     async def suspend(connection: Connection) -> None:
-        await apply_member_event(connection, MemberEvent(new_id(), member_id, 3, "SUSPENDED", utc_now()))
+        await apply_event(connection, Suspended, member_id, 3)
         applied.set()
         await asyncio.sleep(0.3)
 
@@ -152,7 +154,7 @@ async def test_a_code_that_comes_after_the_suspension_is_not_kept(platform: Plat
 
 async def codes_of(platform: Platform, member_id: UUID) -> list[str]:
     rows = await Points(platform, "", "").rows(
-        "SELECT member_code FROM member_codes WHERE member_id = :id", id=member_id
+        "SELECT member_code FROM member_codes WHERE member_id = %(id)s", id=member_id
     )
     return [code for (code,) in rows]
 
@@ -165,7 +167,7 @@ async def test_a_purchase_amid_the_closing_is_refused_and_its_neighbours_are_not
     closing = asyncio.Event()
 
     async def close(connection: Connection) -> None:
-        await apply_member_event(connection, MemberEvent(new_id(), leaving.id, 3, "CLOSED", utc_now()))
+        await apply_event(connection, Closed, leaving.id, 3)
         closing.set()
         await asyncio.sleep(0.5)
 
@@ -182,7 +184,7 @@ async def test_a_purchase_amid_the_closing_is_refused_and_its_neighbours_are_not
     )
     assert results[2:7] == ["recorded"] * 5
     assert all("no member has this code" in str(result) for result in (results[1], results[7]))
-    assert await points.rows("SELECT balance FROM accounts WHERE member_id = :id", id=leaving.id) == [(0,)]
+    assert await points.rows("SELECT balance FROM accounts WHERE member_id = %(id)s", id=leaving.id) == [(0,)]
     assert await points.balance(staying) == 65
     await points.assert_balanced()
 
@@ -202,7 +204,7 @@ async def test_purchases_debits_undos_and_closing_at_once_leave_an_empty_account
             *(points.record(receipt(member.code, item(5_000))) for _ in range(20)),
         ]
         await asyncio.gather(*calls, return_exceptions=True)
-        query = "SELECT balance, closed FROM accounts WHERE member_id = :id"
+        query = "SELECT balance, closed FROM accounts WHERE member_id = %(id)s"
         assert await points.rows(query, id=member.id) == [(0, True)]
         assert {left for _, left in await points.lots(member)} == {0}
         await points.assert_balanced()

@@ -17,9 +17,9 @@ from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from stdnum.iso7064 import mod_37_36
 
 from services.common.cache import Redis
+from services.common.db import Connection, Database
 from services.common.ids import utc_now
 from services.common.leased_cache import LeasedCache
-from services.common.legacy_db import Connection, Database
 from services.points.balances import Balances
 from services.points.programme import Programme
 from services.points.purchases import batch_handlers as purchase_batches

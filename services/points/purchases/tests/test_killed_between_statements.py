@@ -193,12 +193,12 @@ async def import_a_line(world: World) -> Call:
 
 async def expire_a_batch(world: World) -> Call:
     members = [await world.member(20) for _ in range(2)]
-    late = "UPDATE lots SET expires_at = now() - interval '1 hour' WHERE member_id = ANY(:ids)"
+    late = "UPDATE lots SET expires_at = now() - interval '1 hour' WHERE member_id = ANY(%(ids)s)"
     await change(world.points, late, ids=[member.id for member in members])
 
     async def run(_: OwnService, mortal: Mortal) -> list[tuple[Any, ...]]:
         await mortal.tell(expire=True)
-        balances = "SELECT balance FROM accounts WHERE member_id = ANY(:ids)"
+        balances = "SELECT balance FROM accounts WHERE member_id = ANY(%(ids)s)"
         return await world.points.rows(balances, ids=[member.id for member in members])
 
     return run

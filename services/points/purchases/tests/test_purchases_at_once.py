@@ -176,7 +176,7 @@ async def test_each_of_a_batch_tells_the_balance_right_after_it(
     assert [answer.now.balance for answer in recorded if answer.now] == [9, 9, 3, 9, 9]
     assert [answer.now.version for answer in recorded if answer.now] == [3, 3, 1, 3, 3]
     numbers = await points.rows(
-        "SELECT number FROM purchases JOIN unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS t (id, place)"
+        "SELECT number FROM purchases JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS t (id, place)"
         " USING (id) ORDER BY place",
         ids=[purchase.id for purchase in batch],
     )

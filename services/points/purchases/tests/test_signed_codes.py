@@ -55,7 +55,7 @@ def signed_purchase(code: SignedCode, **changes: object) -> NewPurchase:
 
 async def used_by(points: Points, code: SignedCode) -> list[tuple[Any, ...]]:
     """The purchases that the code is bound to."""
-    return await points.rows("SELECT purchase_id FROM used_codes WHERE code_id = :id", id=code.id)
+    return await points.rows("SELECT purchase_id FROM used_codes WHERE code_id = %(id)s", id=code.id)
 
 
 async def until_recorded(
@@ -79,7 +79,7 @@ async def test_a_signed_code_earns_like_a_lasting_one(points: Points, platform: 
     assert (reply.purchase.points, reply.balance_after) == (1, 1)
     assert await points.balance(member) == 1
     assert await points.rows(
-        "SELECT till_number, receipt_number, CAST(purchase_id AS text) FROM used_codes WHERE code_id = :id",
+        "SELECT till_number, receipt_number, purchase_id::text FROM used_codes WHERE code_id = %(id)s",
         id=request.member_code[2:41],
     ) == [("T-7", request.receipt_number, reply.purchase.id)]
 
@@ -89,7 +89,7 @@ async def test_a_signed_code_is_never_kept(points: Points, platform: Platform) -
     request = signed_receipt(platform, member)
     await points.record(request)
     kept = await points.rows(
-        "SELECT member_code FROM member_codes WHERE member_id = :id OR member_code = :code",
+        "SELECT member_code FROM member_codes WHERE member_id = %(id)s OR member_code = %(code)s",
         id=member.id,
         code=request.member_code,
     )
@@ -226,7 +226,7 @@ async def test_the_code_of_who_is_out_since_identity_was_asked_is_unknown(points
     member_id = uuid4()
     database = points.platform.databases["points"]
     await points.rows(
-        "INSERT INTO members (member_id, version, status) VALUES (:id, 9, 'SUSPENDED') RETURNING 1",
+        "INSERT INTO members (member_id, version, status) VALUES (%(id)s, 9, 'SUSPENDED') RETURNING 1",
         id=member_id,
     )
     answers = await database.run(record_purchases, [signed_purchase(signed_code(member_id))])

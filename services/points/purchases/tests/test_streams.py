@@ -279,7 +279,7 @@ async def test_a_stop_ends_streams_with_the_answers_due(
         await in_process.start_service("points")
         await points.channel.channel_ready()
     ((recorded,),) = await points.rows(
-        "SELECT count(*) - 1 FROM purchases WHERE member_id = :id", id=member.id
+        "SELECT count(*) - 1 FROM purchases WHERE member_id = %(id)s", id=member.id
     )
     assert recorded == len(results), "what was recorded was answered"
     await points.assert_balanced()

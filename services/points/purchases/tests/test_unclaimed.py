@@ -81,7 +81,7 @@ async def test_one_receipt_a_hundred_times_at_once_has_one_claim_code(
     replies = await asyncio.gather(*[points.record(request) for _ in range(100)])
     assert len({encoded(reply) for reply in replies}) == 1
     rows = await points.rows(
-        "SELECT count(*) FROM unclaimed_purchases WHERE purchase_id = CAST(:id AS uuid)",
+        "SELECT count(*) FROM unclaimed_purchases WHERE purchase_id = %(id)s::uuid",
         id=replies[0].purchase.id,
     )
     assert rows == [(1,)]
@@ -129,7 +129,7 @@ async def test_it_can_be_refunded_when_it_can_not_be_claimed_any_more(
     bought = await unclaimed(points, item(5_000))
     await change(
         points,
-        "UPDATE unclaimed_purchases SET claim_until = now() - interval '1 s' WHERE claim_code = :code",
+        "UPDATE unclaimed_purchases SET claim_until = now() - interval '1 s' WHERE claim_code = %(code)s",
         code=bought.claim.claim_code,
     )
     assert not (await get(points, bought.purchase.id)).HasField("claim_until")

@@ -49,15 +49,15 @@ async def test_the_purchases_own_lot_is_taken_first_and_then_the_oldest(
     assert await points.lots(member) == [(10, 10), (10, 10), (10, 10), (1, 0)]
     await change(
         points,
-        "UPDATE lots SET remaining = 4 WHERE member_id = :id AND id = 2",
+        "UPDATE lots SET remaining = 4 WHERE member_id = %(id)s AND id = 2",
         id=member.id,
     )
     await change(  # the other six were spent
         points,
-        "WITH a AS (UPDATE accounts SET balance = balance - 6, version = version + 1 WHERE member_id = :id"
+        "WITH a AS (UPDATE accounts SET balance = balance - 6, version = version + 1 WHERE member_id = %(id)s"
         " RETURNING balance, version) INSERT INTO ledger_entries"
         " (member_id, sequence, kind, delta, balance_after, reference)"
-        " SELECT :id, version, 'SPEND', -6, balance, 'test' FROM a",
+        " SELECT %(id)s, version, 'SPEND', -6, balance, 'test' FROM a",
         id=member.id,
     )
     assert split(await refund(points, bought.purchase.id)) == (10, 10, 0, 0, 0)

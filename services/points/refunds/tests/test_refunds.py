@@ -280,8 +280,8 @@ async def test_refunds_orders_and_purchases_at_once_keep_the_books(
     for member in members:
         got = await points.rows(
             "SELECT sum(taken + owed + expired + waived), max(b.points) FROM refunds r JOIN"
-            " (SELECT id, points FROM purchases WHERE member_id = :id) AS b ON b.id = r.purchase_id"
-            " WHERE member_id = :id GROUP BY purchase_id",
+            " (SELECT id, points FROM purchases WHERE member_id = %(id)s) AS b ON b.id = r.purchase_id"
+            " WHERE member_id = %(id)s GROUP BY purchase_id",
             id=member.id,
         )
         assert got == [(10, 10)] * 3

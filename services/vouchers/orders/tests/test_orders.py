@@ -14,8 +14,8 @@ from scrip.vouchers.v1 import order_pb2, order_pb2_grpc, wallet_pb2, wallet_pb2_
 
 from services.common.db import Connection, execute, fetch_value
 from services.common.ids import new_id
-from services.vouchers.__main__ import _build
 from services.vouchers.orders.queries import find_order
+from services.vouchers.parts import build
 from services.vouchers.tests.support import Create, Earn, Order
 from tests import invariants
 from tests.inprocess import InProcess, Member, Platform, bearer, eventually, reason, refusal
@@ -313,7 +313,7 @@ async def test_who_knows_an_order_as_pending_that_has_ended_changes_nothing(
     await earn(member, points)
     await asyncio.gather(order(member, voucher.id, key), return_exceptions=True)
     left = await balance(platform, member)
-    async with _build(platform.settings["vouchers"]) as parts:
+    async with build(platform.settings["vouchers"]) as parts:
         kept = await parts.db.read(find_order, member.id, key)
         assert kept is not None
         assert kept.state == ended

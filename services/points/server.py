@@ -1,0 +1,146 @@
+"""Serves points: every feature is built here and passed in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+from scrip.common.internal.v1 import member_events_pb2_grpc
+from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
+from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2_grpc, points_pb2_grpc, purchase_pb2_grpc
+
+from services.common import schema
+from services.common.auth import KeyRing, TokenVerifier
+from services.common.member_events import MemberEventsHandlers
+from services.common.members import Closed, MemberEvent
+from services.common.server import Service, Servicer, run_server, servicer
+from services.common.sessions import SessionCache, SessionGate
+from services.common.throttle import Throttle
+from services.points.adjustments.handlers import AdjustmentHandlers
+from services.points.adjustments.import_handlers import ImportHandlers
+from services.points.balances import Balances
+from services.points.balances.handlers import BalanceHandlers
+from services.points.claims.handlers import ClaimHandlers
+from services.points.claims.purchase_claims import PurchaseClaims
+from services.points.earning import Rate, RuleBook
+from services.points.earning.handlers import EarnRuleHandlers
+from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
+from services.points.members import on_member_event
+from services.points.parts import Parts, build
+from services.points.purchase_details.handlers import PurchaseDetailsHandlers
+from services.points.purchases.batch_handlers import BatchHandlers
+from services.points.purchases.handlers import PurchaseListHandlers, RecordHandlers
+from services.points.purchases.identity_client import MemberCodesClient
+from services.points.purchases.receipts import ReceiptDecoder
+from services.points.purchases.recorder import PurchaseRecorder
+from services.points.purchases.streams import PurchaseStreams
+from services.points.refunds.handlers import RefundHandlers
+from services.points.settings import Settings
+
+MAX_REQUEST_BYTES = 8 << 20
+"""A batch of 1,000 receipts, as much as the edge lets pass."""
+
+
+@asynccontextmanager
+async def compose(settings: Settings) -> AsyncIterator[Service]:
+    """The service, built."""
+    async with build(settings) as parts:
+        keys = KeyRing(parts.peers.fetch_jwks)
+        rules = RuleBook(parts.db, Rate(settings.earn_points, settings.earn_per_minor))
+        recorder = PurchaseRecorder(
+            parts.db,
+            parts.balances,
+            MemberCodesClient(parts.peers).resolve,
+            parts.programme,
+            offline=timedelta(seconds=settings.code_offline_seconds),
+        )
+        streams = PurchaseStreams()
+        yield Service(
+            _servicers(parts, rules, recorder, streams),
+            TokenVerifier(keys),
+            SessionGate(SessionCache(parts.redis), parts.peers.check_session),
+            checks=[schema.at_head("points", parts.db), keys.known, rules.known],
+            loops=[keys.keep_fresh, rules.keep_fresh],
+            on_stop=[streams.close],
+            drains=[recorder.drain],
+            max_request_bytes=MAX_REQUEST_BYTES,
+        )
+
+
+def _servicers(
+    parts: Parts, rules: RuleBook, recorder: PurchaseRecorder, streams: PurchaseStreams
+) -> list[Servicer]:
+    db, balances, programme = parts.db, parts.balances, parts.programme
+    claims = PurchaseClaims(
+        db,
+        balances,
+        resolve_code=recorder.resolve,
+        programme=programme,
+        rules=rules,
+        throttle=Throttle(parts.redis),
+    )
+    receipts = ReceiptDecoder(programme, rules)
+    details = PurchaseDetailsHandlers(db, rules)
+    lists = PurchaseListHandlers(db)
+    claiming = ClaimHandlers(claims)
+    balance = BalanceHandlers(db, balances, programme)
+    ledger = LedgerHandlers(db)
+    return [
+        servicer(
+            "scrip.points.v1.PurchaseService",
+            purchase_pb2_grpc.add_PurchaseServiceServicer_to_server,
+            RecordHandlers(receipts, recorder),
+            BatchHandlers(receipts, recorder, streams),
+            RefundHandlers(db, balances, programme, rules),
+            details,
+            claiming,
+        ),
+        servicer(
+            "scrip.points.v1.EarnRuleService",
+            earn_rule_pb2_grpc.add_EarnRuleServiceServicer_to_server,
+            EarnRuleHandlers(db, programme, rules),
+        ),
+        servicer(
+            "scrip.points.v1.PointsService",
+            points_pb2_grpc.add_PointsServiceServicer_to_server,
+            balance,
+            ledger,
+            details,
+            lists,
+            claiming,
+        ),
+        servicer(
+            "scrip.points.v1.PointsAdminService",
+            admin_pb2_grpc.add_PointsAdminServiceServicer_to_server,
+            balance,
+            ledger,
+            AdjustmentHandlers(db, balances, programme),
+            ImportHandlers(db),
+            lists,
+        ),
+        servicer(
+            "scrip.points.internal.v1.PointsInternalService",
+            internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
+            SpendingHandlers(db, balances.void),
+        ),
+        servicer(
+            "scrip.common.internal.v1.MemberEventsService",
+            member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
+            MemberEventsHandlers(db, [on_member_event], after=partial(_void_when_closed, balances)),
+        ),
+    ]
+
+
+async def _void_when_closed(balances: Balances, event: MemberEvent) -> None:
+    """What the cache has of a member's points is gone when they are forfeited."""
+    if isinstance(event, Closed):
+        await balances.void([event.member_id])
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set."""
+    async with compose(settings) as service:
+        await run_server(service, settings, stop)

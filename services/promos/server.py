@@ -1,0 +1,84 @@
+"""Serves promos: every feature is built here and passed in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from scrip.common.internal.v1 import member_events_pb2_grpc
+from scrip.promos.internal.v1 import promos_pb2_grpc
+from scrip.promos.v1 import campaign_pb2_grpc, code_pb2_grpc
+
+from services.common import schema
+from services.common.auth import KeyRing, TokenVerifier
+from services.common.cache import Redis
+from services.common.db import Database
+from services.common.member_events import MemberEventsHandlers
+from services.common.server import Service, Servicer, run_server, servicer
+from services.common.sessions import SessionCache, SessionGate
+from services.common.throttle import Throttle
+from services.promos.campaigns.first_logins import on_member_event
+from services.promos.campaigns.handlers import CampaignHandlers, PromotionHandlers
+from services.promos.codes.handlers import CodeHandlers
+from services.promos.codes.order_handlers import OrderCodesHandlers
+from services.promos.parts import build
+from services.promos.settings import Settings
+
+_EVENTS_AT_ONCE = 4
+"""First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
+
+
+@asynccontextmanager
+async def compose(settings: Settings) -> AsyncIterator[Service]:
+    """Builds the service."""
+    async with build(settings) as parts:
+        redis = Redis(settings.redis_url, settings.redis_seconds)
+        keys = KeyRing(parts.peers.fetch_jwks)
+        try:
+            yield Service(
+                _servicers(parts.db, redis, settings),
+                TokenVerifier(keys),
+                SessionGate(SessionCache(redis), parts.peers.check_session),
+                checks=[schema.at_head("promos", parts.db), keys.known],
+                loops=[keys.keep_fresh],
+            )
+        finally:
+            await redis.close()
+
+
+def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
+    throttle = Throttle(redis)
+    return [
+        servicer(
+            "scrip.promos.v1.CodeService",
+            code_pb2_grpc.add_CodeServiceServicer_to_server,
+            CodeHandlers(db, throttle, wrong_codes_per_minute=settings.wrong_codes_per_minute),
+        ),
+        servicer(
+            "scrip.promos.v1.CampaignService",
+            campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
+            CampaignHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.v1.PromotionService",
+            campaign_pb2_grpc.add_PromotionServiceServicer_to_server,
+            PromotionHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.internal.v1.PromosInternalService",
+            promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
+            OrderCodesHandlers(db),
+        ),
+        servicer(
+            "scrip.common.internal.v1.MemberEventsService",
+            member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
+            MemberEventsHandlers(db, [on_member_event], at_once=_EVENTS_AT_ONCE),
+        ),
+    ]
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves until told to stop."""
+    async with compose(settings) as service:
+        await run_server(service, settings, stop)

@@ -1,0 +1,17 @@
+"""Does the jobs and chores of promos."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.common.worker import run_worker
+from services.promos import jobs
+from services.promos.parts import build
+from services.promos.settings import Settings
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Does jobs until told to stop."""
+    async with build(settings) as parts:
+        tasks = jobs.tasks(parts.db, parts.peers)
+        await run_worker(settings.database_url, tasks, stop, loops=jobs.loops(parts.db))

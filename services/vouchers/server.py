@@ -1,0 +1,73 @@
+"""Serves vouchers: every feature is built here and passed in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from scrip.common.internal.v1 import member_events_pb2_grpc
+from scrip.vouchers.v1 import catalogue_pb2_grpc, order_pb2_grpc, shop_pb2_grpc, wallet_pb2_grpc
+
+from services.common import schema
+from services.common.auth import KeyRing, TokenVerifier
+from services.common.member_events import MemberEventsHandlers
+from services.common.server import Service, Servicer, run_server, servicer
+from services.common.sessions import SessionCache, SessionGate
+from services.vouchers.catalogue.handlers import CatalogueHandlers
+from services.vouchers.catalogue.quantity import Quantities
+from services.vouchers.catalogue.shop_handlers import ShopHandlers
+from services.vouchers.orders.handlers import OrderHandlers
+from services.vouchers.parts import Parts, build
+from services.vouchers.settings import Settings
+from services.vouchers.wallet.codes_client import CodesReader
+from services.vouchers.wallet.handlers import WalletHandlers
+
+
+@asynccontextmanager
+async def compose(settings: Settings) -> AsyncIterator[Service]:
+    """Builds the service."""
+    async with build(settings) as parts:
+        keys = KeyRing(parts.peers.fetch_jwks)
+        shop = ShopHandlers(parts.db, Quantities(parts.db), max_watchers=settings.max_watchers)
+        yield Service(
+            _servicers(parts, shop, settings),
+            TokenVerifier(keys),
+            SessionGate(SessionCache(parts.redis), parts.peers.check_session),
+            checks=[schema.at_head("vouchers", parts.db), keys.known],
+            loops=[keys.keep_fresh],
+            on_stop=[shop.close_streams],
+            drains=[parts.saga.drain],
+        )
+
+
+def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Servicer]:
+    return [
+        servicer(
+            "scrip.vouchers.v1.CatalogueService",
+            catalogue_pb2_grpc.add_CatalogueServiceServicer_to_server,
+            CatalogueHandlers(parts.db),
+        ),
+        servicer("scrip.vouchers.v1.ShopService", shop_pb2_grpc.add_ShopServiceServicer_to_server, shop),
+        servicer(
+            "scrip.vouchers.v1.OrderService",
+            order_pb2_grpc.add_OrderServiceServicer_to_server,
+            OrderHandlers(parts.db, parts.placing, parts.saga, wait_seconds=settings.order_wait_seconds),
+        ),
+        servicer(
+            "scrip.vouchers.v1.WalletService",
+            wallet_pb2_grpc.add_WalletServiceServicer_to_server,
+            WalletHandlers(parts.db, CodesReader(parts.peers.promos, parts.peers.token)),
+        ),
+        servicer(
+            "scrip.common.internal.v1.MemberEventsService",
+            member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
+            MemberEventsHandlers(parts.db),
+        ),
+    ]
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves until told to stop."""
+    async with compose(settings) as service:
+        await run_server(service, settings, stop)

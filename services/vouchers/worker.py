@@ -1,0 +1,19 @@
+"""Does the jobs and chores of vouchers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.common.worker import run_worker
+from services.vouchers import jobs
+from services.vouchers.parts import build
+from services.vouchers.settings import Settings
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Does jobs and sweeps orders until told to stop."""
+
+    async with build(settings) as parts:
+        tasks = jobs.tasks(parts.db, parts.peers)
+        await run_worker(settings.database_url, tasks, stop, loops=jobs.loops(parts.db, parts.saga))
+        await parts.saga.drain()
