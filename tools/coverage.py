@@ -8,6 +8,7 @@ alone where no RPC is concerned. After a change of either, run
 from __future__ import annotations
 
 import ast
+import textwrap
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ def document() -> str:
         found[mark.capability].append(mark)
     parts = [_HEAD]
     for name, told in known.items():
-        parts.append(f"\n## {name} {told['title']}\n{told['state']}\n")
+        parts.append(f"\n## {name} {told['title']}\n{textwrap.fill(told['state'], 118)}\n")
         parts += _section(found[name], routes)
     return "".join(parts)
 

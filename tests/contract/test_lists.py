@@ -219,6 +219,7 @@ def changed(token: str) -> list[str]:
     return [token[:-4], token + "AAAA", token[::-1], token.swapcase(), "A" + token, token[0] * 512]
 
 
+@pytest.mark.covers("V1 CatalogueService.ListVouchers", "V5 WalletService.ListMyVouchers")
 @pytest.mark.parametrize("rpc", LISTS, ids=lambda rpc: rpc.short_name)
 async def test_pages_of_one_add_up_to_one_page(world: World, rpc: Rpc) -> None:
     whole = await world.call(rpc, size=200)

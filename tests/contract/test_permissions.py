@@ -144,6 +144,7 @@ async def test_bad_tokens_are_told_apart_where_a_token_is_needed(
             assert reason == expected, authorization
 
 
+@pytest.mark.covers("I6 AuthService.LogIn")
 @pytest.mark.parametrize("rpc", PUBLIC, ids=lambda rpc: rpc.short_name)
 async def test_each_role_may_call_what_is_declared(platform: Platform, signer: Signer, rpc: Rpc) -> None:
     [service] = served_by(platform, rpc)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 from buf.validate import validate_pb2
 
 from tests.contract.descriptors import FIELD_TYPES, Rpc, elements, messages, reasons, request_fields, rpcs
@@ -58,6 +59,7 @@ def test_permissions_name_known_callers_and_services_only_internally() -> None:
             assert not rpc.permission.services, f"{rpc.path} is public, and services never call it"
 
 
+@pytest.mark.covers("E1")
 def test_public_rpcs_have_a_route_and_internal_ones_none() -> None:
     """Streams of requests are for gRPC alone: REST has no name for them."""
     without = {rpc.path for rpc in rpcs() if not rpc.bindings}

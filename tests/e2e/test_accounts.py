@@ -29,6 +29,7 @@ DAY = 86_400
 CROWD = 50
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 async def test_one_account_is_entered_by_user_name_e_mail_or_phone(live: Platform) -> None:
     name, email, otp = f"Ada.{unique()}", f"Ada-{unique()}@Example.com", await live.otp()
     whole = {"user_name": name, "email": email, "otp": otp.proof, "birthday": "1815-12-10"}
@@ -129,6 +130,7 @@ async def test_a_name_that_is_taken_is_refused_with_its_own_reason_whatever_the_
         assert name not in str(refused.body)
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 @pytest.mark.parametrize("what", ["user_name", "email", "phone"])
 async def test_of_fifty_who_want_the_same_name_at_once_one_gets_it(live: Platform, what: str) -> None:
     wanted = {"user_name": new_name(), "email": f"{unique()}@example.com", "phone": new_phone()}[what]
@@ -149,6 +151,7 @@ async def test_of_fifty_who_want_the_same_name_at_once_one_gets_it(live: Platfor
         await live.ok("POST", "/v1/members", bodies[loser] | {what: f"x-{wanted}"})
 
 
+@pytest.mark.covers("I2 AuthService.ChangePassword")
 async def test_a_changed_password_ends_all_logins(live: Platform) -> None:
     member, login = await register(live)
     change = {"current_password": "not this one", "new_password": OTHER}
@@ -160,6 +163,7 @@ async def test_a_changed_password_ends_all_logins(live: Platform) -> None:
     await _old_password_is_over(live, member["user_name"], login, time.monotonic())
 
 
+@pytest.mark.covers("I2 AuthService.ResetPassword")
 async def test_a_password_that_is_reset_by_phone_ends_all_logins(live: Platform) -> None:
     otp, name = await live.otp(), new_name()
     _, login = await register(live, otp=otp.proof, user_name=name)

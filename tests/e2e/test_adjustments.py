@@ -42,6 +42,7 @@ async def _result(live: Platform, import_id: str) -> list[dict[str, str]]:
 # ---------------------------------------------------------------------------- one member
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_points_are_given_and_taken_and_the_member_reads_why(live: Platform, member: Member) -> None:
     await known_to_points(live, member)
     given = await adjust(live, member, 500, "Sorry for the wait")
@@ -78,6 +79,7 @@ async def test_what_is_given_pays_what_is_owed(live: Platform, member: Member, t
     assert await live.balance(member) == 30
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_members_who_are_unknown_or_gone_and_too_few_points_are_refused(
     live: Platform, member: Member
 ) -> None:
@@ -156,6 +158,7 @@ async def test_only_managers_and_admins_adjust(live: Platform, ada: Member, till
 # ---------------------------------------------------------------------------- a file
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 async def test_each_line_of_a_file_counts_once_and_is_accounted_for(
     live: Platform, member: Member, ada: Member
 ) -> None:
@@ -190,6 +193,7 @@ async def test_each_line_of_a_file_counts_once_and_is_accounted_for(
     invariants.check_movements(live.databases["points"])
 
 
+@pytest.mark.covers("P6 PointsAdminService.GetAdjustmentImportResult")
 async def test_a_long_file_is_taken_and_its_result_streams(live: Platform, member: Member) -> None:
     await known_to_points(live, member)
     count = 3_000
@@ -202,6 +206,7 @@ async def test_a_long_file_is_taken_and_its_result_streams(live: Platform, membe
     assert await live.balance(member) == 300
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 @pytest.mark.parametrize(
     "content",
     [
@@ -220,12 +225,14 @@ async def test_what_is_no_such_file_is_refused_whole(live: Platform, content: st
     assert (refused.status, refused.reason, refused.fields) == (400, "VALIDATION_FAILED", ["data"])
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 @pytest.mark.parametrize("kind", ["", "application/json", "text/plain", "multipart/form-data; boundary=x"])
 async def test_only_csv_is_taken(live: Platform, kind: str) -> None:
     refused = refusal(await hand_in(live, f"{HEADER}{UNKNOWN},1,x\n", kind=kind))
     assert (refused.status, refused.reason, refused.fields) == (400, "VALIDATION_FAILED", ["content_type"])
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 async def test_a_file_that_is_too_large_is_413(live: Platform) -> None:
     filler = f"nobody,1,{'x' * 200}\n"
     many = HEADER + filler * ((LIMIT - len(HEADER)) // len(filler))
@@ -236,6 +243,7 @@ async def test_a_file_that_is_too_large_is_413(live: Platform) -> None:
     assert (await hand_in(live, fits)).status_code == 200
 
 
+@pytest.mark.covers("P6 PointsAdminService.ListAdjustmentImports")
 async def test_imports_are_listed_by_state_and_unknown_ones_are_404(live: Platform, ada: Member) -> None:
     made = [(await hand_in(live, HEADER + "x,1,y\n")).json()["adjustment_import"] for _ in range(3)]
     assert {one["state"] for one in made} == {"IMPORT_STATE_FINISHED"}

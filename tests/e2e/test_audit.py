@@ -102,6 +102,7 @@ async def _all_by(live: Platform, admin: Staff) -> list[dict[str, Any]]:
     return await eventually(all_there, HEARD_SECONDS)
 
 
+@pytest.mark.covers("I6 AuditService.ListAuditEntries")
 async def test_what_an_admin_did_is_listed_newest_first_with_who_and_what(live: Platform, busy: Busy) -> None:
     admin, targets, began, ended = busy
     entries = await _all_by(live, admin)

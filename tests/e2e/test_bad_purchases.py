@@ -109,6 +109,7 @@ async def test_a_line_out_of_range_is_refused_alone_and_in_a_batch(
     assert result["refused"]["details"] == refused.body["details"]
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 @pytest.mark.usefixtures("nothing_recorded")
 @pytest.mark.parametrize(("change", "reason"), FAULTS)
 async def test_a_receipt_that_lies_is_refused_alone_and_in_a_batch(
@@ -138,6 +139,7 @@ async def test_what_is_barely_right_is_recorded(
     assert told["purchase"]["points"] == 1
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_the_largest_receipt_is_exact(live: Platform, member: Member, till: str) -> None:
     lines = [line(LARGEST_PRICE, 9), *[line(10**7, 2)] * 499, line(10**10 - 499 * 2 * 10**7 - 1)]
     told = await record(live, till, sale(member, *lines[:500]))
@@ -158,6 +160,7 @@ async def test_a_balance_stays_within_its_limit(live: Platform, member: Member, 
     assert await live.balance(member) == 21 * 10**8 + 1
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_bad_receipts_spare_their_neighbours(live: Platform, member: Member, till: str) -> None:
     good = [sale(member, line(1_000)) for _ in range(len(FAULTS) + 1)]
     bad = [sale(member, line(1_000)) | change for change, _ in FAULTS]
@@ -175,6 +178,7 @@ async def test_bad_receipts_spare_their_neighbours(live: Platform, member: Membe
     assert _timeless(again) == _timeless(results)
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_a_batch_sent_ten_times_at_once_counts_once(live: Platform, till: str) -> None:
     members = await live.members(5)
     receipts = [sale(members[n % 5], line(1_000 * (n % 3 + 1))) for n in range(100)]
@@ -215,6 +219,7 @@ async def test_a_thousand_receipts_are_answered_in_their_order(
     assert await live.balance(member) == 1_000
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 @pytest.mark.usefixtures("nothing_recorded")
 async def test_a_batch_that_is_too_large_is_413_and_other_bodies_have_their_own_limit(
     live: Platform, ada: Member, till: str
@@ -241,6 +246,7 @@ async def test_only_tills_record(live: Platform, ada: Member) -> None:
             assert (refused.status, refused.reason) == (403, "ROLE_NOT_ALLOWED")
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 @pytest.mark.parametrize("out", ["suspended", "closed"])
 async def test_purchases_of_who_is_out_are_refused_until_they_are_in(
     live: Platform, member: Member, till: str, out: str
@@ -289,6 +295,7 @@ async def test_the_same_number_at_another_till_is_another_receipt(
     }
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_tills_that_replay_their_day_while_it_goes_on_count_each_sale_once(
     live: Platform, till: str
 ) -> None:

@@ -61,6 +61,7 @@ async def test_a_member_claims_by_the_code_on_the_receipt(
     assert (refused.status, refused.reason, refused.metadata) == (404, "CLAIM_CODE_NOT_VALID", {})
 
 
+@pytest.mark.covers("P1 PurchaseService.ClaimPurchase")
 async def test_a_till_claims_its_receipt_for_who_shows_a_code(
     live: Platform, member: Member, ada: Member, till: str
 ) -> None:
@@ -87,6 +88,7 @@ async def test_a_till_claims_its_receipt_for_who_shows_a_code(
     assert await live.balance(member) == 10
 
 
+@pytest.mark.covers("P1 PointsService.ClaimMyPurchase")
 async def test_of_fifty_claims_at_once_one_gets_the_points(live: Platform, till: str) -> None:
     members = await live.members(10)
     body = sale(None, line(77_000))

@@ -66,6 +66,7 @@ def _mentions(url: str, needles: list[str]) -> list[str]:
         ]
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_nothing_personal_is_left_in_any_service(live: Platform, till: str) -> None:
     shown, member, login = await _whole_member(live)
     await live.give(till, member, 600)
@@ -139,6 +140,7 @@ async def test_closing_must_be_meant(live: Platform, ada: Member, body: dict[str
     assert await answers(live, ada.token, EACH_SERVICE[:1]) == WELCOME
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_who_comes_back_finds_its_names_free_and_wins_no_second_prize(live: Platform) -> None:
     campaign = await live.campaign(1_000)
     shown, member, login = await _whole_member(live)

@@ -30,6 +30,7 @@ async def _tried(live: Platform, lines: list[dict[str, Any]], **fields: Any) -> 
     return await live.ok("POST", TRY, {"items": lines} | fields, token=live.admin)
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 async def test_a_rule_doubles_its_category_and_leaves_the_past(
     live: Platform, member: Member, till: str
 ) -> None:
@@ -61,6 +62,7 @@ BASKETS = [
 ]
 
 
+@pytest.mark.covers("P3 EarnRuleService.DryRunPurchase")
 @pytest.mark.parametrize("lines", BASKETS)
 async def test_a_dry_run_says_what_the_purchase_then_earns(
     live: Platform, member: Member, till: str, lines: list[dict[str, Any]]
@@ -91,6 +93,7 @@ async def test_a_dry_run_says_what_the_purchase_then_earns(
     assert await live.balance(member) == tried["points"] + again["points"]
 
 
+@pytest.mark.covers("P3 EarnRuleService.DryRunPurchase")
 async def test_a_dry_run_says_why_and_changes_nothing(live: Platform, till: str) -> None:
     category, drink = unique(), unique()
     double = {"name": "Dairy week", "multiplier": {"percent": 200, "categories": [category]}}
@@ -114,6 +117,7 @@ async def test_a_dry_run_says_why_and_changes_nothing(live: Platform, till: str)
     assert applied == {("", ""), (twice["id"], "Dairy week"), (never["id"], "Tobacco")}
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 async def test_a_window_begins_with_its_start_and_ends_before_its_end(live: Platform, till: str) -> None:
     category, start = unique(), days_ago(5).replace(microsecond=0)
     end = start + timedelta(hours=1)
@@ -129,6 +133,7 @@ async def test_a_window_begins_with_its_start_and_ends_before_its_end(live: Plat
             assert (await record(live, till, body))["purchase"]["points"] == points, sold_at
 
 
+@pytest.mark.covers("P3 EarnRuleService.UpdateEarnRule")
 async def test_a_rule_is_read_listed_changed_and_deleted(live: Platform) -> None:
     window = {"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-02-01T00:00:00Z"}
     rule = await create_rule(live, base_rate={"points": 2, "per_minor": "100"}, priority=3, **window)
@@ -171,6 +176,7 @@ async def test_no_name_of_another_rule_in_the_body_is_taken(live: Platform) -> N
         await delete_rule(live, rule)
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule")
 async def test_fifty_creations_with_one_key_at_once_make_one_rule(live: Platform) -> None:
     body = {"name": f"Rule {unique()}", "exclusion": {"categories": [unique()]}, "disabled": True}
     key = unique()
@@ -215,6 +221,7 @@ async def test_a_rule_that_makes_no_sense_is_refused(
     assert (refused.status, refused.reason, {*refused.fields}) == (400, "VALIDATION_FAILED", {field})
 
 
+@pytest.mark.covers("P3 EarnRuleService.UpdateEarnRule")
 @pytest.mark.parametrize(
     ("body", "field"),
     [

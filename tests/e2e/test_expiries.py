@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
+import pytest
 
 from tests import invariants
 from tests.e2e.points import TIME_ZONE, adjust, entries, line, record, refund, refunded, sale
@@ -45,6 +46,7 @@ async def _expiries(live: Platform, member: Member, query: str = "") -> list[tup
     return [(datetime.fromisoformat(one["expires_at"]), one["points"]) for one in told["expiries"]]
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_points_expire_at_a_days_end_in_the_programmes_time_zone(
     live: Platform, member: Member, till: str
 ) -> None:
@@ -57,6 +59,7 @@ async def test_points_expire_at_a_days_end_in_the_programmes_time_zone(
     assert {moment.astimezone(ZoneInfo(TIME_ZONE)).time() for moment, _ in found} == {time()}
 
 
+@pytest.mark.covers("P7 PointsAdminService.ListMemberExpiries", "P7 PointsService.ListMyExpiries")
 async def test_spending_takes_the_oldest_and_staff_see_what_is_left(
     live: Platform, member: Member, till: str
 ) -> None:
@@ -74,6 +77,7 @@ async def test_spending_takes_the_oldest_and_staff_see_what_is_left(
     assert seen == mine
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_what_is_due_is_taken_once_though_the_worker_is_killed(
     live: Platform, member: Member, till: str
 ) -> None:

@@ -130,6 +130,7 @@ async def test_the_quantity_left_streams_over_grpc(
     assert told == [1, 0]
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 async def test_a_till_streams_its_receipts_and_each_is_answered_in_order(
     channel: grpc.aio.Channel, member: Member, till: str
 ) -> None:
@@ -232,6 +233,7 @@ async def test_every_service_tells_what_it_serves_by_reflection(
     assert {PUBLIC[service], "grpc.health.v1.Health"} <= set(listed.split())
 
 
+@pytest.mark.covers("E2")
 async def test_a_call_needs_nothing_but_reflection(live: Platform, ada: Member) -> None:
     base = "http://" + live.stack.endpoints.grpc["identity"].removeprefix("ipv4:")
     status, output, errors = await _buf(*_curl(base, "scrip.identity.v1.MemberService/GetMe", ada.token))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests import invariants
 from tests.platform import Member, Platform, at_once, purchase, refusal, unique
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_the_same_receipt_100_times_at_once_counts_once(
     live: Platform, member: Member, till: str
 ) -> None:

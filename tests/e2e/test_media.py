@@ -17,6 +17,7 @@ PNG, SVG = b"\x89PNG\r\n\x1a\n", b"<svg"
 CHANGE_SECONDS = 5.0
 
 
+@pytest.mark.covers("V5 WalletService.GetMyVoucherQr")
 @pytest.mark.parametrize("owned", ["me", "wallet", "promotion"])
 async def test_qr_images_come_as_png_and_svg_and_hold_the_code(live: Platform, till: str, owned: str) -> None:
     await live.campaign(1)
@@ -49,6 +50,7 @@ async def _events(lines: AsyncIterator[str]) -> AsyncIterator[int]:
             yield json.loads(line.removeprefix("data: "))["quantity_left"]
 
 
+@pytest.mark.covers("V4 ShopService.WatchQuantity")
 async def test_the_quantity_left_is_a_stream_of_events_that_sees_each_change(
     live: Platform, ada: Member, till: str
 ) -> None:

@@ -68,6 +68,7 @@ async def test_a_lasting_code_may_be_typed_but_not_mistyped(
 # ---------------------------------------------------------------------------- signed
 
 
+@pytest.mark.covers("I5 MemberService.GetMyCode")
 async def test_a_signed_code_is_good_for_a_minute_and_never_the_same(live: Platform, member: Member) -> None:
     codes = set()
     for _ in range(3):
@@ -82,6 +83,7 @@ async def test_a_signed_code_is_good_for_a_minute_and_never_the_same(live: Platf
     assert len(codes) == 3
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 async def test_a_signed_code_serves_one_receipt_however_often_it_is_sent(
     live: Platform, member: Member, till: str
 ) -> None:
@@ -138,6 +140,7 @@ async def test_a_forged_code_is_unknown(live: Platform, member: Member, ada: Mem
 # ---------------------------------------------------------------------------- QR
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 @pytest.mark.parametrize("size", [(0, 0), (1, 1), (3, 2), (8, 16), (32, 4)])
 @pytest.mark.parametrize("signed", [False, True])
 async def test_the_image_has_the_size_and_margin_that_are_asked_for(

@@ -69,6 +69,7 @@ async def test_members_are_listed_newest_first_page_by_page(live: Platform, mana
     assert (other.status, other.reason) == (400, "PAGE_TOKEN_NOT_VALID")
 
 
+@pytest.mark.covers("I8 MemberAdminService.ListMembers")
 async def test_a_member_is_found_by_whatever_it_is_known_by(live: Platform, cashier: Staff) -> None:
     name, email, otp = new_name(), f"{unique()}@example.com", await live.otp()
     full = f"Emmy {unique()}"
@@ -92,6 +93,7 @@ async def test_a_malformed_list_is_refused(live: Platform, manager: Staff, query
     assert refused.reason in ("VALIDATION_FAILED", "PAGE_TOKEN_NOT_VALID")
 
 
+@pytest.mark.covers("I8 MemberAdminService.RestoreMember", "I8 MemberAdminService.SuspendMember")
 async def test_a_suspended_member_is_out_within_a_second_and_comes_back_when_restored(
     live: Platform, manager: Staff, till: str
 ) -> None:

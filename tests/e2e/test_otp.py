@@ -62,6 +62,7 @@ async def _refused(live: Platform, purpose: str, proof: dict[str, str], token: s
     return refused.reason
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_it_has_six_digits_lives_five_minutes_and_only_admins_read_it(
     live: Platform, member: Member
 ) -> None:
@@ -104,6 +105,7 @@ async def test_a_strangers_code_is_none(live: Platform, member: Member) -> None:
     await live.ok("POST", "/v1/sessions", {"otp": mine.proof})
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_used_twice_at_once_it_serves_once(live: Platform) -> None:
     otp = await live.otp()
     body = {"otp": otp.proof, "full_name": "Ada"}
@@ -113,6 +115,7 @@ async def test_used_twice_at_once_it_serves_once(live: Platform) -> None:
     assert told.keys() <= {"made", "OTP_NOT_VALID", "PHONE_TAKEN"}
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize("purpose", PURPOSES)
 async def test_a_known_and_an_unknown_number_look_alike(live: Platform, member: Member, purpose: str) -> None:
     asked = {"purpose": f"OTP_PURPOSE_{purpose}"}
@@ -157,12 +160,14 @@ async def test_numbers_of_the_default_region_need_no_country(live: Platform, nat
     assert refused.reason == "PHONE_TAKEN"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_number_of_another_country_is_kept_with_its_country(live: Platform) -> None:
     otp = await live.otp(f"+44 7400 {new_phone()[-6:]}")
     made = await live.ok("POST", "/v1/members", {"otp": otp.proof, "full_name": "Ada"})
     assert made["member"]["phone"] == otp.phone.replace(" ", "")
 
 
+@pytest.mark.covers("I2 AuthService.ResetPassword")
 async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(live: Platform) -> None:
     email = f"Ada-{unique()}@Example.com"
     _, login = await _confirmed(live, email)
@@ -178,6 +183,7 @@ async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(liv
     assert await answers(live, (await log_in(live, email, OTHER)).access) == WELCOME
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_a_member_logs_in_by_a_code_sent_by_e_mail(live: Platform) -> None:
     email = f"{unique()}@example.com"
     member, _ = await _confirmed(live, email)
@@ -198,6 +204,7 @@ async def test_one_by_e_mail_is_of_no_use_for_anything_else(
         assert await _refused(live, other, proof, member.token) == "OTP_NOT_VALID"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
@@ -222,6 +229,7 @@ async def test_a_recipient_that_can_not_be_is_refused(
     assert told in refused.message
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize("purpose", OF_EMAIL)
 async def test_a_known_and_an_unknown_address_look_alike(live: Platform, purpose: str) -> None:
     known, unknown = f"{unique()}@example.com", f"{unique()}@example.com"
@@ -236,6 +244,7 @@ async def test_a_known_and_an_unknown_address_look_alike(live: Platform, purpose
     assert (refused.status, refused.reason) == (404, "ACCOUNT_NOT_FOUND")
 
 
+@pytest.mark.covers("I1 AuthService.LogIn", "I8 MemberService.ConfirmMyEmail")
 async def test_an_address_lets_nobody_in_before_it_is_confirmed(live: Platform) -> None:
     email = f"{unique()}@example.com"
     member, login = await register(live, email=email)
@@ -254,6 +263,7 @@ async def test_an_address_lets_nobody_in_before_it_is_confirmed(live: Platform) 
     await log_in_with(live, await _by_email(live, email, "LOG_IN"))
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail", "I8 MemberService.UpdateMe")
 async def test_another_address_is_to_be_confirmed_anew(live: Platform) -> None:
     old, new = f"{unique()}@example.com", f"{unique()}@example.com"
     member, login = await _confirmed(live, old)
@@ -269,6 +279,7 @@ async def test_another_address_is_to_be_confirmed_anew(live: Platform) -> None:
         assert (refused.status, refused.reason) == (404, "ACCOUNT_NOT_FOUND")
 
 
+@pytest.mark.covers("I2 AuthService.ResetPassword", "I8 MemberService.ConfirmMyEmail")
 async def test_who_registers_a_strangers_address_gains_nothing(live: Platform, member: Member) -> None:
     email = f"{unique()}@example.com"
     _, thief = await register(live, email=email, otp=(await live.otp()).proof)
@@ -292,6 +303,7 @@ async def test_an_address_may_ask_for_five(live: Platform) -> None:
     assert refused.metadata["limit"] == "otp_sends_per_email"
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_guesses_at_once_do_not_get_more_tries(live: Platform) -> None:
     email = f"{unique()}@example.com"
     await _confirmed(live, email)
@@ -303,6 +315,7 @@ async def test_guesses_at_once_do_not_get_more_tries(live: Platform) -> None:
     assert (dead.status, dead.reason) == (429, "OTP_TRIES_EXHAUSTED")
 
 
+@pytest.mark.covers("I1 MemberAdminService.ListOtpDeliveries")
 async def test_staff_see_those_that_were_not_sent_in_time(live: Platform, member: Member) -> None:
     path, email, sent = "/v1/otp-deliveries", f"{unique()}@example.com", await live.otp()
     by_email = (await _by_email(live, email, "LOG_IN"))["otp_id"]

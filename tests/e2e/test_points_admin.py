@@ -20,6 +20,7 @@ async def outsiders(live: Platform, ada: Member, till: str) -> list[str]:
     return [till, ada.token, (await staff(live, "BRAND_MANAGER")).token]
 
 
+@pytest.mark.covers("P4 PointsAdminService.ListMemberEntries", "P4 PointsAdminService.ListMemberPurchases")
 async def test_staff_see_what_the_member_sees(live: Platform, member: Member, till: str) -> None:
     bought = [await record(live, till, sale(member, line(10_000, 3))) for _ in range(3)]
     await refunded(live, till, bought[0]["purchase"]["id"], refund((1, 1)))
@@ -41,6 +42,7 @@ async def test_one_who_never_had_points_has_none(live: Platform) -> None:
             assert [*told.values()] == [[], ""]
 
 
+@pytest.mark.covers("P4 PointsAdminService.GetMemberPoints")
 @pytest.mark.parametrize("what", ["points", *LISTS])
 async def test_members_tills_and_brands_see_no_members(
     live: Platform, member: Member, outsiders: list[str], till: str, what: str
@@ -85,6 +87,7 @@ async def test_an_adjustment_names_its_member_once(live: Platform, member: Membe
     assert (await live.balance(member), await live.balance(ada)) == (0, 1_000)
 
 
+@pytest.mark.covers("P8 PointsInternalService.Debit")
 @pytest.mark.parametrize("method", ["Debit", "UndoDebit"])
 async def test_nobody_but_vouchers_spends(live: Platform, ada: Member, till: str, method: str) -> None:
     body = {"order_id": UNKNOWN, "member_id": ada.id, "points": 1}

@@ -43,6 +43,7 @@ async def _all(live: Platform, member: Member, path: str, query: str = "", size:
             return found
 
 
+@pytest.mark.covers("P4 PointsService.ListMyEntries")
 async def test_pages_of_every_size_add_up(live: Platform, busy: Member) -> None:
     for path, count in ((ENTRIES, 22), (PURCHASES, 10)):
         whole = await _all(live, busy, path, size=200)
@@ -74,6 +75,7 @@ async def test_entries_are_filtered_by_time(live: Platform, busy: Member) -> Non
     assert await _all(live, busy, ENTRIES, f"kind=ENTRY_KIND_SPEND&from={start}&until={end}") == spent
 
 
+@pytest.mark.covers("P4 PointsService.ListMyPurchases")
 async def test_purchases_are_filtered_by_the_time_of_sale(live: Platform, busy: Member) -> None:
     whole = await _all(live, busy, PURCHASES)
     start, end = whole[6]["sold_at"], whole[2]["sold_at"]
@@ -116,6 +118,7 @@ async def test_a_filter_that_makes_no_sense_is_refused(
     assert named in refused.message
 
 
+@pytest.mark.covers("P4 PointsService.ListMyEntries")
 async def test_a_page_token_belongs_to_its_list_its_filter_and_its_member(
     live: Platform, busy: Member, ada: Member
 ) -> None:

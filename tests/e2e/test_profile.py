@@ -33,6 +33,7 @@ async def _change(live: Platform, token: str, **fields: Any) -> dict[str, Any]:
     return changed
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 async def test_what_is_given_changes_and_what_is_absent_stays(live: Platform, member: Member) -> None:
     before = await _me(live, member.token)
     name, email = f"Ada.{unique()}", f"{unique()}@Example.com"
@@ -155,6 +156,7 @@ async def test_of_fifty_members_who_want_one_name_at_once_one_gets_it(
 # ---------------------------------------------------------------------------- phone
 
 
+@pytest.mark.covers("I8 MemberService.ChangeMyPhone")
 async def test_another_phone_takes_the_place_of_the_old_one(live: Platform, member: Member) -> None:
     otp = await live.otp(purpose="CHANGE_PHONE")
     changed = await live.ok("POST", f"{ME}:changePhone", {"otp": otp.proof}, token=member.token)
@@ -183,6 +185,7 @@ async def test_a_number_that_somebody_has_is_refused(live: Platform, member: Mem
 # ---------------------------------------------------------------------------- consent
 
 
+@pytest.mark.covers("I8 MemberService.SetMyConsent")
 async def test_consent_is_kept_with_its_time_and_wording_and_can_be_taken_back(
     live: Platform, member: Member
 ) -> None:

@@ -60,6 +60,7 @@ async def _expiring(live: Platform, member: Member) -> list[int]:
     return [one["points"] for one in told["expiries"]]
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_parts_of_any_size_add_up_to_what_was_earned(live: Platform, member: Member, till: str) -> None:
     lines = [line(1_990, 3), line(555, 7), line(4_999, 1, alcohol=True), line(333, 4)]
     bought = await record(live, till, sale(member, *lines))
@@ -90,6 +91,7 @@ async def test_parts_of_any_size_add_up_to_what_was_earned(live: Platform, membe
     )
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_one_refund_fifty_times_at_once_counts_once(live: Platform, member: Member, till: str) -> None:
     path = f"/v1/purchases/{await _bought(live, till, member, line(10_000, 5))}:refund"
     body = refund((1, 2), reason="Too small")
@@ -123,6 +125,7 @@ async def test_fifty_refunds_at_once_give_back_no_more_than_was_bought(
     invariants.check_ledger(live.databases["points"])
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_spent_points_are_owed_and_paid_by_what_is_earned_next(
     live: Platform, member: Member, till: str
 ) -> None:
@@ -155,6 +158,7 @@ async def test_spent_points_are_owed_and_paid_by_what_is_earned_next(
     assert refusal(refused).reason == "INSUFFICIENT_POINTS"
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_spent_points_take_the_balance_below_zero_to_the_floor_and_no_lower(
     running_below_zero: RunningStack,
 ) -> None:
@@ -210,6 +214,7 @@ async def test_goods_that_nobody_claimed_lower_what_the_claim_earns(
     assert (_figures(rest), rest["balance_after"]) == ((20, 20, 0, 0, 0), 0)
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_a_refund_is_for_the_till_that_sold_and_for_staff(
     live: Platform, member: Member, ada: Member, till: str
 ) -> None:
@@ -235,6 +240,7 @@ async def test_a_refund_is_for_the_till_that_sold_and_for_staff(
     assert [entry["action"] for entry in audited["entries"]] == ["purchase.refunded"] * 2
 
 
+@pytest.mark.covers("P1 PurchaseService.GetPurchase")
 async def test_no_id_in_query_or_body_gets_around_the_path(live: Platform, member: Member, till: str) -> None:
     """In a GET a query parameter overrides what the path says: what counts is the decoded message."""
     foreign, stranger = await _bought(live, till, member, line(10_000)), await live.till()
@@ -254,6 +260,7 @@ async def test_no_id_in_query_or_body_gets_around_the_path(live: Platform, membe
     assert await live.balance(member) == 30
 
 
+@pytest.mark.covers("P1 PurchaseService.FindPurchase")
 async def test_a_purchase_is_found_by_its_receipt(live: Platform, member: Member, till: str) -> None:
     body = sale(member, line(10_000), till_number="7 north")
     purchase_id = (await record(live, till, body))["purchase"]["id"]

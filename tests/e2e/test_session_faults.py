@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -84,6 +85,7 @@ async def test_it_holds_with_redis_flushed(live: Platform) -> None:
     await _assert_replaced(live, first, second, since)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_it_holds_with_redis_killed(live: Platform) -> None:
     killed = []
 
@@ -107,6 +109,7 @@ async def test_it_holds_with_redis_hung(live: Platform) -> None:
     await _assert_never_again(live, first, second)
 
 
+@pytest.mark.covers("I4 IdentityInternalService.BatchCheckSessions")
 async def test_without_redis_and_identity_nobody_is_let_in(live: Platform, member: Member) -> None:
     assert await answers(live, member.token) == WELCOME
     with hanging(live.stack, "redis"), hanging(live.stack, "identity"):

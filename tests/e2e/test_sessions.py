@@ -42,6 +42,7 @@ async def login(live: Platform) -> Login:
 # ---------------------------------------------------------------------------- one active device
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_a_second_device_logs_the_first_out_everywhere_within_a_second(
     live: Platform, member: Member
 ) -> None:
@@ -57,6 +58,7 @@ async def test_a_second_device_logs_the_first_out_everywhere_within_a_second(
     assert await answers(live, (await refresh(live, second)).access) == WELCOME
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_of_fifty_logins_at_once_exactly_one_works(live: Platform, member: Member) -> None:
     otps = await made_otps(live.stack, [member.phone] * LOGINS, "LOG_IN")
     logins = await at_once([log_in_with(live, otp.proof, f"device-{n}") for n, otp in enumerate(otps)])
@@ -101,6 +103,7 @@ async def test_a_refresh_token_gives_new_tokens_of_the_same_login(live: Platform
         assert await answers(live, one.access) == WELCOME
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_a_lost_answer_is_given_again_to_the_same_device(live: Platform, login: Login) -> None:
     tokens = await at_once([refresh(live, login) for _ in range(10)])
     assert len(set(tokens)) == 1
@@ -108,6 +111,7 @@ async def test_a_lost_answer_is_given_again_to_the_same_device(live: Platform, l
     assert await answers(live, (await refresh(live, tokens[0])).access) == WELCOME
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 @pytest.mark.parametrize("thief", ["another", ""])
 async def test_a_used_refresh_token_ends_the_login(live: Platform, login: Login, thief: str) -> None:
     second = await refresh(live, login)
@@ -144,6 +148,7 @@ async def test_each_kind_of_token_is_good_for_its_own_use_only(live: Platform, l
 # ---------------------------------------------------------------------------- logging out
 
 
+@pytest.mark.covers("I4 AuthService.LogOut")
 @pytest.mark.parametrize("query", ["", "?everywhere=true"])
 async def test_a_member_who_logs_out_is_out_everywhere_within_a_second(
     live: Platform, login: Login, query: str
@@ -156,6 +161,7 @@ async def test_a_member_who_logs_out_is_out_everywhere_within_a_second(
     assert (again.status, again.reason) == (401, "SESSION_ENDED")
 
 
+@pytest.mark.covers("I8 AuthService.LogOut")
 async def test_staff_log_out_here_or_everywhere(live: Platform) -> None:
     manager = await staff(live, "MANAGER")
     second, third = [await log_in(live, manager.user_name) for _ in range(2)]
@@ -177,6 +183,7 @@ async def test_only_people_log_out(live: Platform, till: str) -> None:
 # ---------------------------------------------------------------------------- keys
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_anybody_can_verify_tokens_with_the_published_keys(live: Platform, login: Login) -> None:
     answer = await live.call("GET", "/.well-known/jwks.json")
     assert answer.headers["content-type"] == "application/json"

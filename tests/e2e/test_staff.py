@@ -55,6 +55,7 @@ async def _change(live: Platform, who: str, verb: str, **fields: str) -> Any:
     return await live.ok("POST", f"/v1/staff/{who}:{verb}", fields, token=live.admin)
 
 
+@pytest.mark.covers("I6 StaffService.CreateStaff")
 @pytest.mark.parametrize("role", ROLES)
 async def test_staff_log_in_with_the_role_that_they_were_given(live: Platform, role: str) -> None:
     name = f"Joan.{new_name()}"
@@ -98,6 +99,7 @@ async def test_a_creation_that_breaks_a_rule_is_refused_with_the_field(
     assert named in refused.message
 
 
+@pytest.mark.covers("I6 StaffService.ListStaff")
 async def test_staff_are_listed_by_user_name_page_by_page_and_by_role(live: Platform, manager: Staff) -> None:
     names: list[str] = []
     path, token = "/v1/staff?role=ROLE_MANAGER&page_size=2", ""
@@ -122,6 +124,7 @@ async def test_only_admins_do_what_is_for_admins(live: Platform, ada: Member, ti
         assert (await live.refused(method, path, body)).reason == "TOKEN_MISSING"
 
 
+@pytest.mark.covers("I6 StaffService.ChangeStaffRole")
 async def test_a_changed_role_ends_the_logins_and_the_next_one_has_it(live: Platform, manager: Staff) -> None:
     assert await answers(live, manager.token, STAFF_PATHS) == WELCOME
     told = await _change(live, manager.id, "changeRole", role="ROLE_CASHIER")
@@ -133,6 +136,7 @@ async def test_a_changed_role_ends_the_logins_and_the_next_one_has_it(live: Plat
     assert refused.metadata == {"role": "cashier"}
 
 
+@pytest.mark.covers("I6 StaffService.DisableStaff", "I6 StaffService.EnableStaff")
 async def test_disabled_staff_are_out_within_a_second_until_enabled(live: Platform, manager: Staff) -> None:
     login = await log_in(live, manager.user_name)
     assert await answers(live, login.access, STAFF_PATHS) == WELCOME
@@ -150,6 +154,7 @@ async def test_disabled_staff_are_out_within_a_second_until_enabled(live: Platfo
     assert await answers(live, token, STAFF_PATHS) == WELCOME
 
 
+@pytest.mark.covers("I6 StaffService.ResetStaffPassword")
 async def test_a_reset_password_replaces_the_old_one_and_ends_the_logins(
     live: Platform, manager: Staff
 ) -> None:
@@ -164,6 +169,7 @@ async def test_a_reset_password_replaces_the_old_one_and_ends_the_logins(
     await log_in(live, manager.user_name)
 
 
+@pytest.mark.covers("I6 StaffService.ChangeStaffRole")
 @pytest.mark.parametrize(("verb", "body"), [("disable", {}), ("changeRole", {"role": "ROLE_MANAGER"})])
 async def test_an_admin_may_go_and_the_last_one_stays(
     live: Platform, verb: str, body: dict[str, str]

@@ -8,6 +8,7 @@ from stack import demo
 from tests.platform import Platform
 
 
+@pytest.mark.covers("E1")
 @pytest.mark.parametrize("time", ["first", "second"])
 async def test_the_story_runs_twice_on_one_platform(
     live: Platform, capsys: pytest.CaptureFixture[str], time: str

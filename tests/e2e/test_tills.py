@@ -50,6 +50,7 @@ async def _all(live: Platform) -> list[dict[str, Any]]:
             return found
 
 
+@pytest.mark.covers("I6 AuthService.IssueClientToken")
 async def test_the_secret_is_told_once_and_gets_tokens_in_form_or_basic(live: Platform, ada: Member) -> None:
     client, secret = await _create(live)
     listed = await _all(live)
@@ -76,6 +77,7 @@ async def test_a_wrong_secret_and_an_unknown_till_look_alike(live: Platform) -> 
         await _is_refused(live, client_id, wrong)
 
 
+@pytest.mark.covers("I6 ClientService.RotateClientSecret")
 async def test_both_secrets_work_while_they_overlap(live: Platform) -> None:
     client, old = await _create(live)
     new = (await _change(live, client["id"], "rotateSecret", overlap_seconds=60))["client_secret"]
@@ -122,6 +124,7 @@ async def test_without_an_overlap_the_old_secret_ends_at_once(live: Platform) ->
     assert (await _ask(live, client["id"], new)).status_code == 200
 
 
+@pytest.mark.covers("I6 ClientService.DisableClient", "I6 ClientService.EnableClient")
 async def test_a_disabled_till_gets_no_token_until_it_is_enabled(live: Platform, ada: Member) -> None:
     client, secret = await _create(live)
     token = (await _ask(live, client["id"], secret)).json()["access_token"]

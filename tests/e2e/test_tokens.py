@@ -53,6 +53,7 @@ async def test_a_token_made_with_this_key_would_be_good(
         await live.ok("GET", path, token=made)
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 @pytest.mark.parametrize("wrong", WHAT_IS_WRONG)
 async def test_a_faulty_token_is_401_from_every_service(
     live: Platform, ada: Member, keys: SigningKeys, wrong: str
@@ -63,6 +64,7 @@ async def test_a_faulty_token_is_401_from_every_service(
         assert (refused.status, refused.reason) == (401, reason), path
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 @pytest.mark.parametrize("wrong", WHAT_IS_WRONG)
 async def test_a_faulty_token_has_the_same_reason_over_grpc(
     channel: grpc.aio.Channel, ada: Member, keys: SigningKeys, wrong: str

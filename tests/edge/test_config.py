@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf import descriptor_pb2, json_format
 from google.rpc import status_pb2
 from scrip.common.v1 import error_reason_pb2, permission_pb2
@@ -63,6 +64,7 @@ def test_envoy_takes_the_file_as_it_stands(tmp_path: Path) -> None:
     assert "deprecated" not in run.stderr.lower()
 
 
+@pytest.mark.covers("E1")
 def test_every_public_service_is_transcoded_and_no_other() -> None:
     (transcoder,) = nodes_with(_listener("public"), "proto_descriptor")
     assert transcoder["services"] == sorted(name for name, _ in _services())

@@ -93,6 +93,7 @@ async def test_large_messages_are_left_to_the_service(channel: grpc.aio.Channel)
     assert len((await auth_pb2_grpc.AuthServiceStub(channel).SendOtp(request)).otp_id) > 2_000_000
 
 
+@pytest.mark.covers("E1")
 @pytest.mark.parametrize("path", NOT_SERVED)
 async def test_other_packages_are_refused_over_grpc(edge: Edge, channel: grpc.aio.Channel, path: str) -> None:
     before = len(edge.main.calls) + len(edge.promos.calls)
@@ -119,6 +120,7 @@ async def test_public_methods_have_no_second_url(edge: Edge) -> None:
     assert answer.json()["details"][0]["reason"] == "ROUTE_NOT_FOUND"
 
 
+@pytest.mark.covers("E1")
 async def test_grpc_web_calls_are_answered(edge: Edge) -> None:
     answer = await edge.http.post(
         "/scrip.identity.v1.MemberService/GetMe", content=_frame(b""), headers=GRPC_WEB

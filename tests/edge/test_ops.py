@@ -17,6 +17,7 @@ def _jwks(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.inner_listener_port(0)}"
 
 
+@pytest.mark.covers("E9")
 async def test_operators_see_metrics_and_readiness(edge: Edge) -> None:
     metrics = await edge.http.get(f"{edge.ops}/metrics")
     assert metrics.status_code == 200

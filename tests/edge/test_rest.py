@@ -251,6 +251,7 @@ async def test_browsers_of_other_origins_may_not(edge: Edge) -> None:
     assert not [name for name in (*preflight.headers, *read.headers) if name.startswith("access-control")]
 
 
+@pytest.mark.covers("E9")
 async def test_the_log_names_the_call_and_keeps_secrets_out(edge: Edge) -> None:
     token = upstream.token("member-log")
     answer = await edge.http.get("/v1/members/me/points/entries?page_token=secret", headers=_bearer(token))

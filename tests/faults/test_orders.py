@@ -107,6 +107,7 @@ def _agree(live: Platform, wishes: Sequence[Wish]) -> None:
             assert str(row["id"]) == refused.metadata["order_id"]
 
 
+@pytest.mark.covers("V3 OrderService.PlaceOrder")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("killed", KILLED)
 async def test_every_order_ends_and_every_book_agrees(

@@ -107,6 +107,7 @@ def test_make_env_keeps_an_existing_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.covers("E7")
 def test_identity_knows_the_hash_of_each_services_secret(services: dict[str, Any]) -> None:
     hashes = json.loads(services["identity"]["environment"]["SCRIP_SERVICE_SECRET_HASHES"])
     assert set(hashes) == {"points", "vouchers", "promos"}
@@ -130,6 +131,7 @@ def settings_class(service: str) -> type[ServiceSettings]:
     return own
 
 
+@pytest.mark.covers("E7")
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_takes_every_setting_it_is_given(
     service: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -156,6 +158,7 @@ def settings_from(
     return settings.model_validate({})
 
 
+@pytest.mark.covers("E7")
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_the_example_shows_is_the_default_or_can_be_set(
     service: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -191,6 +194,7 @@ def test_every_setting_is_explained_to_operators(service: str) -> None:
         assert field.endswith("_target") or f"`SCRIP_{field.upper()}`" in explained, field
 
 
+@pytest.mark.covers("E7")
 def test_secrets_reach_only_the_service_that_needs_them(services: dict[str, Any]) -> None:
     knowing = {name for name, each in services.items() if SECRETS_OF_IDENTITY & set(_environment(each))}
     assert knowing == {"identity", "identity-worker", "identity-migrate"}

@@ -135,6 +135,7 @@ def bad_tokens() -> Mapping[str, str]:
     }
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 @pytest.mark.parametrize("fault", bad_tokens())
 async def test_bad_tokens_are_not_valid(verifier: TokenVerifier, fault: str) -> None:
     assert await reason(verifier.verify(bad_tokens()[fault], PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
@@ -163,6 +164,7 @@ async def test_an_altered_copy_of_a_known_token_is_not_valid(verifier: TokenVeri
     assert await reason(verifier.verify(altered, PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 async def test_forged_key_ids_make_identity_be_asked_once(
     verifier: TokenVerifier, identity: Identity
 ) -> None:
@@ -221,6 +223,7 @@ async def test_tokens_of_all_published_keys_are_good_during_a_rotation(identity:
     assert identity.asked == 1
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 async def test_a_withdrawn_key_is_forgotten_and_so_are_its_tokens(
     verifier: TokenVerifier, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +236,7 @@ async def test_a_withdrawn_key_is_forgotten_and_so_are_its_tokens(
     assert await reason(verifier.verify(shown, PUBLIC_AUDIENCE)) == "TOKEN_NOT_VALID"
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 async def test_known_keys_outlast_identitys_absence(
     verifier: TokenVerifier, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -390,6 +390,7 @@ async def test_stopped_and_started_nothing_older_than_the_last_change_is_read(
         assert await books.get(one) == await books.get(other) == number
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_reported(
     redis_server: RedisServer, books: Books
 ) -> None:

@@ -135,6 +135,7 @@ def log_in(channel: grpc.aio.Channel, **options: Any) -> Any:
 # Health
 
 
+@pytest.mark.covers("E2")
 async def test_health_follows_the_database_away_and_back(handlers: AuthHandlers, tmp_path: Path) -> None:
     server = Postgres(tmp_path / "postgres", fsync=False)
     server.start()
@@ -279,6 +280,7 @@ async def listed(channel: grpc.aio.Channel) -> Sequence[str]:
     return sorted(found.name for found in reply.list_services_response.service)
 
 
+@pytest.mark.covers("E2")
 async def test_reflection_lists_what_is_served_when_it_is_on(handlers: AuthHandlers) -> None:
     async with running(handlers, {"reflection": True}) as (_, channel):
         assert await listed(channel) == [
@@ -288,6 +290,7 @@ async def test_reflection_lists_what_is_served_when_it_is_on(handlers: AuthHandl
         ]
 
 
+@pytest.mark.covers("E2")
 async def test_reflection_does_not_exist_when_it_is_off(handlers: AuthHandlers) -> None:
     async with running(handlers) as (_, channel):
         assert await code_of(listed(channel)) is grpc.StatusCode.UNIMPLEMENTED
@@ -313,6 +316,7 @@ async def test_a_domain_error_goes_out_as_it_is(handlers: AuthHandlers) -> None:
         assert await refusal(log_in(channel)) == ("ACCOUNT_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {})
 
 
+@pytest.mark.covers("E9")
 async def test_request_ids_are_taken_over_bounded_and_made_when_missing(handlers: AuthHandlers) -> None:
     async with running(handlers) as (_, channel):
         for given in ("request-1", "x" * 500):

@@ -59,6 +59,7 @@ class TestGate:
     ) -> None:
         assert await refused(SessionGate(cache, Identity(found).check).require(caller)) == reason
 
+    @pytest.mark.covers("I4 IdentityInternalService.BatchCheckSessions")
     async def test_it_asks_identity_only_when_redis_has_no_answer(self, cache: SessionCache) -> None:
         identity = Identity(state(1, "a"))
         await SessionGate(cache, identity.check).require(who("a"))
@@ -109,6 +110,7 @@ class TestGate:
         await asyncio.sleep(max(0.0, changed + 0.5 - time.monotonic()))
         assert await refused(gate.require(who("a"))) == "SESSION_REPLACED"
 
+    @pytest.mark.covers("I4 IdentityInternalService.BatchCheckSessions")
     async def test_it_refuses_nobody_by_what_may_be_old(self, cache: SessionCache) -> None:
         identity = Identity(state(1, "a"))
         gate = SessionGate(cache, identity.check)

@@ -93,6 +93,7 @@ async def test_a_weak_password_of_the_first_admin_keeps_identity_from_starting(
     assert await staff(db) == []
 
 
+@pytest.mark.covers("I6 AuthService.LogIn")
 async def test_the_first_admin_is_made_once_and_keeps_its_password(empty: Settings, db: Database) -> None:
     async with started(empty) as channel:
         assert await staff(db) == [("boss", "admin")]
@@ -144,6 +145,7 @@ async def test_a_master_key_that_is_none_keeps_identity_from_starting(platform: 
             pass
 
 
+@pytest.mark.covers("I1 SandboxService.GetOtp")
 async def test_without_the_sandbox_its_call_does_not_exist(platform: Platform) -> None:
     request = sandbox_pb2.GetOtpRequest(otp_id=str(new_id()))
     async with started(_changed(platform, sandbox=False)) as channel:

@@ -288,6 +288,7 @@ def driven(world: World) -> Iterator[None]:
         _world.reset(token)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_whatever_members_do_one_device_at_most_is_active(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:

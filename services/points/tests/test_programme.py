@@ -79,6 +79,7 @@ def test_points_expire_at_the_end_of_the_day_some_months_later(
     assert expiry(earned_at, months) == expected
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 @pytest.mark.parametrize(
     ("zone", "earned_at", "months", "expected"),
     [

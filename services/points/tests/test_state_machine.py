@@ -356,6 +356,7 @@ async def world(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     await redis.close()
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 @pytest.mark.timeout(300)
 async def test_whatever_happens_not_one_point_is_wrong(world: World) -> None:
     bounds = settings(

@@ -60,6 +60,7 @@ async def test_where_a_member_stands_follows_the_events_in_order(platform: Platf
         assert await known(platform, member) == expected
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_events_that_arrive_at_once_leave_the_newest(platform: Platform) -> None:
     member = new_id()
     events = [(version, "SUSPENDED" if version % 2 else "RESTORED") for version in range(3, 23)]

@@ -98,6 +98,7 @@ async def ids(stub: Stub, admin: list[tuple[str, str]], **fields: Any) -> list[s
             return found
 
 
+@pytest.mark.covers("I6 AuditService.ListAuditEntries")
 async def test_what_staff_do_in_any_service_is_listed_with_who_and_what(
     grpc_stub: Stub, grpc_channel: grpc.aio.Channel, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
@@ -154,6 +155,7 @@ async def test_what_staff_do_in_any_service_is_listed_with_who_and_what(
     assert times == sorted(times, reverse=True)
 
 
+@pytest.mark.covers("I6 AuditService.ListAuditEntries")
 async def test_each_filter_narrows_the_list_and_they_combine(
     grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
@@ -202,6 +204,7 @@ async def test_from_is_in_the_window_and_until_is_not(
     assert await ids(grpc_stub, admin, target_id=target, until=moment(NOON)) == [before]
 
 
+@pytest.mark.covers("I6 AuditService.ListAuditEntries")
 async def test_pages_hold_each_entry_once_newest_first_while_more_arrive(
     grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
@@ -228,6 +231,7 @@ async def test_pages_hold_each_entry_once_newest_first_while_more_arrive(
     assert found == expected
 
 
+@pytest.mark.covers("I6 IdentityInternalService.RecordAudit")
 async def test_an_entry_sent_again_and_again_is_kept_once(
     grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:

@@ -61,6 +61,7 @@ async def campaign_id(platform: Platform) -> str:
     return (await campaigns.CreateCampaign(request, metadata=metadata)).campaign.id
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_a_members_whole_life_reaches_every_service_in_order(
     people: People, platform: Platform
 ) -> None:
@@ -94,6 +95,7 @@ async def test_events_made_at_once_are_counted_without_gaps(people: People, plat
     await people.execute("identity", left, id=str(member.id))
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 @pytest.mark.parametrize("away", LISTENERS)
 async def test_a_service_that_was_away_hears_it_all_afterwards(
     people: People, in_process: InProcess, away: str
@@ -141,6 +143,7 @@ async def test_a_service_that_is_away_for_long_holds_up_none_of_the_others(
         await eventually(lambda each=each: people.assert_all_heard(each.id), seconds=40)  # type: ignore[misc]
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_an_event_delivered_again_and_again_takes_effect_once(
     people: People, platform: Platform, campaign_id: str
 ) -> None:
@@ -216,6 +219,7 @@ async def no_jobs(people: People) -> None:
     assert await people.rows("identity", query, name=OUTBOX_JOB) == [(0,)]
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_a_worker_killed_amid_deliveries_loses_and_repeats_nothing(
     people: People, in_process: InProcess, campaign_id: str
 ) -> None:

@@ -130,6 +130,7 @@ async def test_without_a_key_nothing_is_signed(database: Database, platform: Pla
         SigningKeys(database, platform.vault).at(utc_now())
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_a_key_is_published_at_once_and_signs_when_its_time_has_come(
     database: Database, platform: Platform, keys: SigningKeys
 ) -> None:
@@ -158,6 +159,7 @@ async def test_a_key_is_made_when_the_newest_is_old_enough(
     assert (await published(database))[-1] == second
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_an_old_key_is_forgotten_when_its_last_token_has_expired(
     database: Database, platform: Platform, keys: SigningKeys
 ) -> None:
@@ -210,6 +212,7 @@ async def test_a_lost_answer_is_the_same_when_another_key_signs_by_now(
     assert _kid(tokens.refreshed(later).access.value) != _kid(first.access.value)
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_private_keys_are_of_no_use_without_the_master_key(
     database: Database, platform: Platform, keys: SigningKeys
 ) -> None:
@@ -228,6 +231,7 @@ async def test_private_keys_are_of_no_use_without_the_master_key(
         await SigningKeys(database, stranger).refresh()
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_nothing_private_is_published(platform: Platform) -> None:
     stub = auth_pb2_grpc.AuthServiceStub(platform.channels["identity"])
     reply = await stub.GetJwks(auth_pb2.GetJwksRequest())
@@ -239,6 +243,7 @@ async def test_nothing_private_is_published(platform: Platform) -> None:
         assert (key["kty"], key["use"], key["alg"]) == ("RSA", "sig", "RS256")
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_the_command_makes_a_key_that_signs_after_its_lead(platform: Platform) -> None:
     redis_url = platform.redis_url[:-1] + "1"
     async with own_identity(platform, redis_url=redis_url) as own:
@@ -304,6 +309,7 @@ class Load:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_no_valid_token_is_refused_while_keys_rotate(
     database: Database, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +362,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
     assert isinstance(results[0], asyncio.CancelledError)
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_services_go_on_while_keys_rotate(people: People, platform: Platform) -> None:
     """The services themselves, over the wire: keys are made amid calls, and no call is refused."""
     member = await platform.member()

@@ -35,6 +35,7 @@ async def test_the_right_secret_gets_a_token_of_the_internal_audience(
     assert not (await grpc_stub.BatchResolveMemberCodes(resolve, metadata=bearer(reply.token))).members
 
 
+@pytest.mark.covers("I3 IdentityInternalService.IssueServiceToken")
 async def test_wrong_secrets_and_the_secrets_of_others_look_alike(
     grpc_stub: identity_pb2_grpc.IdentityInternalServiceStub, platform: Platform
 ) -> None:
@@ -60,6 +61,7 @@ async def test_what_can_be_no_service_or_secret_is_refused(
     assert await reason(grpc_stub.IssueServiceToken(request)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I3 IdentityInternalService.IssueServiceToken")
 async def test_public_calls_refuse_a_service_token_whoever_s_it_is(platform: Platform) -> None:
     members = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
     clients = client_pb2_grpc.ClientServiceStub(platform.channels["identity"])

@@ -121,6 +121,7 @@ async def assert_refused(platform: Platform, token: str, wanted: str = "TOKEN_NO
             assert (name, code) == (wanted, grpc.StatusCode.UNAUTHENTICATED)
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 async def test_a_token_says_who_it_is_for_how_long_and_by_which_login(
     people: People, token: auth_pb2.AccessToken
 ) -> None:
@@ -141,6 +142,7 @@ async def test_what_is_forged_as_it_should_be_is_a_token(platform: Platform, for
     assert [await outcome(call(platform, again)) for call in (at_identity, at_points)] == [DONE, DONE]
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -177,6 +179,7 @@ async def test_a_token_that_is_wrong_in_one_thing_is_refused(
     await assert_refused(platform, forge.sign(**changes))
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 async def test_an_expired_token_is_refused_as_expired(platform: Platform, forge: Forge) -> None:
     now = int(time.time())
     await assert_refused(platform, forge.sign(iat=now - 100, exp=now - 1), "TOKEN_EXPIRED")
@@ -189,6 +192,7 @@ async def test_a_clock_that_is_a_moment_behind_does_not_refuse_a_new_token(
     assert [await outcome(call(platform, early)) for call in (at_identity, at_points)] == [DONE, DONE]
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 async def test_other_algorithms_are_refused(platform: Platform, forge: Forge) -> None:
     public = forge.key.private_key.public_key()
     numbers = public.public_numbers()
@@ -245,6 +249,10 @@ async def test_a_refresh_token_is_no_access_token(platform: Platform, token: aut
     await assert_refused(platform, token.refresh_token)
 
 
+@pytest.mark.covers(
+    "I3 IdentityInternalService.IssueServiceToken",
+    "I4 IdentityInternalService.BatchCheckSessions",
+)
 async def test_the_audiences_of_services_and_of_the_public_do_not_mix(
     platform: Platform, forge: Forge, token: auth_pb2.AccessToken
 ) -> None:
@@ -269,6 +277,7 @@ async def test_a_member_does_not_get_what_staff_may(platform: Platform, token: a
     assert metadata == {"role": "member"}
 
 
+@pytest.mark.covers("I3 AuthService.LogIn")
 @pytest.mark.parametrize(
     ("settings", "access", "refresh"),
     [

@@ -87,6 +87,7 @@ async def test_a_scanner_reads_the_code_from_the_png(
     assert read.text == member.code
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 async def test_the_svg_draws_the_same_squares_as_the_png(
     grpc_stub: member_pb2_grpc.MemberServiceStub, member: Member
 ) -> None:
@@ -112,6 +113,7 @@ async def test_an_unknown_format_is_refused(
     assert name == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I8 MemberService.GetMe")
 @pytest.mark.parametrize("method", ["GetMe", "GetMyCode", "GetMyQr"])
 async def test_a_token_whose_member_is_gone_finds_nobody(
     grpc_stub: member_pb2_grpc.MemberServiceStub, platform: Platform, method: str

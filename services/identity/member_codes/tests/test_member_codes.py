@@ -115,6 +115,7 @@ def test_a_lasting_code_has_no_look_alikes_and_a_right_check_character() -> None
         assert mod_37_36.is_valid(code)
 
 
+@pytest.mark.covers("I5 MemberService.GetMyCode")
 def test_every_single_typo_and_most_swaps_in_a_lasting_code_are_caught() -> None:
     swaps = caught = 0
     for _ in range(50):
@@ -146,6 +147,7 @@ def test_two_signed_codes_of_one_second_have_ids_of_their_own(vault: Vault) -> N
     assert len({sign_member_code(vault, member_id, NOW).id for _ in range(200)}) == 200
 
 
+@pytest.mark.covers("I5 MemberService.GetMyCode")
 def test_no_character_of_a_signed_code_can_be_changed(vault: Vault) -> None:
     text = sign_member_code(vault, uuid4(), NOW).text
     for place, right in enumerate(text):
@@ -181,6 +183,7 @@ def test_an_old_signed_code_is_still_known(vault: Vault) -> None:
     assert open_signed_code(vault, code.text) == code
 
 
+@pytest.mark.covers("I5 MemberService.GetMyCode")
 async def test_a_member_gets_its_lasting_code_again_and_again(
     grpc_stub: member_pb2_grpc.MemberServiceStub, platform: Platform
 ) -> None:
@@ -195,6 +198,7 @@ async def test_a_member_gets_its_lasting_code_again_and_again(
         assert told["vary"] == "authorization"
 
 
+@pytest.mark.covers("I5 MemberService.GetMyCode")
 async def test_a_member_gets_signed_codes_that_differ_and_end_in_a_minute(
     grpc_stub: member_pb2_grpc.MemberServiceStub, platform: Platform
 ) -> None:
@@ -213,6 +217,7 @@ async def test_a_member_gets_signed_codes_that_differ_and_end_in_a_minute(
     assert len(codes) == 3
 
 
+@pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
 async def test_identity_tells_points_whose_codes_these_are(platform: Platform) -> None:
     members = [await platform.member() for _ in range(3)]
     signed = platform.signed_code(members[1])
@@ -246,6 +251,7 @@ async def test_a_signed_code_for_nobody_is_unknown(platform: Platform) -> None:
     assert await resolve(platform, platform.signed_code(nobody)) == {}
 
 
+@pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
 async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(platform: Platform) -> None:
     suspended, closed = await platform.member(), await platform.member()
     codes = [code for member in (suspended, closed) for code in (member.code, platform.signed_code(member))]
@@ -264,6 +270,7 @@ async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(platform: Platf
     assert set(await resolve(platform, *codes)) == set(codes[:2])
 
 
+@pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
 async def test_only_points_may_ask_whose_a_code_is(platform: Platform) -> None:
     member = await platform.member()
     stub = identity_pb2_grpc.IdentityInternalServiceStub(platform.channels["identity"])
@@ -276,6 +283,7 @@ async def test_only_points_may_ask_whose_a_code_is(platform: Platform) -> None:
         assert await reason(call) == "TOKEN_NOT_VALID"
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 async def test_the_qr_image_holds_the_lasting_code(
     grpc_stub: member_pb2_grpc.MemberServiceStub, platform: Platform
 ) -> None:
@@ -291,6 +299,7 @@ async def test_the_qr_image_holds_the_lasting_code(
     assert read_svg(data) == (member.code, (21 + 2 * 4) * 8)
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 async def test_the_qr_image_of_a_signed_code_is_small_new_and_not_to_be_kept(
     grpc_stub: member_pb2_grpc.MemberServiceStub, platform: Platform
 ) -> None:
@@ -309,6 +318,7 @@ async def test_the_qr_image_of_a_signed_code_is_small_new_and_not_to_be_kept(
     assert {code.member_id for code in found.values()} == {str(member.id)}
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 @pytest.mark.parametrize(("scale", "margin"), [(1, 1), (3, 2), (7, 5), (8, 4), (32, 1), (32, 16)])
 @pytest.mark.parametrize("signed", [False, True])
 async def test_scale_and_margin_are_as_asked(
@@ -335,6 +345,7 @@ async def test_scale_and_margin_are_as_asked(
     assert {code.member_id for code in found.values()} == {str(member.id)}
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 @pytest.mark.parametrize(
     "fields", [{"scale": -1}, {"scale": 33}, {"margin": -1}, {"margin": 17}, {"format": 9}]
 )
@@ -359,6 +370,7 @@ async def test_only_members_have_codes(
     assert await reason(grpc_stub.GetMyCode(member_pb2.GetMyCodeRequest())) == "TOKEN_MISSING"
 
 
+@pytest.mark.covers("I5 MemberService.GetMyQr")
 @pytest.mark.parametrize("svg", [False, True])
 def test_the_largest_image_takes_less_than_five_milliseconds(
     vault: Vault,

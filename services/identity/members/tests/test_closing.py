@@ -125,6 +125,7 @@ async def mentions(connection: Connection, needles: list[str]) -> list[str]:
     return found
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_nothing_personal_is_left_in_any_table_of_any_service(
     people: People, platform: Platform
 ) -> None:
@@ -171,6 +172,7 @@ async def test_nothing_personal_is_left_in_any_table_of_any_service(
     assert await people.rows("identity", query, id=member.id) == [(None,)]
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_a_closed_accounts_tokens_are_refused_everywhere_within_a_second(
     people: People, platform: Platform
 ) -> None:
@@ -188,6 +190,7 @@ async def test_a_closed_accounts_tokens_are_refused_everywhere_within_a_second(
     assert await reason(people.log_in_by_phone(member.phone)) == "ACCOUNT_NOT_FOUND"
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_what_it_was_known_by_is_free_again_for_a_new_account(people: People) -> None:
     member, shown = await whole_member(people)
     await people.close(member.token)
@@ -224,6 +227,7 @@ async def test_of_fifty_closings_at_once_one_closes(people: People, platform: Pl
     assert await people.events(member.id) == ["REGISTERED", "FIRST_LOGIN", "CLOSED"]
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_changes_amid_the_closing_leave_nothing_behind(people: People, platform: Platform) -> None:
     for round_ in range(10):
         member = await platform.member()
@@ -245,6 +249,7 @@ async def test_changes_amid_the_closing_leave_nothing_behind(people: People, pla
         assert left == [("", None, None, None, None, None, None, "CLOSED")]
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_points_are_forfeited_and_the_ledger_stays(people: People, platform: Platform) -> None:
     member = await platform.member()
     await buy(platform, member, 70)
@@ -261,6 +266,7 @@ async def test_points_are_forfeited_and_the_ledger_stays(people: People, platfor
     assert await reason(buy(platform, member)) == "MEMBER_CODE_UNKNOWN"
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_an_open_order_is_finished_though_its_member_left(people: People, platform: Platform) -> None:
     members = [await platform.member() for _ in range(10)]
     for member in members:
@@ -287,6 +293,7 @@ async def test_an_open_order_is_finished_though_its_member_left(people: People, 
     check_ledger(platform.postgres.url("points"))
 
 
+@pytest.mark.covers("I8 MemberService.CloseMe")
 async def test_who_comes_back_wins_no_second_prize(people: People, platform: Platform) -> None:
     campaigns = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
     request = campaign_pb2.CreateCampaignRequest(

@@ -60,6 +60,7 @@ async def kept(people: People, *proofs: otp_pb2.OtpProof) -> set[str]:
     return found & {proof.otp_id for proof in proofs}
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail")
 async def test_a_code_sent_to_it_confirms_it_and_everybody_who_may_sees_so(
     people: People, platform: Platform
 ) -> None:
@@ -74,6 +75,7 @@ async def test_a_code_sent_to_it_confirms_it_and_everybody_who_may_sees_so(
     assert await people.events(made.member.id) == ["REGISTERED", "FIRST_LOGIN"]
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail")
 async def test_confirming_again_changes_nothing(people: People) -> None:
     email = new_email()
     token = (await people.register(email=email)).token.access_token
@@ -85,6 +87,7 @@ async def test_confirming_again_changes_nothing(people: People) -> None:
     assert (await people.confirm_email(token, await people.prove(email, CONFIRM_EMAIL))).email_confirmed
 
 
+@pytest.mark.covers("I1 AuthService.LogIn", "I2 AuthService.ResetPassword")
 @pytest.mark.parametrize("purpose", [LOG_IN, RESET])
 async def test_before_that_it_is_as_good_as_unknown(
     people: People, purpose: auth_pb2.OtpPurpose.ValueType
@@ -99,6 +102,7 @@ async def test_before_that_it_is_as_good_as_unknown(
     await enter(people, await people.prove(email, purpose), purpose)
 
 
+@pytest.mark.covers("I2 AuthService.ResetPassword")
 async def test_who_writes_somebody_elses_address_into_an_account_gains_nothing(
     people: People, platform: Platform
 ) -> None:
@@ -115,6 +119,7 @@ async def test_who_writes_somebody_elses_address_into_an_account_gains_nothing(
     assert await reason(people.log_in(email, OTHER)) == "CREDENTIALS_NOT_VALID"
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail")
 async def test_only_a_code_sent_to_the_present_address_confirms(people: People) -> None:
     first, second = new_email(), new_email()
     token = (await people.register(email=first)).token.access_token
@@ -129,6 +134,7 @@ async def test_only_a_code_sent_to_the_present_address_confirms(people: People) 
     )
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail")
 async def test_one_without_an_address_can_not_confirm_any(people: People, platform: Platform) -> None:
     member = await platform.member()
     proof = await people.prove(new_email(), CONFIRM_EMAIL)
@@ -140,6 +146,7 @@ async def test_one_without_an_address_can_not_confirm_any(people: People, platfo
         await forced
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 async def test_another_address_is_not_confirmed_and_the_same_one_stays_so(people: People) -> None:
     email = new_email()
     made = await people.register(email=email, user_name=f"name-{new_id()}")
@@ -154,6 +161,7 @@ async def test_another_address_is_not_confirmed_and_the_same_one_stays_so(people
     assert not (await people.update(token, email=email)).email_confirmed
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail")
 async def test_a_change_of_address_amid_the_confirming_leaves_it_unconfirmed(
     people: People, platform: Platform
 ) -> None:
@@ -210,6 +218,7 @@ async def test_a_change_of_address_amid_all_that_uses_it_leaves_the_new_one_unco
             assert await kept(people, *proofs) == set()
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_codes_of_an_address_that_is_given_up_are_forgotten(people: People) -> None:
     first, second = new_email(), new_email()
     token = (await people.register(email=first, user_name=f"name-{new_id()}")).token.access_token
@@ -224,6 +233,7 @@ async def test_codes_of_an_address_that_is_given_up_are_forgotten(people: People
     assert await kept(people, *others) == {others[1].otp_id}
 
 
+@pytest.mark.covers("I8 MemberService.ChangeMyPhone")
 async def test_codes_of_a_number_that_is_given_up_are_forgotten(people: People, platform: Platform) -> None:
     member, phone = await platform.member(), new_phone()
     old = [await unsent(people, member.phone, purpose) for purpose in (LOG_IN, RESET, REGISTER)]
@@ -235,6 +245,7 @@ async def test_codes_of_a_number_that_is_given_up_are_forgotten(people: People, 
     assert await reason(enter(people, old[0], LOG_IN)) == "OTP_NOT_VALID"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_number_can_not_be_confirmed_as_an_address(people: People, platform: Platform) -> None:
     request = auth_pb2.SendOtpRequest(phone=new_phone(), purpose=CONFIRM_EMAIL)
     status, _ = await refused_status(people.auth.SendOtp(request))
@@ -246,6 +257,7 @@ async def test_a_number_can_not_be_confirmed_as_an_address(people: People, platf
         await platform.databases["identity"].run(send_otp, platform.vault, sender, recipient=to, purpose=name)
 
 
+@pytest.mark.covers("I8 MemberService.ConfirmMyEmail")
 async def test_only_a_member_who_is_active_confirms(people: People, platform: Platform) -> None:
     email = new_email()
     made = await people.register(email=email)

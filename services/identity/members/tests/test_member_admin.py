@@ -62,6 +62,7 @@ async def audit_of(people: People, member_id: object) -> list[audit_pb2.AuditEnt
 # Finding and reading
 
 
+@pytest.mark.covers("I8 MemberAdminService.ListMembers")
 async def test_members_are_listed_newest_first_page_by_page(
     people: People, platform: Platform, manager: str
 ) -> None:
@@ -94,6 +95,7 @@ async def test_a_page_token_is_good_for_its_own_list(
     assert await reason(people.search(manager, page_token="nonsense")) == "PAGE_TOKEN_NOT_VALID"
 
 
+@pytest.mark.covers("I8 MemberAdminService.ListMembers")
 async def test_a_member_is_found_by_the_beginning_of_what_it_is_known_by(
     people: People, platform: Platform, manager: str
 ) -> None:
@@ -155,6 +157,7 @@ async def test_a_query_with_nul_is_refused(people: People, manager: str) -> None
     assert await reason(people.search(manager, query="a\x00")) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I8 MemberAdminService.ListMembers")
 async def test_members_are_filtered_by_status(people: People, platform: Platform, manager: str) -> None:
     name = f"Status {new_id()}"
     active, out, gone = [await platform.member(name) for _ in range(3)]
@@ -200,6 +203,7 @@ class Explaining(psycopg.AsyncCursor[Any]):
         return await super().execute(query, *arguments, **options)
 
 
+@pytest.mark.covers("I8 MemberAdminService.ListMembers")
 async def test_a_search_reads_indexes_and_not_the_table(platform: Platform) -> None:
     """At a million members a search that reads them all would take a second."""
 
@@ -231,6 +235,7 @@ async def test_a_search_reads_indexes_and_not_the_table(platform: Platform) -> N
     assert "Seq Scan" not in "".join(plans)
 
 
+@pytest.mark.covers("I8 MemberAdminService.GetMember")
 async def test_staff_read_a_member(people: People, platform: Platform) -> None:
     member = await platform.member()
     for role in ("admin", "manager", "cashier"):
@@ -238,6 +243,7 @@ async def test_staff_read_a_member(people: People, platform: Platform) -> None:
         assert shown == await people.me(member.token)
 
 
+@pytest.mark.covers("I8 MemberAdminService.GetMember")
 async def test_who_is_not_a_member_is_not_found(people: People, platform: Platform, manager: str) -> None:
     staff_id = new_id()
     await platform.token("cashier", staff_id)
@@ -287,6 +293,7 @@ async def test_each_call_is_for_its_roles_alone(people: People, platform: Platfo
 # Suspending and restoring
 
 
+@pytest.mark.covers("I8 MemberAdminService.SuspendMember")
 async def test_a_suspended_member_is_refused_everywhere_within_a_second(
     people: People, platform: Platform, manager: str
 ) -> None:
@@ -309,6 +316,7 @@ async def test_a_suspended_member_does_not_get_in_by_password_either(people: Peo
     assert await reason(people.log_in(made.member.user_name, PASSWORD + "!")) == "CREDENTIALS_NOT_VALID"
 
 
+@pytest.mark.covers("I8 MemberAdminService.RestoreMember")
 async def test_a_restored_member_logs_in_again_and_the_old_login_stays_ended(
     people: People, platform: Platform, manager: str
 ) -> None:
@@ -353,6 +361,7 @@ async def test_suspending_twice_is_suspending_once(people: People, platform: Pla
     ]
 
 
+@pytest.mark.covers("I8 MemberAdminService.SuspendMember")
 async def test_what_staff_did_and_why_is_in_the_audit_list(people: People, platform: Platform) -> None:
     member, staff_id = await platform.member(), new_id()
     token = await platform.token("manager", staff_id)
@@ -368,6 +377,7 @@ async def test_what_staff_did_and_why_is_in_the_audit_list(people: People, platf
     }
 
 
+@pytest.mark.covers("I8 MemberAdminService.SuspendMember")
 async def test_logging_in_and_suspending_at_once_leave_nobody_in(
     people: People, platform: Platform, manager: str
 ) -> None:

@@ -27,6 +27,7 @@ from services.identity.tests.people import (
 from tests.inprocess import Platform, bearer, eventually, new_phone, reason, refusal, refused_status
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 async def test_what_is_given_changes_and_what_is_absent_stays(people: People) -> None:
     made = await people.register(birthday="1990-02-28")
     token, before = made.token.access_token, made.member
@@ -43,6 +44,7 @@ async def test_what_is_given_changes_and_what_is_absent_stays(people: People) ->
     assert await reason(people.log_in(before.user_name)) == "CREDENTIALS_NOT_VALID"
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 async def test_what_is_named_is_emptied(people: People) -> None:
     made = await people.register(email=new_email(), user_name=new_user_name(), birthday="1990-02-28")
     token = made.token.access_token
@@ -52,6 +54,7 @@ async def test_what_is_named_is_emptied(people: People) -> None:
     assert again.member.id != made.member.id
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 async def test_a_way_to_log_in_must_remain(people: People) -> None:
     token = (await people.register()).token.access_token
     status, code = await refused_status(people.update(token, clear=["user_name"]))
@@ -115,6 +118,7 @@ async def test_names_that_others_have_are_refused_whatever_the_letter_case(peopl
     assert (await people.me(token)).email == ""
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 @pytest.mark.parametrize(("field", "taken"), [("user_name", "USER_NAME_TAKEN"), ("email", "EMAIL_TAKEN")])
 async def test_of_fifty_members_who_want_one_name_at_once_one_gets_it(
     people: People, platform: Platform, field: str, taken: str
@@ -125,6 +129,7 @@ async def test_of_fifty_members_who_want_one_name_at_once_one_gets_it(
     assert tally(results) == {DONE: 1, taken: 49}
 
 
+@pytest.mark.covers("I8 MemberService.UpdateMe")
 async def test_an_update_can_not_raise_a_member_above_itself(people: People, platform: Platform) -> None:
     """Fields that the contract does not know are dropped, whatever they are called elsewhere."""
     member, other = await platform.member(), await platform.member()
@@ -156,6 +161,7 @@ async def test_staff_and_tills_have_no_profile(people: People, platform: Platfor
         )
 
 
+@pytest.mark.covers("I8 MemberService.ChangeMyPhone")
 async def test_another_phone_number_takes_the_place_of_the_old_one(
     people: People, platform: Platform
 ) -> None:
@@ -184,6 +190,7 @@ async def test_a_foreign_number_is_a_number(people: People, platform: Platform) 
     assert changed.phone == foreign.replace(" ", "")
 
 
+@pytest.mark.covers("I8 MemberService.ChangeMyPhone")
 async def test_the_number_must_be_proven_for_this_purpose_and_once(
     people: People, platform: Platform
 ) -> None:
@@ -222,6 +229,7 @@ async def test_somebody_elses_number_is_refused_and_the_proof_stays_good(
     assert (await people.change_phone(member.token, fresh)).phone == owner.phone
 
 
+@pytest.mark.covers("I8 MemberService.ChangeMyPhone")
 async def test_of_fifty_members_who_take_one_number_at_once_one_gets_it(
     people: People, platform: Platform
 ) -> None:
@@ -252,6 +260,7 @@ async def test_a_change_of_number_is_told_with_the_new_ones_hash(people: People,
     await eventually(lambda: people.assert_all_heard(member.id))
 
 
+@pytest.mark.covers("I8 MemberService.SetMyConsent")
 async def test_consent_is_kept_with_its_time_and_wording_and_can_be_taken_back(
     people: People, platform: Platform
 ) -> None:
@@ -274,6 +283,7 @@ async def test_consent_is_kept_with_its_time_and_wording_and_can_be_taken_back(
     await eventually(lambda: people.assert_all_heard(member.id))
 
 
+@pytest.mark.covers("I8 MemberService.SetMyConsent")
 async def test_consent_said_again_changes_nothing_and_nobody_is_told(
     people: People, platform: Platform
 ) -> None:

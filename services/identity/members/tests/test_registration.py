@@ -64,6 +64,7 @@ def registration(proof: otp_pb2.OtpProof) -> auth_pb2.RegisterMemberRequest:
     return auth_pb2.RegisterMemberRequest(otp=proof, full_name="Grace Hopper")
 
 
+@pytest.mark.covers("I1 AuthService.RegisterMember", "I8 MemberService.GetMe")
 async def test_a_number_registers_and_its_token_opens_its_account(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -76,6 +77,7 @@ async def test_a_number_registers_and_its_token_opens_its_account(
     assert me.member.full_name == "Grace Hopper"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_national_form_and_e164_are_the_same_number(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -85,6 +87,7 @@ async def test_national_form_and_e164_are_the_same_number(
     assert reply.member.phone == phone
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_a_registered_number_logs_in_and_cannot_register_again(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -99,6 +102,7 @@ async def test_a_registered_number_logs_in_and_cannot_register_again(
     assert me.member.id == made.member.id
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 async def test_by_password_one_registers_and_logs_in_by_any_of_three_names(people: People) -> None:
     phone, user_name, email = new_phone(), new_user_name(), new_email()
     made = await people.register(
@@ -115,6 +119,7 @@ async def test_by_password_one_registers_and_logs_in_by_any_of_three_names(peopl
         assert (await people.me(login.access_token)).id == made.member.id
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 @pytest.mark.parametrize("name", ["user_name", "email"])
 async def test_one_name_and_a_password_are_enough(people: People, name: str) -> None:
     value = {"user_name": new_user_name(), "email": new_email()}[name]
@@ -124,6 +129,7 @@ async def test_one_name_and_a_password_are_enough(people: People, name: str) -> 
     await people.log_in(value)
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 async def test_the_password_is_not_kept_readable(people: People) -> None:
     made = await people.register()
     query = "SELECT password_hash FROM accounts WHERE id = %(id)s"
@@ -132,6 +138,7 @@ async def test_the_password_is_not_kept_readable(people: People) -> None:
     assert PASSWORD not in kept
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 @pytest.mark.parametrize(
     ("password", "rule"), [("short7!", "length"), ("password", "common"), ("12345678", "common")]
 )
@@ -172,6 +179,7 @@ async def test_a_malformed_registration_is_refused(people: People, fields: dict[
     assert await reason(people.register(**fields)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 @pytest.mark.parametrize(("field", "taken"), [("user_name", "USER_NAME_TAKEN"), ("email", "EMAIL_TAKEN")])
 async def test_of_fifty_registrations_of_one_name_at_once_one_is_made(
     people: People, field: str, taken: str
@@ -188,6 +196,7 @@ async def test_of_fifty_registrations_of_one_name_at_once_one_is_made(
     assert tally(results) == {DONE: 1, taken: 49}
 
 
+@pytest.mark.covers("I2 AuthService.RegisterMember")
 async def test_a_taken_name_leaves_the_one_time_password_good(people: People) -> None:
     owner = (await people.register()).member
     proof = await people.prove(new_phone(), REGISTER)
@@ -195,6 +204,7 @@ async def test_a_taken_name_leaves_the_one_time_password_good(people: People) ->
     await people.register(otp=proof)
 
 
+@pytest.mark.covers("I1 AuthService.RegisterMember")
 async def test_fifty_registrations_of_one_number_at_once_make_one_account(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -213,6 +223,7 @@ async def outcome(call: Awaitable[object]) -> str:
         return "made"
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_a_code_is_used_up_by_its_use(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -256,6 +267,7 @@ async def test_a_stranger_learns_nothing_of_a_number(
         assert await seen(known, purpose) == await seen(new_phone(), purpose)
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_a_code_serves_only_its_purpose(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -263,6 +275,7 @@ async def test_a_code_serves_only_its_purpose(
     assert await reason(grpc_stub.RegisterMember(registration(proof))) == "OTP_NOT_VALID"
 
 
+@pytest.mark.covers("I1 AuthService.RegisterMember")
 async def test_five_wrong_tries_kill_a_code_even_at_once(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -277,6 +290,7 @@ async def test_five_wrong_tries_kill_a_code_even_at_once(
     assert await reason(grpc_stub.RegisterMember(registration(right))) == "OTP_TRIES_EXHAUSTED"
 
 
+@pytest.mark.covers("I1 AuthService.RegisterMember")
 async def test_an_expired_code_is_refused_as_expired(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -289,6 +303,7 @@ async def test_an_expired_code_is_refused_as_expired(
     assert await reason(grpc_stub.RegisterMember(registration(proof))) == "OTP_EXPIRED"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_the_code_is_not_kept_readable(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -308,6 +323,7 @@ async def test_the_code_is_not_kept_readable(
     assert stored not in others, "neither another request nor another key has this hash"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_number_may_ask_for_five_codes_and_then_must_wait(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -320,6 +336,7 @@ async def test_a_number_may_ask_for_five_codes_and_then_must_wait(
     assert 0 < int(metadata["retry_after_seconds"]) <= 600
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize("phone", ["12345", "not a number", "+999123456789", "+1 415"])
 async def test_what_is_not_a_phone_number_is_refused(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, phone: str
@@ -328,6 +345,7 @@ async def test_what_is_not_a_phone_number_is_refused(
     assert await reason(grpc_stub.SendOtp(request)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_logging_in_with_an_unknown_number_is_told_only_to_its_owner(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
@@ -349,6 +367,7 @@ async def test_registration_tells_the_other_services(
     await eventually(all_know)
 
 
+@pytest.mark.covers("I6 AuthService.LogIn")
 async def test_staff_log_in_by_password_whatever_the_letter_case(
     grpc_stub: auth_pb2_grpc.AuthServiceStub,
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import grpc
+import pytest
 from scrip.identity.v1 import auth_pb2, member_pb2, member_pb2_grpc, otp_pb2
 
 from services.identity.tests.people import LOG_IN, People, new_email
@@ -35,6 +36,7 @@ async def expire(identity: Sending, otp_id: str) -> None:
     assert await identity.rows(aged, id=otp_id)
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_numbers_go_to_the_provider_and_addresses_to_the_mail_server(platform: Platform) -> None:
     mails, posts = MailSink(), HttpSink()
     async with listening(mails), listening(posts):
@@ -53,6 +55,7 @@ async def test_numbers_go_to_the_provider_and_addresses_to_the_mail_server(platf
     assert code_in(mail.text)
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_one_mail_server_serves_numbers_by_their_gateway_and_addresses_as_they_are(
     platform: Platform,
 ) -> None:
@@ -75,6 +78,7 @@ async def test_an_address_that_a_header_would_read_as_another_gets_its_own_mail(
     assert (mail.recipient, mail.content["To"]) == (email, None)
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_who_can_not_be_reached_is_told_so(platform: Platform) -> None:
     mails, posts = MailSink(), HttpSink()
     async with listening(mails), listening(posts):
@@ -88,6 +92,7 @@ async def test_who_can_not_be_reached_is_told_so(platform: Platform) -> None:
             await arrived(lambda: mails.mails)
 
 
+@pytest.mark.covers("I1 MemberAdminService.ListOtpDeliveries")
 async def test_staff_see_what_waits_and_what_came_too_late(platform: Platform) -> None:
     posts, mails = HttpSink(failures=[503] * 100), MailSink(failures=[550] * 100)
     async with listening(posts), listening(mails):
@@ -130,6 +135,7 @@ async def test_staff_see_what_waits_and_what_came_too_late(platform: Platform) -
             assert left.otp_id == by_phone.otp_id
 
 
+@pytest.mark.covers("I1 MemberAdminService.ListOtpDeliveries")
 async def test_what_no_worker_was_there_to_send_is_seen_too(platform: Platform) -> None:
     posts = HttpSink()
     async with sending(platform, worker=False, **webhook(posts)) as identity:
@@ -148,6 +154,7 @@ async def test_what_no_worker_was_there_to_send_is_seen_too(platform: Platform) 
     assert posts.posts == []
 
 
+@pytest.mark.covers("I1 MemberAdminService.ListOtpDeliveries")
 async def test_closing_an_account_erases_them(people: People) -> None:
     email = new_email()
     made = await people.register(email=email)

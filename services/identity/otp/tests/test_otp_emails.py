@@ -59,6 +59,7 @@ async def confirmed(people: People, email: str, **fields: Any) -> auth_pb2.Regis
     return made
 
 
+@pytest.mark.covers("I2 AuthService.ResetPassword")
 async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(people: People) -> None:
     email = new_email()
     made = await confirmed(people, email)
@@ -75,6 +76,7 @@ async def test_a_forgotten_password_is_set_anew_by_e_mail_and_all_logins_end(peo
     assert (await people.me(login.access_token)).id == made.member.id
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_a_member_logs_in_by_e_mail_once_with_each_code(people: People) -> None:
     email = new_email()
     made = await confirmed(people, email.title())
@@ -95,6 +97,7 @@ async def test_who_has_a_number_and_an_address_gets_in_by_either_and_nobody_else
         assert (await people.me(token.access_token)).id == made.member.id
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_it_is_of_no_use_for_another_purpose_or_for_a_number(people: People) -> None:
     email = new_email()
     made = await confirmed(people, email)
@@ -112,6 +115,7 @@ async def test_it_is_of_no_use_for_another_purpose_or_for_a_number(people: Peopl
     assert await outcome(log_in(people, entry)) == DONE
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize("purpose", [REGISTER, CHANGE_PHONE])
 async def test_only_numbers_register_or_take_the_place_of_a_number(
     people: People, platform: Platform, purpose: auth_pb2.OtpPurpose.ValueType
@@ -127,6 +131,7 @@ async def test_only_numbers_register_or_take_the_place_of_a_number(
         await platform.databases["identity"].run(send_otp, platform.vault, sender, recipient=to, purpose=name)
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize("given", [{}, {"phone": "+14155550100", "email": "ada@example.com"}])
 async def test_a_number_or_an_address_is_wanted_and_not_both(people: People, given: dict[str, str]) -> None:
     request = auth_pb2.SendOtpRequest(**given, purpose=LOG_IN)
@@ -135,6 +140,7 @@ async def test_a_number_or_an_address_is_wanted_and_not_both(people: People, giv
     assert await reason(people.auth.SendOtp(request)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize(
     "email",
     [
@@ -167,6 +173,7 @@ async def test_an_unknown_address_is_told_only_to_its_owner(
     assert (name, code) == ("ACCOUNT_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_who_is_suspended_or_gone_stays_out(people: People, platform: Platform) -> None:
     email, manager = new_email(), await platform.token("manager")
     made = await confirmed(people, email)
@@ -182,6 +189,7 @@ async def test_who_is_suspended_or_gone_stays_out(people: People, platform: Plat
     assert await reason(log_in(people, await people.prove(email, LOG_IN))) == "ACCOUNT_NOT_FOUND"
 
 
+@pytest.mark.covers("I2 AuthService.ResetPassword")
 async def test_an_address_that_was_given_up_lets_nobody_in(people: People) -> None:
     email = new_email()
     made = await confirmed(people, email)
@@ -191,6 +199,7 @@ async def test_an_address_that_was_given_up_lets_nobody_in(people: People) -> No
     assert await reason(log_in(people, await people.prove(email, LOG_IN))) == "ACCOUNT_NOT_FOUND"
 
 
+@pytest.mark.covers("I1 AuthService.LogIn")
 async def test_five_wrong_tries_kill_a_code_even_at_once(people: People) -> None:
     email = new_email()
     await confirmed(people, email)
@@ -200,6 +209,7 @@ async def test_five_wrong_tries_kill_a_code_even_at_once(people: People) -> None
     assert await reason(log_in(people, proof)) == "OTP_TRIES_EXHAUSTED"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_an_address_in_any_letter_case_may_ask_for_five_codes(people: People) -> None:
     email, phone = new_email(), new_phone()
 

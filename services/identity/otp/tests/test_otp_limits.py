@@ -29,6 +29,7 @@ from tests.spare_redis import SpareRedis
 RESET = auth_pb2.OTP_PURPOSE_RESET_PASSWORD
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_with_no_sender_nothing_is_made(platform: Platform) -> None:
     async with sending(platform, worker=False, otp_sender="none") as identity:
         assert await refusal(identity.ask()) == (
@@ -39,6 +40,7 @@ async def test_with_no_sender_nothing_is_made(platform: Platform) -> None:
         assert await identity.rows("SELECT id FROM otps") == []
 
 
+@pytest.mark.covers("I1 SandboxService.GetOtp")
 async def test_the_sandbox_keeps_and_logs_codes_only_while_it_is_on(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -88,6 +90,7 @@ async def assert_given(most: int, calls: Sequence[Awaitable[auth_pb2.SendOtpResp
     return given
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize(
     ("limits", "named"),
     [
@@ -127,6 +130,7 @@ async def test_who_has_a_whole_network_of_ipv6_is_one_address(
         assert await ask("192.0.2.2") == DONE
 
 
+@pytest.mark.covers("I1 MemberAdminService.ListOtpDeliveries")
 async def test_old_codes_are_forgotten_faster_than_they_can_come(platform: Platform) -> None:
     async with sending(platform, worker=False, otp_sender="none") as identity:
         await identity.rows(
@@ -160,6 +164,7 @@ async def test_fifty_askers_for_one_number_at_once_get_five_codes(
         assert await identity.rows("SELECT phone, count(*) FROM otps GROUP BY phone") == [(phone, given)]
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_without_redis_no_code_is_sent(platform: Platform, own_redis: SpareRedis) -> None:
     async with limited(platform, own_redis, otp_sends_per_address=1000) as identity:
         await identity.sent()

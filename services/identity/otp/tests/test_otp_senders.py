@@ -32,6 +32,7 @@ from services.identity.tests.sinks import HANG, HttpSink, MailSink, listening
 from tests.inprocess import Platform, eventually, new_phone
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_code_arrives_by_e_mail_and_is_good(platform: Platform) -> None:
     sink = MailSink()
     async with listening(sink), sending(platform, **smtp(sink)) as identity:
@@ -85,6 +86,7 @@ async def test_a_mail_server_is_trusted_by_its_certificate_only(
         assert user == b"\0club\0password"
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_provider_gets_a_signed_message_again_until_it_takes_it(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -118,6 +120,7 @@ async def test_a_provider_gets_a_signed_message_again_until_it_takes_it(
     assert phone not in caplog.text
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_code_that_waits_to_be_sent_is_nowhere_readable(platform: Platform) -> None:
     sink = HttpSink(failures=[503] * 100)
     async with listening(sink), sending(platform, **webhook(sink)) as identity:
@@ -156,6 +159,7 @@ async def test_a_code_that_can_not_be_sent_in_time_is_dropped(platform: Platform
         assert len(sink.posts) <= tries + 1  # one may have been under way
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_worker_killed_while_sending_sends_once_more(platform: Platform) -> None:
     sink = HttpSink(failures=[HANG])
     async with (
@@ -210,6 +214,7 @@ def _start_worker(settings: Settings) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 async def test_a_provider_that_hangs_holds_up_no_member_event(platform: Platform) -> None:
     sink = HttpSink(failures=[HANG] * 1000)
     patient = {"otp_send_seconds": 10.0, "otp_sends_per_address": 1000}

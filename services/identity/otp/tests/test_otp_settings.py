@@ -48,6 +48,7 @@ def test_the_sender_is_the_sandbox_when_that_is_on_and_else_none() -> None:
         assert _settings(**good).sender == name
 
 
+@pytest.mark.covers("I1 AuthService.SendOtp")
 @pytest.mark.parametrize(
     ("sender", "changes", "told"),
     [

@@ -75,6 +75,7 @@ async def assert_out(people: People, device: Device) -> None:
     await eventually(refused, seconds=1.0)
 
 
+@pytest.mark.covers("I2 AuthService.LogIn")
 async def test_a_member_may_have_both_ways_in(people: People) -> None:
     phone = new_phone()
     made = await people.register(otp=await proven(people, phone, REGISTER))
@@ -91,6 +92,7 @@ async def test_a_password_is_right_to_the_letter(people: People, right: str) -> 
     assert refused == ("CREDENTIALS_NOT_VALID" if right else "VALIDATION_FAILED")
 
 
+@pytest.mark.covers("I2 AuthService.LogIn")
 async def test_a_name_of_any_letters_finds_its_account_and_no_other(people: People) -> None:
     phone = new_phone()
     owner = await people.register(otp=await proven(people, phone, REGISTER), email=new_email())
@@ -134,6 +136,7 @@ async def test_one_without_a_password_gets_in_by_none(people: People, platform: 
 
 
 class TestLimits:
+    @pytest.mark.covers("I2 AuthService.LogIn")
     async def test_ten_failures_for_one_name_close_it_to_the_right_password_too(
         self, people: People, throttle: Throttle
     ) -> None:
@@ -198,6 +201,7 @@ class TestLimits:
         assert answer == "CREDENTIALS_NOT_VALID"
         assert await try_in(people, name, PASSWORD) == DONE
 
+    @pytest.mark.covers("I2 AuthService.LogIn")
     async def test_a_hundred_failures_from_one_address_close_it_for_all_names(
         self, people: People, throttle: Throttle
     ) -> None:
@@ -208,6 +212,7 @@ class TestLimits:
         assert await try_in(people, name, PASSWORD, address) == "TOO_MANY_REQUESTS"
         assert await try_in(people, name, PASSWORD) == DONE
 
+    @pytest.mark.covers("I2 AuthService.LogIn")
     async def test_of_many_guesses_at_once_few_are_looked_at(self, people: People) -> None:
         name = (await people.register()).member.user_name
         guesses = [*(f"guess {number}" for number in range(49)), PASSWORD]
@@ -218,6 +223,7 @@ class TestLimits:
         assert results["CREDENTIALS_NOT_VALID"] <= 12
         assert await try_in(people, name, PASSWORD) == "TOO_MANY_REQUESTS"
 
+    @pytest.mark.covers("I2 AuthService.ChangePassword")
     async def test_guessing_the_password_of_a_stolen_login_is_limited(self, people: People) -> None:
         made = await people.register()
         tries = (change(people, made.token.access_token, f"guess {n}", OTHER) for n in range(30))
@@ -228,6 +234,7 @@ class TestLimits:
 
 
 class TestChanging:
+    @pytest.mark.covers("I2 AuthService.ChangePassword")
     async def test_it_ends_all_logins_and_the_new_one_counts(self, people: People) -> None:
         made = await people.register()
         device = Device(people, "", "", made.token)
@@ -247,6 +254,7 @@ class TestChanging:
         assert metadata == {"rule": rule}
         assert await people.answers(made.token.access_token) == {DONE}
 
+    @pytest.mark.covers("I2 AuthService.ChangePassword")
     async def test_of_changes_at_once_one_takes_effect(self, people: People) -> None:
         made = await people.register()
         new = [f"{OTHER} {number}" for number in range(5)]
@@ -258,6 +266,7 @@ class TestChanging:
 
 
 class TestResetting:
+    @pytest.mark.covers("I2 AuthService.ResetPassword")
     async def test_it_needs_no_old_password_and_ends_all_logins(self, people: People) -> None:
         phone = new_phone()
         made = await people.register(otp=await proven(people, phone, REGISTER))
@@ -267,6 +276,7 @@ class TestResetting:
         assert await try_in(people, phone, PASSWORD) == "CREDENTIALS_NOT_VALID"
         assert await try_in(people, phone, OTHER) == DONE
 
+    @pytest.mark.covers("I2 AuthService.ResetPassword")
     async def test_it_gives_a_first_password_to_one_who_has_none(
         self, people: People, platform: Platform
     ) -> None:
@@ -275,6 +285,7 @@ class TestResetting:
         assert await try_in(people, member.phone, OTHER) == DONE
         await device_of(people, member)
 
+    @pytest.mark.covers("I2 AuthService.ResetPassword")
     async def test_it_takes_only_its_own_codes_and_each_once(
         self, people: People, platform: Platform
     ) -> None:
@@ -297,6 +308,7 @@ class TestResetting:
 
 
 class TestLoad:
+    @pytest.mark.covers("I2 AuthService.LogIn")
     async def test_logins_do_not_hold_up_other_calls(self, people: People, platform: Platform) -> None:
         member = await platform.member()
         metadata = bearer(member.token)
@@ -368,6 +380,7 @@ class TestLoad:
         hashed = await asyncio.gather(*hashing, return_exceptions=True)
         assert len([one for one in hashed if isinstance(one, str)]) == 5
 
+    @pytest.mark.covers("I2 AuthService.LogIn")
     async def test_an_unknown_name_takes_as_long_as_a_wrong_password(self) -> None:
         passwords = Passwords(MEMORY_KIB)
         kept = await passwords.hash("a password")

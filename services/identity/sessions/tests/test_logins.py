@@ -21,6 +21,7 @@ from tests.inprocess import Platform
 SECOND = 1.0
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_a_change_that_redis_can_not_be_told_voids_what_it_holds(
     people: People, platform: Platform
 ) -> None:

@@ -68,6 +68,7 @@ async def assert_ended(people: People, *devices: Device) -> None:
     await eventually(refused)
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_refreshing_gives_new_tokens_of_the_same_login(people: People, device: Device) -> None:
     first = device.token
     second = await device.refresh()
@@ -80,6 +81,7 @@ async def test_refreshing_gives_new_tokens_of_the_same_login(people: People, dev
         assert await people.answers(token.access_token) == {DONE}
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_a_lost_answer_is_given_again_to_the_same_device(people: People, device: Device) -> None:
     used = device.token.refresh_token
     answers = [await device.refresh()] + [await use(people, used, device.id) for _ in range(3)]
@@ -88,6 +90,7 @@ async def test_a_lost_answer_is_given_again_to_the_same_device(people: People, d
     assert await people.answers(device.access) == {DONE}
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_fifty_refreshes_at_once_by_the_same_device_have_one_result(
     people: People, device: Device
 ) -> None:
@@ -113,6 +116,7 @@ async def test_of_two_devices_with_one_token_at_once_none_keeps_the_login(
     assert await reason(use(people, used, device.id)) == "REFRESH_TOKEN_REUSED"
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 @pytest.mark.parametrize("thief", ["another", ""])
 async def test_a_used_token_on_another_device_ends_the_login(
     people: People, device: Device, thief: str
@@ -125,6 +129,7 @@ async def test_a_used_token_on_another_device_ends_the_login(
     await assert_ended(people, device)
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_a_used_token_after_ten_seconds_ends_the_login(people: People, device: Device) -> None:
     used = device.token.refresh_token
     await device.refresh()
@@ -182,6 +187,7 @@ async def test_reuse_ends_no_other_login_of_staff(platform: Platform) -> None:
         await auth.RefreshSession(second)
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_a_login_ends_for_good_however_often_it_is_refreshed(people: People, device: Device) -> None:
     assert device.token.refresh_expires_in in range(90 * DAY - 60, 90 * DAY + 1)
     assert device.token.expires_in == DAY
@@ -201,6 +207,7 @@ async def test_after_another_login_it_says_that_it_was_replaced(people: People, 
     assert await reason(use(people, device.token.refresh_token, device.id)) == "SESSION_REPLACED"
 
 
+@pytest.mark.covers("I4 AuthService.LogOut", "I8 AuthService.LogOut")
 @pytest.mark.parametrize("everywhere", [False, True])
 async def test_after_logging_out_it_says_that_it_has_ended(
     people: People, device: Device, everywhere: bool
@@ -231,6 +238,7 @@ async def test_what_can_not_be_a_token_breaks_the_rule(people: People, wrong: st
     assert await reason(use(people, wrong, "phone")) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_an_access_token_is_no_refresh_token(people: People, device: Device) -> None:
     refused = await reason(use(people, device.access, device.id))
     assert refused in {"VALIDATION_FAILED", "REFRESH_TOKEN_NOT_VALID"}, "it is longer than they are"
@@ -238,6 +246,7 @@ async def test_an_access_token_is_no_refresh_token(people: People, device: Devic
     assert await ended(people, device) == ""
 
 
+@pytest.mark.covers("I4 AuthService.LogOut")
 async def test_refreshing_against_logging_in_and_out_leaves_one_login_or_none(
     people: People, platform: Platform
 ) -> None:
@@ -262,6 +271,7 @@ async def test_refreshing_against_logging_in_and_out_leaves_one_login_or_none(
     assert await people.rows("identity", query) == [(0,)]
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
 async def test_only_hashes_are_kept(people: People, device: Device) -> None:
     await device.refresh()
     query = "SELECT token_hash FROM refresh_tokens WHERE session_id = %(id)s"

@@ -110,6 +110,7 @@ async def nothing() -> None:
     pass
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_a_second_device_logs_out_the_first_everywhere_within_a_second(people: People) -> None:
     old, new, since = await log_in_twice(people, nothing)
     await assert_replaced(people, old, new, since)
@@ -123,6 +124,7 @@ async def test_the_new_device_is_let_in_at_once_where_the_old_one_was_seen_a_mom
     assert await people.answers(old.access) == REPLACED, "they have just looked"
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_of_fifty_logins_at_once_exactly_one_works(people: People) -> None:
     phone = new_phone()
     made = await people.register(otp=await proven(people, phone, REGISTER))
@@ -149,12 +151,14 @@ async def test_of_fifty_logins_at_once_exactly_one_works(people: People) -> None
     assert await people.rows("identity", query, id=made.member.id) == [(1,)]
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_it_holds_with_redis_flushed(people: People, faults: Faults) -> None:
     old, new, since = await log_in_twice(people, faults.flush)
     await faults.flush()
     await assert_replaced(people, old, new, since)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_it_holds_with_redis_stopped_and_started_again(people: People, faults: Faults) -> None:
     old, new, since = await log_in_twice(people, faults.stop)
     await assert_replaced(people, old, new, since)
@@ -162,6 +166,7 @@ async def test_it_holds_with_redis_stopped_and_started_again(people: People, fau
     await assert_never_again(people, old, new)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_it_holds_with_redis_restarted_between_the_logins(people: People, faults: Faults) -> None:
     async def restart() -> None:
         await faults.stop()
@@ -171,6 +176,7 @@ async def test_it_holds_with_redis_restarted_between_the_logins(people: People, 
     await assert_replaced(people, old, new, since)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_it_holds_with_redis_hung(people: People, faults: Faults) -> None:
     async def hang() -> None:
         faults.signal(signal.SIGSTOP)
@@ -204,6 +210,7 @@ async def test_it_holds_with_redis_hung_for_a_moment(people: People, faults: Fau
     await assert_never_again(people, old, new)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn")
 async def test_it_holds_with_redis_restored_from_an_old_snapshot(people: People, faults: Faults) -> None:
     old, new, since = await log_in_twice(people, faults.save)
     snapshot = faults.server.folder / "dump.rdb"
@@ -240,6 +247,7 @@ async def identity_away(in_process: InProcess, device: Device) -> AsyncIterator[
     await eventually(let_in, seconds=10)
 
 
+@pytest.mark.covers("I4 IdentityInternalService.BatchCheckSessions")
 async def test_without_redis_and_identity_nobody_is_let_in(
     people: People, in_process: InProcess, faults: Faults
 ) -> None:
@@ -252,6 +260,7 @@ async def test_without_redis_and_identity_nobody_is_let_in(
         await faults.start()
 
 
+@pytest.mark.covers("I4 IdentityInternalService.BatchCheckSessions")
 async def test_without_identity_those_who_are_known_go_on(people: People, in_process: InProcess) -> None:
     device = await device_of(people, await people.platform.member())
     async with identity_away(in_process, device):
@@ -264,6 +273,7 @@ async def test_without_identity_those_who_are_known_go_on(people: People, in_pro
         await eventually(let_in)
 
 
+@pytest.mark.covers("I4 AuthService.LogIn", "I4 AuthService.LogOut")
 async def test_of_several_logins_of_staff_the_oldest_end_where_several_are_allowed(
     platform: Platform,
 ) -> None:

@@ -107,6 +107,7 @@ async def test_that_a_member_has_the_first_admins_name_is_said(
             assert len(await active_admins(nobody.database)) == 1
 
 
+@pytest.mark.covers("I6 StaffService.ChangeStaffRole")
 async def test_the_last_active_admin_stays_one(own: OwnIdentity) -> None:
     stub = staff_pb2_grpc.StaffServiceStub(own.channel)
     token = (await log_in(own.channel, "admin", ADMIN_PASSWORD)).access_token
@@ -135,6 +136,7 @@ async def test_the_last_active_admin_stays_one(own: OwnIdentity) -> None:
     assert await active_admins(own.database) == [second.id]
 
 
+@pytest.mark.covers("I6 StaffService.DisableStaff")
 @pytest.mark.parametrize("round_", range(3))
 async def test_two_admins_who_remove_each_other_at_once_leave_one(own: OwnIdentity, round_: int) -> None:
     first = await log_in(own.channel, "admin", ADMIN_PASSWORD)
@@ -162,6 +164,7 @@ async def test_two_admins_who_remove_each_other_at_once_leave_one(own: OwnIdenti
     await (log_in(own.channel, name, password) if password else log_in(own.channel, name))
 
 
+@pytest.mark.covers("I6 StaffService.ChangeStaffRole")
 async def test_whatever_fifty_do_to_a_few_admins_at_once_one_stays(
     platform: Platform, own: OwnIdentity
 ) -> None:

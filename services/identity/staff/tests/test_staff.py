@@ -76,6 +76,7 @@ async def refresh(channel: grpc.aio.Channel, token: auth_pb2.AccessToken) -> aut
     return (await stub.RefreshSession(request)).token
 
 
+@pytest.mark.covers("I6 StaffService.CreateStaff", "I6 StaffService.GetStaff")
 @pytest.mark.parametrize("role", [ADMIN, MANAGER, CASHIER, BRAND_MANAGER])
 async def test_created_staff_are_read_and_log_in_with_their_role(
     grpc_stub: Stub,
@@ -126,6 +127,7 @@ async def test_a_creation_that_breaks_a_rule_is_refused_with_the_field(
     assert field in str(status)
 
 
+@pytest.mark.covers("I6 StaffService.CreateStaff")
 @pytest.mark.parametrize(("password", "rule"), [("Sh0rt!!", "length"), ("password123", "common")])
 async def test_weak_first_passwords_are_refused(
     grpc_stub: Stub,
@@ -162,6 +164,7 @@ async def test_a_user_name_that_holds_somebodys_phone_number_is_still_a_user_nam
     assert await reason(log_in(grpc_channel, phone)) == "CREDENTIALS_NOT_VALID"
 
 
+@pytest.mark.covers("I6 StaffService.ListStaff")
 async def test_staff_are_listed_by_user_name_page_by_page_and_by_role(
     grpc_stub: Stub, grpc_channel: grpc.aio.Channel, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
@@ -205,6 +208,7 @@ def changes(stub: Stub, staff_id: str) -> list[tuple[Callable[..., Any], Any]]:
     ]
 
 
+@pytest.mark.covers("I6 StaffService.CreateStaff")
 async def test_only_admins_manage_staff(
     grpc_stub: Stub, platform: Platform, manager: staff_pb2.Staff
 ) -> None:
@@ -227,6 +231,7 @@ async def test_only_admins_manage_staff(
     assert await actions(platform, manager.id) == ["staff.created"]
 
 
+@pytest.mark.covers("I6 StaffService.GetStaff")
 async def test_what_is_not_staff_is_not_found_and_not_changed(
     grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
@@ -245,6 +250,7 @@ async def test_what_is_not_staff_is_not_found_and_not_changed(
     assert (me.member.status, me.member.has_password) == (member_pb2.MEMBER_STATUS_ACTIVE, False)
 
 
+@pytest.mark.covers("I6 StaffService.ChangeStaffRole")
 async def test_a_changed_role_ends_the_logins_everywhere_and_the_next_one_has_it(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -281,6 +287,7 @@ async def test_the_role_that_they_have_changes_nothing(
     assert await actions(platform, manager.id) == ["staff.created"]
 
 
+@pytest.mark.covers("I6 StaffService.DisableStaff", "I6 StaffService.EnableStaff")
 async def test_disabled_staff_are_refused_everywhere_within_a_second_until_enabled(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -312,6 +319,7 @@ async def test_disabled_staff_are_refused_everywhere_within_a_second_until_enabl
     assert await actions(platform, manager.id) == done
 
 
+@pytest.mark.covers("I6 StaffService.ResetStaffPassword")
 async def test_a_reset_password_replaces_the_old_one_and_ends_the_logins(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -341,6 +349,7 @@ async def test_resetting_the_password_of_disabled_staff_does_not_let_them_in(
     assert await reason(log_in(grpc_channel, manager.user_name)) == "ACCOUNT_SUSPENDED"
 
 
+@pytest.mark.covers("I6 StaffService.CreateStaff")
 async def test_nothing_of_a_password_is_answered_logged_in_the_audit_or_kept(
     platform: Platform, grpc_channel: grpc.aio.Channel, manager: staff_pb2.Staff
 ) -> None:

@@ -44,6 +44,7 @@ async def admin(platform: Platform) -> list[tuple[str, str]]:
     return bearer(await platform.admin())
 
 
+@pytest.mark.covers("I6 StaffService.CreateStaff")
 async def test_of_fifty_at_once_one_gets_the_user_name_be_it_staff_or_member(
     grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
 ) -> None:
@@ -77,6 +78,7 @@ async def test_of_fifty_at_once_one_gets_the_user_name_be_it_staff_or_member(
     )
 
 
+@pytest.mark.covers("I6 StaffService.ChangeStaffRole")
 async def test_a_login_that_meets_a_change_has_the_new_role_or_none(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -98,6 +100,7 @@ async def test_a_login_that_meets_a_change_has_the_new_role_or_none(
             assert await reason(listing) in {"SESSION_ENDED", "ROLE_NOT_ALLOWED"}
 
 
+@pytest.mark.covers("I6 StaffService.ResetStaffPassword")
 async def test_a_login_that_meets_a_reset_does_not_outlive_it(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,

@@ -55,6 +55,7 @@ def basic(client_id: str, secret: str) -> list[tuple[str, str]]:
     return [("authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
 
 
+@pytest.mark.covers("I6 AuthService.IssueClientToken")
 async def test_the_form_gets_a_token_that_points_takes(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform, till: client_pb2.CreateClientResponse
 ) -> None:
@@ -77,6 +78,7 @@ async def test_the_form_gets_a_token_that_points_takes(
     assert await reason(refused) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I6 AuthService.IssueClientToken")
 async def test_the_credentials_may_come_in_http_basic_form(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, till: client_pb2.CreateClientResponse
 ) -> None:
@@ -132,6 +134,7 @@ async def test_a_wrong_secret_and_an_unknown_till_look_alike(
     )
 
 
+@pytest.mark.covers("I6 AuthService.IssueClientToken")
 async def test_wrong_secrets_are_limited_and_the_right_one_is_good_all_the_same(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, till: client_pb2.CreateClientResponse
 ) -> None:
@@ -170,6 +173,7 @@ async def test_however_a_till_spells_its_id_it_is_one_till(
     assert await reason(grpc_stub.IssueClientToken(wrong)) == "TOO_MANY_REQUESTS"
 
 
+@pytest.mark.covers("I6 ClientService.CreateClient")
 async def test_the_secret_is_answered_once_and_kept_as_a_hash(
     clients: client_pb2_grpc.ClientServiceStub, platform: Platform, till: client_pb2.CreateClientResponse
 ) -> None:
@@ -187,6 +191,7 @@ async def test_the_secret_is_answered_once_and_kept_as_a_hash(
     assert till.client_secret not in str(listed)
 
 
+@pytest.mark.covers("I6 ClientService.CreateClient")
 async def test_names_are_unique_even_at_once_and_blanks_around_them_do_not_count(
     clients: client_pb2_grpc.ClientServiceStub, platform: Platform
 ) -> None:
@@ -216,6 +221,7 @@ async def test_names_that_are_none_are_refused(
     assert await reason(call) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("I6 ClientService.ListClients")
 async def test_tills_are_listed_by_name_page_by_page_each_once(
     clients: client_pb2_grpc.ClientServiceStub, platform: Platform
 ) -> None:
@@ -239,6 +245,7 @@ async def test_tills_are_listed_by_name_page_by_page_each_once(
     assert [name for name in found if mark in name] == sorted(names)
 
 
+@pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_the_published_keys_verify_tokens_and_hold_nothing_private(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:

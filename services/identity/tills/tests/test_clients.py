@@ -74,6 +74,7 @@ def rotation(client_id: str, overlap_seconds: int) -> client_pb2.RotateClientSec
     return client_pb2.RotateClientSecretRequest(client_id=client_id, overlap_seconds=overlap_seconds)
 
 
+@pytest.mark.covers("I6 ClientService.RotateClientSecret")
 async def test_after_a_rotation_both_secrets_work_until_the_overlap_is_over(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -107,6 +108,7 @@ async def test_a_rotation_without_overlap_ends_every_older_secret_at_once(
     await token(grpc_channel, till.client.id, second.client_secret)
 
 
+@pytest.mark.covers("I6 ClientService.RotateClientSecret")
 async def test_a_till_has_two_secrets_at_most(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -139,6 +141,7 @@ async def test_rotations_at_once_leave_the_last_two_secrets(
     assert len(await actions(platform, till.client.id)) == 13
 
 
+@pytest.mark.covers("I6 ClientService.RotateClientSecret")
 async def test_no_token_is_refused_while_the_secret_is_rotated_under_load(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
@@ -203,6 +206,7 @@ async def test_no_secret_is_kept_or_listed_readable(
         assert not any(each in row for each in readable for row in (*stored, shown))
 
 
+@pytest.mark.covers("I6 ClientService.DisableClient", "I6 ClientService.EnableClient")
 async def test_a_disabled_till_gets_no_token_until_it_is_enabled(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,

@@ -45,6 +45,7 @@ async def heard_member(points: Points, platform: Platform, earned: int = 0) -> M
     return made
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_points_that_are_given_are_seen_at_once_with_the_reason(
     points: Points, manager: Manager, member: Member
 ) -> None:
@@ -76,6 +77,7 @@ async def test_points_are_taken_out_of_the_oldest_lots(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_more_than_there_is_can_not_be_taken(
     points: Points, manager: Manager, platform: Platform
 ) -> None:
@@ -134,6 +136,7 @@ async def test_a_refused_adjustment_is_judged_anew(points: Points, manager: Mana
     assert (await manager.adjust(member.id, -10, key=key)).entry.balance_after == 0
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_thirty_two_at_once_with_one_key_count_once(
     points: Points, manager: Manager, member: Member
 ) -> None:
@@ -145,6 +148,7 @@ async def test_thirty_two_at_once_with_one_key_count_once(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_adjustments_and_debits_at_once_never_take_it_below_zero(
     points: Points, manager: Manager, platform: Platform
 ) -> None:
@@ -279,6 +283,7 @@ async def test_only_managers_and_admins_adjust(
     assert await points.balance(member) == 0
 
 
+@pytest.mark.covers("P6 PointsAdminService.AdjustPoints")
 async def test_an_adjustment_is_in_the_audit_list(
     manager: Manager, platform: Platform, member: Member
 ) -> None:

@@ -39,6 +39,10 @@ async def manager(points: Points, platform: Platform) -> Manager:
     return Manager(points, await platform.token("manager"))
 
 
+@pytest.mark.covers(
+    "P6 PointsAdminService.CreateAdjustmentImport",
+    "P6 PointsAdminService.GetAdjustmentImport",
+)
 async def test_each_line_is_done_or_refused_on_its_own(
     points: Points, manager: Manager, platform: Platform
 ) -> None:
@@ -99,6 +103,7 @@ async def test_a_member_sees_the_reason_of_a_line(
     assert line["reason"] == 'Sorry, "again"\nand again'
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 @pytest.mark.parametrize(
     "form",
     [
@@ -179,6 +184,7 @@ async def test_a_file_of_faults_is_finished_at_once(manager: Manager) -> None:
     assert await manager.get_import(begun.id) == begun
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 async def test_a_file_handed_in_again_counts_once(
     points: Points, manager: Manager, platform: Platform
 ) -> None:
@@ -210,6 +216,7 @@ async def test_an_import_is_in_the_audit_list(manager: Manager, platform: Platfo
     await eventually(forwarded, seconds=10)
 
 
+@pytest.mark.covers("P6 PointsAdminService.ListAdjustmentImports")
 async def test_imports_are_listed_newest_first_and_by_state(
     points: Points, manager: Manager, in_process: InProcess
 ) -> None:
@@ -240,6 +247,7 @@ async def test_imports_are_listed_newest_first_and_by_state(
         await manager.finished(one.id)
 
 
+@pytest.mark.covers("P6 PointsAdminService.GetAdjustmentImport")
 async def test_an_unknown_import_is_not_found(manager: Manager) -> None:
     for call in (manager.get_import(str(uuid4())), manager.pieces(str(uuid4()))):
         assert await reason(call) == "IMPORT_NOT_FOUND"
@@ -260,6 +268,7 @@ async def test_only_managers_and_admins_import(points: Points, platform: Platfor
         assert await reason(call) == "ROLE_NOT_ALLOWED"
 
 
+@pytest.mark.covers("P6 PointsAdminService.GetAdjustmentImportResult")
 async def test_a_long_result_comes_in_pieces(manager: Manager) -> None:
     begun = await manager.upload(f"{HEADER}\n" + "me,1,x\n" * 2_500)
     pieces = await manager.pieces(begun.id)
@@ -268,6 +277,7 @@ async def test_a_long_result_comes_in_pieces(manager: Manager) -> None:
     assert len(await manager.result(begun.id)) == 2_500
 
 
+@pytest.mark.covers("P6 PointsAdminService.GetAdjustmentImportResult")
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0"])
 def test_no_cell_of_a_result_is_a_formula(cell: str) -> None:
     line = LineResult(2, cell, cell, cell, None, None)
@@ -276,6 +286,7 @@ def test_no_cell_of_a_result_is_a_formula(cell: str) -> None:
     assert row == ["2", f"'{cell}", delta, f"'{cell}", "waiting", ""]
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 async def test_several_workers_at_once_do_each_line_once(platform: Platform) -> None:
     async with own_service(platform) as own, importer_of(own) as importer:
         manager, members = await with_members(own, platform, 20)
@@ -289,6 +300,7 @@ async def test_several_workers_at_once_do_each_line_once(platform: Platform) -> 
         await own.assert_balanced()
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 async def test_a_database_that_is_away_refuses_no_line(platform: Platform) -> None:
     async with own_service(platform) as own, importer_of(own) as importer:
         manager, [member] = await with_members(own, platform, 1)
@@ -326,6 +338,7 @@ async def test_a_database_that_is_away_refuses_no_line(platform: Platform) -> No
         assert (await manager.get_import(begun.id)).done == 1
 
 
+@pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 async def test_a_worker_killed_amid_an_import_loses_and_repeats_nothing(platform: Platform) -> None:
     async with own_service(platform) as own:
         manager, members = await with_members(own, platform, 50)

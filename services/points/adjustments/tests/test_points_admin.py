@@ -33,6 +33,7 @@ async def looked_up(staff: Manager, member_id: object) -> admin_pb2.GetMemberPoi
     return reply
 
 
+@pytest.mark.covers("P4 PointsAdminService.GetMemberPoints")
 async def test_staff_see_balance_debt_and_what_refunds_do(
     points: Points, cashier: Manager, platform: Platform
 ) -> None:
@@ -69,6 +70,7 @@ async def test_staff_see_how_far_below_zero_a_refund_may_go(platform: Platform) 
         await own.assert_balanced()
 
 
+@pytest.mark.covers("P4 PointsAdminService.ListMemberEntries", "P4 PointsAdminService.ListMemberPurchases")
 async def test_staff_see_the_same_lists_as_the_member(
     points: Points, cashier: Manager, platform: Platform
 ) -> None:
@@ -100,6 +102,7 @@ async def test_staff_see_the_same_lists_as_the_member(
     assert await reason(cashier.stub.ListMemberEntries(of_other, metadata=metadata)) == "PAGE_TOKEN_NOT_VALID"
 
 
+@pytest.mark.covers("P7 PointsAdminService.ListMemberExpiries")
 async def test_staff_see_what_expires(platform: Platform) -> None:
     async with own_service(platform, expire_months=1) as own:
         member, cashier = await platform.member(), Manager(own, await platform.token("cashier"))

@@ -41,6 +41,7 @@ async def test_who_never_earned_has_nothing(points: Points, platform: Platform) 
     assert await points.balance(member) == 3
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_every_change_is_seen_at_once(points: Points, platform: Platform) -> None:
     member, order = await platform.member(), uuid4()
     assert await points.balance(member) == 0
@@ -105,6 +106,7 @@ async def test_repetitions_of_a_debit_and_of_its_undoing_void_what_is_kept(
     assert await points.balance(member) == 60
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_the_balance_is_right_after_redis_forgot_everything(
     points: Points, platform: Platform, cache: redis.Redis
 ) -> None:
@@ -119,6 +121,7 @@ async def test_the_balance_is_right_after_redis_forgot_everything(
     assert await points.balance(member) == 61
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_everything_goes_on_without_redis(
     points: Points, platform: Platform, redis_server: Redis
 ) -> None:
@@ -141,6 +144,7 @@ async def test_everything_goes_on_without_redis(
     assert await points.balance(member) == 71
 
 
+@pytest.mark.covers("P4 PointsService.ListMyEntries")
 async def test_paging_neither_skips_nor_repeats_while_new_ones_arrive(
     points: Points, platform: Platform
 ) -> None:
@@ -164,12 +168,14 @@ async def test_paging_neither_skips_nor_repeats_while_new_ones_arrive(
     assert purchases == numbers[::-1]
 
 
+@pytest.mark.covers("P4 PointsService.ListMyPurchases")
 async def test_purchases_are_listed_as_their_till_was_answered(points: Points, platform: Platform) -> None:
     member = await platform.member()
     answered = [(await points.earn(member, n)).purchase for n in (1, 0, 5)]
     assert list((await points.purchases(member)).purchases) == answered[::-1]
 
 
+@pytest.mark.covers("P4 PointsService.ListMyEntries")
 async def test_entries_are_filtered_by_kind(points: Points, platform: Platform) -> None:
     member = await platform.member()
     for number in (1, 2, 3):
@@ -207,6 +213,7 @@ async def test_a_malformed_list_call_is_refused(
     assert await reason(points.entries(await platform.member(), **fields)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("P4 PointsService.ListMyPurchases")
 async def test_members_see_only_their_own(points: Points, platform: Platform) -> None:
     member, other = await platform.member(), await platform.member()
     await points.earn(member, 60)

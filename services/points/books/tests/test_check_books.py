@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -56,6 +57,7 @@ async def busy_member(own: OwnService, platform: Platform) -> Member:
     return member
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_the_command_says_that_all_agree(own: OwnService, platform: Platform) -> None:
     for _ in range(3):
         await busy_member(own, platform)
@@ -64,6 +66,7 @@ async def test_the_command_says_that_all_agree(own: OwnService, platform: Platfo
     assert (status, out) == (0, "3 members, 0 whose books do not agree\n")
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_the_command_names_who_is_wrong_and_in_what(own: OwnService, platform: Platform) -> None:
     right, wrong = await busy_member(own, platform), await busy_member(own, platform)
     await execute(
@@ -137,7 +140,7 @@ async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = 
 async def kept(cache: redis.Redis, member: Member) -> tuple[str, str]:
     """The key of the member's balance in the cache, and what is there."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
-    return key.decode(), cast(bytes, await cache.get(key) or b"").decode()
+    return key.decode(), cast("bytes", await cache.get(key) or b"").decode()
 
 
 async def test_a_wrong_balance_in_the_cache_is_named(
@@ -212,6 +215,7 @@ async def test_every_page_of_members_is_checked(own: OwnService) -> None:
     assert told[-1] == "2500 members, 6 whose books do not agree"
 
 
+@pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_points_may_move_meanwhile(own: OwnService, platform: Platform) -> None:
     members = [await platform.member() for _ in range(10)]
     stop = asyncio.Event()

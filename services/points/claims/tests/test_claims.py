@@ -56,6 +56,7 @@ async def end_claim(points: Points, code: str) -> str:
     return ended.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+@pytest.mark.covers("P1 PointsService.ClaimMyPurchase")
 async def test_the_member_claims_by_the_code_on_the_receipt(points: Points, platform: Platform) -> None:
     member = await platform.member()
     await points.earn(member, 2)
@@ -77,6 +78,7 @@ async def test_the_member_claims_by_the_code_on_the_receipt(points: Points, plat
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P1 PurchaseService.ClaimPurchase")
 async def test_the_till_claims_for_the_member_who_shows_a_code(points: Points, platform: Platform) -> None:
     member = await platform.member()
     bought = await unclaimed(points, item(5_000), till_number="7")
@@ -126,6 +128,7 @@ async def test_what_is_anothers_can_not_be_claimed(points: Points, platform: Pla
     assert (await points.balance(member), await points.balance(other)) == (1, 0)
 
 
+@pytest.mark.covers("P1 PointsService.ClaimMyPurchase")
 async def test_after_its_time_it_can_not_be_claimed(points: Points, platform: Platform) -> None:
     member = await platform.member()
     bought = await unclaimed(points)
@@ -136,6 +139,7 @@ async def test_after_its_time_it_can_not_be_claimed(points: Points, platform: Pl
     assert await points.balance(member) == 0
 
 
+@pytest.mark.covers("P1 PurchaseService.ClaimPurchase")
 async def test_tills_claim_their_own_receipts_alone(points: Points, platform: Platform) -> None:
     member = await platform.member()
     bought = await unclaimed(points, till_number="7")
@@ -152,6 +156,7 @@ async def test_tills_claim_their_own_receipts_alone(points: Points, platform: Pl
     await claim(points, number, member.code, till_number="7")
 
 
+@pytest.mark.covers("P1 PurchaseService.ClaimPurchase")
 async def test_a_signed_code_is_good_for_one_receipt_within_its_minute(
     points: Points, platform: Platform
 ) -> None:
@@ -176,6 +181,7 @@ async def test_a_signed_code_is_good_for_one_receipt_within_its_minute(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P1 PurchaseService.ClaimPurchase")
 async def test_a_retry_needs_neither_the_code_nor_identity(
     points: Points, platform: Platform, in_process: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +207,7 @@ async def test_a_retry_needs_neither_the_code_nor_identity(
     await eventually(back)
 
 
+@pytest.mark.covers("P1 PointsService.ClaimMyPurchase")
 @pytest.mark.parametrize(("event", "refused"), [("SUSPENDED", "SUSPENDED"), ("CLOSED", "CLOSED")])
 async def test_members_who_are_out_claim_nothing(
     points: Points, platform: Platform, event: str, refused: str
@@ -227,6 +234,7 @@ async def test_a_code_that_is_on_no_receipt_is_refused(points: Points, platform:
     assert await refusal(claim_mine(points, await platform.member(), code)) == NOT_VALID
 
 
+@pytest.mark.covers("P1 PointsService.ClaimMyPurchase")
 async def test_wrong_guesses_are_limited_and_right_ones_do_not_count(
     points: Points, platform: Platform
 ) -> None:
@@ -307,6 +315,7 @@ async def test_a_first_purchase_gets_its_bonus_by_the_rules_of_then_and_expires_
         await own.assert_balanced()
 
 
+@pytest.mark.covers("P1 PointsService.ClaimMyPurchase")
 async def test_of_fifty_members_at_once_one_wins(points: Points, platform: Platform) -> None:
     members = [await platform.member() for _ in range(50)]
     bought = await unclaimed(points, item(5_000))

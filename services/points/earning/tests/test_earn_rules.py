@@ -17,6 +17,7 @@ from services.points.tests.support import Points
 from tests.inprocess import bearer, eventually, reason, refusal
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule", "P3 EarnRuleService.GetEarnRule")
 async def test_a_rule_is_created_and_read_back(staff: Staff) -> None:
     starts_at, ends_at = at(utc_now() + timedelta(days=1)), at(utc_now() + timedelta(days=2))
     made = await staff.create(name="  Dairy week ", priority=-7, starts_at=starts_at, ends_at=ends_at)
@@ -51,6 +52,7 @@ async def test_every_effect_is_kept_and_can_become_any_other(staff: Staff, effec
         assert getattr(rule, name) == value
 
 
+@pytest.mark.covers("P3 EarnRuleService.UpdateEarnRule")
 async def test_an_update_changes_what_is_given_and_nothing_else(staff: Staff) -> None:
     made = await staff.create(priority=3, starts_at=at(utc_now()), ends_at=at(utc_now() + timedelta(days=1)))
     renamed = await staff.update(made.id, name=" New name ")
@@ -80,6 +82,7 @@ async def test_an_update_with_the_etag_read_is_refused_when_somebody_was_faster(
     assert (await staff.update(made.id, etag=changed.etag, priority=3)).priority == 3
 
 
+@pytest.mark.covers("P3 EarnRuleService.UpdateEarnRule")
 async def test_of_fifty_updates_with_one_etag_at_once_one_wins(staff: Staff, points: Points) -> None:
     made = await staff.create(disabled=True)
     replies, errors = await at_once(
@@ -95,6 +98,7 @@ async def test_of_fifty_updates_with_one_etag_at_once_one_wins(staff: Staff, poi
     assert [(rule["id"], rule["priority"]) for rule in content["rules"]] == [(made.id, replies[0].priority)]
 
 
+@pytest.mark.covers("P3 EarnRuleService.UpdateEarnRule")
 async def test_changes_of_many_at_once_are_all_in_force(staff: Staff, points: Points) -> None:
     made = [await staff.create(disabled=True) for _ in range(20)]
     _, errors = await at_once(
@@ -108,6 +112,7 @@ async def test_changes_of_many_at_once_are_all_in_force(staff: Staff, points: Po
     assert sorted(rule["id"] for rule in content["rules"]) == sorted(staff.made)
 
 
+@pytest.mark.covers("P3 EarnRuleService.DeleteEarnRule")
 async def test_a_deleted_rule_is_gone(staff: Staff) -> None:
     made = await staff.create()
     await staff.delete(made.id)
@@ -118,12 +123,14 @@ async def test_a_deleted_rule_is_gone(staff: Staff) -> None:
     assert made.id not in [rule.id for rule in (await staff.list(page_size=200)).rules]
 
 
+@pytest.mark.covers("P3 EarnRuleService.GetEarnRule")
 async def test_what_was_never_there_is_not_found(staff: Staff) -> None:
     nobody = str(new_id())
     for call in (staff.get(nobody), staff.update(nobody, priority=1), staff.delete(nobody)):
         assert await reason(call) == "EARN_RULE_NOT_FOUND"
 
 
+@pytest.mark.covers("P3 EarnRuleService.ListEarnRules")
 async def test_rules_are_listed_the_newest_first_and_by_whether_they_are_enabled(staff: Staff) -> None:
     made = [await staff.create(disabled=number % 2 == 0) for number in range(5)]
     newest = [rule.id for rule in reversed(made)]
@@ -144,6 +151,7 @@ async def test_rules_are_listed_the_newest_first_and_by_whether_they_are_enabled
     assert await reason(other) == "PAGE_TOKEN_NOT_VALID"
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule")
 async def test_an_idempotency_key_makes_one_rule(staff: Staff) -> None:
     key, name = str(new_id()), f"Once {new_id()}"
     replies, errors = await at_once(staff.create(key=key, name=name) for _ in range(20))
@@ -178,6 +186,7 @@ TOO_MANY = [f"{n}" for n in range(201)]
 LATE, EARLY = at(datetime(2026, 5, 2, tzinfo=UTC)), at(datetime(2026, 5, 1, tzinfo=UTC))
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule")
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -242,6 +251,7 @@ async def test_a_rule_without_an_effect_is_refused(staff: Staff) -> None:
     assert await reason(staff.get("not-an-id")) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("P3 EarnRuleService.DeleteEarnRule")
 async def test_every_change_reaches_the_audit_list(staff: Staff, points: Points) -> None:
     crowd = earn_rule_pb2.Exclusion(categories=['"' * 60 + f"{n:04}" for n in range(200)])
     made = await staff.create(name="Dairy week")

@@ -136,6 +136,7 @@ def naive(rules: RuleSet, items: Sequence[Item], moment: datetime) -> tuple[Judg
     return Judged(sum(prices), eligible, earned), percents, figures(bonus)["points"] if bonus else 0
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 @given(rule_sets, receipts, moments)
 def test_a_receipt_is_judged_as_the_contract_says(
     rules: RuleSet, items: Sequence[Item], moment: datetime
@@ -175,6 +176,7 @@ def test_rules_come_back_from_their_content_as_they_were(
     assert kept.at(moment).judge(items) == rules.at(moment).judge(items)
 
 
+@pytest.mark.covers("P3 EarnRuleService.DryRunPurchase")
 @given(rule_sets, receipts, moments, st.booleans())
 def test_a_dry_run_explains_what_is_earned(
     rules: RuleSet, items: Sequence[Item], moment: datetime, first: bool
@@ -200,6 +202,7 @@ def test_without_rules_a_point_is_earned_per_full_ten() -> None:
     assert points(item(price=0)) == 0
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 def test_alcohol_earns_nothing_whatever_a_rule_says() -> None:
     everything = rule(percent=10_000, priority=1_000_000)
     wine = rule(percent=10_000, categories=["wine"], number=2)
@@ -214,6 +217,7 @@ def test_an_exclusion_beats_every_multiplier() -> None:
         assert points(item("TOBACCO", 10_000), item("bread", 1_000), rules=rules) == 1
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 def test_of_several_multipliers_the_highest_priority_holds_then_the_newest() -> None:
     old = rule(percent=200, categories=["dairy"], number=1)
     new = rule(percent=300, categories=["dairy"], number=2)

@@ -111,6 +111,7 @@ async def test_another_rate_of_the_programme_holds_for_all_processes(own_points:
     assert (await new.get(before.id)).default == DEFAULT, "older purchases keep the rate they had"
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 async def test_every_process_hears_of_a_change_within_two_seconds(own_points: OwnPoints) -> None:
     books = [RuleBook(own_points.db(), DEFAULT) for _ in range(4)]
     loops = [asyncio.create_task(book.keep_fresh()) for book in books]
@@ -124,6 +125,7 @@ async def test_every_process_hears_of_a_change_within_two_seconds(own_points: Ow
         await asyncio.gather(*loops, return_exceptions=True)
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule")
 async def test_so_many_rules_may_be_enabled_and_no_more(
     own_points: OwnPoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import grpc
+import pytest
 from google.protobuf import timestamp_pb2
 from scrip.points.v1 import earn_rule_pb2
 
@@ -18,6 +19,7 @@ from tests.inprocess import reason, refusal
 DEFAULT = Rate(1, 1_000)
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule")
 async def test_a_rule_of_staff_changes_what_the_next_purchase_earns(staff: Staff) -> None:
     made = await staff.create(name="Dairy week")
     milk = [item("dairy", 2_000), item("bread", 1_000), item("dairy", 9_000, alcohol=True)]
@@ -37,6 +39,7 @@ async def test_a_rule_of_staff_changes_what_the_next_purchase_earns(staff: Staff
     assert (await staff.in_force(PLAIN, *milk)).points == 3
 
 
+@pytest.mark.covers("P3 EarnRuleService.CreateEarnRule")
 async def test_a_change_takes_effect_within_two_seconds(staff: Staff) -> None:
     for percent in (200, 300):
         await staff.create(
@@ -45,6 +48,7 @@ async def test_a_change_takes_effect_within_two_seconds(staff: Staff) -> None:
         await staff.in_force(f"{PLAIN}; {percent} % by Times {percent}", seconds=2)
 
 
+@pytest.mark.covers("P3 EarnRuleService.UpdateEarnRule")
 async def test_the_past_keeps_its_rules(staff: Staff, points: Points) -> None:
     made = await staff.create(name="Dairy week")
     member = await points.platform.member()
@@ -69,6 +73,7 @@ async def test_the_past_keeps_its_rules(staff: Staff, points: Points) -> None:
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 async def test_the_time_of_sale_decides_which_rules_hold(staff: Staff) -> None:
     day = utc_now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
     await staff.create(
@@ -103,6 +108,7 @@ async def test_the_bonus_is_for_the_first_purchase_that_earns(staff: Staff, poin
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P3 PurchaseService.RecordPurchase")
 async def test_one_member_gets_one_bonus_at_any_number_of_tills(staff: Staff, points: Points) -> None:
     await staff.create(name="Welcome", first_purchase_bonus=WELCOME)
     await staff.create(name="Anchor", exclusion=earn_rule_pb2.Exclusion(categories=["anchor"]))
@@ -127,6 +133,7 @@ async def test_points_and_bonus_together_beyond_any_balance_are_refused(staff: S
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P3 EarnRuleService.DryRunPurchase")
 async def test_a_dry_run_says_what_a_receipt_would_earn_and_why(staff: Staff, points: Points) -> None:
     dairy = await staff.create(name="Dairy week")
     tobacco = await staff.create(name="Tobacco", exclusion=earn_rule_pb2.Exclusion(categories=["tobacco"]))
@@ -157,6 +164,7 @@ async def test_a_dry_run_says_what_a_receipt_would_earn_and_why(staff: Staff, po
     assert judged.eligible == said.eligible
 
 
+@pytest.mark.covers("P3 EarnRuleService.DryRunPurchase")
 async def test_a_dry_run_may_try_any_time(staff: Staff) -> None:
     past, future = datetime(2011, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)
     year = timedelta(days=365)

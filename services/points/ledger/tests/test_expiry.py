@@ -79,6 +79,7 @@ async def lots(own: OwnService, member: Member) -> list[tuple[Any, ...]]:
     return await own.rows(query, id=member.id)
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_points_expire_at_the_end_of_a_day_in_the_programmes_time_zone(platform: Platform) -> None:
     async with own_service(platform, expire_months=3, time_zone=ZoneInfo("Asia/Tokyo")) as own:
         member = await platform.member()
@@ -90,6 +91,7 @@ async def test_points_expire_at_the_end_of_a_day_in_the_programmes_time_zone(pla
         assert expiry.points == 5
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_by_default_nothing_expires(platform: Platform) -> None:
     async with own_service(platform) as own:
         member = await platform.member()
@@ -99,6 +101,7 @@ async def test_by_default_nothing_expires(platform: Platform) -> None:
         assert await own.balance(member) == 5
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_members_see_what_expires_when_the_soonest_first(own: OwnService, platform: Platform) -> None:
     member, other = await platform.member(), await platform.member()
     for points in (1, 2, 4, 8, 16):
@@ -126,6 +129,7 @@ async def test_members_see_what_expires_when_the_soonest_first(own: OwnService, 
     assert [one.points for one in (await expiries(own, member)).expiries] == [4, 9], "the oldest were spent"
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_what_is_due_is_taken_once_with_an_entry(own: OwnService, platform: Platform) -> None:
     member = await platform.member()
     for points in (10, 20, 40):
@@ -145,6 +149,7 @@ async def test_what_is_due_is_taken_once_with_an_entry(own: OwnService, platform
     await own.assert_balanced()
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_nothing_expires_a_moment_too_early(own: OwnService, platform: Platform) -> None:
     member = await platform.member()
     await own.earn(member, 10)
@@ -154,6 +159,7 @@ async def test_nothing_expires_a_moment_too_early(own: OwnService, platform: Pla
     assert await expire(own) == 10
 
 
+@pytest.mark.covers("P8 PointsInternalService.UndoDebit")
 async def test_points_that_an_undo_brings_back_after_their_time_expire_at_the_next_run(
     own: OwnService, platform: Platform
 ) -> None:
@@ -217,6 +223,7 @@ async def assert_each_once(own: OwnService) -> None:
     await own.assert_balanced()
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_a_batch_is_bounded_and_batches_go_on_until_nothing_is_due(own: OwnService) -> None:
     await many_members(own, 25)
     await own.assert_balanced()
@@ -251,6 +258,7 @@ async def test_more_than_a_batch_expires_in_one_run(own: OwnService) -> None:
     await assert_each_once(own)
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_several_workers_at_once_take_everything_once(own: OwnService) -> None:
     await many_members(own, 1_300, 3)
     taken = await asyncio.gather(*(expire(own) for _ in range(4)))
@@ -341,6 +349,7 @@ async def test_a_debit_that_waits_for_the_expiry_finds_only_what_is_left(
     await own.assert_balanced()
 
 
+@pytest.mark.covers("P7 PointsService.ListMyExpiries")
 async def test_a_worker_killed_amid_the_expiry_loses_and_repeats_nothing(own: OwnService) -> None:
     number = 20_000
     await many_members(own, number)

@@ -78,6 +78,7 @@ async def test_entries_are_filtered_by_time(points: Points, member: Member) -> N
     assert await entry_numbers(points, member, **before) == [], "until is not"
 
 
+@pytest.mark.covers("P4 PointsService.ListMyEntries")
 async def test_entries_are_filtered_by_time_and_kind(
     points: Points, member: Member, platform: Platform
 ) -> None:
@@ -94,6 +95,7 @@ async def test_entries_are_filtered_by_time_and_kind(
     assert await entry_numbers(points, member, kind=earned, page_size=2, **since) == []
 
 
+@pytest.mark.covers("P4 PointsService.ListMyPurchases")
 async def test_purchases_are_filtered_by_the_time_of_sale(points: Points, member: Member) -> None:
     now = utc_now()
     third, sixth = now - timedelta(days=8, hours=1), now - timedelta(days=5, hours=1)
@@ -269,6 +271,7 @@ def days(first: float, last: float) -> Period:
     return Period(START + timedelta(days=first), START + timedelta(days=last))
 
 
+@pytest.mark.covers("P4 PointsService.ListMyEntries")
 @pytest.mark.parametrize(
     ("kind", "period", "shown"),
     [
@@ -351,6 +354,7 @@ async def test_nothing_in_the_period_is_left_out(own: OwnService, member_id: UUI
     assert found == await own.database.read(wanted)
 
 
+@pytest.mark.covers("P4 PointsService.ListMyPurchases")
 @pytest.mark.parametrize(
     ("period", "shown"),
     [

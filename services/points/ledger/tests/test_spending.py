@@ -45,6 +45,7 @@ async def test_a_debit_takes_points_once_and_says_why(points: Points, platform: 
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P8 PointsInternalService.Debit")
 async def test_a_debit_repeated_32_times_at_once_takes_points_once(
     points: Points, platform: Platform
 ) -> None:
@@ -55,6 +56,7 @@ async def test_a_debit_repeated_32_times_at_once_takes_points_once(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P8 PointsInternalService.Debit")
 async def test_32_orders_at_once_never_spend_more_than_there_is(points: Points, platform: Platform) -> None:
     member = await platform.member()
     for _ in range(50):
@@ -67,6 +69,7 @@ async def test_32_orders_at_once_never_spend_more_than_there_is(points: Points, 
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P8 PointsInternalService.Debit")
 async def test_too_few_points_are_refused_and_nothing_is_kept(points: Points, platform: Platform) -> None:
     member, order = await platform.member(), uuid4()
     assert (await refusal(points.debit(order, member, 1)))[2] == {"required": "1", "available": "0"}
@@ -83,6 +86,7 @@ async def test_too_few_points_are_refused_and_nothing_is_kept(points: Points, pl
     assert await points.debit(order, member, 61) == 0  # judged anew
 
 
+@pytest.mark.covers("P8 PointsInternalService.Debit")
 async def test_the_oldest_lots_are_spent_first_and_an_undo_fills_them_again(
     points: Points, platform: Platform
 ) -> None:
@@ -100,6 +104,7 @@ async def test_the_oldest_lots_are_spent_first_and_an_undo_fills_them_again(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P8 PointsInternalService.UndoDebit")
 async def test_an_undo_gives_back_once_and_says_why(points: Points, platform: Platform) -> None:
     member, order = await platform.member(), uuid4()
     await points.earn(member, 100)
@@ -111,6 +116,7 @@ async def test_an_undo_gives_back_once_and_says_why(points: Points, platform: Pl
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P8 PointsInternalService.UndoDebit")
 async def test_an_undone_order_is_never_debited_again(points: Points, platform: Platform) -> None:
     member, order, unknown = await platform.member(), uuid4(), uuid4()
     await points.earn(member, 100)
@@ -135,6 +141,7 @@ async def test_an_order_of_a_member_without_points_can_be_undone(points: Points,
     assert await points.balance(member) == 0
 
 
+@pytest.mark.covers("P8 PointsInternalService.UndoDebit")
 async def test_a_debit_and_its_undo_at_once_end_undone(points: Points, platform: Platform) -> None:
     member = await platform.member()
     await points.earn(member, 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
 from scrip.points.v1 import points_pb2
 
 from services.common.db import Connection
@@ -73,6 +74,7 @@ async def test_one_who_never_earned_forfeits_nothing(points: Points, platform: P
     await points.assert_balanced()
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_events_are_applied_in_order_and_the_end_is_the_end(points: Points, platform: Platform) -> None:
     member = await registered(points, platform, 10)
     await points.tell(member.id, 5, "SUSPENDED")
@@ -99,6 +101,7 @@ async def test_other_events_leave_the_member_as_it_was(points: Points, platform:
     await heard(points, member.id, 6, "SUSPENDED")
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_the_code_of_a_suspended_member_is_unknown_even_while_identity_still_knows_it(
     points: Points, platform: Platform
 ) -> None:

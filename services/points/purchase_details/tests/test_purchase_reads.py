@@ -34,6 +34,7 @@ async def client_of(points: Points, purchase_id: str) -> str:
     return str(rows[0][0])
 
 
+@pytest.mark.covers("P1 PurchaseService.GetPurchase")
 async def test_a_purchase_shows_its_lines_and_refunds(points: Points, platform: Platform) -> None:
     member = await platform.member()
     items = [item(1_000, 5), item(700, 2, alcohol=True)]
@@ -55,6 +56,7 @@ async def test_a_purchase_shows_its_lines_and_refunds(points: Points, platform: 
     assert await get_mine(points, member, bought.purchase.id) == details
 
 
+@pytest.mark.covers("P1 PurchaseService.FindPurchase", "P1 PurchaseService.GetPurchase")
 async def test_tills_see_their_own_and_staff_see_all(points: Points, platform: Platform) -> None:
     member = await platform.member()
     request = receipt(member.code)
@@ -81,6 +83,7 @@ async def test_tills_see_their_own_and_staff_see_all(points: Points, platform: P
         assert await reason(call) in {"ROLE_NOT_ALLOWED", "TOKEN_NOT_VALID"}
 
 
+@pytest.mark.covers("P4 PointsService.GetMyPurchase")
 async def test_members_see_their_own_alone(points: Points, platform: Platform) -> None:
     member, other = await platform.member(), await platform.member()
     bought = await points.earn(member, 3)
@@ -120,6 +123,7 @@ async def test_what_is_not_there_is_not_found(points: Points, platform: Platform
     assert shown.purchase == bought.purchase
 
 
+@pytest.mark.covers("P4 PointsService.GetMyPurchase")
 async def test_lines_tell_what_they_counted_for_under_the_rules_of_then(platform: Platform) -> None:
     rules = (
         '[{"id": "01990000-0000-7000-8000-000000000001", "name": "No bread", "kind": "EXCLUSION",'

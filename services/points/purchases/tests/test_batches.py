@@ -58,6 +58,7 @@ def without_dates(status: status_pb2.Status) -> str:
     return str(status.code) if b"sold_at must lie" in status.SerializeToString() else str(status)
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_a_thousand_receipts_are_answered_in_their_order(points: Points, platform: Platform) -> None:
     members = [await platform.member() for _ in range(10)]
     receipts = [receipt(members[n % 10].code, item(1_000 * (1 + n % 7))) for n in range(1_000)]
@@ -75,11 +76,13 @@ async def test_a_thousand_receipts_are_answered_in_their_order(points: Points, p
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 @pytest.mark.parametrize("count", [0, 1_001])
 async def test_too_few_or_too_many_receipts_are_refused_as_a_whole(points: Points, count: int) -> None:
     assert await reason(batch(points, [receipt("")] * count)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_bad_receipts_are_refused_as_single_ones_and_spare_their_neighbours(
     points: Points, platform: Platform
 ) -> None:
@@ -149,6 +152,7 @@ async def test_a_receipt_twice_in_a_batch_counts_once(points: Points, platform: 
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_overlapping_batches_and_single_calls_count_each_receipt_once(
     points: Points, platform: Platform
 ) -> None:
@@ -179,6 +183,7 @@ async def test_overlapping_batches_and_single_calls_count_each_receipt_once(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P2 PurchaseService.BatchRecordPurchases")
 async def test_one_that_would_overflow_a_balance_fails_alone(points: Points, platform: Platform) -> None:
     rich, other = await platform.member(), await platform.member()
     for _ in range(21):

@@ -53,6 +53,7 @@ def reasons(answers: list[Recorded | DomainError]) -> list[str]:
     return [answer.reason if isinstance(answer, DomainError) else "recorded" for answer in answers]
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_a_receipt_sent_a_hundred_times_at_once_counts_once(points: Points, platform: Platform) -> None:
     member = await platform.member()
     request = receipt(member.code, item(60_000))
@@ -80,6 +81,7 @@ async def test_of_two_contents_at_once_one_wins_and_the_other_is_refused(
     assert await points.balance(member) == won[0].purchase.points
 
 
+@pytest.mark.covers("P2 PurchaseService.RecordPurchase")
 async def test_writers_of_several_processes_record_a_receipt_once(
     points: Points, platform: Platform, known_code: str
 ) -> None:
@@ -94,6 +96,7 @@ async def test_writers_of_several_processes_record_a_receipt_once(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P2 PurchaseService.RecordPurchase")
 async def test_writers_never_wait_for_each_other_in_a_circle(
     points: Points, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +117,7 @@ async def test_writers_never_wait_for_each_other_in_a_circle(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P8 PointsInternalService.Debit")
 async def test_purchases_debits_and_undos_at_once_keep_every_book_right(
     points: Points, platform: Platform
 ) -> None:
@@ -136,6 +140,7 @@ async def test_purchases_debits_and_undos_at_once_keep_every_book_right(
     assert balances == [sum(left for _, left in member_lots) for member_lots in lots]
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_an_unknown_code_does_not_fail_its_neighbours(points: Points, platform: Platform) -> None:
     member = await platform.member()
     calls = [points.record(receipt(member.code if n % 3 else "NOBODY")) for n in range(30)]
@@ -145,6 +150,7 @@ async def test_an_unknown_code_does_not_fail_its_neighbours(points: Points, plat
     assert await points.balance(member) == 20
 
 
+@pytest.mark.covers("P2 PurchaseService.RecordPurchase")
 async def test_each_of_a_batch_is_answered_on_its_own(platform: Platform, known_code: str) -> None:
     good, refused = new_purchase(known_code), new_purchase(known_code, refusal=balance_limit_reached())
     again, other = replace(good, id=new_id()), replace(good, id=new_id(), fingerprint=b"other")
@@ -215,6 +221,7 @@ async def test_a_balance_at_its_limit_refuses_only_what_would_pass_it(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P2 PurchaseService.RecordPurchase")
 async def test_callers_that_go_away_harm_nobody(points: Points, platform: Platform) -> None:
     member = await platform.member()
     await points.earn(member, 1)

@@ -21,6 +21,7 @@ from tests.inprocess import Platform, reason, refusal, refused_status
 Request = purchase_pb2.RecordPurchaseRequest
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_a_receipt_earns_a_point_per_full_ten_without_its_alcohol(
     points: Points, platform: Platform
 ) -> None:
@@ -43,6 +44,7 @@ async def test_a_receipt_earns_a_point_per_full_ten_without_its_alcohol(
     assert await points.balance(member) == 60
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 @pytest.mark.parametrize(
     ("items", "expected"),
     [
@@ -77,6 +79,7 @@ async def test_a_purchase_without_points_is_listed_and_moves_nothing(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_a_receipt_sent_again_gets_the_same_answer_byte_for_byte(
     points: Points, platform: Platform
 ) -> None:
@@ -140,6 +143,7 @@ def _too_old(request: Request) -> None:
     request.sold_at.seconds -= 60 * 86_400
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 @pytest.mark.parametrize(
     "change", [_other_price, _other_name, _one_more, _other_time, _other_currency, _too_old]
 )
@@ -196,6 +200,7 @@ async def test_another_currency_is_refused(points: Points, platform: Platform) -
     )
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 @pytest.mark.parametrize("age", [timedelta(days=30, minutes=1), timedelta(minutes=-3)])
 async def test_a_sale_of_another_time_is_refused(points: Points, platform: Platform, age: timedelta) -> None:
     member = await platform.member()

@@ -96,6 +96,7 @@ async def test_a_signed_code_is_never_kept(points: Points, platform: Platform) -
     assert kept == []
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 async def test_the_same_receipt_and_code_get_the_same_answer_again_and_again(
     points: Points, platform: Platform
 ) -> None:
@@ -108,6 +109,7 @@ async def test_the_same_receipt_and_code_get_the_same_answer_again_and_again(
     assert await points.balance(member) == 6
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 async def test_another_receipt_with_the_code_is_refused_as_replayed(
     points: Points, platform: Platform
 ) -> None:
@@ -149,6 +151,7 @@ async def test_a_code_refused_on_a_receipt_that_is_taken_can_be_used_on_another(
     assert (await points.record(request)).balance_after == 2
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 @pytest.mark.parametrize(
     ("sold_after", "refused"),
     [
@@ -174,6 +177,7 @@ async def test_a_codes_age_is_judged_at_the_time_of_the_sale(
     assert await points.balance(member) == (0 if refused else 1)
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 async def test_a_till_that_was_offline_may_report_for_a_day(points: Points, platform: Platform) -> None:
     member = await platform.member()
     in_time = signed_receipt(platform, member, now() - DAY - timedelta(seconds=50))
@@ -192,6 +196,7 @@ def test_how_long_a_till_may_be_offline_is_a_setting() -> None:
         assert (answer is not None) == refused
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 async def test_an_answer_outlives_the_code_and_needs_no_identity(
     points: Points, platform: Platform, in_process: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +238,7 @@ async def test_the_code_of_who_is_out_since_identity_was_asked_is_unknown(points
     assert reasons(answers) == ["MEMBER_CODE_UNKNOWN"]
 
 
+@pytest.mark.covers("I5 PurchaseService.RecordPurchase")
 async def test_of_fifty_receipts_at_once_one_gets_the_code(points: Points, platform: Platform) -> None:
     member = await platform.member()
     code, moment = platform.signed_code(member), sold(now())

@@ -68,6 +68,7 @@ async def ended(call: Any, results: list[Result]) -> str:
     return info.reason
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 @pytest.mark.parametrize("at_once", [1, 7, 1_000])
 async def test_each_receipt_is_answered_in_order(points: Points, platform: Platform, at_once: int) -> None:
     members = [await platform.member() for _ in range(5)]
@@ -102,6 +103,7 @@ async def test_a_lone_receipt_is_answered_while_the_stream_stays_open(
     assert await call.read() is grpc.aio.EOF
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, platform: Platform) -> None:
     member, written = await platform.member(), 0
     await points.earn(member, 1)
@@ -136,6 +138,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, p
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 @pytest.mark.parametrize("at_once", [1, 300])
 async def test_no_more_than_so_many_are_at_work(at_once: int) -> None:
     read, at_work, answered = count(at_once, at_once), [0], [0]
@@ -212,6 +215,7 @@ async def test_large_receipts_count_by_their_size(monkeypatch: pytest.MonkeyPatc
     assert len(await stream) == 100
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 async def test_a_token_that_expires_ends_the_stream_after_the_answers_due(
     points: Points, platform: Platform
 ) -> None:
@@ -235,6 +239,7 @@ async def test_a_token_that_expires_ends_the_stream_after_the_answers_due(
     assert await points.balance(member) == len(results), "what was recorded was answered"
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 @pytest.mark.parametrize("count", [0, 1_001])
 async def test_a_message_with_no_receipts_or_too_many_ends_the_stream_after_the_answers_due(
     points: Points, platform: Platform, count: int
@@ -259,6 +264,7 @@ async def test_without_a_good_token_nothing_begins(points: Points, platform: Pla
         assert results == []
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 async def test_a_stop_ends_streams_with_the_answers_due(
     points: Points, platform: Platform, in_process: InProcess
 ) -> None:
@@ -308,6 +314,7 @@ async def test_one_client_can_not_take_all_streams(points: Points, platform: Pla
         call.cancel()
 
 
+@pytest.mark.covers("P2 PurchaseService.StreamPurchases")
 async def test_a_client_that_goes_away_harms_nobody(points: Points, platform: Platform) -> None:
     member = await platform.member()
     await points.earn(member, 1)

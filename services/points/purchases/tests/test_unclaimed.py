@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import grpc
+import pytest
 
 from services.points.tests.returns import (
     change,
@@ -22,6 +23,7 @@ from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import Platform, reason, refusal
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_a_purchase_without_a_member_is_recorded_and_can_be_claimed_for_two_weeks(
     points: Points, platform: Platform
 ) -> None:
@@ -38,6 +40,7 @@ async def test_a_purchase_without_a_member_is_recorded_and_can_be_claimed_for_tw
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 async def test_a_repetition_gets_the_same_answer_before_and_after_refund_and_claim(
     points: Points, platform: Platform
 ) -> None:
@@ -88,6 +91,7 @@ async def test_one_receipt_a_hundred_times_at_once_has_one_claim_code(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_goods_of_a_purchase_without_a_member_lower_what_it_will_earn(
     points: Points, platform: Platform
 ) -> None:
@@ -136,6 +140,7 @@ async def test_it_can_be_refunded_when_it_can_not_be_claimed_any_more(
     assert split(await refund(points, bought.purchase.id)) == (0, 0, 0, 0, 0)
 
 
+@pytest.mark.covers("P1 PurchaseService.FindPurchase")
 async def test_tills_find_it_by_its_receipt_like_any_other(points: Points, platform: Platform) -> None:
     request = receipt("", till_number="9")
     bought = await points.record(request)

@@ -38,6 +38,7 @@ async def floored(platform: Platform) -> AsyncIterator[OwnService]:
         yield own
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_the_purchases_own_lot_is_taken_first_and_then_the_oldest(
     points: Points, platform: Platform
 ) -> None:
@@ -66,6 +67,7 @@ async def test_the_purchases_own_lot_is_taken_first_and_then_the_oldest(
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_spent_points_are_owed_and_paid_by_what_is_earned_next(
     points: Points, platform: Platform
 ) -> None:
@@ -97,6 +99,7 @@ async def test_a_debt_alone_is_an_entry_of_its_own(points: Points, platform: Pla
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_the_balance_goes_below_zero_down_to_its_floor(floored: OwnService, platform: Platform) -> None:
     member = await platform.member()
     bought = await floored.record(receipt(member.code, item(1_000, 10)))
@@ -131,6 +134,7 @@ async def test_the_refund_of_a_purchase_that_paid_a_debt_is_covered_by_other_poi
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_expired_points_are_not_taken_twice(points: Points, platform: Platform) -> None:
     member = await platform.member()
     bought = await points.record(receipt(member.code, item(1_000, 10)))
@@ -195,6 +199,7 @@ QUANTITIES = st.integers(1, 4)
 RECEIPTS = st.lists(st.tuples(PRICES, QUANTITIES, st.booleans()), min_size=1, max_size=5)
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 @given(
     lines=RECEIPTS,
     spent=st.integers(0, 12),

@@ -27,6 +27,7 @@ from services.points.tests.support import Points, item, receipt
 from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_a_whole_refund_takes_back_what_the_purchase_earned(points: Points, platform: Platform) -> None:
     member = await platform.member()
     bought = await points.record(receipt(member.code, item(60_000), item(1_000, 2, alcohol=True)))
@@ -47,6 +48,7 @@ async def test_a_whole_refund_takes_back_what_the_purchase_earned(points: Points
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 @pytest.mark.parametrize(
     ("parts", "taken"),
     [
@@ -81,6 +83,7 @@ async def test_what_earned_nothing_takes_nothing_and_is_not_in_the_ledger(
     assert len(await ledger(points, member)) == 1
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_a_refund_sent_again_gets_the_same_answer_byte_for_byte(
     points: Points, platform: Platform
 ) -> None:
@@ -123,6 +126,7 @@ async def test_refund_numbers_are_a_purchases_own(points: Points, platform: Plat
     assert await points.balance(member) == 0
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_no_more_comes_back_than_was_bought(points: Points, platform: Platform) -> None:
     member = await platform.member()
     bought = await points.record(receipt(member.code, item(1_000, 3), item(1_000)))
@@ -201,6 +205,7 @@ class Audited(NamedTuple):
     details: dict[str, Any]
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_refunds_by_staff_are_audited(points: Points, platform: Platform) -> None:
     member = await platform.member()
     staff = uuid4()
@@ -242,6 +247,7 @@ async def test_one_refund_fifty_times_at_once_counts_once(points: Points, platfo
     await points.assert_balanced()
 
 
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase")
 async def test_fifty_refunds_at_once_take_back_no_more_than_there_was(
     points: Points, platform: Platform
 ) -> None:

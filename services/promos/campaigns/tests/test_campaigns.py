@@ -37,6 +37,7 @@ async def audit_of(promos: Promos, target: str) -> list[audit_pb2.AuditEntry]:
     return sorted(reply.entries, key=lambda entry: entry.occurred_at.ToNanoseconds())
 
 
+@pytest.mark.covers("C3 CampaignService.CreateCampaign", "C3 CampaignService.GetCampaign")
 async def test_a_campaign_is_created_and_read_back(promos: Promos) -> None:
     starts_at, ends_at = timestamp(in_days(1)), timestamp(in_days(2))
     made = await promos.campaign(
@@ -117,6 +118,7 @@ async def test_a_moment_that_no_calendar_has_is_refused(promos: Promos, seconds:
     assert await reason(promos.campaign(starts_at=beyond)) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("C3 CampaignService.CreateCampaign")
 async def test_an_idempotency_key_makes_one_campaign(promos: Promos) -> None:
     key = str(new_id())
     replies, refusals = await at_once(promos.campaign(key=key) for _ in range(30))
@@ -138,6 +140,7 @@ async def test_a_key_is_its_callers_own_and_a_refused_call_does_not_use_it_up(pr
     assert await reason(promos.campaign(key="k" * 129)) == "IDEMPOTENCY_KEY_REQUIRED"
 
 
+@pytest.mark.covers("C3 CampaignService.ResumeCampaign")
 async def test_pausing_resuming_and_ending(promos: Promos) -> None:
     made = await promos.campaign()
     for _ in range(2):
@@ -153,6 +156,7 @@ async def test_pausing_resuming_and_ending(promos: Promos) -> None:
     assert (await promos.get_campaign(made.id)).state == ENDED
 
 
+@pytest.mark.covers("C3 CampaignService.GetCampaign")
 async def test_an_unknown_campaign_is_not_found(promos: Promos) -> None:
     unknown = str(new_id())
     calls = (promos.pause, promos.resume, promos.end, promos.get_campaign, promos.winners)
@@ -161,6 +165,7 @@ async def test_an_unknown_campaign_is_not_found(promos: Promos) -> None:
         assert (name, metadata) == ("CAMPAIGN_NOT_FOUND", {"campaign_id": unknown})
 
 
+@pytest.mark.covers("C3 CampaignService.EndCampaign")
 async def test_once_ended_a_campaign_stays_ended_whoever_else_acts_at_once(promos: Promos) -> None:
     made = await promos.campaign()
     calls = [*(promos.pause(made.id) for _ in range(10)), promos.end(made.id)]
@@ -170,6 +175,7 @@ async def test_once_ended_a_campaign_stays_ended_whoever_else_acts_at_once(promo
     assert (await promos.get_campaign(made.id)).state == ENDED
 
 
+@pytest.mark.covers("C3 CampaignService.ListCampaigns")
 async def test_campaigns_are_listed_newest_first_by_state_and_page(promos: Promos) -> None:
     made = [await promos.campaign(name=f"c{number}") for number in range(5)]
     for campaign in made[::2]:

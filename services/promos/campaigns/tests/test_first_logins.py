@@ -43,6 +43,7 @@ async def test_a_member_who_logs_in_wins_a_place_and_a_code_that_works(promos: P
     assert [p.used for p in await promos.promotions_of(member)] == [False]
 
 
+@pytest.mark.covers("C4 PromotionService.ListMyPromotions")
 async def test_a_registration_reaches_the_campaign_within_two_seconds(
     promos: Promos, platform: Platform
 ) -> None:
@@ -55,6 +56,7 @@ async def test_a_registration_reaches_the_campaign_within_two_seconds(
     await eventually(won, seconds=2)
 
 
+@pytest.mark.covers("C3 MemberEventsService.Apply")
 async def test_of_150_first_logins_at_once_exactly_100_win_ranks_1_to_100(promos: Promos) -> None:
     campaign = await promos.campaign(places=100)
     members = [new_id() for _ in range(150)]
@@ -91,6 +93,7 @@ async def test_one_event_sent_fifty_times_at_once_wins_one_place(promos: Promos)
     assert [winner.member_id for winner in await promos.winners(campaign.id)] == [str(member)]
 
 
+@pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_older_and_repeated_events_change_nothing(promos: Promos) -> None:
     campaign = await promos.campaign(places=10)
     member = new_id()
@@ -117,6 +120,7 @@ async def test_registering_alone_wins_nothing(promos: Promos) -> None:
     assert await promos.winners(campaign.id) == []
 
 
+@pytest.mark.covers("C3 MemberEventsService.Apply")
 async def test_the_window_is_judged_by_the_time_of_login_to_the_microsecond(promos: Promos) -> None:
     start, end = in_days(-2), in_days(2)
     campaign = await promos.campaign(starts_at=timestamp(start), ends_at=timestamp(end))
@@ -134,6 +138,7 @@ async def test_the_window_is_judged_by_the_time_of_login_to_the_microsecond(prom
     assert [winner.member_id for winner in await promos.winners(campaign.id)] == inside
 
 
+@pytest.mark.covers("C3 CampaignService.PauseCampaign")
 async def test_pausing_resuming_and_ending_decide_who_gets_a_place(promos: Promos) -> None:
     campaign = await promos.campaign(places=10)
     before = await promos.first_login()
@@ -175,6 +180,7 @@ async def test_what_stops_a_campaign_amid_arrivals_leaves_no_gap_and_lets_nobody
     assert len(winners) > 20
 
 
+@pytest.mark.covers("C3 MemberEventsService.Apply")
 async def test_a_full_campaign_is_not_touched_by_later_logins(promos: Promos) -> None:
     campaign = await promos.campaign(places=1)
     await promos.first_login()
@@ -196,6 +202,7 @@ async def test_a_place_that_was_gone_after_all_leaves_no_code_behind(promos: Pro
     assert [winner.rank for winner in await promos.winners(campaign.id)] == [1]
 
 
+@pytest.mark.covers("C4 PromotionService.ListMyPromotions")
 async def test_a_login_may_win_in_several_campaigns_and_promotions_come_newest_first(promos: Promos) -> None:
     campaigns = [await promos.campaign(name=f"c{number}") for number in range(3)]
     member = await promos.first_login()
@@ -214,6 +221,7 @@ async def test_a_login_may_win_in_several_campaigns_and_promotions_come_newest_f
     assert await promos.promotions_of(new_id()) == []
 
 
+@pytest.mark.covers("C3 CampaignService.ListWinners")
 async def test_winners_are_paged_by_rank(promos: Promos) -> None:
     campaign = await promos.campaign(places=7)
     await asyncio.gather(*(promos.first_login() for _ in range(7)))

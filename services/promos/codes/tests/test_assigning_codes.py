@@ -21,6 +21,7 @@ EXPIRED = promos_pb2.CODE_STATE_EXPIRED
 VOID = promos_pb2.CODE_STATE_VOID
 
 
+@pytest.mark.covers("C1 PromosInternalService.AssignCodes")
 async def test_an_order_gets_its_codes_and_every_repetition_the_same(promos: Promos) -> None:
     code_set_id, order, owner = await promos.code_set(10), new_id(), new_id()
     first = await promos.assign(code_set_id, order=order, owner=owner, quantity=3)
@@ -73,6 +74,7 @@ async def test_an_order_that_found_too_few_codes_keeps_none_and_may_ask_again(pr
     assert len(await promos.assign(code_set_id, **request)) == 4  # type: ignore[arg-type]
 
 
+@pytest.mark.covers("C1 PromosInternalService.AssignCodes")
 async def test_sixty_four_orders_at_once_share_no_code_and_leave_none(promos: Promos) -> None:
     code_set_id = await promos.code_set(128)
     replies, refusals = await at_once(promos.assign(code_set_id, quantity=2) for _ in range(64))
@@ -105,6 +107,7 @@ async def test_every_code_is_found_from_any_starting_point(
     assert len(await promos.assign(code_set_id, quantity=30)) == 30
 
 
+@pytest.mark.covers("C1 PromosInternalService.ReleaseCodes")
 async def test_releasing_voids_the_codes_and_refuses_the_order_for_ever(promos: Promos) -> None:
     code_set_id, order, owner = await promos.code_set(3), new_id(), new_id()
     codes = await promos.assign(code_set_id, order=order, owner=owner, quantity=2)
@@ -118,6 +121,7 @@ async def test_releasing_voids_the_codes_and_refuses_the_order_for_ever(promos: 
     assert await reason(promos.verify(text)) == "CODE_VOID"
 
 
+@pytest.mark.covers("V6 PromosInternalService.EnsureCodes")
 async def test_voided_codes_are_replaced_so_that_the_whole_quantity_can_still_be_sold(promos: Promos) -> None:
     code_set_id = await promos.code_set(10)
     for _ in range(3):
@@ -139,6 +143,7 @@ async def test_a_release_that_comes_first_refuses_the_assignment(promos: Promos)
     assert await promos.ready(code_set_id) == 1
 
 
+@pytest.mark.covers("C1 PromosInternalService.ReleaseCodes")
 async def test_assigning_and_releasing_one_order_at_once_ends_released(promos: Promos) -> None:
     code_set_id = await promos.code_set(40)
 
@@ -200,6 +205,7 @@ async def redeemed(promos: Promos, code: str) -> list[str]:
     return [(await promos.redeem(code, "sale")).id]
 
 
+@pytest.mark.covers("C1 PromosInternalService.BatchGetCodes")
 async def test_codes_are_read_with_their_present_state(promos: Promos) -> None:
     owner = new_id()
     code_set_id = await promos.code_set(4, expires_at=timestamp(in_days(1)))

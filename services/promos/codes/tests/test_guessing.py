@@ -30,6 +30,7 @@ async def whole_answer(call: Awaitable[object]) -> tuple[bytes, grpc.StatusCode]
     return status.SerializeToString(deterministic=True), code
 
 
+@pytest.mark.covers("C2 CodeService.VerifyCode")
 async def test_a_member_verifies_its_own_code_and_learns_why_it_is_refused(promos: Promos) -> None:
     owner = new_id()
     token = await promos.platform.token("member", owner)
@@ -39,6 +40,7 @@ async def test_a_member_verifies_its_own_code_and_learns_why_it_is_refused(promo
     assert await reason(promos.verify(code.code, token)) == "CODE_ALREADY_USED"
 
 
+@pytest.mark.covers("C2 CodeService.VerifyCode")
 async def test_a_stranger_can_not_tell_a_code_from_one_that_does_not_exist(promos: Promos) -> None:
     code_set_id = await promos.code_set(4)
     usable, used, expired = await promos.assign(code_set_id, quantity=3)
@@ -64,6 +66,7 @@ async def test_a_stranger_can_not_tell_a_code_from_one_that_does_not_exist(promo
     assert (info.reason, dict(info.metadata)) == ("CODE_NOT_VALID", {})
 
 
+@pytest.mark.covers("C2 CodeService.VerifyCode")
 async def test_thirty_wrong_codes_make_a_caller_wait_and_nobody_else(promos: Promos) -> None:
     code = await promos.assigned_code()
     guesser, other = await promos.platform.till(), await promos.platform.till()
@@ -97,6 +100,7 @@ async def qr(promos: Promos, code_id: str, token: str, form: qr_pb2.QrFormat.Val
     return reply.content_type, reply.data
 
 
+@pytest.mark.covers("C1 CodeService.GetCodeQr")
 async def test_the_owner_gets_a_qr_that_a_till_can_read(promos: Promos) -> None:
     owner = new_id()
     code = await promos.assigned_code(owner)
@@ -109,6 +113,7 @@ async def test_the_owner_gets_a_qr_that_a_till_can_read(promos: Promos) -> None:
         assert svg.startswith(b"<?xml")
 
 
+@pytest.mark.covers("C1 CodeService.GetCodeQr")
 async def test_a_qr_of_somebody_elses_code_looks_like_one_that_does_not_exist(promos: Promos) -> None:
     code = await promos.assigned_code()
     stranger = await promos.platform.token("member")

@@ -49,6 +49,7 @@ async def count(promos: Promos, code_set_id: str) -> int:
     return int(await promos.value("SELECT count(*) FROM codes WHERE code_set_id = %(id)s", id=code_set_id))
 
 
+@pytest.mark.covers("C1 PromosInternalService.EnsureCodes")
 def test_codes_are_twelve_unambiguous_characters_and_differ() -> None:
     made = random_codes.new_codes(10_001)
     assert len(set(made)) == len(made) == 10_001
@@ -64,6 +65,7 @@ def test_a_code_is_read_however_it_is_written(number: int, separator: str) -> No
     assert read_code(code.replace("1", "I").replace("0", "O")) == code
 
 
+@pytest.mark.covers("V6 PromosInternalService.EnsureCodes")
 async def test_codes_are_made_in_the_background_and_progress_shows(promos: Promos) -> None:
     code_set_id = new_id()
     assert await promos.ensure(code_set_id, 12_345) == 0
@@ -120,6 +122,7 @@ async def test_a_benefit_of_nothing_is_refused(promos: Promos) -> None:
     assert await reason(promos.ensure(new_id(), 1, benefit=code_pb2.Benefit())) == "VALIDATION_FAILED"
 
 
+@pytest.mark.covers("V6 PromosInternalService.EnsureCodes")
 async def test_a_maker_that_is_killed_again_and_again_leaves_exactly_what_was_asked_for(
     promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +172,7 @@ async def test_makers_at_the_same_set_at_once_make_exactly_what_was_asked_for(
     assert await count(promos, code_set_id) == 777
 
 
+@pytest.mark.covers("C1 PromosInternalService.EnsureCodes")
 async def test_a_code_that_exists_already_is_thrown_away_and_made_up_for(
     promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

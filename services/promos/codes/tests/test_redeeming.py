@@ -33,6 +33,7 @@ async def test_a_till_redeems_a_code_once_and_learns_when_it_was_used(promos: Pr
         assert metadata == {"code_id": code.id, "redeemed_at": redemption.redeemed_at.ToJsonString()}
 
 
+@pytest.mark.covers("C2 CodeService.RedeemCode")
 async def test_the_same_sale_again_gets_the_same_answer(promos: Promos) -> None:
     code = await promos.assigned_code()
     first = await promos.redeem(code.code, "R-1")
@@ -59,6 +60,7 @@ async def test_two_codes_may_be_used_for_one_sale(promos: Promos) -> None:
     assert (await promos.redeem(first.code, "R-1")).id != (await promos.redeem(second.code, "R-1")).id
 
 
+@pytest.mark.covers("C2 CodeService.RedeemCode")
 async def test_of_a_hundred_sales_at_once_exactly_one_gets_the_code(promos: Promos) -> None:
     code = await promos.assigned_code()
     replies, refusals = await at_once(promos.redeem(code.code, f"R-{sale}") for sale in range(100))
@@ -75,6 +77,7 @@ async def test_one_sale_sent_fifty_times_at_once_is_one_use_and_fifty_equal_answ
     assert (await promos.verify(code.code)).uses_left == 59
 
 
+@pytest.mark.covers("C2 CodeService.RedeemCode")
 async def test_a_code_of_several_uses_is_used_exactly_so_often(promos: Promos) -> None:
     code = await promos.assigned_code()
     await promos.execute("UPDATE codes SET uses_allowed = 7 WHERE id = %(id)s", id=code.id)
@@ -93,6 +96,7 @@ async def test_an_expired_code_is_refused_with_its_end(promos: Promos) -> None:
         assert metadata == {"code_id": code.id, "expired_at": "2026-01-01T00:00:00Z"}
 
 
+@pytest.mark.covers("C2 CodeService.CancelRedemption")
 async def test_a_cancelled_redemption_gives_the_use_back_once_and_its_sale_is_over(promos: Promos) -> None:
     code = await promos.assigned_code()
     redemption = await promos.redeem(code.code, "R-1")
@@ -117,6 +121,7 @@ async def test_fifty_cancellations_at_once_give_one_use_back(promos: Promos) -> 
     assert (await promos.verify(code.code)).uses_left == 5
 
 
+@pytest.mark.covers("C2 CodeService.CancelRedemption")
 async def test_a_till_cancels_only_its_own_and_staff_any(promos: Promos) -> None:
     code = await promos.assigned_code()
     redemption = await promos.redeem(code.code, "R-1")

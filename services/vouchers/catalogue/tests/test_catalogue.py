@@ -36,6 +36,11 @@ def request(**fields: object) -> catalogue_pb2.CreateVoucherRequest:
     return catalogue_pb2.CreateVoucherRequest(**values | fields)  # type: ignore[arg-type]  # by name
 
 
+@pytest.mark.covers(
+    "V1 CatalogueService.CreateVoucher",
+    "V1 CatalogueService.GetVoucher",
+    "V1 CatalogueService.ListVouchers",
+)
 async def test_a_created_voucher_is_read_listed_and_offered(
     platform: Platform,
     create: Create,
@@ -55,6 +60,7 @@ async def test_a_created_voucher_is_read_listed_and_offered(
     assert offer.offer == offers.offers[0]
 
 
+@pytest.mark.covers("V1 ShopService.GetOffer", "V1 ShopService.ListOffers")
 async def test_what_is_not_on_sale_yet_is_not_offered(
     platform: Platform, create: Create, shop: shop_pb2_grpc.ShopServiceStub
 ) -> None:
@@ -68,6 +74,7 @@ async def test_what_is_not_on_sale_yet_is_not_offered(
     assert await reason(wanted) == "VOUCHER_NOT_FOUND"
 
 
+@pytest.mark.covers("V1 CatalogueService.CreateVoucher")
 async def test_a_repeated_creation_makes_one_voucher_and_other_content_is_refused(
     platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
 ) -> None:
@@ -120,6 +127,7 @@ async def test_members_and_tills_may_not_create_vouchers(
         assert await reason(call) == "ROLE_NOT_ALLOWED"
 
 
+@pytest.mark.covers("V1 CatalogueService.CreateVoucher")
 async def test_creating_a_voucher_reaches_the_audit_list(platform: Platform, create: Create) -> None:
     made = await create()
     audit = audit_pb2_grpc.AuditServiceStub(platform.channels["identity"])
@@ -134,6 +142,7 @@ async def test_creating_a_voucher_reaches_the_audit_list(platform: Platform, cre
     await eventually(listed)
 
 
+@pytest.mark.covers("V4 ShopService.WatchQuantity")
 async def test_a_watcher_sees_the_quantity_now_and_at_each_change(
     platform: Platform, create: Create, earn: Earn, order: Order, shop: shop_pb2_grpc.ShopServiceStub
 ) -> None:
@@ -151,6 +160,7 @@ async def test_a_watcher_sees_the_quantity_now_and_at_each_change(
     stream.cancel()
 
 
+@pytest.mark.covers("V4 ShopService.WatchQuantity")
 async def test_a_watcher_whose_login_ended_sees_no_change_any_more(
     platform: Platform, create: Create, earn: Earn, order: Order, shop: shop_pb2_grpc.ShopServiceStub
 ) -> None:

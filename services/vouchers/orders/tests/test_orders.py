@@ -43,6 +43,11 @@ def check_invariants(platform: Platform) -> None:
     invariants.check(databases, foreign_debits=True)
 
 
+@pytest.mark.covers(
+    "V3 OrderService.PlaceOrder",
+    "V5 WalletService.GetMyVoucher",
+    "V5 WalletService.ListMyVouchers",
+)
 async def test_points_become_a_coupon_in_the_wallet(
     platform: Platform, create: Create, earn: Earn, order: Order
 ) -> None:
@@ -58,6 +63,7 @@ async def test_points_become_a_coupon_in_the_wallet(
     assert mine.vouchers[0].status == wallet_pb2.WALLET_VOUCHER_STATUS_USABLE
 
 
+@pytest.mark.covers("V3 OrderService.PlaceOrder")
 async def test_too_few_points_fail_the_order_and_move_nothing(
     platform: Platform, create: Create, earn: Earn, order: Order
 ) -> None:
@@ -73,6 +79,7 @@ async def test_too_few_points_fail_the_order_and_move_nothing(
     check_invariants(platform)
 
 
+@pytest.mark.covers("V3 OrderService.PlaceOrder")
 async def test_the_same_key_gives_the_same_order_even_fifty_times_at_once(
     platform: Platform, create: Create, earn: Earn, order: Order
 ) -> None:
@@ -116,6 +123,7 @@ async def test_an_order_without_a_key_is_refused(
         assert await refused == "IDEMPOTENCY_KEY_REQUIRED"
 
 
+@pytest.mark.covers("V4 OrderService.PlaceOrder")
 async def test_200_members_for_50_coupons_get_exactly_50(
     platform: Platform, create: Create, earn: Earn, order: Order
 ) -> None:
@@ -137,6 +145,7 @@ async def test_200_members_for_50_coupons_get_exactly_50(
     check_invariants(platform)
 
 
+@pytest.mark.covers("V4 OrderService.PlaceOrder")
 async def test_stock_that_comes_back_is_sold(
     platform: Platform, create: Create, earn: Earn, order: Order
 ) -> None:
@@ -184,6 +193,7 @@ async def test_vouchers_outside_their_window_or_unknown_are_refused(
     assert await balance(platform, member) == 500
 
 
+@pytest.mark.covers("V3 OrderService.GetMyOrder", "V5 WalletService.GetMyVoucher")
 async def test_someone_elses_order_and_voucher_do_not_exist(
     platform: Platform, create: Create, earn: Earn, order: Order, grpc_stub: order_pb2_grpc.OrderServiceStub
 ) -> None:
@@ -205,6 +215,7 @@ async def test_someone_elses_order_and_voucher_do_not_exist(
         assert await reason(call) == "WALLET_VOUCHER_NOT_FOUND"
 
 
+@pytest.mark.covers("V3 OrderService.ListMyOrders")
 async def test_orders_are_listed_newest_first_in_pages(
     platform: Platform, create: Create, earn: Earn, order: Order, grpc_stub: order_pb2_grpc.OrderServiceStub
 ) -> None:
@@ -231,6 +242,7 @@ async def state_of(stub: order_pb2_grpc.OrderServiceStub, member: Member, order_
     return order_pb2.OrderState.Name(reply.order.state)
 
 
+@pytest.mark.covers("V3 OrderService.PlaceOrder")
 @pytest.mark.parametrize("away", ["points", "promos"])
 async def test_an_order_waits_for_a_service_that_is_away_and_completes(
     in_process: InProcess, create: Create, earn: Earn, order: Order, away: str
