@@ -8,8 +8,8 @@ from scrip.promos.v1 import campaign_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, header, moment, timestamp
-from services.common.idempotency import parse_key, run_once
+from services.common.encoding import Context, moment, timestamp
+from services.common.idempotent import idempotent
 from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.campaigns import queries
@@ -27,13 +27,11 @@ class CampaignHandlers:
         self, request: campaign_pb2.CreateCampaignRequest, context: Context
     ) -> campaign_pb2.CreateCampaignResponse:
         """Makes a campaign, once per key when there is one."""
-        key = parse_key(header(context, "idempotency-key"), required=False)
-        actor = caller()
 
-        async def effect(connection: Connection) -> bytes:
+        async def create(connection: Connection) -> campaign_pb2.CreateCampaignResponse:
             row = await create_campaign(
                 connection,
-                actor=actor,
+                actor=caller(),
                 name=request.name.strip(),
                 places=request.places,
                 benefit=read_benefit(request.benefit),
@@ -41,13 +39,10 @@ class CampaignHandlers:
                 ends_at=moment(request, "ends_at"),
                 promotions_expire_at=moment(request, "promotions_expire_at"),
             )
-            return campaign_pb2.CreateCampaignResponse(campaign=_campaign(row)).SerializeToString()
+            return campaign_pb2.CreateCampaignResponse(campaign=_campaign(row))
 
-        scope = (actor.subject, "CreateCampaign", key)
-        content = request.SerializeToString(deterministic=True)
-        return campaign_pb2.CreateCampaignResponse.FromString(
-            await self._db.run(run_once, scope, content, effect)
-        )
+        reply = campaign_pb2.CreateCampaignResponse
+        return await idempotent(self._db, context, request, reply, create, required=False)
 
     async def GetCampaign(
         self, request: campaign_pb2.GetCampaignRequest, context: Context

@@ -8,8 +8,8 @@ from scrip.vouchers.v1 import catalogue_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, header, moment
-from services.common.idempotency import parse_key, run_once
+from services.common.encoding import Context, moment
+from services.common.idempotent import idempotent
 from services.common.paging import Page
 from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.commands import NewVoucher, create_voucher
@@ -25,16 +25,13 @@ class CatalogueHandlers:
         self, request: catalogue_pb2.CreateVoucherRequest, context: Context
     ) -> catalogue_pb2.CreateVoucherResponse:
         """Creates a voucher, once per key if one is given."""
-        actor = caller()
-        key = parse_key(header(context, "idempotency-key"), required=False)
 
-        async def create(connection: Connection) -> bytes:
-            row = await create_voucher(connection, actor=actor, new=_new_voucher(request))
-            return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row)).SerializeToString()
+        async def create(connection: Connection) -> catalogue_pb2.CreateVoucherResponse:
+            row = await create_voucher(connection, actor=caller(), new=_new_voucher(request))
+            return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row))
 
-        content = request.SerializeToString(deterministic=True)
-        reply = await self._db.run(run_once, (actor.subject, "CreateVoucher", key), content, create)
-        return catalogue_pb2.CreateVoucherResponse.FromString(reply)
+        reply = catalogue_pb2.CreateVoucherResponse
+        return await idempotent(self._db, context, request, reply, create, required=False)
 
     async def GetVoucher(
         self, request: catalogue_pb2.GetVoucherRequest, context: Context

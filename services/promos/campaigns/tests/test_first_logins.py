@@ -98,13 +98,13 @@ async def test_older_and_repeated_events_change_nothing(promos: Promos) -> None:
     campaign = await promos.campaign(places=10)
     member = new_id()
     await promos.apply(member, version=3, event=REGISTERED)
-    await promos.apply(member, version=2, event=FIRST_LOGIN)
-    await promos.apply(member, version=3, event=FIRST_LOGIN)
-    assert await promos.winners(campaign.id) == []
-    await promos.apply(member, version=4, event=FIRST_LOGIN)
-    await promos.apply(member, version=1, event=REGISTERED)
+    await promos.apply(member, version=2, event=FIRST_LOGIN)  # late, and yet the first of all
+    won = await promos.winners(campaign.id)
+    assert [winner.member_id for winner in won] == [str(member)]
+    for version, event in ((2, FIRST_LOGIN), (3, FIRST_LOGIN), (4, FIRST_LOGIN), (1, REGISTERED)):
+        await promos.apply(member, version=version, event=event)
     assert await promos.value("SELECT version FROM members WHERE member_id = %(id)s", id=member) == 4
-    assert len(await promos.winners(campaign.id)) == 1
+    assert await promos.winners(campaign.id) == won
 
 
 async def test_only_a_members_first_login_ever_counts(promos: Promos) -> None:
