@@ -29,7 +29,7 @@ class Children:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-        """Starts a process and answers its id."""
+        """Starts a process and returns its id."""
         with self.log(name).open("wb") as output:
             self.running[name] = subprocess.Popen(
                 command,

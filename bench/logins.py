@@ -155,7 +155,7 @@ async def verification() -> tuple[float, float]:
 
 
 def _accounts(port: int) -> list[str]:
-    """Makes members who log in by password, and answers their user names."""
+    """Makes members who log in by password, and returns their user names."""
     names = [f"bench-{new_id()}" for _ in range(LOGGING_IN)]
     for name in names:
         body = {"full_name": "Bench", "user_name": name, "password": PASSWORD}

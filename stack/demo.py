@@ -32,7 +32,7 @@ LOGGED_OUT_SECONDS = 1.0
 
 
 async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
-    """Tells the story; answers how many calls it took. Raises StoryError."""
+    """Runs the story; returns how many calls it made. Raises StoryError."""
     async with Rest(base_url) as rest:
         teller = Teller(rest)
         shop = await _set_up_shop(teller, admin_user, admin_password)
@@ -292,7 +292,7 @@ async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
 
 
 async def _running() -> Endpoints | None:
-    """The platform of `make up`, when it answers."""
+    """The platform of `make up`, when it is up."""
     try:
         endpoints = Endpoints.read(DataFolder(read_settings().data_folder).endpoints)
         status, _ = await request(int(endpoints.ops_url.rpartition(":")[2]), "/ready")
@@ -307,7 +307,7 @@ async def _tell_to(endpoints: Endpoints) -> None:
 
 
 def main() -> None:
-    """Finds or starts a platform and tells the story."""
+    """Finds or starts a platform and runs the story."""
     endpoints = asyncio.run(_running())
     try:
         if endpoints:

@@ -50,7 +50,7 @@ def render(config: Node, settings: Settings) -> Node:
 
 
 def _move_listeners(rendered: Node, settings: Settings) -> dict[int, int]:
-    """Give the admin interface and each listener its address here; the answer maps old ports to new ones."""
+    """Give the admin interface and each listener its address here; returns the new port of each old one."""
     moved = {}
     inner = 0
     for listener in _list(rendered, "static_resources", "listeners"):

@@ -72,7 +72,7 @@ class Rest:
     async def ok(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str = "", key: str = ""
     ) -> Any:
-        """A call that must succeed; answers its JSON. Raises RefusedError."""
+        """Makes a call that must succeed; returns its JSON. Raises RefusedError."""
         answer = await self.call(method, path, body, token=token, key=key)
         if answer.status != httpx.codes.OK:
             raise RefusedError(f"{method} {path}: {answer.status} {answer.content.decode()}")

@@ -14,7 +14,7 @@ SERVICES = ("identity", "points", "vouchers", "promos")
 WORKERS = ("identity", "points", "vouchers", "promos")
 # A service promises to drain within 8 s; the whole stack stops within 10.
 STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
-# Only identity may know what begins so, whoever set it.
+# Only identity gets variables with these prefixes, wherever they were set.
 IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES", "SCRIP_OTP_")
 
 

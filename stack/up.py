@@ -65,7 +65,7 @@ class Stack:
         self.supervisor = Supervisor(folder, self.console)
 
     async def start(self) -> None:
-        """Start everything and return when the edge answers."""
+        """Start everything and return when the edge is ready."""
         began = time.monotonic()
         await self._start_stores()
         await self._migrate()

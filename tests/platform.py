@@ -327,8 +327,8 @@ class Platform:
 def start_platform(folder: Path, identity: Mapping[str, str] | None = None, **settings: Any) -> RunningStack:
     """A stack whose one-time passwords, registrations and calls from one address are as good as unlimited.
 
-    Staff may have ten logins, lest one test log another's admin out. All else is as committed, the limits
-    of members and tills too. `identity` is more environment of identity.
+    Staff may have ten logins, so that one test does not log another's admin out. All else is as committed,
+    the limits of members and tills too. `identity` is more environment of identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = committed()

@@ -17,7 +17,7 @@ from bench.world import World
 
 
 class _Answers(purchase_pb2_grpc.PurchaseServiceServicer):
-    """Answers each receipt at once, and remembers them."""
+    """Replies to each receipt at once, and remembers them."""
 
     def __init__(self) -> None:
         self.numbers: list[str] = []
@@ -26,7 +26,7 @@ class _Answers(purchase_pb2_grpc.PurchaseServiceServicer):
     async def StreamPurchases(
         self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Any
     ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """Answers."""
+        """Replies to each message."""
         self.tokens.add(dict(context.invocation_metadata())["authorization"])
         recorded = purchase_pb2.PurchaseResult(recorded=purchase_pb2.RecordPurchaseResponse())
         async for request in request_iterator:

@@ -23,7 +23,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class RedisAwayError(Exception):
-    """Redis does not answer. Callers go on without it, or refuse where it is the gate."""
+    """Redis does not reply. Callers go on without it, or refuse where it is the gate."""
 
 
 class Redis:

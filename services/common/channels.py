@@ -50,8 +50,8 @@ async def call(
 ) -> Any:
     """Calls another service.
 
-    Raises the domain error that it answered when that is a definite no, and OutcomeUnknownError when
-    there was no answer in time or one that says nothing about the outcome.
+    Raises the domain error of its reply when that is a definite refusal, and OutcomeUnknownError when
+    there was no reply in time or one that leaves the outcome open.
     """
     metadata: list[tuple[str, str]] = []
     if telemetry.request_id():

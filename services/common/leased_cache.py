@@ -69,7 +69,7 @@ class LeasedCache:
 
     What can be read that is older than a change:
     - after the change was reported, in the process that made it: nothing;
-    - in another process: when the void failed, until Redis answers the process that made the change;
+    - in another process: when the void failed, until Redis replies to the process that made the change;
     - anywhere: when that process was killed, or the call was cancelled, after COMMIT was sent and before
       Redis took note. That ends with the value, after 60 s, or with the next change.
     """
@@ -101,7 +101,7 @@ class LeasedCache:
         ]
 
     async def void(self, keys: Iterable[str]) -> None:
-        """Removes values and leases: after the commit, and before anybody is told of the change."""
+        """Removes values and leases: after the commit, and before any response shows the change."""
         wanted = list(keys)
         if not wanted:
             return
@@ -120,7 +120,7 @@ class LeasedCache:
     async def held(self, keys: Sequence[str]) -> dict[str, str]:
         """Returns the values that Redis holds for these keys and that can be believed.
 
-        Raises RedisAwayError when it does not answer.
+        Raises RedisAwayError when Redis does not reply.
         """
 
         async def read(run_id: str) -> list[bytes | None]:

@@ -28,7 +28,7 @@ async def current(connection: Connection) -> str | None:
 
 
 def at_head(service: str, db: Database) -> Callable[[], Awaitable[bool]]:
-    """A check that the database answers and has the version that the code needs."""
+    """Returns a check that the database responds and has the version that the code needs."""
     needed = head(service)
 
     async def check() -> bool:

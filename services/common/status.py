@@ -73,7 +73,7 @@ def from_rpc_error(error: grpc.RpcError, dependency: str) -> DomainError:
     """What a failed call to another service means here.
 
     A definite no comes back as the domain error that the other side raised. Everything else
-    (no answer, overload, a fault over there) leaves the outcome unknown.
+    (no reply, overload, a fault over there) leaves the outcome unknown.
     """
     call = cast(grpc.aio.AioRpcError, error)
     if call.code() in (*_DEFINITE, grpc.StatusCode.INTERNAL):

@@ -24,7 +24,7 @@ return {count, redis.call('TTL', KEYS[1])}
 class Limit:
     """At most `count` hits per key in `seconds`.
 
-    `open_when_away` says what happens while Redis is away: each process counts for itself, or refuses all.
+    `open_when_away` decides what happens while Redis is away: each process counts for itself, or refuses all.
     """
 
     name: str

@@ -95,7 +95,7 @@ async def rules_in_force(live: Platform, till: str, *wanted: dict[str, Any]) -> 
 
 
 async def _wait_in_force(live: Platform, till: str) -> None:
-    """A process hears of sets in their order: when one more rule holds, so do those before."""
+    """A process learns of sets in their order: when one more rule holds, so do those before."""
     category = unique()
     probe = await create_rule(live, multiplier={"percent": 50, "categories": [category]})
 
@@ -129,7 +129,7 @@ async def finished_import(live: Platform, import_id: str) -> Any:
 
 
 async def known_to_points(live: Platform, member: Member) -> None:
-    """Waits until points has heard of the member's registration."""
+    """Waits until points has the member's registration."""
 
     async def heard() -> None:
         path, body = f"/v1/members/{member.id}/points:adjust", {"delta": -1, "reason": "Is it known?"}

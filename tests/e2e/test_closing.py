@@ -46,7 +46,7 @@ async def _whole_member(live: Platform) -> tuple[dict[str, Any], Member, Login]:
 
 
 async def _close(live: Platform, token: str) -> float:
-    """Closes an account; answers when."""
+    """Closes an account; returns when."""
     await live.ok("POST", f"{ME}:close", {"confirm": True}, token=token)
     return time.monotonic()
 

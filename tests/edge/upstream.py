@@ -1,4 +1,4 @@
-"""Services that are made up: real gRPC servers with the real stubs, and answers that tests can predict."""
+"""Services that are made up: real gRPC servers with the real stubs, with replies that tests can predict."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MISSING = "missing"
 """The voucher that vouchers does not have."""
 SLOW, UNAVAILABLE = "slow", "unavailable"
-"""Codes about which promos answers late, or says that it cannot."""
+"""Codes for which promos replies late, or with an error."""
 
 
 def token(
@@ -180,7 +180,7 @@ class _Purchases(purchase_pb2_grpc.PurchaseServiceServicer):
     async def StreamPurchases(
         self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Context
     ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """Answers each message at once."""
+        """Replies to each message at once."""
         await context.send_initial_metadata(())
         position = 1
         async for request in request_iterator:

@@ -1,4 +1,4 @@
-"""An order that promos refuses after it was paid gives everything back, whoever is killed meanwhile."""
+"""An order that promos refuses after it was paid gives everything back, also when services are killed."""
 
 from __future__ import annotations
 

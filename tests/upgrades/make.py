@@ -120,7 +120,7 @@ class Unfinished:
         self.otps["newcomer"] = await self.live.ask_for_otp(new_phone(), "REGISTER")
 
     async def _tell_nobody(self) -> None:
-        """Members come and go, and no other service has heard of it."""
+        """Members come and go, and no other service has their events."""
         story, admin = self.story, self.live.admin
         unheard = await story.join("unheard", phone=False)
         await story.purchase(purchase(unheard, 20_000))

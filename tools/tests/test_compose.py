@@ -168,7 +168,7 @@ def test_what_the_example_shows_is_the_default_or_can_be_set(
     assert shown
     settings = settings_class(service)
     default = settings_from(settings, environment, monkeypatch)
-    # A secret is not shown, lest somebody keeps it.
+    # A secret is not shown, so that nobody keeps it.
     secret = {"SCRIP_OTP_WEBHOOK_SECRET": "whsec_" + 4 * "c2Vj"} if service == "identity" else {}
     read = settings_from(settings, environment | shown | secret, monkeypatch)
     for name, value in shown.items():

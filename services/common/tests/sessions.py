@@ -1,4 +1,4 @@
-"""Logins as the tests of their cache and of their gate tell them."""
+"""Helpers for the tests of the cache and the gate of logins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def another_epoch() -> str:
 
 @contextmanager
 def hung(server: RedisServer) -> Iterator[None]:
-    """A server that takes connections and answers nobody."""
+    """Suspends a server: it takes connections and never replies."""
     assert server._process
     pid = server._process.pid
     os.kill(pid, signal.SIGSTOP)

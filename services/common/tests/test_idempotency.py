@@ -24,7 +24,7 @@ def counter() -> str:
 
 
 def adding(counter: str, *, seconds: float = 0, refuse: bool = False) -> Effect:
-    """Adds one to a counter and answers its value; may take its time, and refuse in the end."""
+    """Adds one to a counter and returns its value; may take its time, and refuse in the end."""
 
     async def add(connection: Connection) -> bytes:
         value = await fetch_value(

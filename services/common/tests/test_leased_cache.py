@@ -74,7 +74,7 @@ async def own(own_redis: RedisServer) -> AsyncIterator[tuple[LeasedCache, Leased
 
 @contextmanager
 def hung(server: RedisServer) -> Iterator[None]:
-    """A server that takes connections and answers nobody."""
+    """Suspends a server: it takes connections and never replies."""
     assert server._process
     pid = server._process.pid
     os.kill(pid, signal.SIGSTOP)

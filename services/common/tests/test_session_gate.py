@@ -20,7 +20,7 @@ def who(session: str, role: str = MEMBER) -> Caller:
 
 
 class Identity:
-    """Answers as identity does, and counts how often it is asked."""
+    """Replies as identity does, and counts the calls."""
 
     def __init__(self, known: SessionState) -> None:
         self.known = known

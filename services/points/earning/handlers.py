@@ -102,6 +102,6 @@ class EarnRuleHandlers:
         return encoding.dry_run(explained, currency)
 
     async def _terms_at(self, moment: datetime) -> Terms:
-        """By the rules as they stand in the database: whoever changed one sees it at once, at any time."""
+        """Uses the rules as they stand in the database, so that a change is seen at once."""
         rules = await self._db.read(queries.enabled_rules)
         return RuleSet(0, self._rules.current.default, rules).at(moment)

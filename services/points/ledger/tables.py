@@ -12,7 +12,7 @@ from services.points.base import Base
 
 
 class Account(Base):
-    """A member's balance: the sum of the ledger. Whoever moves points locks this row first.
+    """A member's balance: the sum of the ledger. A transaction that moves points locks this row first.
 
     Points that a refund takes back and the balance can not give go, by the programme's policy, below
     zero or into `debt`; whatever is credited pays that first. A debit never takes the balance below zero.

@@ -37,7 +37,7 @@ class BatchHandlers:
     async def BatchRecordPurchases(
         self, request: purchase_pb2.BatchRecordPurchasesRequest, context: Context
     ) -> purchase_pb2.BatchRecordPurchasesResponse:
-        """Records receipts together and answers each on its own."""
+        """Records receipts together; each has its own result."""
         response = purchase_pb2.BatchRecordPurchasesResponse()
         client_id = caller().id
         for portion in _portions(request.purchases):

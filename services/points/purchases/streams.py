@@ -1,4 +1,4 @@
-"""Streams of receipts: read ahead, recorded together, answered in order. A slow client slows itself down."""
+"""Streams of receipts: read ahead, recorded together, results in order. A slow client slows itself down."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from services.points.purchases import encoding
 from services.points.purchases.purchase import Purchase
 
 MOST_UNANSWERED = 2_000
-"""Receipts of one stream with which no more is read, until some are answered."""
+"""Receipts of one stream with which no more is read, until some have results."""
 _MOST_BYTES = 2 << 20
 """Of the same receipts, so that large ones do not take too much memory."""
 _TOGETHER = 1_000
-"""Receipts that are recorded together at most; and at least, while answers are still being sent."""
+"""Receipts that are recorded together at most; and at least, while results are still being sent."""
 _MOST_IN_ANSWER = 100
 """Results of one message: enough that gRPC costs little for each, few enough that it stays small."""
 _MOST_STREAMS, _MOST_OF_ONE_CLIENT = 64, 16
@@ -40,13 +40,13 @@ def set_result(result: purchase_pb2.PurchaseResult, outcome: Outcome) -> None:
 
 
 class PurchaseStream:
-    """One stream. Nothing more is read while as many receipts as may be wait for their answers."""
+    """One stream. Nothing more is read while the most receipts allowed wait for their results."""
 
     def __init__(self, requests: AsyncIterable[purchase_pb2.StreamPurchasesRequest], record: Record) -> None:
         self._requests = requests
         self._record = record
         self._unrecorded: list[purchase_pb2.RecordPurchaseRequest] = []
-        self._sizes: deque[int] = deque()  # of those without an answer
+        self._sizes: deque[int] = deque()  # of those without a result
         self._bytes = 0
         self._least = 1  # of receipts, to begin recording
         self._failure: Exception | None = None
@@ -81,7 +81,7 @@ class PurchaseStream:
             raise self._failure
 
     def stop(self) -> None:
-        """Reads no more. What was read is answered, and the client told to come back."""
+        """Reads no more. What was read gets its results, then the stream ends with DEPENDENCY_UNAVAILABLE."""
         self._failure = self._failure or unavailable("points")
         if self._reading:
             self._reading.cancel()
@@ -97,7 +97,7 @@ class PurchaseStream:
                 while self._is_full:
                     self._room.clear()
                     await self._room.wait()
-        except Exception as error:  # noqa: BLE001  # raised again after the answers that are due
+        except Exception as error:  # noqa: BLE001  # raised again after the results that are due
             self._failure = error
         finally:
             self._ended = True
@@ -148,7 +148,7 @@ class PurchaseStreams:
             del self._open[stream]
 
     def close(self) -> None:
-        """Lets each end with the answers that are due."""
+        """Lets each end with the results that are due."""
         self._closing = True
         for stream in self._open:
             stream.stop()

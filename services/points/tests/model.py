@@ -202,7 +202,7 @@ class Model:
         return sale
 
     def give(self, sale: Sale, owner: UUID) -> int:
-        """Credits a purchase to its member; answers the points."""
+        """Credits a purchase to its member; returns the points."""
         account, points = self.accounts[owner], sale.worth
         sale.owner = owner
         if points:

@@ -105,7 +105,7 @@ class Points:
         return await stub.ListMyPurchases(request, metadata=bearer(member.token))
 
     async def debit(self, order: UUID, member: Member, points: int) -> int:
-        """Debits an order, as vouchers; answers the balance after."""
+        """Debits an order, as vouchers; returns the balance after."""
         stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
         request = internal_pb2.DebitRequest(order_id=str(order), member_id=str(member.id), points=points)
         return (await stub.Debit(request, metadata=bearer(self.vouchers))).balance_after
@@ -159,6 +159,6 @@ class Points:
 async def apply_event(
     connection: Connection, kind: type[members.MemberEvent], member_id: UUID, version: int
 ) -> None:
-    """Applies an event of a member, as the service does when identity tells it."""
+    """Applies a member event, as the service does when identity sends one."""
     event = kind(new_id(), member_id, version, utc_now(), None, shares_contact=False)
     await apply_member_event(connection, event, [on_member_event])

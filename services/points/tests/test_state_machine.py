@@ -233,7 +233,7 @@ class Programme(Machine):
 
     @rule(who=whose, delta=st.sampled_from([-1_000, -25, 1, 40]))
     def adjust(self, who: int, delta: int) -> None:
-        """Staff give points or take some; the answer gets lost, and they try again."""
+        """Staff give points or take some; the response is lost, and they try again."""
         member, key = self.members[who], str(uuid4())
         wanted = self.model.adjust(member.id, delta)
         for _ in range(2):
@@ -302,7 +302,7 @@ class Programme(Machine):
     @precondition(lambda self: len(self.sent) > 5)
     @rule(who=whose)
     def close(self, who: int) -> None:
-        """A member closes the account; points hears of it twice."""
+        """A member closes the account; the event is delivered twice."""
         member, event_id = self.members[who], uuid4()
         if not self._account(member).closed:
             self._account(member).close()

@@ -149,7 +149,7 @@ async def change_points(admin: Admin, member: Member) -> list[tuple[str, str]]:
         request = admin_pb2.AdjustPointsRequest(member_id=who, delta=5, reason="amends")
         try:
             await stub.AdjustPoints(request, metadata=bearer(admin.token, idempotency_key=who))
-        except grpc.aio.AioRpcError as error:  # points has not heard of the member yet
+        except grpc.aio.AioRpcError as error:  # points does not know the member yet
             raise AssertionError from error
 
     await eventually(adjusted)

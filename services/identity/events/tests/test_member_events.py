@@ -1,4 +1,4 @@
-"""What happens to members reaches every service: once in effect, in order, whatever dies in between."""
+"""What happens to members reaches every service: once in effect, in order, also when processes are killed."""
 
 from __future__ import annotations
 

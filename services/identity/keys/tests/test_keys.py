@@ -331,7 +331,7 @@ async def test_no_valid_token_is_refused_while_keys_rotate(
     load = Load(list(map(TokenIssuer, processes)), list(map(TokenVerifier, rings)), token_seconds)
     for ring in rings:
         await ring.refresh()
-        # Services hear of keys by asking now and then: a token must not be what tells them.
+        # Services learn of keys by polling: a token must not be what announces them.
         monkeypatch.setattr(ring, "find", partial(_find, ring))
     async with AsyncExitStack() as stack:
         for chore in chores:

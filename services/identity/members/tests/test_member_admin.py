@@ -39,7 +39,7 @@ async def manager(platform: Platform) -> str:
 
 
 async def buy(platform: Platform, member: Member) -> str:
-    """Has a till record a receipt of 100.00; answers the purchase's id."""
+    """Has a till record a receipt of 100.00; returns the purchase's id."""
     request = purchase_pb2.RecordPurchaseRequest(
         member_code=member.code,
         receipt_number=str(new_id()),

@@ -1,4 +1,4 @@
-"""Doing the lines of an import, each in a transaction of its own: it counts once, whatever dies when."""
+"""Applying the lines of an import, each in its own transaction: each counts once, also after a crash."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ TAKEN: object = ("PURCHASE_CLAIMED", FAILED, {})
 
 
 async def end_claim(points: Points, code: str) -> str:
-    """Lets the time for a claim be over; answers when it was."""
+    """Lets the time for a claim be over; returns when it ended."""
     rows = await points.rows(
         "SELECT claim_until - interval '20 days' FROM unclaimed_purchases WHERE claim_code = %(code)s",
         code=code,

@@ -1,4 +1,4 @@
-"""Points expire: when, in which order, and exactly once whatever dies."""
+"""Points expire: when, in which order, and exactly once, also after a crash."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def own(platform: Platform) -> AsyncIterator[OwnService]:
 
 
 async def expire(own: OwnService) -> int:
-    """What the worker does every minute; answers how many points expired."""
+    """What the worker does every minute; returns how many points expired."""
     async with balances(own) as cached:
         return await expire_due(own.database, cached.void)
 

@@ -376,7 +376,7 @@ async def test_every_single_typo_of_a_lasting_code_is_caught_without_asking_iden
         if read_code(wrong) != right  # O, I and L are read as the digits that they look like
     ]
     calls = [points.record(receipt(code, item(1_000))) for code in typos]
-    await platform.stop("identity")  # whoever asks it gets DEPENDENCY_UNAVAILABLE
+    await platform.stop("identity")  # calls to it get DEPENDENCY_UNAVAILABLE
     try:
         answers = await asyncio.gather(*[reason(call) for call in calls])
         assert set(answers) == {"MEMBER_CODE_UNKNOWN"}
