@@ -29,7 +29,7 @@ _WITH_EFFECTS = (SCRIP, SPREAD, PEER, ALONE)
 
 
 def count(databases: Mapping[str, str], target: str, scenario: str) -> dict[str, int]:
-    """How often each effect of a scenario is there by now; of one without effects, nothing."""
+    """Returns how often each effect of a scenario is there by now; of one without effects, nothing."""
     if target not in _WITH_EFFECTS:
         return {}
     found = {}

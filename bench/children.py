@@ -44,7 +44,7 @@ class Children:
         return self.running[name].pid
 
     def log(self, name: str) -> Path:
-        """Where the words of a process are."""
+        """Returns where the output of a process is."""
         return self.folder / f"{name}.log"
 
     def wait_ready(self, name: str, ready: Callable[[], bool]) -> None:

@@ -147,7 +147,7 @@ class Client(asyncio.Protocol):
 
 
 def parse(received: bytes) -> tuple[bytes, bytes] | None:
-    """Status and body of an answer, or None when it is not complete yet."""
+    """Returns status and body of an answer, or None when it is not complete yet."""
     end = received.find(HEAD_END)
     if end < 0:
         return None
@@ -201,7 +201,7 @@ async def run(plan: Plan) -> Result:
 
 
 def percentile(ordered: list[float], percent: int) -> float:
-    """The value that `percent` of these ordered ones do not exceed; of none it is 0."""
+    """Returns the value that `percent` of these ordered ones do not exceed; of none it is 0."""
     if not ordered:
         return 0.0
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

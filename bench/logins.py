@@ -69,7 +69,7 @@ class Found:
         return sum(sum(one.errors.values()) for one in sent)
 
     def lines(self) -> list[str]:
-        """The table for people."""
+        """Returns the table for people."""
         token = (
             f"token verification: {self.warm_us:.1f} us warm ({_reached(self.warm_us <= WARM_US)}"
             f" {WARM_US:g}), {self.cold_us:.0f} us cold"

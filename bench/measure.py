@@ -127,7 +127,7 @@ class Patience:
             self.seconds -= LOOK_SECONDS
 
     def undisturbed(self, run: Callable[[], Run], say: Say) -> Run:
-        """The first measurement that nobody disturbed, or the least disturbed of some."""
+        """Returns the first measurement that nobody disturbed, or the least disturbed of some."""
         tried: list[Run] = []
         while not tried or (tried[-1].strangers > DISTURBED and len(tried) <= REPEATS and self.seconds > 0):
             if tried:
@@ -209,7 +209,7 @@ def _of_receipts(result: Result) -> Result:
 
 
 def load(plan: Plan, loader: str) -> Result:
-    """The result of a load generator in a process of its own. Raises BenchError with its words."""
+    """Returns the result of a load generator in a process of its own. Raises BenchError with its words."""
     command = [sys.executable, "-m", loader]
     finished = subprocess.run(
         command,

@@ -57,7 +57,7 @@ class Day:
 
 
 def day_of(codes: Sequence[str], run: str, sales: int = SALES) -> Day:
-    """A day's receipts of members with these codes, a part of them twice, in no order."""
+    """Returns a day's receipts of members with these codes, a part of them twice, in no order."""
     lots, now = random.Random(run), datetime.now(UTC).isoformat()
     receipts = [
         wire.receipt_of(lots.choice(codes), f"{run}-{number:08d}", now, lots) for number in range(sales)
@@ -96,7 +96,7 @@ async def replay(http: httpx.AsyncClient, token: str, day: Day, kill: Kill, *, b
 async def _answered(
     http: httpx.AsyncClient, token: str, day: Day, purchases: Sequence[dict[str, Any]]
 ) -> list[Any]:
-    """The results of a batch, which is sent again until there are some."""
+    """Returns the results of a batch, which is sent again until there are some."""
     headers = {"authorization": f"Bearer {token}"}
     for _ in range(TRIES):
         try:

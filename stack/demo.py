@@ -139,7 +139,7 @@ async def _change_device(teller: Teller, shop: Mapping[str, str], phone: str, fi
 
 
 async def _scan(teller: Teller, meaning: str, path: str, member: str) -> str:
-    """What a scanner reads from a QR image."""
+    """Returns what a scanner reads from a QR image."""
     image = await teller.call(meaning, "GET", path, token=member)
     code: str = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
     print(f"   ... and the scanner reads {code}.")
@@ -292,7 +292,7 @@ async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
 
 
 async def _running() -> Endpoints | None:
-    """The platform of `make up`, when it is up."""
+    """Returns the platform of `make up`, when it is up."""
     try:
         endpoints = Endpoints.read(DataFolder(read_settings().data_folder).endpoints)
         status, _ = await request(int(endpoints.ops_url.rpartition(":")[2]), "/ready")

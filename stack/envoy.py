@@ -27,7 +27,7 @@ Node = dict[str, Any]
 
 
 def render(config: Node, settings: Settings) -> Node:
-    """The configuration for this machine.
+    """Returns the configuration for this machine.
 
     Listeners keep their order: the one on 8080 becomes the edge, the one on 8081 the ops listener, others
     get inner ports on loopback, as does the admin interface; clusters that point at any of those follow.

@@ -97,7 +97,7 @@ class Postgres:
             self._initialise()
 
     def command(self) -> list[str]:
-        """The server's command line."""
+        """Returns the server's command line."""
         options = OPTIONS | ({} if self.fsync else UNSAFE_OPTIONS)
         options |= {
             "unix_socket_directories": str(self.socket_folder),
@@ -113,14 +113,14 @@ class Postgres:
         return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
     def before_exec(self) -> Callable[[], None]:
-        """The child's set-up: the server's user, and a fast, clean shutdown when the parent dies."""
+        """Returns the child's set-up: the server's user, and a fast, clean shutdown when the parent dies."""
         closed = self._user is not None and not (
             others_reach(self.data) and others_reach(self._bin / "postgres")
         )
         return before_exec(signal.SIGINT, self._user, pass_closed_folders=closed)
 
     def is_ready(self, pid: int) -> bool:
-        """Whether the server that runs as `pid` takes connections."""
+        """Returns whether the server that runs as `pid` takes connections."""
         lines = self._pid_file()
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
@@ -257,7 +257,7 @@ class Postgres:
         return any(path.name.isdigit() and self._is_ours(int(path.name)) for path in Path("/proc").iterdir())
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether this process is one of our server: each of them works in the data directory."""
+        """Returns whether this process is one of our server: each of them works in the data directory."""
         try:
             return Path(f"/proc/{pid}/cwd").readlink() == self.data.resolve() and is_running(pid)
         except (FileNotFoundError, PermissionError, ProcessLookupError):

@@ -24,7 +24,7 @@ StopSteps = tuple[tuple[signal.Signals, float], ...]
 
 
 def die_with_parent() -> Callable[[], None]:
-    """The child set-up of everything that may end at once when the supervisor is killed."""
+    """Returns the child set-up of everything that may end at once when the supervisor is killed."""
     return before_exec(signal.SIGKILL)
 
 

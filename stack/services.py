@@ -28,12 +28,12 @@ class Wiring:
 
 
 def ports(settings: Settings) -> dict[str, list[int]]:
-    """The ports of each service's processes."""
+    """Returns the ports of each service's processes."""
     return {service: settings.service_ports(index) for index, service in enumerate(SERVICES)}
 
 
 def targets(settings: Settings) -> dict[str, str]:
-    """The gRPC target of each service: all of its processes."""
+    """Returns the gRPC target of each service: all of its processes."""
     return {
         service: "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in found)
         for service, found in ports(settings).items()
@@ -50,7 +50,7 @@ def process_names(settings: Settings) -> dict[str, list[str]]:
 
 
 def worker_names(settings: Settings) -> dict[str, str]:
-    """The name of the worker of each service whose worker is switched on."""
+    """Returns the name of the worker of each service whose worker is switched on."""
     return {service: f"{service}-worker" for service in WORKERS if settings.worker(service)}
 
 
@@ -62,7 +62,7 @@ def base_environment() -> dict[str, str]:
 
 
 def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
-    """Every service's server processes."""
+    """Returns every service's server processes."""
     shared = {service: _environment(settings, secrets, wiring, service) for service in SERVICES}
     return [
         _program(service, name, shared[service] | {"SCRIP_LISTEN": f"127.0.0.1:{port}"}, settings)
@@ -72,7 +72,7 @@ def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Progra
 
 
 def workers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
-    """The job workers that are switched on."""
+    """Returns the job workers that are switched on."""
     return [
         _program(service, name, _environment(settings, secrets, wiring, service), settings, "worker")
         for service, name in worker_names(settings).items()

@@ -62,7 +62,7 @@ def check(holds: bool, otherwise: str) -> None:
 
 
 def _short(value: Any) -> str:
-    """One line of JSON, without secrets."""
+    """Returns one line of JSON, without secrets."""
     text = json.dumps(_without_secrets(value), ensure_ascii=False)
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 

@@ -35,7 +35,7 @@ HELPER_STOP: StopSteps = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.2))
 
 
 def required_ports(settings: Settings) -> list[tuple[str, int, str, str]]:
-    """Every port that this stack will listen on: (host, port, what for, setting)."""
+    """Returns every port that this stack will listen on: (host, port, what for, setting)."""
     loopback, base = "127.0.0.1", f"{PREFIX}BASE_PORT"
     wanted = [
         (settings.host, settings.edge_port, "the edge", f"{PREFIX}EDGE_PORT"),
@@ -98,7 +98,7 @@ class Stack:
         self.supervisor.close()
 
     def endpoints(self) -> Endpoints:
-        """Where everything is."""
+        """Returns where everything is."""
         settings = self.settings
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  (compared only)
         return Endpoints(

@@ -174,7 +174,7 @@ _WITH_JOBS = ("identity", "points", "vouchers", "promos")
 
 
 def rows(url: str, query: str) -> list[dict[str, Any]]:
-    """What a query finds."""
+    """Returns what a query finds."""
     with psycopg.connect(url, row_factory=dict_row) as connection:
         return connection.execute(query.encode()).fetchall()
 

@@ -81,7 +81,7 @@ def reasons() -> list[Reason]:
 
 
 def render() -> str:
-    """The document."""
+    """Returns the document."""
     rows = (
         f"| `{reason.name}` | {reason.http_status} | {reason.code} | {reason.meaning}"
         f" | {f'`{reason.metadata}`' if reason.metadata else ''} |"

@@ -47,7 +47,7 @@ class PlacedOut(BaseModel):
 
     @classmethod
     def of(cls, row: Order, wallet_voucher_id: UUID) -> Self:
-        """The answer that these rows hold."""
+        """Returns the answer that these rows hold."""
         order = OrderOut(
             id=row.id,
             voucher_id=row.voucher_id,

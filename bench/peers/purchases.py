@@ -51,7 +51,7 @@ class PurchaseIn(BaseModel):
     items: Annotated[list[ItemIn], Field(min_length=1, max_length=500)]
 
     def fingerprint(self) -> bytes:
-        """A digest of the whole content."""
+        """Returns a digest of the whole content."""
         return hashlib.sha256(self.model_dump_json().encode()).digest()
 
 
@@ -85,7 +85,7 @@ class RecordedOut(BaseModel):
 
     @classmethod
     def of(cls, row: Purchase) -> Self:
-        """The answer that a row holds."""
+        """Returns the answer that a row holds."""
         purchase = PurchaseOut(
             id=row.id,
             receipt_number=row.receipt_number,

@@ -130,7 +130,7 @@ class Flags:
         self._seconds = seconds
 
     async def is_set(self, key: str) -> bool:
-        """Whether the mark stands; no when Redis is away."""
+        """Returns whether the mark stands; no when Redis is away."""
         try:
             return bool(await self._server.call(self._server.client.exists(self._prefix + key)))
         except RedisAwayError:

@@ -181,7 +181,7 @@ async def _commit(connection: Connection) -> None:
 
 
 def _died(error: psycopg.Error, connection: Connection | None) -> bool:
-    """Whether the connection, perhaps long idle in the pool, was ended from the other side."""
+    """Returns whether the connection, perhaps long idle in the pool, was ended from the other side."""
     if connection is None:
         return False  # there was none to be had
     state = error.sqlstate

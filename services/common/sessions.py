@@ -237,7 +237,7 @@ class SessionGate:
     async def require(self, who: Caller) -> None:
         """Raises SESSION_REPLACED, SESSION_ENDED, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED.
 
-        Raises DEPENDENCY_UNAVAILABLE when nobody can say.
+        Raises DEPENDENCY_UNAVAILABLE when neither Redis nor identity can be reached.
         """
         known = self._known.get(who.subject)
         if known and time.monotonic() - known[1] < _LOCAL_SECONDS and _lets_in(known[0], who):

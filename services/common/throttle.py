@@ -78,9 +78,9 @@ class Throttle:
         return count + hits, math.ceil(ends - now)
 
     async def _ask(self, limit: Limit, key: str, hits: int) -> tuple[int, int] | None:
-        """Count and seconds left, or None when Redis is away.
+        """Returns count and seconds left, or None when Redis is away.
 
-        Where that refuses the call, one late answer must not: it is asked three times.
+        Where that refuses the call, one late reply must not: it is asked three times.
         """
         for _ in range(1 if limit.open_when_away else _TRIES):
             try:

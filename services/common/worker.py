@@ -25,7 +25,7 @@ _SILENT_SECONDS = 10
 
 
 class _Forever(BaseRetryStrategy):
-    """Again after 1, 2, 4 … 30 s, without end."""
+    """Retries after 1, 2, 4 … 30 s, without end."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         log.warning("job %s failed (attempt %d): %s", job.task_name, job.attempts + 1, exception)

@@ -24,7 +24,7 @@ CONSTRAINTS = {
 
 
 def open_database(settings: Settings) -> Database:
-    """Points' own database."""
+    """Returns points' own database."""
     return Database(settings.database_url, pool_size=settings.database_pool_size, constraints=CONSTRAINTS)
 
 

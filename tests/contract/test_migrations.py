@@ -117,7 +117,7 @@ async def test_migrating_again_changes_nothing(service: str, built: Built) -> No
 
 
 def _tables(service: str) -> str:
-    """The module with the tables of all rooms, or of a service that has no rooms yet."""
+    """Returns the module with the tables of all rooms, or of a service that has no rooms yet."""
     return "tables" if (ROOT / "services" / service / "tables.py").exists() else "models"
 
 

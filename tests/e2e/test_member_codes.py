@@ -32,7 +32,7 @@ def _receipt(member: Member, code: str, **fields: Any) -> dict[str, Any]:
 
 
 def _scan(data: bytes) -> tuple[str, tuple[int, int]]:
-    """What a scanner reads, and the size of the image."""
+    """Returns what a scanner reads, and the size of the image."""
     image = Image.open(io.BytesIO(data))
     (found,) = zxingcpp.read_barcodes(image)
     return found.text, image.size

@@ -33,7 +33,7 @@ def running_below_zero(tmp_path: Path) -> Iterator[RunningStack]:
 
 
 async def _bought(live: Platform, till: str, member: Member | None, *lines: dict[str, Any]) -> str:
-    """The id of a new purchase."""
+    """Returns the id of a new purchase."""
     told = await record(live, till, sale(member, *lines))
     return str(told["purchase"]["id"])
 
@@ -55,7 +55,7 @@ async def _shows(live: Platform, member: Member, balance: int) -> None:
 
 
 async def _expiring(live: Platform, member: Member) -> list[int]:
-    """How many points expire, day by day."""
+    """Returns how many points expire, day by day."""
     told = await live.ok("GET", "/v1/members/me/points/expiries", token=member.token)
     return [one["points"] for one in told["expiries"]]
 

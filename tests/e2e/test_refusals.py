@@ -140,7 +140,7 @@ async def test_what_belongs_to_someone_else_looks_as_if_it_did_not_exist(
 
 
 def _told(refused: Refusal, asked: str) -> str:
-    """All that a refusal tells, without the id that was asked for."""
+    """Returns all that a refusal tells, without the id that was asked for."""
     return str(refused.body).replace(asked, "…")
 
 

@@ -49,7 +49,7 @@ async def _until_whole(live: Platform) -> None:
 
 
 async def _log_in_twice(live: Platform, between: Between) -> tuple[Member, Login, float]:
-    """A member on its first device, its second login, and when that was made."""
+    """Returns a member on its first device, its second login, and when that was made."""
     member = await live.member()
     # Asked for before, since what Redis alone can count is refused without it.
     proof = (await live.otp(member.phone, "LOG_IN")).proof

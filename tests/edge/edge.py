@@ -31,7 +31,7 @@ Node = dict[str, Any]
 
 
 def committed() -> Node:
-    """The configuration as committed."""
+    """Returns the configuration as committed."""
     config: Node = yaml.safe_load((ROOT / "edge" / "envoy.yaml").read_text())
     return config
 
@@ -80,7 +80,7 @@ class Edge:
         return httpx.AsyncClient(base_url=f"http://{self.target}", transport=transport)
 
     async def log_entry(self, request_id: str) -> Node:
-        """The access log's line about a request."""
+        """Returns the access log's line about a request."""
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             for line in self.log.read_text().splitlines():

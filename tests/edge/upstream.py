@@ -29,7 +29,7 @@ KEY_ID = "edge-test"
 
 
 def new_key() -> rsa.RSAPrivateKey:
-    """A key of its own."""
+    """Returns a key of its own."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -52,7 +52,7 @@ def token(
     seconds: int = 600,
     key: rsa.RSAPrivateKey = KEY,
 ) -> str:
-    """A token as identity makes them, good for so many seconds from now."""
+    """Returns a token as identity makes them, good for so many seconds from now."""
     now = int(time.time())
     claims = {"sub": subject, "role": role, "sid": session, "iss": issuer, "aud": audience}
     return jwt.encode(
@@ -307,5 +307,5 @@ def promos_upstream(ports: Sequence[int]) -> Upstream:
 
 
 def _some(servicer: Callable[[], Any]) -> Any:
-    """A servicer without all of its methods, which the stubs allow and their types do not."""
+    """Returns a servicer without all of its methods, which the stubs allow and their types do not."""
     return servicer()

@@ -43,7 +43,7 @@ class Disturbed:
 async def answer(
     live: Platform, call: Callable[[], Awaitable[httpx.Response]], seen: Disturbed, *, patient: bool = True
 ) -> httpx.Response:
-    """The answer to a call that is sent again after each 503, cut connection and timeout.
+    """Returns the answer to a call that is sent again after each 503, cut connection and timeout.
 
     Anything else is an answer; one that an app could not show its user fails the test. A caller that is
     not patient raises GaveUpError instead of sending again.

@@ -62,7 +62,7 @@ def _is_open(got: httpx.Response) -> bool:
 
 
 def _can_pay(nth: int) -> int:
-    """How many of its orders the nth member has the points for."""
+    """Returns how many of its orders the nth member has the points for."""
     return nth % (ORDERS_EACH + 1)
 
 

@@ -46,12 +46,12 @@ class Dump:
 
 
 def all_names() -> list[str]:
-    """The names of all dumps."""
+    """Returns the names of all dumps."""
     return sorted(path.parent.name for path in FOLDER.glob("*/content.json"))
 
 
 def read(name: str) -> Dump:
-    """The dump of this name."""
+    """Returns the dump of this name."""
     return Dump(name, json.loads((FOLDER / name / "content.json").read_text()))
 
 

@@ -74,13 +74,13 @@ class Story:
         return answer.json()
 
     def token(self, who: str) -> str:
-        """The token of a member, the till or the admin."""
+        """Returns the token of a member, the till or the admin."""
         if who in self.members:
             return self.members[who].token
         return {"till": self._till, "admin": self.live.admin}[who]
 
     async def join(self, name: str, *, phone: bool) -> Member:
-        """A new member, who can log in by user name and password too."""
+        """Returns a new member, who can log in by user name and password too."""
         otp = await self.live.otp() if phone else None
         wanted = {"full_name": "Ada Lovelace", "user_name": f"{name}-{unique()}", "password": PASSWORD}
         proof = {"otp": otp.proof} if otp else {}
@@ -102,7 +102,7 @@ class Story:
         return member
 
     async def new_voucher(self, quantity: int) -> str:
-        """A voucher made by a kept call. Returns its id."""
+        """Makes a voucher by a kept call. Returns its id."""
         body = {
             "title": f"Coupon {unique()}",
             "description": "Show its code at the till.",

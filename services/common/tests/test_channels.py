@@ -33,7 +33,7 @@ class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
     async def IssueServiceToken(
         self, request: identity_pb2.IssueServiceTokenRequest, context: Any
     ) -> identity_pb2.IssueServiceTokenResponse:
-        """A token with its number."""
+        """Returns a token with its number."""
         await asyncio.sleep(0.01)
         if self.away:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")

@@ -44,7 +44,7 @@ def adding(counter: str, *, seconds: float = 0, refuse: bool = False) -> Effect:
 
 
 async def value_of(db: Database, counter: str) -> int:
-    """How often the effect happened."""
+    """Returns how often the effect happened."""
 
     async def read(connection: Connection) -> int:
         query = "SELECT coalesce(sum(value), 0) FROM counters WHERE name = %(name)s"
@@ -61,7 +61,7 @@ def scope(
 
 
 async def reason(call: Awaitable[object]) -> str:
-    """The reason of a refused call."""
+    """Returns the reason of a refused call."""
     with pytest.raises(DomainError) as caught:
         await call
     return caught.value.reason

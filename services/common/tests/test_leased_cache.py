@@ -40,12 +40,12 @@ class Books:
         await cache.void([key])
 
     async def get(self, cache: LeasedCache, key: str = "a") -> int:
-        """What somebody who reads gets."""
+        """Returns what somebody who reads gets."""
         [value] = await cache.get_all([key], self.load)
         return int(value)
 
     async def is_kept(self, cache: LeasedCache, key: str = "a") -> bool:
-        """Whether this process believes what Redis holds, if that is anything."""
+        """Returns whether this process believes what Redis holds, if that is anything."""
         before = len(self.reads)
         await self.get(cache, key)
         return len(self.reads) == before

@@ -136,9 +136,9 @@ async def change_phone(
 async def set_consent(
     connection: Connection, vault: Vault, *, member_id: UUID, shares_contact: bool, wording: str
 ) -> MemberRow:
-    """Keeps what the member said, to which wording and when, and publishes it.
+    """Keeps the member's consent, to which wording and when, and publishes it.
 
-    Saying the same again changes nothing. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    Idempotent. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
     """
     # The account is locked first, so that one that is being closed keeps nothing of this.
     contact = await lock_contact(connection, member_id)

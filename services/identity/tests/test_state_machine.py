@@ -79,7 +79,7 @@ class Person:
             login.over = login.over or why
 
     def verdict(self, login: Login) -> str:
-        """What a service answers to the login's access token."""
+        """Returns with which reason services refuse the login's access token, or DONE."""
         if self.suspended:
             return "ACCOUNT_SUSPENDED"
         if not login.over:
@@ -87,7 +87,7 @@ class Person:
         return "SESSION_REPLACED" if self.active else "SESSION_ENDED"
 
     def refusal(self, login: Login) -> str:
-        """What refreshing the login answers."""
+        """Returns with which reason refreshing the login is refused, or DONE."""
         return "ACCOUNT_SUSPENDED" if self.suspended else login.over or DONE
 
 

@@ -47,7 +47,7 @@ class LineResult:
 
 
 def parse(content: bytes) -> Sequence[Line]:
-    """The lines of a file, those that can not be done among them.
+    """Returns the lines of a file, those that can not be done among them.
 
     Raises VALIDATION_FAILED, with the number of the line, when it is not CSV with these columns, or is too
     large.
@@ -109,12 +109,12 @@ def _line(number: int, cells: list[str], places: Sequence[int]) -> Line:
 
 
 def result_header() -> bytes:
-    """The header of a result."""
+    """Returns the header of a result."""
     return _csv([_RESULT_COLUMNS])
 
 
 def result_lines(lines: Iterable[LineResult]) -> bytes:
-    """Lines of a result. A spreadsheet takes none of the cells for a formula."""
+    """Returns lines of a result. A spreadsheet takes none of the cells for a formula."""
     return _csv(
         [
             line.number,

@@ -31,7 +31,7 @@ class BooksChecker:
         self._cache_away = False
 
     async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> bool:
-        """Tells each difference by member, and at last how many members there are.
+        """Reports each difference by member, and at last how many members there are.
 
         Returns whether all agree. What was not looked at, because of Redis or of `stop`, does not.
         """

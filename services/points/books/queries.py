@@ -74,7 +74,7 @@ ORDER BY member_id
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What each table says of a member; the first four are the account's, None when there is none."""
+    """A member's figures by each table; the first four are the account's, None when there is none."""
 
     member_id: UUID
     balance: int | None
@@ -86,7 +86,7 @@ class Books:
     entries: int
     last_entry: int
     told: bool
-    """Whether each entry tells the balance that the entries up to it add up to."""
+    """Whether each entry's balance is what the entries up to it add up to."""
     lots: int
     recorded: int
     last_purchase: int
@@ -121,7 +121,7 @@ async def differing_books(
     """Returns the books that do not agree, of members after one and up to another.
 
     The balance is the sum of the ledger, and what is left in the lots is that or nothing; the debt is the
-    sum of what the ledger says of it; each entry tells the balance after it; the version is the number of
+    sum of its changes in the ledger; each entry has the balance after it; the version is the number of
     entries and the last one's sequence. Purchases are numbered from 1, without gaps.
     """
     return await fetch_all(connection, Books, _DIFFERING, after=after, last=last)

@@ -28,7 +28,7 @@ from services.points.refunds import move_refunds
 
 @dataclass(frozen=True, slots=True)
 class ShownCode:
-    """The member code that a till sent: its fingerprint, and what identity said of a signed one."""
+    """The member code that a till sent: its fingerprint, and identity's reading of a signed one."""
 
     fingerprint: bytes
     signed: SignedCode | None
@@ -84,7 +84,7 @@ async def claim_purchase(
 
 
 async def _require_active(connection: Connection, claimant: Claimant) -> None:
-    """Locks what is known of the member, so that the event that tells it is out comes before or after."""
+    """Locks what is known of the member, so that the event of its leaving comes before or after."""
     status = await fetch_value(
         connection,
         "SELECT status FROM members WHERE member_id = %(member_id)s FOR SHARE",

@@ -47,14 +47,14 @@ class EarnRuleHandlers:
     async def GetEarnRule(
         self, request: earn_rule_pb2.GetEarnRuleRequest, context: Context
     ) -> earn_rule_pb2.GetEarnRuleResponse:
-        """One rule."""
+        """Returns one rule."""
         row = await self._db.read(queries.get_earn_rule, UUID(request.rule_id))
         return earn_rule_pb2.GetEarnRuleResponse(rule=encoding.rule(row))
 
     async def ListEarnRules(
         self, request: earn_rule_pb2.ListEarnRulesRequest, context: Context
     ) -> earn_rule_pb2.ListEarnRulesResponse:
-        """A page of rules."""
+        """Returns a page of rules."""
         enabled = request.enabled if request.HasField("enabled") else None
         page = Page(request.page_size, request.page_token, "earn_rules", enabled)
         rows, next_token = await self._db.read(queries.list_earn_rules, page, enabled=enabled)

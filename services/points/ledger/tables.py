@@ -101,7 +101,7 @@ class Lot(Base):
 class Debit(Base):
     """What became of an order's points.
 
-    Keyed by the order alone: one order must not be debited to two members, and only a key can say so.
+    Keyed by the order alone: one order must not be debited to two members, and only a key can prevent it.
     """
 
     __tablename__ = "debits"

@@ -1,4 +1,4 @@
-"""What identity told of members, and the member codes that it resolved.
+"""What is known of members from identity's events, and the member codes that it resolved.
 
 Owns `member_codes`; `members` is the common table of all services that get members' events.
 """

@@ -176,7 +176,7 @@ def parameters(news: Sequence[NewPurchase], expires_at: datetime | None) -> dict
 
 
 def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
-    """The receipts and their items as arrays."""
+    """Returns the receipts and their items as arrays."""
     items = [item for new in news for item in new.items]
     counts = [len(new.items) for new in news]
     skus, names, categories, prices, quantities, alcohols = zip(*items, strict=True)

@@ -84,7 +84,7 @@ class PurchaseRecorder:
         return await self._record(self._batches, news) if news else []
 
     async def resolve(self, member_code: str) -> SignedCode | None:
-        """Returns what identity says of a signed code; None for a lasting one, which is then kept.
+        """Returns identity's reading of a signed code; None for a lasting one, which is then kept.
 
         Raises MEMBER_CODE_UNKNOWN, and DEPENDENCY_UNAVAILABLE when identity is away.
         """

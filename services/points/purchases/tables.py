@@ -42,7 +42,7 @@ class UsedCode(Base):
 class UnclaimedPurchase(Base):
     """A purchase without a member. Until it is claimed its rows stand under its own id as member.
 
-    Its row in `purchases` tells what it will earn, which is less after a refund.
+    Its row in `purchases` has what it will earn, which is less after a refund.
     """
 
     __tablename__ = "unclaimed_purchases"

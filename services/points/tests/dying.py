@@ -154,7 +154,7 @@ class Mortals:
         self._process.stdin.write(b"\n")
 
     async def next(self) -> Mortal:
-        """A child that is ready; another one takes its place."""
+        """Returns a child that is ready; another one takes its place."""
         self.order()
         async with asyncio.timeout(_READY_SECONDS):
             return await self._ready.get()

@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         return self.model.accounts[member.id]
 
     def _outcome(self, call: Any) -> str:
-        """Why a call was refused, or DONE."""
+        """Returns why a call was refused, or DONE."""
         return self.world.do(_outcome(call))
 
 

@@ -94,7 +94,7 @@ class Account:
     """Kind, change of the balance, change of the debt."""
 
     def credit(self, kind: str, points: int) -> int:
-        """What of a credit can be spent: it first pays what is owed and what is missing."""
+        """Returns what of a credit can be spent: it first pays what is owed and what is missing."""
         paid = min(self.debt, points)
         before = max(self.balance, 0)
         self.debt -= paid
@@ -102,7 +102,7 @@ class Account:
         return max(self.balance, 0) - before
 
     def new_lot(self, points: int) -> Lot | None:
-        """A lot of the newest entry's points."""
+        """Returns a lot of the newest entry's points."""
         if not points:
             return None
         self.lots.append(Lot(len(self.entries), points, points))
@@ -274,7 +274,7 @@ class Model:
         return DONE
 
     def adjust(self, member_id: UUID, delta: int) -> str:
-        """What staff give or take; why not, if not."""
+        """Gives or takes points, as staff; returns why not, or DONE."""
         account = self.accounts[member_id]
         if account.closed:
             return "MEMBER_CLOSED"

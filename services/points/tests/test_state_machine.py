@@ -270,7 +270,7 @@ class Programme(Machine):
         self._expire(member)
 
     def _sales_of(self, who: int) -> list[Sale]:
-        """What the member has bought and not given back."""
+        """Returns what the member has bought and not given back."""
         return [
             sale
             for sale, _, _ in self.sent

@@ -35,7 +35,7 @@ class CodeHandlers:
     async def VerifyCode(
         self, request: code_pb2.VerifyCodeRequest, context: Context
     ) -> code_pb2.VerifyCodeResponse:
-        """What a code is worth now."""
+        """Returns what a code is worth now."""
         who = caller()
         async with self._guess(who):
             usable = await self._db.read(

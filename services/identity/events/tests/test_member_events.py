@@ -35,7 +35,7 @@ async def assert_delivered(people: People, member_id: UUID) -> None:
 
 
 async def prizes(people: People, members: Sequence[Member], campaign_id: str) -> list[int]:
-    """How many places of a campaign each member has."""
+    """Returns how many places of a campaign each member has."""
     rows = await people.rows(
         "promos",
         "SELECT member_id FROM winners WHERE campaign_id = %(campaign)s",

@@ -64,7 +64,7 @@ async def keys(database: Database, platform: Platform) -> SigningKeys:
 
 
 async def published(database: Database) -> list[str]:
-    """The ids of the published keys, the oldest first."""
+    """Returns the ids of the published keys, the oldest first."""
     return [key["kid"] for key in (await database.read(read_jwks))["keys"]]
 
 

@@ -60,17 +60,17 @@ class Forge:
         without: str = "",
         **claims: Any,
     ) -> str:
-        """A token like the good one, but for what is given."""
+        """Returns a token like the good one, but for what is given."""
         content = {name: value for name, value in (self.claims | claims).items() if name != without}
         header = {"kid": self.key.id, "typ": TOKEN_TYPE} | (headers or {})
         return jwt.encode(content, STRANGER if by_a_stranger else self.key.private_key, "RS256", header)
 
     def hmac_signed(self, secret: bytes) -> str:
-        """A token signed with HS256, which the library itself refuses to make with a public key."""
+        """Returns a token signed with HS256, which the library itself refuses to make with a public key."""
         return self.by_hand({"alg": "HS256"}, lambda text: hmac.digest(secret, text, hashlib.sha256))
 
     def by_hand(self, header: Claims, sign: Callable[[bytes], bytes]) -> str:
-        """A token with any header."""
+        """Returns a token with any header."""
         head = orjson.dumps({"kid": self.key.id, "typ": TOKEN_TYPE} | header)
         text = b".".join(map(_base64, (head, orjson.dumps(self.claims))))
         return b".".join((text, _base64(sign(text)))).decode()

@@ -50,7 +50,7 @@ async def throttle(platform: Platform) -> AsyncIterator[Throttle]:
 
 
 async def try_in(people: People, name: str, password: str, address: str = "") -> str:
-    """What becomes of logging in from this address."""
+    """Returns what becomes of logging in from this address."""
     given = auth_pb2.PasswordCredentials(user_name=name, password=password)
     metadata = (("x-envoy-external-address", address or f"address-{new_id()}"),)
     return await outcome(people.auth.LogIn(auth_pb2.LogInRequest(password=given), metadata=metadata))

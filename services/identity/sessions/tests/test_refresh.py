@@ -30,7 +30,7 @@ async def device(people: People) -> Device:
 
 
 def claims(token: auth_pb2.AccessToken) -> dict[str, object]:
-    """What an access token says."""
+    """Returns what an access token says."""
     found: dict[str, object] = jwt.decode(token.access_token, options={"verify_signature": False})
     return found
 
@@ -41,7 +41,7 @@ def tokens(token: auth_pb2.AccessToken) -> tuple[str, str]:
 
 
 async def ended(people: People, device: Device) -> str:
-    """Why the login has ended, by the database; empty while it goes on."""
+    """Returns why the login has ended, by the database; empty while it goes on."""
     query = "SELECT coalesce(end_reason, '') FROM sessions WHERE id = %(id)s"
     [(why,)] = await people.rows("identity", query, id=UUID(str(claims(device.token)["sid"])))
     return str(why)

@@ -320,7 +320,7 @@ async def test_staff_may_not_have_more_than_ten_logins(platform: Platform) -> No
 
 
 async def elsewhere(people: People, token: str) -> set[str]:
-    """What the services other than identity answer to a token."""
+    """Returns what the services other than identity answer to a token."""
     channels, metadata = people.platform.channels, bearer(token)
     points = points_pb2_grpc.PointsServiceStub(channels["points"])
     wallet = wallet_pb2_grpc.WalletServiceStub(channels["vouchers"])

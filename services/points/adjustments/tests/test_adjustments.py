@@ -300,7 +300,7 @@ async def test_an_adjustment_is_in_the_audit_list(
 
 
 async def audited(platform: Platform, action: str, target_id: str) -> list[dict[str, Any]]:
-    """What identity's audit list says of an action done to a target."""
+    """Returns what identity's audit list says of an action done to a target."""
 
     async def fetch(connection: db.Connection) -> list[dict[str, Any]]:
         return await db.fetch_values(

@@ -25,7 +25,7 @@ async def cashier(points: Points, platform: Platform) -> Manager:
 
 
 async def looked_up(staff: Manager, member_id: object) -> admin_pb2.GetMemberPointsResponse:
-    """A member's points as staff see them."""
+    """Returns a member's points as staff see them."""
     request = admin_pb2.GetMemberPointsRequest(member_id=str(member_id))
     reply: admin_pb2.GetMemberPointsResponse = await staff.stub.GetMemberPoints(
         request, metadata=bearer(staff.token)

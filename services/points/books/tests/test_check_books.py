@@ -37,7 +37,7 @@ async def cache(platform: Platform) -> AsyncIterator[redis.Redis]:
 
 
 async def check(own: OwnService) -> tuple[bool, list[str]]:
-    """Whether all books agree, and what was told."""
+    """Returns whether all books agree, and what was told."""
     told: list[str] = []
     server = Redis(own.platform.redis_url, PATIENT_SECONDS)
     try:
@@ -48,7 +48,7 @@ async def check(own: OwnService) -> tuple[bool, list[str]]:
 
 
 async def busy_member(own: OwnService, platform: Platform) -> Member:
-    """A member with two purchases and an order."""
+    """Returns a member with two purchases and an order."""
     member = await platform.member()
     await own.earn(member, 60)
     await own.earn(member, 10)
@@ -137,7 +137,7 @@ async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = 
 
 
 async def kept(cache: redis.Redis, member: Member) -> tuple[str, str]:
-    """The key of the member's balance in the cache, and what is there."""
+    """Returns the key of the member's balance in the cache, and what is there."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
     return str(key), str(await cache.get(key) or "")
 

@@ -38,7 +38,7 @@ async def own(platform: Platform) -> AsyncIterator[OwnService]:
 
 
 async def expire(own: OwnService) -> int:
-    """What the worker does every minute; returns how many points expired."""
+    """Does what the worker does every minute; returns how many points expired."""
     async with balances(own) as cached:
         return await expire_due(own.database, cached.void)
 
@@ -67,14 +67,14 @@ async def let_time_pass(own: OwnService, member: Member, *lots: int, until: date
 
 
 async def expiries(own: OwnService, member: Member, **fields: Any) -> points_pb2.ListMyExpiriesResponse:
-    """A page of what the member sees to expire."""
+    """Returns a page of what the member sees to expire."""
     stub = points_pb2_grpc.PointsServiceStub(own.channel)
     request = points_pb2.ListMyExpiriesRequest(**fields)
     return await stub.ListMyExpiries(request, metadata=bearer(member.token))
 
 
 async def lots(own: OwnService, member: Member) -> list[tuple[Any, ...]]:
-    """What each lot earned, has left, and has lost."""
+    """Returns what each lot earned, has left, and has lost."""
     query = "SELECT earned, remaining, expired FROM lots WHERE member_id = %(id)s ORDER BY id"
     return await own.rows(query, id=member.id)
 
@@ -318,7 +318,7 @@ async def test_expiry_amid_purchases_debits_undos_refunds_and_adjustments(
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether it is the refusal of one who has too few points."""
+    """Returns whether it is the refusal of one who has too few points."""
     return isinstance(error, grpc.aio.AioRpcError) and "there are" in (error.details() or "")
 
 

@@ -17,7 +17,7 @@ from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
 async def registered(points: Points, platform: Platform, earned: int = 0) -> Member:
-    """A member of whom points has heard all, and who has earned so many points."""
+    """Returns a member of whom points has heard all, and who has earned so many points."""
     member = await platform.member()
     await eventually(lambda: heard(points, member.id, 2))
     if earned:

@@ -76,7 +76,7 @@ class World:
     admin: str
 
     async def member(self, points: int = 0) -> Member:
-        """A member of whom points has heard, with so many points."""
+        """Returns a member of whom points has heard, with so many points."""
         member = await self.points.platform.member()
         await self.points.tell(member.id, 1, "REGISTERED")
         if points:
@@ -84,7 +84,7 @@ class World:
         return member
 
     async def state(self) -> Sequence[int]:
-        """What there is."""
+        """Returns what there is."""
         [found] = await self.points.rows(_STATE)
         return [int(each or 0) for each in found]
 
@@ -265,12 +265,12 @@ _OWN = re.compile(r"(id|reference|receipt_number|claim_code|seconds|nanos|name|e
 
 
 def told(answer: Any) -> str:
-    """An answer without what is another one each time: ids, codes, times."""
+    """Returns an answer without what is another one each time: ids, codes, times."""
     return _OWN.sub("", str(answer))
 
 
 def content(answer: Any) -> Any:
-    """An answer byte for byte."""
+    """Returns an answer byte for byte."""
     return encoded(answer) if isinstance(answer, Message) else answer
 
 

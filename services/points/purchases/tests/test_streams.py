@@ -30,7 +30,7 @@ Result = purchase_pb2.PurchaseResult
 def open_stream(
     points: Points, requests: Any = None, token: str = "", channel: grpc.aio.Channel | None = None
 ) -> Any:
-    """A stream, as the till; without requests it is written to and read from."""
+    """Returns a stream, as the till; without requests it is written to and read from."""
     stub = purchase_pb2_grpc.PurchaseServiceStub(channel or points.channel)
     return stub.StreamPurchases(requests, metadata=bearer(token or points.till))
 
@@ -42,7 +42,7 @@ async def sent(receipts: Sequence[Receipt], at_once: int = 1) -> AsyncIterator[R
 
 
 async def results_of(answers: AsyncIterable[Answer]) -> list[Result]:
-    """The results of all answers, whose positions have no gap."""
+    """Returns the results of all answers, whose positions have no gap."""
     found: list[Result] = []
     async for answer in answers:
         assert answer.results
