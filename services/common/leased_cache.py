@@ -59,10 +59,10 @@ class LeasedCache:
     """Values that are read often and decided elsewhere: by a database.
 
     A reader that finds no value takes a lease, reads the database, and fills the value in if its lease is
-    still there. A writer that committed a change calls `void`, which removes value and lease, before it reports the
-    change. So what was read before a change is never kept after it. A reader that finds another's lease reads
-    the database too, and fills nothing. All keys name the run of the Redis server: what was there before a
-    restart, or comes out of a snapshot, is not looked at.
+    still there. A writer that committed a change calls `void`, which removes value and lease, before it
+    reports the change. So what was read before a change is never kept after it. A reader that finds another's
+    lease reads the database too, and fills nothing. All keys name the run of the Redis server: what was there
+    before a restart, or comes out of a snapshot, is not looked at.
 
     A process that could not void something believes nothing until it has begun a new epoch. Values of older
     epochs are believed by nobody.
