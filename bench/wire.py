@@ -85,11 +85,11 @@ def _key(run: str, number: int) -> bytes:
     return f"{run}-{number:0{KEY_LENGTH - len(run) - 1}d}".encode()
 
 
-Line = tuple[str, str, str, int, int, bool]
+ReceiptLine = tuple[str, str, str, int, int, bool]
 """sku, name, category, price in minor units, quantity, alcohol."""
 
 
-def lines(lots: random.Random) -> list[Line]:
+def lines(lots: random.Random) -> list[ReceiptLine]:
     """Returns the lines of a receipt."""
     return [
         *((*article, False) for article in lots.sample(_ARTICLES, ITEMS - 1)),

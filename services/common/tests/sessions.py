@@ -39,7 +39,7 @@ def hung(server: RedisServer) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def answer(cache: SessionCache, *, want: SessionState | None) -> SessionState | None:
+async def state_in(cache: SessionCache, *, want: SessionState | None) -> SessionState | None:
     """What the cache answers once it is as wanted, or after two seconds."""
     deadline = time.monotonic() + 2.0
     while (found := await cache.get("ada")) != want and time.monotonic() < deadline:
@@ -47,9 +47,9 @@ async def answer(cache: SessionCache, *, want: SessionState | None) -> SessionSt
     return found
 
 
-async def tell(cache: SessionCache, told: SessionState) -> bool:
+async def commit_change(cache: SessionCache, changed: SessionState) -> bool:
     """A change and its commit."""
-    return await cache.doubt(told) and await cache.settle(told)
+    return await cache.doubt(changed) and await cache.settle(changed)
 
 
 async def filled(cache: SessionCache, found: SessionState) -> None:

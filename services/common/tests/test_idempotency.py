@@ -137,11 +137,11 @@ async def test_who_waits_for_a_call_that_is_refused_acts_itself(db: Database, co
 async def test_the_reply_is_kept_byte_for_byte(db: Database, counter: str) -> None:
     reply = bytes(range(256))
 
-    async def answer(connection: Connection) -> bytes:
+    async def effect(connection: Connection) -> bytes:
         return reply
 
     for _ in range(2):
-        assert await db.run(run_once, scope(counter), b"", answer) == reply
+        assert await db.run(run_once, scope(counter), b"", effect) == reply
 
 
 async def test_keys_are_forgotten_after_seven_days_and_not_before(db: Database, counter: str) -> None:

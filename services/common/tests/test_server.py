@@ -162,21 +162,21 @@ async def test_health_follows_the_database_away_and_back(handlers: AuthHandlers,
 
 
 async def test_all_checks_must_say_yes_and_none_has_said_so_at_the_start(handlers: AuthHandlers) -> None:
-    answers = {"database": False, "keys": False}
-    checks = [lambda name=name: _answer(answers, name) for name in answers]
+    passing = {"database": False, "keys": False}
+    checks = [lambda name=name: _passes(passing, name) for name in passing]
     async with running(handlers, checks=checks) as (_, channel):
         await says(channel, NOT_SERVING)()
-        for name in answers:
+        for name in passing:
             await asyncio.sleep(0.15)
             await says(channel, NOT_SERVING)()
-            answers[name] = True
+            passing[name] = True
         await eventually(says(channel, SERVING), seconds=5)
-        answers["keys"] = False
+        passing["keys"] = False
         await eventually(says(channel, NOT_SERVING), seconds=5)
 
 
-async def _answer(answers: dict[str, bool], name: str) -> bool:
-    return answers[name]
+async def _passes(passing: dict[str, bool], name: str) -> bool:
+    return passing[name]
 
 
 async def test_watchers_of_health_are_told_of_a_stop(handlers: AuthHandlers) -> None:

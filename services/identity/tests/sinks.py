@@ -44,45 +44,47 @@ class MailSink:
         """One connection."""
         sender = recipient = user = ""
         encrypted = False
-        await _say(writer, "220 sink")
+        await _send_lines(writer, "220 sink")
         while line := await reader.readline():
             verb, _, rest = line.decode().strip().partition(" ")
             match verb.upper():
                 case "EHLO":
                     offers = ["STARTTLS"] if self.certificate and not encrypted else ["AUTH PLAIN"]
-                    await _say(writer, "250-sink", *[f"250-{offer}" for offer in offers], "250 SMTPUTF8")
+                    await _send_lines(
+                        writer, "250-sink", *[f"250-{offer}" for offer in offers], "250 SMTPUTF8"
+                    )
                 case "STARTTLS":
-                    await _say(writer, "220 go on")
+                    await _send_lines(writer, "220 go on")
                     assert self.certificate
                     await writer.start_tls(self.certificate)
                     encrypted = True
                 case "AUTH":
                     user = rest
-                    await _say(writer, "235 welcome")
+                    await _send_lines(writer, "235 welcome")
                 case "MAIL":
                     sender = rest.partition("<")[2].partition(">")[0]
-                    await _say(writer, "250 ok")
+                    await _send_lines(writer, "250 ok")
                 case "RCPT" if self.failures:
                     self.refused += 1
-                    await _say(writer, f"{self.failures.pop(0)} not now")
+                    await _send_lines(writer, f"{self.failures.pop(0)} not now")
                 case "RCPT":
                     recipient = rest.partition("<")[2].partition(">")[0]
-                    await _say(writer, "250 ok")
+                    await _send_lines(writer, "250 ok")
                 case "DATA":
-                    await _say(writer, "354 go on")
+                    await _send_lines(writer, "354 go on")
                     body = (await reader.readuntil(b"\r\n.\r\n")).removesuffix(b".\r\n")
                     content = message_from_bytes(body)
                     self.mails.append(Mail(sender, recipient, content, encrypted, user))
-                    await _say(writer, "250 taken")
+                    await _send_lines(writer, "250 taken")
                 case "QUIT":
-                    await _say(writer, "221 bye")
+                    await _send_lines(writer, "221 bye")
                     break
                 case _:
-                    await _say(writer, "250 ok")
+                    await _send_lines(writer, "250 ok")
         writer.close()
 
 
-async def _say(writer: asyncio.StreamWriter, *lines: str) -> None:
+async def _send_lines(writer: asyncio.StreamWriter, *lines: str) -> None:
     writer.write("".join(f"{line}\r\n" for line in lines).encode())
     await writer.drain()
 

@@ -53,8 +53,8 @@ class BatchHandlers:
         record = partial(self._record_patiently, caller().id)
         with self._streams.opened(caller().id, request_iterator, record) as stream:
             await context.send_initial_metadata(())  # the edge waits long for a stream that has begun
-            async for answer in stream.answers():
-                yield answer
+            async for response in stream.responses():
+                yield response
 
     async def _record_patiently(self, client_id: UUID, receipts: Receipts) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []

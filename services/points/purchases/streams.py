@@ -21,7 +21,7 @@ _MOST_BYTES = 2 << 20
 """Of the same receipts, so that large ones do not take too much memory."""
 _TOGETHER = 1_000
 """Receipts that are recorded together at most; and at least, while results are still being sent."""
-_MOST_IN_ANSWER = 100
+_MOST_IN_RESPONSE = 100
 """Results of one message: enough that gRPC costs little for each, few enough that it stays small."""
 _MOST_STREAMS, _MOST_OF_ONE_CLIENT = 64, 16
 
@@ -55,7 +55,7 @@ class PurchaseStream:
         self._room = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
-    async def answers(self) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
+    async def responses(self) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
         """Yields a result for each receipt, in order. At last raises what ended the stream."""
         self._reading = asyncio.create_task(self._read())
         recording = asyncio.create_task(self._record_next())
@@ -65,13 +65,13 @@ class PurchaseStream:
                 # While these are being sent; but not with a few, for those to come would share the statement.
                 self._least = _TOGETHER
                 recording = asyncio.create_task(self._record_next())
-                for begin in range(0, len(outcomes), _MOST_IN_ANSWER):
-                    answer = purchase_pb2.StreamPurchasesResponse(first_position=position)
-                    for outcome in outcomes[begin : begin + _MOST_IN_ANSWER]:
-                        set_result(answer.results.add(), outcome)
-                    yield answer
-                    position += len(answer.results)
-                    self._note_answered(len(answer.results))
+                for begin in range(0, len(outcomes), _MOST_IN_RESPONSE):
+                    response = purchase_pb2.StreamPurchasesResponse(first_position=position)
+                    for outcome in outcomes[begin : begin + _MOST_IN_RESPONSE]:
+                        set_result(response.results.add(), outcome)
+                    yield response
+                    position += len(response.results)
+                    self._note_sent(len(response.results))
                 self._least = 1
                 self._more.set()
         finally:
@@ -115,7 +115,7 @@ class PurchaseStream:
         receipts, self._unrecorded = self._unrecorded[:_TOGETHER], self._unrecorded[_TOGETHER:]
         return await self._record(receipts) if receipts else ()
 
-    def _note_answered(self, count: int) -> None:
+    def _note_sent(self, count: int) -> None:
         self._bytes -= sum(self._sizes.popleft() for _ in range(count))
         self._room.set()
 

@@ -74,7 +74,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _member(self) -> Member:
         member = await self.points.platform.member()
-        await self.points.tell(member.id, 1, "REGISTERED")
+        await self.points.send_event(member.id, 1, "REGISTERED")
         return member
 
     def teardown(self) -> None:

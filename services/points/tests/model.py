@@ -17,7 +17,7 @@ class Lot:
     earned: int
     left: int
     expired: int = 0
-    expired_told: int = 0
+    expired_counted: int = 0
     """What of the expired points refunds have counted already."""
     due: bool = False
 
@@ -52,12 +52,12 @@ class Judge:
         """Points on top of a first purchase that earns."""
         return next((rule.amount for rule in self.rules if rule.kind == "bonus"), 0)
 
-    def earned(self, lines: list[Line]) -> int:
+    def earned(self, lines: list[ModelLine]) -> int:
         """Points for what is left of these lines: 1 for each full 10.00, unless a rule says otherwise."""
         for_a_point = next((rule.amount for rule in self.rules if rule.kind == "rate"), 1_000)
         return sum(line.price * line.left * self._percent(line) for line in lines) // (100 * for_a_point)
 
-    def _percent(self, line: Line) -> int:
+    def _percent(self, line: ModelLine) -> int:
         excluded = any(rule.kind == "exclusion" and rule.category == line.category for rule in self.rules)
         if line.alcohol or excluded:
             return 0
@@ -72,7 +72,7 @@ class Judge:
 
 
 @dataclass
-class Line:
+class ModelLine:
     """A line of a receipt, of which so many were not refunded."""
 
     category: str
@@ -160,7 +160,7 @@ class Sale:
 
     id: str
     judge: Judge
-    lines: list[Line]
+    lines: list[ModelLine]
     owner: UUID | None = None
     bonus: int = 0
     lot: Lot | None = None
@@ -193,7 +193,7 @@ class Model:
     sales: list[Sale] = field(default_factory=list)
     orders: dict[UUID, Order] = field(default_factory=dict)
 
-    def sell(self, lines: list[Line], owner: UUID | None, *, old: bool) -> Sale:
+    def sell(self, lines: list[ModelLine], owner: UUID | None, *, old: bool) -> Sale:
         """Records a purchase."""
         sale = Sale("", Judge.of(list(self.rules.values()), old=old), lines)
         if owner:
@@ -225,9 +225,9 @@ class Model:
         own = expired = 0
         if sale.lot:
             own = min(points, sale.lot.left)
-            expired = min(points - own, sale.lot.expired - sale.lot.expired_told)
+            expired = min(points - own, sale.lot.expired - sale.lot.expired_counted)
             sale.lot.left -= own
-            sale.lot.expired_told += expired
+            sale.lot.expired_counted += expired
         missing = points - own - expired
         others = min(missing, max(account.balance, 0) - own)
         account.take_oldest(others)

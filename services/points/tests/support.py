@@ -116,8 +116,10 @@ class Points:
         request = internal_pb2.UndoDebitRequest(order_id=str(order), member_id=str(member.id))
         await stub.UndoDebit(request, metadata=bearer(self.vouchers))
 
-    async def tell(self, member_id: UUID, version: int, event: str, *, event_id: UUID | None = None) -> None:
-        """Tells of an event, as identity; `event` is a name of MemberEventType without its prefix."""
+    async def send_event(
+        self, member_id: UUID, version: int, event: str, *, event_id: UUID | None = None
+    ) -> None:
+        """Sends an event, as identity; `event` is a name of MemberEventType without its prefix."""
         stub = member_events_pb2_grpc.MemberEventsServiceStub(self.channel)
         request = member_events_pb2.ApplyRequest(
             event_id=str(event_id or new_id()),

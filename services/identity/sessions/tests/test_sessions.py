@@ -59,10 +59,10 @@ class Faults:
         if self.server._process is None:
             self.server._process = process = await asyncio.to_thread(self._run)
 
-            async def answers() -> None:
+            async def is_ready() -> None:
                 assert await asyncio.to_thread(self.server.is_ready, process.pid)
 
-            await eventually(answers)
+            await eventually(is_ready)
 
     def _run(self) -> subprocess.Popen[bytes]:
         # With nothing to do before its program runs, the child is not forked: gRPC may be in use here.

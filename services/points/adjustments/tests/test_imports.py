@@ -48,8 +48,8 @@ async def test_each_line_is_done_or_refused_on_its_own(
 ) -> None:
     first, second = await heard_member(points, platform, 10), await heard_member(points, platform)
     gone, rich = await heard_member(points, platform), await heard_member(points, platform)
-    await points.tell(gone.id, 3, "CLOSED")
-    await points.tell(second.id, 3, "SUSPENDED")
+    await points.send_event(gone.id, 3, "CLOSED")
+    await points.send_event(second.id, 3, "SUSPENDED")
     for _ in range(2):
         await manager.adjust(rich.id, 1_000_000_000)
     stranger = uuid4()

@@ -216,7 +216,7 @@ async def test_members_who_are_out_claim_nothing(
     bought = await unclaimed(points)
     signed = platform.signed_code(member)
     await points.earn(member, 1)
-    await points.tell(member.id, 3, event)
+    await points.send_event(member.id, 3, event)
     expected = f"ACCOUNT_{refused}"
     assert await reason(claim_mine(points, member, bought.claim.claim_code)) == expected
     # identity knows nothing of this event, so the code is good there

@@ -159,7 +159,7 @@ async def test_no_more_than_so_many_are_at_work(at_once: int) -> None:
         await asyncio.sleep(0.01)
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    async for answer in PurchaseStream(endless(), record).answers():
+    async for answer in PurchaseStream(endless(), record).responses():
         assert answer.first_position == answered[0] + 1
         answered[0] += len(answer.results)
     assert answered == [6_000]
@@ -179,7 +179,7 @@ async def test_while_answers_are_sent_a_few_wait_for_more_and_a_thousand_do_not(
         together.append(len(receipts))
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    stream = PurchaseStream(requests(), record).answers()
+    stream = PurchaseStream(requests(), record).responses()
     arriving.put_nowait(100)
     await anext(stream)  # and the stream does not go on until the next is asked for
     for arrived, recorded in ((10, [100]), (990, [100, 1_000])):
@@ -208,7 +208,7 @@ async def test_large_receipts_count_by_their_size(monkeypatch: pytest.MonkeyPatc
         await go_on.wait()
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    stream = asyncio.create_task(results_of(PurchaseStream(large(), record).answers()))
+    stream = asyncio.create_task(results_of(PurchaseStream(large(), record).responses()))
     await asyncio.sleep(0.05)
     assert read <= 10
     go_on.set()
