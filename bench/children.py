@@ -1,4 +1,4 @@
-"""Processes of the benchmark's own beside the stack: they end with it, and their words are kept."""
+"""Processes of the benchmark's own beside the stack: they end with it, and their output is kept."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Found:
 
     @property
     def errors(self) -> int:
-        """Requests without a good answer."""
+        """Requests without a good response."""
         sent = (*self.me, *self.empty, *self.alone, *self.amid_logins, *self.logins)
         return sum(sum(one.errors.values()) for one in sent)
 
@@ -99,7 +99,7 @@ class Found:
 
 
 def measure(running: Rig, effort: Effort, say: Say) -> Found:
-    """All three, in turns where things are compared."""
+    """Measures all three, in turns where things are compared."""
     say("verifying tokens")
     found = Found(*asyncio.run(verification()))
     get_me = [_get("/v1/members/me", member.token) for member in running.world.members]

@@ -24,7 +24,7 @@ TARGETS = {
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02
-"""Processes that use less of a request's CPU time than this part are told together."""
+"""Processes that use less of a request's CPU time than this part are reported together."""
 
 Found = Mapping[str, Measured]
 

@@ -49,7 +49,7 @@ class Rig:
     databases: Mapping[str, str]
     """libpq URLs: Scrip's four, the peer's one, and that of points' tables without points."""
     server: str
-    """What PostgreSQL says of itself."""
+    """PostgreSQL's version."""
 
 
 @dataclass

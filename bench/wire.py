@@ -31,7 +31,7 @@ EXPECTED = {
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
 }
-"""What an answer must hold to count. An order that is only pending does not."""
+"""What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
 IN_MESSAGE = {STREAM: 100, STREAM_OF_ONES: 1}
 """Receipts in each message of a stream."""

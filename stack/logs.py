@@ -79,7 +79,7 @@ class Console:
 
 
 class Log:
-    """What one process says. Bytes come in as they are read, whole lines go out."""
+    """The output of one process. Bytes come in as they are read, whole lines go out."""
 
     def __init__(self, name: str, folder: Path, console: Console) -> None:
         self.name = name

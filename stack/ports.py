@@ -1,4 +1,4 @@
-"""Free ports, and a clear word when one is taken."""
+"""Free ports, and a clear error when one is taken."""
 
 import random
 import socket

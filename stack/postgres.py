@@ -226,7 +226,7 @@ class Postgres:
     def _run(self, command: list[str], text: bytes) -> None:
         process = self._spawn(command, subprocess.PIPE, subprocess.PIPE)
         output, _ = process.communicate(text, timeout=START_SECONDS)
-        # Single-user mode ends with status 0 after a failed statement: its words tell.
+        # Single-user mode ends with status 0 after a failed statement: only its output shows it.
         if process.returncode != 0 or b"ERROR:" in output or b"FATAL:" in output:
             raise StackError(
                 f"PostgreSQL could not make its data folder: {output.decode(errors='replace').strip()}"

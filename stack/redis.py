@@ -53,7 +53,7 @@ class Redis:
         return before_exec(signal.SIGKILL)
 
     def is_ready(self, pid: int) -> bool:
-        """Returns whether the server that runs as `pid` answers, and no other that has the port already."""
+        """Returns whether the server that runs as `pid` replies, and no other that has the port already."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
                 connection.sendall(b"INFO server\r\n")
@@ -62,7 +62,7 @@ class Redis:
             return False
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises StackError with its last words."""
+        """Start the server and wait until it replies. Raises StackError with its last words."""
         self.prepare()
         log = self.folder / "server.log"
         with log.open("wb") as output:

@@ -215,7 +215,7 @@ class Stack:
             arguments = [str(self.folder.endpoints), str(self.folder.sample)]
             await self._helper("sample", "stack.seed", arguments, SAMPLE_SECONDS)
         except StackError as error:
-            # The platform itself is well: tell, and try again at the next start.
+            # The platform itself is well: print it, and try again at the next start.
             self.supervisor.say(f"no sample data: {error}")
 
     async def _helper(self, name: str, module: str, arguments: list[str], seconds: float) -> None:

@@ -49,7 +49,7 @@ STATUS_OF_CODE = {
     14: (503,),
     16: (401,),
 }
-"""The HTTP statuses with which each code of a refusal may be answered. INTERNAL is never an answer."""
+"""The HTTP statuses that each code of a refusal may have. INTERNAL never occurs."""
 
 OURS_ALONE = (
     "traceback",
@@ -76,7 +76,7 @@ OURS_ALONE = (
     "127.0.0.1",
     " object at 0x",
 )
-"""What a driver or an interpreter says, and no caller may ever read."""
+"""Texts of a driver or an interpreter, which no caller may ever read."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Refusal:
 
     @property
     def message(self) -> str:
-        """What it says to people."""
+        """Its text for people."""
         return str(self.body["message"])
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What it says to programs beside the reason."""
+        """Its data for programs, beside the reason."""
         found: dict[str, str] = self.body["details"][0].get("metadata", {})
         return found
 

@@ -77,7 +77,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 loops=[
                     key_ring.keep_fresh,
                     partial(repeat, KEY_READ_SECONDS, parts.keys.refresh),
-                    logins.keep_vouching,
+                    logins.keep_lease,
                 ],
             )
         finally:

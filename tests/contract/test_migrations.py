@@ -1,4 +1,4 @@
-"""Replaying a service's migrations gives exactly the tables that its models describe."""
+"""Replaying a service's migrations gives exactly the tables that its table classes describe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stack.settings import ROOT
 
 SERVICES = ("identity", "points", "promos", "vouchers")
 NOT_MODELLED = ("procrastinate_", "alembic_version")
-# What PostgreSQL itself says of all tables: Alembic compares neither checks nor the predicates of indexes.
+# Tables as PostgreSQL's catalogue has them: Alembic compares neither checks nor the predicates of indexes.
 CATALOGUE = {
     "columns": """
         SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,

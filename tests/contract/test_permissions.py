@@ -1,4 +1,4 @@
-"""Every RPC of every service, called as everybody: the answer is the one that its permission declares."""
+"""Every RPC of every service, called as everybody: the outcome is the one that its permission declares."""
 
 from __future__ import annotations
 

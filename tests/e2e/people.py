@@ -50,7 +50,7 @@ class Staff:
 
 
 def login_of(answer: Any, device: str = "") -> Login:
-    """Returns the tokens in an answer."""
+    """Returns the tokens in a response."""
     return Login(answer["token"]["access_token"], answer["token"]["refresh_token"], device)
 
 
@@ -110,7 +110,7 @@ async def staff(live: Platform, role: str, **fields: str) -> Staff:
 
 
 async def answers(live: Platform, token: str, paths: Sequence[str] = EACH_SERVICE) -> set[str]:
-    """Returns what the services answer to a token: the reasons why not, or `welcome`."""
+    """Returns how the services treat a token: the reasons of refusals, or `welcome`."""
     got = await at_once([live.call("GET", path, token=token) for path in paths])
     return {"welcome" if one.status_code == 200 else refusal(one).reason for one in got}
 
@@ -118,7 +118,7 @@ async def answers(live: Platform, token: str, paths: Sequence[str] = EACH_SERVIC
 async def assert_refused(
     live: Platform, token: str, reason: str, since: float, paths: Sequence[str] = EACH_SERVICE
 ) -> None:
-    """That a second after `since`, on the clock of `time.monotonic`, every service refuses a token."""
+    """Asserts: a second after `since`, on the clock of `time.monotonic`, every service refuses a token."""
     await asyncio.sleep(max(0.0, since + SECOND - time.monotonic()))
     assert await answers(live, token, paths) == {reason}
 

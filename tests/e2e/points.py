@@ -51,7 +51,7 @@ def refund(*lines: tuple[int, int], number: str = "", reason: str = "") -> dict[
 
 
 async def refunded(live: Platform, token: str, purchase_id: str, body: dict[str, Any]) -> Any:
-    """Returns the answer to a refund that must be done."""
+    """Returns the response to a refund that must be done."""
     return await live.ok("POST", f"/v1/purchases/{purchase_id}:refund", body, token=token)
 
 

@@ -92,7 +92,7 @@ Busy = tuple[Staff, dict[str, str], datetime, datetime]
 
 
 async def _all_by(live: Platform, admin: Staff) -> list[dict[str, Any]]:
-    """Returns all that an admin did, once all services have told."""
+    """Returns all that an admin did, once all services have sent it."""
 
     async def all_there() -> list[dict[str, Any]]:
         found = await _entries(live, actor_id=admin.id)

@@ -45,7 +45,7 @@ async def _sent(live: Platform, till: str, *receipts: Any) -> list[dict[str, Any
 
 
 def _timeless(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results without the times that a refusal counts from now: in another second they are others."""
+    """Returns the results without the times that a refusal counts from now, which differ each second."""
     return [{} if "refused" in one and _reason(one) == "SALE_TIME_OUT_OF_RANGE" else one for one in results]
 
 

@@ -73,7 +73,7 @@ async def test_the_calls_about_points_do_what_the_document_says(live: Platform, 
 
 
 def _answers(printed: str) -> list[Any]:
-    """Returns what curl printed, one answer after the other with nothing between them."""
+    """Returns what curl printed, one response after the other with nothing between them."""
     decoder, rest, found = json.JSONDecoder(), printed.strip(), []
     while rest:
         answer, end = decoder.raw_decode(rest)

@@ -140,7 +140,7 @@ async def test_what_belongs_to_someone_else_looks_as_if_it_did_not_exist(
 
 
 def _without_id(refused: Refusal, asked: str) -> str:
-    """Returns all that a refusal tells, without the id that was asked for."""
+    """Returns the body of a refusal, without the id that was asked for."""
     return str(refused.body).replace(asked, "…")
 
 
@@ -166,7 +166,7 @@ async def test_sold_out_is_refused_and_nothing_moves(live: Platform, shopper: Me
     voucher = await live.voucher(1)
     await live.bought(shopper, voucher)
     before = await live.balance(shopper)
-    for _ in range(2):  # said by the database, then by the gate
+    for _ in range(2):  # refused by the database, then by the gate
         refused = await live.refused(
             "POST", "/v1/orders", {"voucher_id": voucher}, token=shopper.token, key=unique()
         )

@@ -1,4 +1,4 @@
-"""One active device, whatever happens to Redis; and nobody is let in when nobody can say who is logged in."""
+"""One active device, whatever happens to Redis; and nobody is let in without Redis and identity."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_without_identity_who_is_logged_in_goes_on(live: Platform, member:
         await asyncio.sleep(SECOND)
 
         async def goes_on() -> None:
-            # The worker of identity goes on vouching for what Redis holds.
+            # The worker of identity goes on renewing the lease.
             assert await answers(live, member.token, EACH_SERVICE[1:]) == WELCOME
 
         await eventually(goes_on, WELL_SECONDS)

@@ -1,4 +1,4 @@
-"""Tills: their secret is told once, is changed without a gap, and they can be kept out."""
+"""Tills: their secret is shown once, is changed without a gap, and they can be kept out."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def nodes_with(node: object, key: str) -> Iterator[Node]:
 
 
 def limits(config: Node) -> dict[str, Node]:
-    """The token bucket of each role, ready to be changed; `nobody` is that of an address without a token."""
+    """Returns the token bucket of each role, to be changed; `nobody` is that of callers without a token."""
     (limiter,) = nodes_with(config, "descriptors")
     return {found["entries"][0]["value"]: found["token_bucket"] for found in limiter["descriptors"]}
 

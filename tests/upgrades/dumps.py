@@ -32,7 +32,7 @@ class Dump:
 
     name: str
     content: dict[str, Any]
-    """What callers remember: people, calls with their answers, secrets; see README.md."""
+    """What callers remember: people, calls with their responses, secrets; see README.md."""
 
     @property
     def folder(self) -> Path:

@@ -90,7 +90,7 @@ class SmsProvider:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         return Handler
 
@@ -122,12 +122,12 @@ class Retailer(Platform):
         return await self.http.request(method, path, content=body.encode(), headers=headers)
 
     async def client_token(self, client_id: str, secret: str) -> httpx.Response:
-        """Returns the answer to a till that asks for a token."""
+        """Returns the response to a till that asks for a token."""
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
         return await self.http.post("/v1/oauth/token", data=form)
 
     async def log_in(self, user_name: str, password: str = PASSWORD) -> httpx.Response:
-        """Returns the answer to a login by password."""
+        """Returns the response to a login by password."""
         return await self.call(
             "POST", "/v1/sessions", {"password": {"user_name": user_name, "password": password}}
         )

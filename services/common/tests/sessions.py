@@ -40,16 +40,16 @@ def hung(server: RedisServer) -> Iterator[None]:
 
 
 async def state_in(cache: SessionCache, *, want: SessionState | None) -> SessionState | None:
-    """What the cache answers once it is as wanted, or after two seconds."""
+    """Returns what the cache has once it is as wanted, or after two seconds."""
     deadline = time.monotonic() + 2.0
     while (found := await cache.get("ada")) != want and time.monotonic() < deadline:
-        await cache.vouch(the_epoch)
+        await cache.renew_lease(the_epoch)
     return found
 
 
 async def commit_change(cache: SessionCache, changed: SessionState) -> bool:
-    """A change and its commit."""
-    return await cache.doubt(changed) and await cache.settle(changed)
+    """Writes a change as identity does, before and after its commit; returns whether Redis took it."""
+    return await cache.mark_in_doubt(changed) and await cache.settle(changed)
 
 
 async def filled(cache: SessionCache, found: SessionState) -> None:
@@ -62,6 +62,6 @@ async def filled(cache: SessionCache, found: SessionState) -> None:
 
 
 async def forgotten(cache: SessionCache) -> None:
-    """Redis has forgotten all states; identity goes on vouching."""
+    """Redis has forgotten all states; identity goes on renewing the lease."""
     await cache._server.client.flushall()
-    await cache.vouch(the_epoch)
+    await cache.renew_lease(the_epoch)

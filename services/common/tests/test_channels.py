@@ -20,7 +20,7 @@ RESOLVE = identity_pb2.BatchResolveMemberCodesRequest(member_codes=["X"])
 
 
 class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
-    """Issues tokens of an hour, counts them, and is slow or away as told."""
+    """Issues tokens of an hour, counts them, and is slow or away on demand."""
 
     def __init__(self) -> None:
         self.issued = 0

@@ -52,7 +52,7 @@ async def terminate(url: str, application: str) -> int:
 
 
 def named(url: str, application: str) -> str:
-    """Returns the URL under which an application's sessions can be told from others."""
+    """Returns the URL that marks the sessions of an application."""
     return f"{url}&application_name={application}"
 
 

@@ -220,7 +220,7 @@ async def test_flushed_in_the_middle_it_knows_nothing_and_goes_on(
 async def test_an_epoch_that_is_forgotten_never_comes_again(
     source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
-    """Redis may evict any key, also the one that says which values are old."""
+    """Redis may evict any key, also the one that marks which values are old."""
     one, _ = own
     await source.get(one)
     [name] = await one._server.client.keys("x:epoch:*")
@@ -315,7 +315,7 @@ async def test_a_void_that_fails_again_while_the_epoch_begins_is_not_forgotten(
         if getattr(command, "__name__", "") == "begin":
             begun.append("epoch")
             if len(begun) == 1:
-                one._doubt()  # a void that failed between what Redis did and the answer
+                one._doubt()  # a void that failed between what Redis did and its reply
         return result
 
     monkeypatch.setattr(one._server, "call_in_run", amid)

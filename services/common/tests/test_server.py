@@ -1,4 +1,4 @@
-"""A service's start and stop: health that tells the truth, a drain, reflection, and what every call meets."""
+"""A service's start and stop: health by its checks, a drain, reflection, and what every call meets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOG_IN = auth_pb2.LogInRequest(password=CREDENTIALS)
 
 
 class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
-    """Logs in when it is let, and meets errors as told."""
+    """Logs in when it is let, and raises errors on demand."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

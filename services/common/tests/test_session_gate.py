@@ -1,4 +1,4 @@
-"""Who is let in: what a service makes of what Redis and identity say of a login."""
+"""Who is let in: how a service judges a login by Redis and identity."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class TestCache:
     async def test_an_older_state_never_replaces_a_newer_one(self, cache: SessionCache) -> None:
         await commit_change(cache, state(10, "b"))
         await cache.settle(state(9, "a"))
-        await cache.doubt(state(9, "a"))
+        await cache.mark_in_doubt(state(9, "a"))
         await filled(cache, state(9, "a"))
         assert await cache.get("ada") == state(10, "b")
 
@@ -52,7 +52,7 @@ class TestCache:
         self, cache: SessionCache
     ) -> None:
         await commit_change(cache, state(1, "a"))
-        await cache.doubt(state(2, "b"))
+        await cache.mark_in_doubt(state(2, "b"))
         assert await cache.get("ada") is None
         await cache.settle(state(1, "a"))
         await filled(cache, state(1, "a"))
@@ -61,17 +61,17 @@ class TestCache:
         assert await cache.get("ada") == state(2, "b")
 
     async def test_who_reads_what_is_in_doubt_settles_it(self, cache: SessionCache) -> None:
-        await cache.doubt(state(2, "b"))
+        await cache.mark_in_doubt(state(2, "b"))
         await filled(cache, state(2, "b"))
         assert await cache.get("ada") == state(2, "b")
 
     async def test_a_doubt_that_comes_late_is_ignored(self, cache: SessionCache) -> None:
         await commit_change(cache, state(2, "b"))
-        await cache.doubt(state(2, "b"))
+        await cache.mark_in_doubt(state(2, "b"))
         assert await cache.get("ada") == state(2, "b")
 
     async def test_settling_replaces_what_was_read_before_the_commit(self, cache: SessionCache) -> None:
-        await cache.doubt(state(2, "b"))
+        await cache.mark_in_doubt(state(2, "b"))
         await forgotten(cache)  # amid the change
         await filled(cache, state(1, "a"))
         assert await cache.get("ada") == state(1, "a")
@@ -81,7 +81,7 @@ class TestCache:
     async def test_who_settles_late_tells_nothing_that_has_been_replaced(self, cache: SessionCache) -> None:
         """A process that was paused after its commit, while another one had the next member log in."""
         for number in range(2):
-            await cache.doubt(state(1, "b"))
+            await cache.mark_in_doubt(state(1, "b"))
             await commit_change(cache, state(2, "c"))
             await forgotten(cache)  # by time, or by a flush
             if number:
@@ -91,7 +91,7 @@ class TestCache:
 
     async def test_who_settles_amid_a_reading_voids_it(self, cache: SessionCache) -> None:
         """What is being read may be of before the commit, and what is settled may be replaced by now."""
-        await cache.doubt(state(2, "b"))
+        await cache.mark_in_doubt(state(2, "b"))
         await forgotten(cache)
 
         async def read() -> list[SessionState]:
@@ -151,9 +151,9 @@ class TestCache:
     async def test_it_is_believed_only_while_identity_vouches_for_it(
         self, cache: SessionCache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sessions, "_VOUCHED_MILLISECONDS", 500)
+        monkeypatch.setattr(sessions, "_LEASE_MILLISECONDS", 500)
         await commit_change(cache, state(1, "a"))
-        await cache.vouch(the_epoch)
+        await cache.renew_lease(the_epoch)
         await asyncio.sleep(0.51)
         assert await cache.get("ada") is None
         assert await state_in(cache, want=state(1, "a")) == state(1, "a")
@@ -162,7 +162,7 @@ class TestCache:
         self, cache: SessionCache
     ) -> None:
         await commit_change(cache, state(1, "a"))
-        await cache.vouch(another_epoch)
+        await cache.renew_lease(another_epoch)
         assert await cache.get("ada") is None
         await filled(cache, state(1, "a"))
         assert await cache.get("ada") is None
@@ -176,8 +176,8 @@ class TestCache:
         await cache._server.client.flushall()
         assert await cache.get("ada") is None
         await commit_change(cache, state(2, "b"))
-        assert await cache.get("ada") is None, "nobody vouches yet"
-        await cache.vouch(the_epoch)
+        assert await cache.get("ada") is None, "there is no lease yet"
+        await cache.renew_lease(the_epoch)
         assert await cache.get("ada") == state(2, "b")
 
 
@@ -188,9 +188,9 @@ class TestFaults:
         server.stop()
         assert await cache.get("ada") is None
         assert not await cache.settle(state(2, "b"))
-        assert not await cache.doubt(state(3))
+        assert not await cache.mark_in_doubt(state(3))
         await filled(cache, state(2, "b"))
-        await cache.vouch(the_epoch)
+        await cache.renew_lease(the_epoch)
 
     async def test_restarted_it_is_used_again(self, own: Servers) -> None:
         server, cache = own
@@ -210,7 +210,7 @@ class TestFaults:
             answers = await asyncio.gather(*(cache.get("ada") for _ in range(200)))
             assert time.monotonic() - began < 1.0
             assert answers == [None] * 200
-            assert not await cache.doubt(state(2, "b"))
+            assert not await cache.mark_in_doubt(state(2, "b"))
 
     async def test_restored_from_an_old_snapshot_it_is_not_believed(self, own: Servers) -> None:
         server, cache = own
@@ -218,12 +218,12 @@ class TestFaults:
         async with plain_redis.Redis.from_url(server.url) as raw:
 
             async def snapshot() -> dict[bytes | str, bytes | None]:
-                await cache.vouch(the_epoch)
+                await cache.renew_lease(the_epoch)
                 found = {key: await raw.dump(key) for key in await raw.keys("*")}
-                assert len(found) == 2, "a state and its vouching"
+                assert len(found) == 2, "a state and the lease"
                 return found
 
-            old = await eventually(snapshot)  # on a busy machine a vouching may be over by then
+            old = await eventually(snapshot)  # on a busy machine a lease may be over by then
         await commit_change(cache, state(2, "b"))
         server.stop()
         server.start()
@@ -233,7 +233,7 @@ class TestFaults:
         # The old connections are dead, and those who used them knew the ids of the run before.
         assert [await cache.get("ada") for _ in range(40)] == [None] * 40
         await asyncio.sleep(1.1)  # it may have been left alone for a second
-        assert await state_in(cache, want=state(1, "a")) is None, "not even when it is vouched for"
+        assert await state_in(cache, want=state(1, "a")) is None, "not even under a lease"
 
     async def test_what_it_is_told_while_it_hangs_does_not_count_when_it_comes_late(
         self, own: Servers
@@ -241,12 +241,12 @@ class TestFaults:
         server, cache = own
         await commit_change(cache, state(1, "a"))
         with hung(server):
-            # One who read the login before it was replaced; the replacement could not be told either.
+            # One who read the login before it was replaced; the replacement could not be written either.
             await filled(cache, state(1, "a"))
             await asyncio.sleep(0.55)
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            await cache.vouch(another_epoch)
+            await cache.renew_lease(another_epoch)
             assert await cache.get("ada") is None
 
     async def test_a_vouching_that_comes_late_is_over(self, own: Servers) -> None:
@@ -258,7 +258,7 @@ class TestFaults:
             os.kill(server._process.pid, signal.SIGSTOP)
             return EPOCH
 
-        await cache.vouch(hang_and_read)
+        await cache.renew_lease(hang_and_read)
         await asyncio.sleep(0.55)
         with hung(server):
             pass

@@ -25,7 +25,7 @@ DEFINITE = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDIT
 
 
 class Refuser:
-    """A server that ends every call with the status that it holds, or as it is told."""
+    """A server that ends every call with the status that it holds, or with an error."""
 
     def __init__(self) -> None:
         self.status = status_pb2.Status()

@@ -123,7 +123,7 @@ class People:
         return (await self.members.ChangeMyPhone(request, metadata=bearer(token))).member
 
     async def consent(self, token: str, *, shares: bool, wording: str = "2026-01") -> member_pb2.Member:
-        """Says whether the caller shares contact data."""
+        """Sets whether the caller shares contact data."""
         request = member_pb2.SetMyConsentRequest(shares_contact=shares, wording_version=wording)
         return (await self.members.SetMyConsent(request, metadata=bearer(token))).member
 
@@ -151,7 +151,7 @@ class People:
         return await self.admin.ListMembers(member_pb2.ListMembersRequest(**fields), metadata=bearer(token))
 
     async def answers(self, token: str) -> set[str]:
-        """Returns what each of the four services answers to a token: a reason, or `done`."""
+        """Returns how each of the four services treats a token: a refusal's reason, or `done`."""
         channels, metadata = self.platform.channels, bearer(token)
         points = points_pb2_grpc.PointsServiceStub(channels["points"])
         wallet = wallet_pb2_grpc.WalletServiceStub(channels["vouchers"])
@@ -165,7 +165,7 @@ class People:
         return set(await outcomes(calls))
 
     async def events(self, member_id: object) -> list[str]:
-        """Returns what identity wrote down of a member, in order, checked to be without gaps."""
+        """Returns the events of a member that identity keeps, in order, checked to be without gaps."""
         rows = await self.rows(
             "identity",
             "SELECT version, type FROM member_events WHERE member_id = %(id)s ORDER BY version",
@@ -186,7 +186,7 @@ class People:
         return [(name, version) for name, version in await self.rows("identity", query, id=str(member_id))]
 
     async def assert_all_heard(self, member_id: object, status: str = "ACTIVE") -> None:
-        """That all services know all that happened to a member."""
+        """Asserts that all services have all events of a member."""
         last = len(await self.events(member_id))
         assert await self.heard(member_id) == dict.fromkeys(LISTENERS, (last, status))
 

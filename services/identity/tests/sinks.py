@@ -1,4 +1,4 @@
-"""A mail server and an SMS provider that tests can look into, and that fail as told."""
+"""A mail server and an SMS provider that tests can look into, and that fail on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email import message_from_bytes
 from email.message import Message
 
 HANG = 0
-"""Instead of a status: never answer."""
+"""Instead of a status: never reply."""
 
 
 @dataclass
@@ -26,13 +26,13 @@ class Mail:
 
     @property
     def text(self) -> str:
-        """What the e-mail says."""
+        """The text of the e-mail."""
         return str(self.content.get_payload())
 
 
 @dataclass
 class MailSink:
-    """An SMTP server. `failures` are the answers to the next recipients; then it takes all."""
+    """An SMTP server. `failures` are the replies to the next recipients; then it takes all."""
 
     port: int = 0
     failures: list[int] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Post:
 
 @dataclass
 class HttpSink:
-    """An HTTP server. `failures` are the statuses of the next answers; then it answers 204."""
+    """An HTTP server. `failures` are the statuses of the next responses; then it returns 204."""
 
     port: int = 0
     failures: list[int] = field(default_factory=list)

@@ -214,7 +214,7 @@ async def publish_rules(connection: Connection, default: Rate | None = None) -> 
 
 
 def _audited(row: RuleRow) -> dict[str, object]:
-    """A rule as audit entries hold it; two effects that read alike differ by their version."""
+    """Returns a rule as audit entries hold it; two effects that read alike differ by their version."""
     rule = row.rule
     return {
         "name": rule.name,

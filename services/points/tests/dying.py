@@ -142,7 +142,7 @@ class Mortals:
         self._numbers = itertools.count()
 
     async def born(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One says that it is ready."""
+        """A child reports that it is ready."""
         port = int(await reader.readline())
         mortal = Mortal(open_channel(f"ipv4:127.0.0.1:{port}"), reader, writer)
         self._all.append(mortal)

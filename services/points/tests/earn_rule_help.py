@@ -43,7 +43,7 @@ class Staff:
         return earn_rule_pb2_grpc.EarnRuleServiceStub(self.points.channel)
 
     async def create(self, *, key: str | None = None, **fields: Any) -> earn_rule_pb2.EarnRule:
-        """Creates a rule: a multiplier for dairy, when nothing else is said."""
+        """Creates a rule: a multiplier for dairy, when nothing else is given."""
         effect = {"multiplier": DOUBLE_DAIRY}
         if fields.keys() & {"base_rate", "exclusion", "multiplier", "first_purchase_bonus"}:
             effect = {}

@@ -56,7 +56,7 @@ _world: ContextVar[World] = ContextVar("world")
 
 
 class Machine(RuleBasedStateMachine):
-    """Two members and what is known of them; which things happen is said by who inherits."""
+    """Two members and what is known of them; which things happen is decided by subclasses."""
 
     points: OwnService
     staff: Staff

@@ -53,7 +53,7 @@ class Judge:
         return next((rule.amount for rule in self.rules if rule.kind == "bonus"), 0)
 
     def earned(self, lines: list[ModelLine]) -> int:
-        """Points for what is left of these lines: 1 for each full 10.00, unless a rule says otherwise."""
+        """Returns points for what is left of these lines: 1 for each full 10.00, or as a rule has it."""
         for_a_point = next((rule.amount for rule in self.rules if rule.kind == "rate"), 1_000)
         return sum(line.price * line.left * self._percent(line) for line in lines) // (100 * for_a_point)
 
@@ -242,7 +242,7 @@ class Model:
         return points, taken, owed, expired, points - taken - owed - expired
 
     def debit(self, order_id: UUID, member_id: UUID, points: int) -> str:
-        """Spends points; why not, if not."""
+        """Spends points; returns why not, or DONE."""
         known = self.orders.get(order_id)
         if known:
             if known.owner != member_id:

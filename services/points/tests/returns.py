@@ -112,7 +112,7 @@ def split(reply: purchase_pb2.RefundPurchaseResponse) -> tuple[int, int, int, in
 
 
 def encoded(reply: Any) -> bytes:
-    """Returns an answer byte for byte."""
+    """Returns a reply byte for byte."""
     return bytes(reply.SerializeToString(deterministic=True))
 
 

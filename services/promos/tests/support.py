@@ -248,7 +248,7 @@ class Promos:
                 return winners
 
     async def first_login(self, member: UUID | None = None, **fields: Any) -> UUID:
-        """Tells of a member's first login."""
+        """Sends the event of a member's first login."""
         member = member or new_id()
         await self.apply(member, **{"version": 2, "event": FIRST_LOGIN, **fields})
         return member
@@ -262,7 +262,7 @@ class Promos:
         at: datetime | None = None,
         phone_hash: bytes = b"",
     ) -> None:
-        """Tells of an event."""
+        """Sends an event."""
         request = member_events_pb2.ApplyRequest(
             event_id=str(new_id()),
             member_id=str(member),

@@ -1,4 +1,4 @@
-"""What vouchers keeps of what identity tells of members."""
+"""What vouchers keeps of member events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access tokens: what they say, how long they live, and what is no token though it looks like one."""
+"""Access tokens: what they hold, how long they live, and what is no token though it looks like one."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def at_points(platform: Platform, token: str) -> Awaitable[object]:
 
 
 async def assert_refused(platform: Platform, token: str, wanted: str = "TOKEN_NOT_VALID") -> None:
-    """That two services refuse it for this reason, and the second try is no better than the first."""
+    """Asserts that two services refuse it for this reason, at the first and the second try."""
     for _ in range(2):
         for call in (at_identity, at_points):
             name, code, _ = await refusal(call(platform, token))

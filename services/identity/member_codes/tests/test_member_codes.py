@@ -49,7 +49,7 @@ def vault() -> Vault:
 
 
 async def resolve(platform: Platform, *codes: str) -> dict[str, identity_pb2.ResolvedMemberCode]:
-    """Returns what identity says of these codes to points."""
+    """Returns how identity resolves these codes for points."""
     stub = identity_pb2_grpc.IdentityInternalServiceStub(platform.channels["identity"])
     request = identity_pb2.BatchResolveMemberCodesRequest(member_codes=codes)
     token = await platform.service_token("points")
@@ -67,7 +67,7 @@ async def get_qr(
 
 
 def headers(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
-    """Returns the headers of an answer."""
+    """Returns the headers of a response."""
     return {name: str(value) for name, value in metadata}
 
 

@@ -59,7 +59,7 @@ async def test_the_sandbox_keeps_and_logs_codes_only_while_it_is_on(
 
 
 def came_from(address: str) -> tuple[tuple[str, str]]:
-    """Returns what the edge says of where a call came from."""
+    """Returns the edge's header with a call's address."""
     return (("x-envoy-external-address", address),)
 
 

@@ -66,7 +66,7 @@ async def reset(people: People, proof: otp_pb2.OtpProof, new: str) -> None:
 
 
 async def assert_out(people: People, device: Device) -> None:
-    """That a login has ended, by both of its tokens."""
+    """Asserts that a login has ended, by both of its tokens."""
     assert await reason(use(people, device.token.refresh_token, device.id)) == "SESSION_ENDED"
 
     async def refused() -> None:

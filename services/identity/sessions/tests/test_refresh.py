@@ -1,4 +1,4 @@
-"""Going on with a login: the chain of refresh tokens, lost answers, stolen tokens, and the end."""
+"""Going on with a login: the chain of refresh tokens, lost responses, stolen tokens, and the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def device(people: People) -> Device:
 
 
 def claims(token: auth_pb2.AccessToken) -> dict[str, object]:
-    """Returns what an access token says."""
+    """Returns the claims of an access token."""
     found: dict[str, object] = jwt.decode(token.access_token, options={"verify_signature": False})
     return found
 

@@ -267,7 +267,7 @@ async def test_without_identity_those_who_are_known_go_on(people: People, in_pro
         await asyncio.sleep(SECOND)
 
         async def let_in() -> None:
-            # Identity's worker goes on vouching for what Redis holds.
+            # Identity's worker goes on renewing the lease.
             assert await elsewhere(people, device.access) == {DONE}
 
         await eventually(let_in)

@@ -29,7 +29,7 @@ async def manager(points: Points, platform: Platform) -> Manager:
 
 @pytest.fixture
 async def member(points: Points, platform: Platform) -> Member:
-    """A member of whom points has heard."""
+    """A member that points knows."""
     return await heard_member(points, platform)
 
 
@@ -300,7 +300,7 @@ async def test_an_adjustment_is_in_the_audit_list(
 
 
 async def audited(platform: Platform, action: str, target_id: str) -> list[dict[str, Any]]:
-    """Returns what identity's audit list says of an action done to a target."""
+    """Returns the entries of identity's audit list about an action done to a target."""
 
     async def fetch(connection: db.Connection) -> list[dict[str, Any]]:
         return await db.fetch_values(

@@ -378,7 +378,7 @@ async def assert_consistent(own: OwnService, import_id: str, *, finished: bool) 
 
 
 async def with_members(own: OwnService, platform: Platform, number: int) -> tuple[Manager, list[UUID]]:
-    """Returns a manager, and members of whom points has heard."""
+    """Returns a manager, and members that points knows."""
     members = sorted(uuid4() for _ in range(number))
     for member in members:
         await execute(own, "INSERT INTO members (member_id, version) VALUES (%(id)s, 1)", id=member)

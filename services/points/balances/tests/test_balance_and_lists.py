@@ -1,4 +1,4 @@
-"""What members see: balance, movements, purchases; and what identity tells of them."""
+"""What members see: balance, movements, purchases; and what is known of them from identity."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_a_balance_is_kept_when_it_is_read_and_void_when_points_move(
     assert await kept(cache, member) == ""
     assert await points.balance(member) == 61
     await put(cache, member, 60)
-    await points.record(first)  # who recorded it first may have died before it told the cache
+    await points.record(first)  # who recorded it first may have died before it voided the cache
     assert await points.balance(member) == 61
 
 

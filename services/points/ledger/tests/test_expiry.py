@@ -45,7 +45,7 @@ async def expire(own: OwnService) -> int:
 
 @asynccontextmanager
 async def balances(own: OwnService) -> AsyncIterator[Balances]:
-    """Balances as the worker tells the cache of them."""
+    """Balances as the worker has them, which voids the cache."""
     redis = Redis(own.platform.redis_url, seconds=1)
     try:
         yield Balances(own.database, LeasedCache(redis, BALANCE_KEYS))
@@ -212,7 +212,7 @@ async def many_members(own: OwnService, number: int, lots_each: int = 2) -> None
 
 
 async def assert_each_once(own: OwnService) -> None:
-    """All that is due is gone, by one entry of each member that tells of the whole."""
+    """All that is due is gone, by one entry of each member about the whole."""
     assert await own.rows("SELECT DISTINCT balance FROM accounts") == [(5,)]
     entries = (
         "SELECT count(*), count(DISTINCT member_id), sum(delta) FROM ledger_entries WHERE kind = 'EXPIRE'"

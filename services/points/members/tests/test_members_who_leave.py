@@ -17,7 +17,7 @@ from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
 async def registered(points: Points, platform: Platform, earned: int = 0) -> Member:
-    """Returns a member of whom points has heard all, and who has earned so many points."""
+    """Returns a member whose events points has, and who has earned so many points."""
     member = await platform.member()
     await eventually(lambda: heard(points, member.id, 2))
     if earned:
@@ -117,7 +117,7 @@ async def test_the_code_of_a_suspended_member_is_unknown_even_while_identity_sti
 
 
 async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: Platform) -> None:
-    """Identity said that the code is good, and the event comes before the code is committed."""
+    """Identity resolved the code, and the event comes before the code is committed."""
     member_id, code, database = new_id(), uuid4().hex.upper(), platform.databases["points"]
     await database.run(apply_event, Registered, member_id, 1)
     kept, done = asyncio.Event(), asyncio.Event()

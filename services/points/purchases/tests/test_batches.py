@@ -1,4 +1,4 @@
-"""Batches: each receipt is answered on its own, as the single call would, and counts once."""
+"""Batches: each receipt has its own result, as of the single call, and counts once."""
 
 from __future__ import annotations
 

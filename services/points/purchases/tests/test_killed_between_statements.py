@@ -1,4 +1,4 @@
-"""Whatever statement of a write a process dies before, all of the write is there or nothing of it."""
+"""A process dies before any statement of a write: all of the write is there or nothing of it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class World:
     admin: str
 
     async def member(self, points: int = 0) -> Member:
-        """Returns a member of whom points has heard, with so many points."""
+        """Returns a member that points knows, with so many points."""
         member = await self.points.platform.member()
         await self.points.send_event(member.id, 1, "REGISTERED")
         if points:

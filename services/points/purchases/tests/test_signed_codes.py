@@ -44,7 +44,7 @@ def signed_receipt(
 
 
 def signed_code(member_id: UUID | None = None) -> SignedCode:
-    """Returns a signed code as identity tells of it."""
+    """Returns a signed code as identity resolves it."""
     return SignedCode(new_id().hex, member_id or uuid4(), utc_now(), utc_now() + timedelta(seconds=60))
 
 
@@ -61,7 +61,7 @@ async def used_by(points: Points, code: SignedCode) -> list[tuple[Any, ...]]:
 async def until_recorded(
     points: Points, request: purchase_pb2.RecordPurchaseRequest
 ) -> purchase_pb2.RecordPurchaseResponse:
-    """Returns the answer, once points has found identity again."""
+    """Returns the response, once points has found identity again."""
 
     async def record() -> purchase_pb2.RecordPurchaseResponse:
         try:

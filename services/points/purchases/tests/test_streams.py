@@ -1,4 +1,4 @@
-"""Streams: answers in order, a bounded number of receipts at work, and an end that loses nothing."""
+"""Streams: results in order, a bounded number of receipts at work, and an end that loses nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def sent(receipts: Sequence[Receipt], at_once: int = 1) -> AsyncIterator[R
 
 
 async def results_of(answers: AsyncIterable[Answer]) -> list[Result]:
-    """Returns the results of all answers, whose positions have no gap."""
+    """Returns the results of all responses, whose positions have no gap."""
     found: list[Result] = []
     async for answer in answers:
         assert answer.results
@@ -125,7 +125,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, p
         await asyncio.sleep(1.0)
     assert 0 < written < 4 * MOST_UNANSWERED, "what is unread waits at the sender"
     assert await points.balance(member) <= 1 + 5 * (written + 1)
-    # It goes on as soon as answers are read.
+    # It goes on as soon as responses are read.
     answered = 0
     while answered < 2 * before:
         answer = await call.read()

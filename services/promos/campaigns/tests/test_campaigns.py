@@ -1,4 +1,4 @@
-"""What staff do with campaigns, and what is written down of it."""
+"""What staff do with campaigns, and what is audited."""
 
 from __future__ import annotations
 
