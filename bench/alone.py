@@ -25,9 +25,9 @@ import psycopg
 from bench.loader import Plan, Result, percentile
 from bench.wire import BATCH_SIZE, lines
 from bench.world import World
-from services.common import arrays
 from services.common.ids import new_id, utc_now
 from services.points.earning import Item
+from services.points.purchases import arrays
 from services.points.purchases.commands import parameters
 from services.points.purchases.purchase import NewPurchase, ReceiptKey
 from services.points.purchases.statements import RECORD

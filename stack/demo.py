@@ -28,6 +28,8 @@ from stack.testing import running_stack
 
 OK, BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND, CONFLICT = 200, 400, 401, 404, 409
 LOGGED_OUT_SECONDS = 1.0
+PRIZE_SECONDS = 30.0
+"""It is there at once, but for a platform that has just started: its workers come after its servers."""
 """After so long at most, every service refuses the device before."""
 
 
@@ -100,7 +102,7 @@ async def _join(teller: Teller, shop: dict[str, str], phone: str) -> str:
 
 
 async def _promotion(teller: Teller, token: str, campaign_id: str) -> Any:
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + PRIZE_SECONDS
     while True:
         mine = await teller.call(
             "The member looks for its promotion: 30 % off, rank 1.",
@@ -111,8 +113,8 @@ async def _promotion(teller: Teller, token: str, campaign_id: str) -> Any:
         for promotion in mine.json["promotions"]:
             if promotion["campaign_id"] == campaign_id:
                 return promotion
-        check(time.monotonic() < deadline, "the promotion was not there within 2 s")
-        await asyncio.sleep(0.2)
+        check(time.monotonic() < deadline, f"the promotion was not there within {PRIZE_SECONDS:g} s")
+        await asyncio.sleep(0.5)
 
 
 async def _change_device(teller: Teller, shop: Mapping[str, str], phone: str, first: str) -> str:

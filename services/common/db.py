@@ -87,7 +87,8 @@ async def execute(connection: Connection, statement: Query, /, **values: Any) ->
 class Database:
     """A service's own database.
 
-    `run` and `read` take a command or query and its arguments, so that they can be repeated whole.
+    `run`, `run_autocommit` and `read` take a command or query and its arguments, so that they can be repeated
+    whole.
     """
 
     def __init__(self, url: str, *, pool_size: int, constraints: Constraints | None = None) -> None:
@@ -138,6 +139,17 @@ class Database:
                     await self._pool.release(connection)
             await self._judge(failure, attempt, died=died, committing=False)
         raise AssertionError("the last attempt returns or raises")
+
+    async def run_autocommit(
+        self, command: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs a command whose statements each stand alone: they commit one by one.
+
+        It saves the round trips of BEGIN and COMMIT, during which rows would stay locked. The command may be
+        repeated whole after any of its statements, also one whose outcome is unknown, so it must find what
+        it did before by its key. Raises as `run` does.
+        """
+        return await self.read(command, *args, **kwargs)
 
     async def _judge(self, error: psycopg.Error, attempt: int, *, died: bool, committing: bool) -> None:
         """Returns when the work shall be repeated, else raises what the caller shall see."""

@@ -83,6 +83,13 @@ def _limited(address: str) -> str:
     return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
 
 
+def refuse_nul(**texts: str) -> None:
+    """Raises VALIDATION_FAILED for a field with a NUL character, which PostgreSQL can not store."""
+    for field, value in texts.items():
+        if "\0" in value:
+            raise invalid_field(field, "must not contain a NUL character")
+
+
 async def caching(context: Context, cache_control: str) -> None:
     """Says how the reply may be cached; `vary` keeps a shared device from showing it to another member."""
     await context.send_initial_metadata((("cache-control", cache_control), ("vary", "authorization")))

@@ -8,8 +8,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import segno
-
 SCALE, MARGIN = 8, 4
 
 
@@ -26,6 +24,8 @@ def render(text: str, *, svg: bool, scale: int = SCALE, margin: int = MARGIN) ->
 
     `scale` is in pixels per module; `margin`, the quiet zone around the code, is in modules.
     """
+    import segno  # noqa: PLC0415  # seldom needed, and slow to load
+
     code = segno.make(text, error="m", micro=False)
     if not svg:
         return Image("image/png", _png(code.matrix, scale, margin))

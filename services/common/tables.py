@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -23,8 +25,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+_SERVICES = Path(__file__).resolve().parent.parent
+
 TYPES: dict[Any, Any] = {datetime: DateTime(timezone=True), str: Text, bytes: LargeBinary}
 """Column types by annotation: moments in UTC, texts without a length of their own."""
+
+
+def load_tables(service: str) -> MetaData:
+    """Returns the tables of a service, each from the `tables.py` of the feature that owns it."""
+    for path in sorted((_SERVICES / service).glob("*/tables.py")):
+        import_module(f"services.{service}.{path.parent.name}.tables")
+    metadata: MetaData = import_module(f"services.{service}.tables").Base.metadata
+    return metadata
 
 
 def new_metadata() -> MetaData:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.common.cache import Redis
-from services.common.leased_cache import LeasedCache
-from services.points.balances import BALANCE_KEYS
+from services.points.balances import BALANCE_KEYS, LeasedCache
 from services.points.books import PATIENT_SECONDS, BooksChecker
 from services.points.parts import open_database
 from services.points.settings import Settings

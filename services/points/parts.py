@@ -10,8 +10,7 @@ from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
 from services.common.errors import invalid_field
-from services.common.leased_cache import LeasedCache
-from services.points.balances import BALANCE_KEYS, Balances
+from services.points.balances import BALANCE_KEYS, Balances, LeasedCache
 from services.points.programme import Programme, balance_limit_reached
 from services.points.purchases import member_code_unknown
 from services.points.settings import Settings

@@ -19,6 +19,7 @@ from services.common.members import Closed, MemberEvent
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.points import ledger, members
 from services.points.adjustments.handlers import AdjustmentHandlers
 from services.points.adjustments.import_handlers import ImportHandlers
 from services.points.balances import Balances
@@ -28,7 +29,6 @@ from services.points.claims.purchase_claims import PurchaseClaims
 from services.points.earning import Rate, RuleBook
 from services.points.earning.handlers import EarnRuleHandlers
 from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
-from services.points.members import on_member_event
 from services.points.parts import Parts, build
 from services.points.purchase_details.handlers import PurchaseDetailsHandlers
 from services.points.purchases.batch_handlers import BatchHandlers
@@ -87,7 +87,7 @@ def _servicers(
     lists = PurchaseListHandlers(db)
     claiming = ClaimHandlers(claims)
     balance = BalanceHandlers(db, balances, programme)
-    ledger = LedgerHandlers(db)
+    entries = LedgerHandlers(db)
     return [
         servicer(
             "scrip.points.v1.PurchaseService",
@@ -107,7 +107,7 @@ def _servicers(
             "scrip.points.v1.PointsService",
             points_pb2_grpc.add_PointsServiceServicer_to_server,
             balance,
-            ledger,
+            entries,
             details,
             lists,
             claiming,
@@ -116,7 +116,7 @@ def _servicers(
             "scrip.points.v1.PointsAdminService",
             admin_pb2_grpc.add_PointsAdminServiceServicer_to_server,
             balance,
-            ledger,
+            entries,
             AdjustmentHandlers(db, balances, programme),
             ImportHandlers(db),
             lists,
@@ -129,7 +129,11 @@ def _servicers(
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db, [on_member_event], after=partial(_void_when_closed, balances)),
+            MemberEventsHandlers(
+                db,
+                [members.on_member_event, ledger.on_member_event],
+                after=partial(_void_when_closed, balances),
+            ),
         ),
     ]
 

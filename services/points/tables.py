@@ -1,13 +1,24 @@
-"""All tables of points, each from the room that owns it. For migrations and tests only."""
+"""The base of all tables of points. For migrations and tests only.
+
+Keys begin with the member, so that tables can be spread by member; the others name what they are keyed by.
+The hot tables have no foreign keys: one statement writes a purchase with all that belongs to it, and
+checking each row again would cost as much as writing it.
+"""
 
 from __future__ import annotations
 
-from services.points.adjustments import tables as adjustments
-from services.points.base import Base
-from services.points.earning import tables as earning
-from services.points.ledger import tables as ledger
-from services.points.members import tables as members
-from services.points.purchases import tables as purchases
-from services.points.refunds import tables as refunds
+from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["Base", "adjustments", "earning", "ledger", "members", "purchases", "refunds"]
+from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
+
+
+class Base(DeclarativeBase):
+    """All tables of points."""
+
+    metadata = new_metadata()
+    type_annotation_map = TYPES
+
+
+idempotency_table(Base.metadata)
+members_table(Base.metadata)
+outbox_table(Base.metadata)

@@ -1,4 +1,4 @@
-"""All tables of promos, for migrations and tests."""
+"""What the tables of all features have in common. For migrations and tests only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,3 @@ class Base(DeclarativeBase):
 idempotency_table(Base.metadata)
 members_table(Base.metadata)
 outbox_table(Base.metadata)
-
-# Each feature describes its own tables; they need Base, so they come after it.
-import services.promos.campaigns.tables  # noqa: E402
-import services.promos.codes.tables  # noqa: E402, F401

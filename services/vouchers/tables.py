@@ -1,4 +1,4 @@
-"""All tables of vouchers, for migrations and tests."""
+"""What the tables of all features have in common. For migrations and tests only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,3 @@ class Base(DeclarativeBase):
 idempotency_table(Base.metadata)
 members_table(Base.metadata)
 outbox_table(Base.metadata)
-
-# Each feature describes its own tables; they need Base, so they come after it.
-import services.vouchers.catalogue.tables  # noqa: E402
-import services.vouchers.orders.tables  # noqa: E402
-import services.vouchers.wallet.tables  # noqa: E402, F401

@@ -45,6 +45,11 @@ class Import:
     other: Room
     module: str
 
+    @property
+    def of_encoding(self) -> bool:
+        """Whether handlers import how another feature encodes its values; a face loads no protobuf."""
+        return self.importer.name.endswith("handlers.py") and self.module == f"{self.other.package}.encoding"
+
     def __str__(self) -> str:
         return f"{self.importer.relative_to(ROOT)} imports {self.module}"
 

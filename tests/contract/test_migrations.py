@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from sqlalchemy import MetaData, create_engine, make_url, text
 
 from services.common import migrations, schema
 from services.common.db import Database
+from services.common.tables import load_tables
 from stack.postgres import Postgres
 from stack.settings import ROOT
 
@@ -58,7 +58,7 @@ def service(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def built(service: str, postgres: Postgres) -> Built:
     """A service's tables: by migrations in one database, by models in another."""
-    metadata: MetaData = importlib.import_module(f"services.{service}.{_tables(service)}").Base.metadata
+    metadata = load_tables(service)
     names = [f"{service}_migrated", f"{service}_modelled"]
     postgres.create_databases(names)
     migrated, modelled = (postgres.url(name) for name in names)
@@ -114,11 +114,6 @@ async def test_migrating_again_changes_nothing(service: str, built: Built) -> No
     before = {kind: _catalogue(built.migrated, query) for kind, query in CATALOGUE.items()}
     await asyncio.to_thread(migrations.upgrade, service, built.migrated)
     assert {kind: _catalogue(built.migrated, query) for kind, query in CATALOGUE.items()} == before
-
-
-def _tables(service: str) -> str:
-    """Returns the module with the tables of all rooms, or of a service that has no rooms yet."""
-    return "tables" if (ROOT / "services" / service / "tables.py").exists() else "models"
 
 
 def _engine(url: str) -> sa.Engine:

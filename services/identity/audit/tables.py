@@ -10,7 +10,7 @@ from sqlalchemy import Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.identity.base import Base
+from services.identity.tables import Base
 
 
 class AuditEntry(Base):

@@ -9,7 +9,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.identity.base import Base
+from services.identity.tables import Base
 
 
 class SigningKey(Base):

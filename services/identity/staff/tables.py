@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.identity.base import Base
+from services.identity.tables import Base
 
 
 class Staff(Base):

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.identity.base import Base
+from services.identity.tables import Base
 
 
 class Client(Base):

@@ -8,12 +8,11 @@ from scrip.points.v1 import admin_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context
+from services.common.encoding import Context, refuse_nul
 from services.common.idempotent import idempotent
 from services.common.ids import new_id, utc_now
 from services.points.adjustments.commands.adjust_points import Adjustment, adjust_points
 from services.points.balances import Balances
-from services.points.encoding import refuse_nul
 from services.points.ledger import EntryKind, LedgerEntry, Moved
 from services.points.ledger import encoding as ledger_encoding
 from services.points.programme import Programme

@@ -8,5 +8,6 @@ from __future__ import annotations
 from services.points.balances.balances import BALANCE_KEYS as BALANCE_KEYS
 from services.points.balances.balances import Balances as Balances
 from services.points.balances.balances import in_cache as in_cache
+from services.points.balances.leased_cache import LeasedCache as LeasedCache
 
-__all__ = ["BALANCE_KEYS", "Balances", "in_cache"]
+__all__ = ["BALANCE_KEYS", "Balances", "LeasedCache", "in_cache"]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.common.batching import Batcher
 from services.common.db import Database
-from services.common.leased_cache import LeasedCache
+from services.points.balances.leased_cache import LeasedCache
 from services.points.ledger import Balance, balances_of
 
 BALANCE_KEYS = "balance:"

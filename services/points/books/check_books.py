@@ -8,8 +8,7 @@ from uuid import UUID
 
 from services.common.cache import RedisAwayError
 from services.common.db import Connection, Database, execute
-from services.common.leased_cache import LeasedCache
-from services.points.balances import in_cache
+from services.points.balances import LeasedCache, in_cache
 from services.points.books.queries import MemberBooks, differing_books
 from services.points.ledger import Balance, balances_of, list_balances
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from scrip.points.v1 import points_pb2, purchase_pb2
 
 from services.common.caller import caller
-from services.common.encoding import Context
+from services.common.encoding import Context, refuse_nul
 from services.points.claims.purchase_claims import PurchaseClaims
-from services.points.encoding import refuse_nul
 from services.points.purchases import ReceiptKey, encoding
 
 

@@ -8,7 +8,7 @@ from typing import assert_never
 from scrip.common.v1 import money_pb2
 from scrip.points.v1 import earn_rule_pb2
 
-from services.common.encoding import moment, timestamp
+from services.common.encoding import moment, refuse_nul, timestamp
 from services.common.errors import invalid_field
 from services.points.earning.commands import NewRule, RuleChanges
 from services.points.earning.dry_run import Explanation
@@ -131,6 +131,5 @@ def _effect(request: _WithEffect) -> Effect:
 def _categories(given: Iterable[str], field: str) -> tuple[str, ...]:
     categories = tuple(given)
     for index, category in enumerate(categories):
-        if "\0" in category:
-            raise invalid_field(f"{field}.categories[{index}]", "must not contain a NUL character")
+        refuse_nul(**{f"{field}.categories[{index}]": category})
     return categories

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Identity, false, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.points.base import Base
+from services.points.tables import Base
 
 
 class EarnRule(Base):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from services.points.ledger.account import Balance as Balance
 from services.points.ledger.account import OnMoved as OnMoved
-from services.points.ledger.commands.close_account import close_account as close_account
 from services.points.ledger.commands.move_points import add_lot as add_lot
 from services.points.ledger.commands.move_points import credit as credit
 from services.points.ledger.commands.move_points import take as take
+from services.points.ledger.commands.on_member_event import on_member_event as on_member_event
 from services.points.ledger.entries import Entry as Entry
 from services.points.ledger.entries import EntryKind as EntryKind
 from services.points.ledger.entries import LedgerEntry as LedgerEntry
@@ -41,7 +41,6 @@ __all__ = [
     "TakenBack",
     "add_lot",
     "balances_of",
-    "close_account",
     "count_purchase",
     "credit",
     "expire_due",
@@ -50,6 +49,7 @@ __all__ = [
     "get_points",
     "list_balances",
     "lock_account",
+    "on_member_event",
     "take",
     "take_back",
 ]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.points.base import Base
+from services.points.tables import Base
 
 
 class MemberCode(Base):

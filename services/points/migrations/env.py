@@ -1,6 +1,6 @@
 """Alembic's entry point."""
 
 from services.common.migrations import run_environment
-from services.points.tables import Base
+from services.common.tables import load_tables
 
-run_environment(Base.metadata)
+run_environment(load_tables("points"))

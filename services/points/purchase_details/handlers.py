@@ -8,10 +8,9 @@ from scrip.points.v1 import points_pb2, purchase_pb2
 
 from services.common.caller import Caller, caller
 from services.common.db import Database
-from services.common.encoding import Context, timestamp
+from services.common.encoding import Context, refuse_nul, timestamp
 from services.common.errors import invalid_field
 from services.points.earning import RuleBook, Terms
-from services.points.encoding import refuse_nul
 from services.points.purchase_details.queries import (
     PurchaseDetails,
     find_purchase,

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.common import arrays
 from services.common.db import Connection, execute, fetch_values
 from services.common.errors import DomainError
 from services.points.ledger import Balance
+from services.points.purchases import arrays
 from services.points.purchases.numbered import fetch_numbered
 from services.points.purchases.purchase import Claim, NewPurchase, Purchase, ReceiptKey, Recorded
 from services.points.purchases.refusals import member_code_replayed, member_code_unknown, receipt_conflict

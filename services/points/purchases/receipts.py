@@ -8,8 +8,7 @@ from uuid import UUID
 
 from scrip.points.v1 import purchase_pb2
 
-from services.common.encoding import moment
-from services.common.errors import invalid_field
+from services.common.encoding import moment, refuse_nul
 from services.common.idempotency import fingerprint
 from services.common.ids import new_id, utc_now
 from services.points.earning import Item, RuleBook
@@ -88,6 +87,4 @@ def _refuse_nul(request: purchase_pb2.RecordPurchaseRequest) -> None:
             f"items[{index}].name": item.name,
             f"items[{index}].category": item.category,
         }
-    for field, value in texts.items():
-        if "\0" in value:
-            raise invalid_field(field, "must not contain a NUL character")
+    refuse_nul(**texts)

@@ -128,7 +128,7 @@ class PurchaseRecorder:
         # Without signed codes each statement is whole in itself, and a receipt that was recorded is found by
         # a retry: BEGIN and COMMIT would cost two round trips more, with accounts locked.
         together = any(new.signed_code for new in batch)
-        execute = self._db.run if together else self._db.read
+        execute = self._db.run if together else self._db.run_autocommit
         answers = await execute(record_purchases, batch, expires_at=expires_at)
         await self._balances.changed(a.now for a in answers if isinstance(a, Recorded) and a.now)
         return answers

@@ -9,11 +9,10 @@ from scrip.points.v1 import purchase_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context
+from services.common.encoding import Context, refuse_nul
 from services.common.idempotency import fingerprint
 from services.points.balances import Balances
 from services.points.earning import RuleBook
-from services.points.encoding import refuse_nul
 from services.points.programme import Programme
 from services.points.purchases import get_purchase_head, own_client
 from services.points.refunds import encoding

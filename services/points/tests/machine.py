@@ -20,8 +20,8 @@ from scrip.points.v1 import earn_rule_pb2, points_pb2, points_pb2_grpc, purchase
 
 from services.common.cache import Redis
 from services.common.ids import utc_now
-from services.common.leased_cache import LeasedCache
 from services.points.balances import BALANCE_KEYS, Balances
+from services.points.balances.leased_cache import LeasedCache
 from services.points.ledger import expire_due
 from services.points.programme import RefundPolicy
 from services.points.tests.earn_rule_help import Staff

@@ -18,8 +18,9 @@ from services.common import members
 from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
 from services.common.member_events import apply_member_event
+from services.points import ledger
+from services.points import members as codes
 from services.points.books import unbalanced_members
-from services.points.members import on_member_event
 from tests.inprocess import Member, Platform, bearer
 
 _receipts = itertools.count(1)
@@ -163,4 +164,4 @@ async def apply_event(
 ) -> None:
     """Applies a member event, as the service does when identity sends one."""
     event = kind(new_id(), member_id, version, utc_now(), None, shares_contact=False)
-    await apply_member_event(connection, event, [on_member_event])
+    await apply_member_event(connection, event, [codes.on_member_event, ledger.on_member_event])

@@ -126,8 +126,8 @@ class OrderSaga:
         except DomainError as refusal:
             if refusal.reason in _WAITED_FOR:
                 raise
-            return await self._db.run(start_undoing, order_id=order.id, refusal=refusal)
-        return await self._db.run(statements.complete, order_id=order.id, code_id=code_id)
+            return await self._db.run_autocommit(start_undoing, order_id=order.id, refusal=refusal)
+        return await self._db.run_autocommit(statements.complete, order_id=order.id, code_id=code_id)
 
     async def _undo(self, order: OrderRow) -> OrderRow | None:
         """Takes everything back; returns None when another process ended the order.
@@ -136,7 +136,7 @@ class OrderSaga:
         """
         await self._codes.release(order)
         await self._points.undo_debit(order)
-        failed = await self._db.run(statements.fail, order_id=order.id)
+        failed = await self._db.run_autocommit(statements.fail, order_id=order.id)
         if failed:
             await self._placing.reopen(order.voucher_id)
         return failed

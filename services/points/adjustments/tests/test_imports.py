@@ -18,12 +18,12 @@ from services.common.cache import Redis
 from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.leased_cache import LeasedCache
 from services.points.adjustments import files as adjustment_files
 from services.points.adjustments.files import MOST_BYTES, MOST_LINES, LineResult
 from services.points.adjustments.importer import Importer
 from services.points.adjustments.tests.test_adjustments import audited, heard_member
 from services.points.balances import BALANCE_KEYS, Balances
+from services.points.balances.leased_cache import LeasedCache
 from services.points.programme import Programme
 from services.points.tests.manager import HEADER, Manager, csv_file, execute, violations, worker
 from services.points.tests.own_service import OwnService, own_service

@@ -10,8 +10,8 @@ import pytest
 import redis.asyncio as redis
 
 from services.common.cache import Redis
-from services.common.leased_cache import LeasedCache
 from services.points.balances import BALANCE_KEYS
+from services.points.balances.leased_cache import LeasedCache
 from services.points.books import PATIENT_SECONDS, BooksChecker
 from services.points.ledger.tests.test_expiry import many_members
 from services.points.tests.manager import execute, run_command

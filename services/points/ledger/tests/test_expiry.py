@@ -17,8 +17,8 @@ from scrip.points.v1 import points_pb2, points_pb2_grpc
 from services.common.cache import Redis
 from services.common.db import Connection
 from services.common.ids import utc_now
-from services.common.leased_cache import LeasedCache
 from services.points.balances import BALANCE_KEYS, Balances
+from services.points.balances.leased_cache import LeasedCache
 from services.points.ledger import expire_due
 from services.points.ledger.commands.expire_lots import expire_lots
 from services.points.tests.manager import Manager, execute, worker

@@ -8,13 +8,15 @@ from scrip.points.v1 import points_pb2
 from sqlalchemy import CheckConstraint
 
 from services.common.ids import utc_now
+from services.common.tables import load_tables
 from services.points.ledger import EntryKind, LedgerEntry, encoding
-from services.points.tables import Base
 
 
 def test_code_and_database_know_the_same_kinds() -> None:
     checks = [
-        one for one in Base.metadata.tables["ledger_entries"].constraints if isinstance(one, CheckConstraint)
+        one
+        for one in load_tables("points").tables["ledger_entries"].constraints
+        if isinstance(one, CheckConstraint)
     ]
     [known] = [str(one.sqltext) for one in checks if "kind IN" in str(one.sqltext)]
     assert set(re.findall(r"'(\w+)'", known)) == {kind.value for kind in EntryKind}

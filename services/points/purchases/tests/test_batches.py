@@ -19,8 +19,8 @@ from stdnum.iso7064 import mod_37_36
 from services.common.cache import Redis
 from services.common.db import Connection, Database
 from services.common.ids import utc_now
-from services.common.leased_cache import LeasedCache
 from services.points.balances import Balances
+from services.points.balances.leased_cache import LeasedCache
 from services.points.programme import Programme
 from services.points.purchases import batch_handlers as purchase_batches
 from services.points.purchases.member_codes import ResolvedCode

@@ -1,4 +1,4 @@
-"""Closing an account: what is there is forfeited, what was owed is forgiven."""
+"""What follows in the ledger from what happens to a member: a closed account is emptied."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.common.db import Connection, fetch_one, fetch_value
+from services.common.members import Closed, MemberEvent
 from services.points.ledger.account import Balance
 from services.points.ledger.commands.move_points import write_entry
 from services.points.ledger.entries import Entry, EntryKind
@@ -18,8 +19,14 @@ class _Closed:
     debt: int
 
 
-async def close_account(connection: Connection, member_id: UUID, event_id: UUID) -> None:
-    """Closes the account, which stays empty from now on by a constraint. A repetition does nothing."""
+async def on_member_event(connection: Connection, event: MemberEvent) -> None:
+    """Closes the account of a member who is gone."""
+    if isinstance(event, Closed):
+        await _close_account(connection, event.member_id, event.id)
+
+
+async def _close_account(connection: Connection, member_id: UUID, event_id: UUID) -> None:
+    """Forfeits what is there and forgives what is owed; the account stays empty, by a constraint."""
     account = await fetch_one(
         connection,
         _Closed,

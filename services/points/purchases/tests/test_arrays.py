@@ -8,8 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from services.common import arrays
 from services.common.ids import new_id
+from services.points.purchases import arrays
 from stack.postgres import Postgres
 
 IDS = [new_id() for _ in range(3)]

@@ -15,7 +15,7 @@ import redis.asyncio as plain_redis
 
 from services.common.cache import Redis, RedisAwayError
 from services.common.ids import new_id
-from services.common.leased_cache import LeasedCache
+from services.points.balances.leased_cache import LeasedCache
 from stack.ports import free_port
 from stack.redis import Redis as RedisServer
 from tests.inprocess import eventually
