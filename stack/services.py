@@ -41,7 +41,7 @@ def targets(settings: Settings) -> dict[str, str]:
 
 
 def process_names(settings: Settings) -> dict[str, list[str]]:
-    """The names of each service's processes: `points`, or `points-1`, `points-2` when there are several."""
+    """Returns the names of each service's processes: `points`, or `points-1`, `points-2` for several."""
     if settings.processes == 1:
         return {service: [service] for service in SERVICES}
     return {
@@ -55,7 +55,7 @@ def worker_names(settings: Settings) -> dict[str, str]:
 
 
 def base_environment() -> dict[str, str]:
-    """What every Python child gets: the caller's, without the stack's settings and identity's secrets."""
+    """Returns what all Python children get: all but the stack's settings and identity's secrets."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith((PREFIX, *IDENTITY_ONLY))}
     # Fewer malloc arenas: a third less memory in processes with several threads.
     return kept | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}

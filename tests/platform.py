@@ -190,7 +190,7 @@ class Platform:
         return await self.http.request(method, path, json=body, headers=headers)
 
     async def ok(self, method: str, path: str, body: Any = None, *, token: str = "", key: str = "") -> Any:
-        """The JSON of a call that must succeed; while something is away it is sent again, as apps do."""
+        """Returns the JSON of a call that must succeed, which is repeated while something is away."""
         tries = 1
         while (answer := await self.call(method, path, body, token=token, key=key)).status_code == 503:
             if tries == TRIES:
@@ -325,7 +325,7 @@ class Platform:
 
 
 def start_platform(folder: Path, identity: Mapping[str, str] | None = None, **settings: Any) -> RunningStack:
-    """A stack whose one-time passwords, registrations and calls from one address are as good as unlimited.
+    """Returns a stack with hardly any limit on one-time passwords, registrations and calls per address.
 
     Staff may have ten logins, so that one test does not log another's admin out. All else is as committed,
     the limits of members and tills too. `identity` is more environment of identity.

@@ -147,7 +147,7 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
 
 
 class Gate(Protocol):
-    """Says whether a login is still active."""
+    """Checks whether a login is still active."""
 
     async def require(self, who: Caller) -> None:
         """Raises when the caller's login is not active."""

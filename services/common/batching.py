@@ -122,7 +122,7 @@ async def in_halves(work: Work[T, R], items: list[T], *, name: str) -> Outcomes[
         middle = len(items) // 2
         first = await in_halves(work, items[:middle], name=name)
         return first + await in_halves(work, items[middle:], name=name)
-    if len(results) != len(items):  # nobody can tell which result is whose
+    if len(results) != len(items):  # nobody knows which result is whose
         return [AssertionError(f"{name}: {len(results)} results for {len(items)} items")] * len(items)
     return list(results)
 

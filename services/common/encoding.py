@@ -91,7 +91,7 @@ def refuse_nul(**texts: str) -> None:
 
 
 async def caching(context: Context, cache_control: str) -> None:
-    """Says how the reply may be cached; `vary` keeps a shared device from showing it to another member."""
+    """Sets how the reply may be cached; `vary` keeps a shared device from showing it to another member."""
     await context.send_initial_metadata((("cache-control", cache_control), ("vary", "authorization")))
 
 

@@ -47,7 +47,7 @@ class DomainError(Exception):
 class OutcomeUnknownError(DomainError):
     """Another service did not reply, so whether it acted is unknown. Repeating with the same key is safe.
 
-    `failed` says that it did reply: with an unforeseen error of its own at this very call.
+    `failed` is set when it did reply: with an unforeseen error of its own at this very call.
     """
 
     def __init__(self, dependency: str, *, failed: bool = False) -> None:

@@ -127,7 +127,7 @@ def send_outbox_task(db: Database, senders: Mapping[str, Sender]) -> Task:
 
 
 async def retry_set_aside(db: Database) -> None:
-    """Queues again the messages set aside whose time has come; says in the log how many there are."""
+    """Queues again the messages set aside whose time has come; logs how many there are."""
     while await db.run(_queue_due) == _AT_ONCE:
         pass
     found = await db.read(_count_set_aside)

@@ -1,4 +1,4 @@
-"""Identity's session protocol: how it tells every service which logins are active, and how they check.
+"""Identity's session protocol: how it publishes which logins are active, and how services check them.
 
 Tokens of people name their login (`sid`). Only identity's database knows which logins are active. Identity
 writes them to Redis with a version, and a service checks a login in its own memory (0.4 s), then in Redis,

@@ -42,7 +42,7 @@ async def run_worker(
 ) -> None:
     """Does jobs until `stop` is set; `loops` run beside them until then.
 
-    `queues` says how many jobs of each queue are done at a time. Jobs that wait for the outside have a
+    `queues` sets how many jobs of each queue are done at a time. Jobs that wait for the outside have a
     queue of their own, so that they hold up nothing else.
     """
     queues = {DEFAULT_QUEUE: 10, **(queues or {})}

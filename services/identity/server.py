@@ -181,6 +181,6 @@ async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> 
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serves until told to stop."""
+    """Serves until `stop` is set."""
     async with compose(settings) as service:
         await run_server(service, settings, stop)

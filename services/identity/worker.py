@@ -25,7 +25,7 @@ EVENTS_AT_A_TIME = 4
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Does jobs and chores until told to stop."""
+    """Does jobs and chores until `stop` is set."""
     async with build(settings) as parts:
         targets = {
             "points": settings.points_target,

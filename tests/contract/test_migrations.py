@@ -57,7 +57,7 @@ def service(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def built(service: str, postgres: Postgres) -> Built:
-    """A service's tables: by migrations in one database, by models in another."""
+    """A service's tables: by migrations in one database, by table classes in another."""
     metadata = load_tables(service)
     names = [f"{service}_migrated", f"{service}_modelled"]
     postgres.create_databases(names)

@@ -175,7 +175,7 @@ def open_transport(settings: OtpSettings) -> Transport:
 
 
 def _in_words(error: Exception) -> str:
-    """Returns what went wrong with a connection, without what a library says about it."""
+    """Returns what went wrong with a connection, without the library's message about it."""
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -83,7 +83,7 @@ class BatchHandlers:
         try:
             validation.validate(receipt)
             return self._receipts.decode(receipt, client_id)
-        except Exception as error:  # noqa: BLE001  # answered as the single call would be
+        except Exception as error:  # noqa: BLE001  # its result is as of the single call
             return error
 
 
