@@ -72,7 +72,7 @@ class TestCache:
 
     async def test_settling_replaces_what_was_read_before_the_commit(self, cache: SessionCache) -> None:
         await cache.mark_in_doubt(state(2, "b"))
-        await forgotten(cache)  # amid the change
+        await forgotten(cache)  # during the change
         await filled(cache, state(1, "a"))
         assert await cache.get("ada") == state(1, "a")
         await cache.settle(state(2, "b"))

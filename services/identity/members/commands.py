@@ -105,7 +105,7 @@ async def confirm_email(
 ) -> MemberRow:
     """Keeps that the account's e-mail address is its member's, as the one-time password proved.
 
-    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and OTP_NOT_VALID when the account has another address, be it
+    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and OTP_NOT_VALID when the account has another address, also
     since a moment ago, or another call was first.
     """
     if not await confirm_email_of(connection, member_id, recipient.email):

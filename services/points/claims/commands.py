@@ -44,7 +44,7 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The answer to a claim, and the member's balance now."""
+    """The result of a claim, and the member's balance now."""
 
     purchase: Purchase
     now: Balance
@@ -61,7 +61,7 @@ async def claim_purchase(
     """Makes a purchase, which exists, the claimant's, and credits what its lines left earn.
 
     `bonus` comes on top when it is the member's first that earns; `expires_at` is when the points expire,
-    or None for never. A repetition gets the first answer, also after the claim's time.
+    or None for never. A repetition gets the first result, also after the claim's time.
 
     At the till it raises PURCHASE_CLAIMED, CLAIM_EXPIRED, MEMBER_CODE_REPLAYED, and MEMBER_CODE_UNKNOWN for
     a member who is out; in person CLAIM_CODE_NOT_VALID for another's, CLAIM_EXPIRED, ACCOUNT_SUSPENDED and

@@ -67,7 +67,7 @@ class CodeHandlers:
         return code_pb2.CancelRedemptionResponse(redemption=_encode(row))
 
     async def GetCodeQr(self, request: code_pb2.GetCodeQrRequest, context: Context) -> httpbody_pb2.HttpBody:
-        """A code as an image."""
+        """Returns a code as an image."""
         code = await self._db.read(
             queries.get_code_text, code_id=UUID(request.code_id), owner=_own_only(caller())
         )

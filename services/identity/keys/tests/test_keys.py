@@ -364,7 +364,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 @pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_services_go_on_while_keys_rotate(people: People, platform: Platform) -> None:
-    """The services themselves, over the wire: keys are made amid calls, and no call is refused."""
+    """The services themselves, over the wire: keys are made during calls, and no call is refused."""
     member = await platform.member()
     identity = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
     points = points_pb2_grpc.PointsServiceStub(platform.channels["points"])
