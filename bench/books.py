@@ -1,4 +1,4 @@
-"""What the databases say was done: a good answer counts only when its effect is there."""
+"""What the databases say was done: a good response counts only when its effect is there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WITH_EFFECTS = (SCRIP, SPREAD, PEER, ALONE)
 
 
 def count(databases: Mapping[str, str], target: str, scenario: str) -> dict[str, int]:
-    """How often each effect of a scenario is there by now; of one without effects, nothing."""
+    """Returns how often each effect of a scenario is there by now; of one without effects, nothing."""
     if target not in _WITH_EFFECTS:
         return {}
     found = {}
@@ -44,7 +44,7 @@ def count(databases: Mapping[str, str], target: str, scenario: str) -> dict[str,
 
 
 def check_effects(before: Mapping[str, int], after: Mapping[str, int], answered: int, errors: int) -> None:
-    """Raises BenchError unless each effect is there once for each good answer.
+    """Raises BenchError unless each effect is there once for each good response.
 
     A request that ended in an error may or may not have had its effect.
     """

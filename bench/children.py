@@ -1,4 +1,4 @@
-"""Processes of the benchmark's own beside the stack: they end with it, and their words are kept."""
+"""Processes of the benchmark's own beside the stack: they end with it, and their output is kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Children:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-        """Starts a process and answers its id."""
+        """Starts a process and returns its id."""
         with self.log(name).open("wb") as output:
             self.running[name] = subprocess.Popen(
                 command,
@@ -44,7 +44,7 @@ class Children:
         return self.running[name].pid
 
     def log(self, name: str) -> Path:
-        """Where the words of a process are."""
+        """Returns where the output of a process is."""
         return self.folder / f"{name}.log"
 
     def wait_ready(self, name: str, ready: Callable[[], bool]) -> None:

@@ -24,7 +24,7 @@ class Snapshot:
         return max(0.0, self.machine - sum(self.processes.values()))
 
     def since(self, before: Snapshot) -> Snapshot:
-        """What was used since then. A process that was not there before counts from its start."""
+        """Returns what was used since then. A process that was not there before counts from its start."""
         used = {name: seconds - before.processes.get(name, 0.0) for name, seconds in self.processes.items()}
         return Snapshot(used, self.machine - before.machine)
 

@@ -1,7 +1,7 @@
 """An empty authenticated RPC: `python -m bench.empty <listen address> <identity's target>`.
 
 GetMyBalance behind the server, the interceptor, the token check and the validation that all of Scrip's
-services have, answered at once with nothing. It is what any RPC of Scrip costs before it does anything.
+services have, with an empty reply at once. It is what any RPC of Scrip costs before it does anything.
 """
 
 from __future__ import annotations

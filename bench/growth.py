@@ -87,7 +87,7 @@ class Side:
         return int(self.stack.endpoints.edge_url.rpartition(":")[2])
 
     def pids(self) -> Mapping[str, int]:
-        """The processes that answer."""
+        """Returns the processes that serve."""
         names = ("envoy", "postgres", "redis", *self.stack.endpoints.processes["points"])
         return {name: pid for name in names if (pid := self.stack.pid(name)) is not None}
 
@@ -120,7 +120,7 @@ def fill(url: str, made: World, rows: int) -> None:
 
 
 async def far_page(side: Side) -> str:
-    """The path of the thousandth page of the first member's history."""
+    """Returns the path of the thousandth page of the first member's history."""
     token, path = side.world.members[0].token, ENTRIES_PATH
     async with httpx.AsyncClient(base_url=side.stack.endpoints.edge_url, timeout=30.0) as http:
         for _ in range(FAR_PAGE - 1):
@@ -130,7 +130,7 @@ async def far_page(side: Side) -> str:
 
 
 def measure(side: Side, scenario: str, path: str) -> tuple[Result, float]:
-    """One run; its result, and the CPU time per request in microseconds of all that answers."""
+    """Makes one run; returns its result, and the CPU time per request in microseconds in all."""
     plan = Plan(
         world=str(side.world_file),
         scenario=scenario,

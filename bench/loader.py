@@ -1,6 +1,6 @@
 """The load generator, a process of its own: `python -m bench.loader` reads a plan and prints a result.
 
-Raw HTTP/1.1 over kept connections, each with one request at a time: the next is sent when the answer to
+Raw HTTP/1.1 over kept connections, each with one request at a time: the next is sent when the response to
 the last is complete. A general client would cost more than what it measures.
 """
 
@@ -58,17 +58,17 @@ class Result:
     p50_ms: float
     p99_ms: float
     answered: int
-    """Good answers, those of the warm-up and of the last requests under way included."""
+    """Good responses, those of the warm-up and of the last requests under way included."""
     errors: dict[str, int]
     samples: list[str]
-    """Some of the answers that were errors."""
+    """Some of the responses that were errors."""
     loader_cpu_us: float
     """The loader's own CPU time per request."""
 
 
 @dataclass
 class Tally:
-    """Counts answers, and keeps the latencies of those that came within the measured time."""
+    """Counts responses, and keeps the latencies of those that came within the measured time."""
 
     expected: bytes
     begin: float
@@ -79,7 +79,7 @@ class Tally:
     latencies: array[float] = field(default_factory=lambda: array("d"))
 
     def answer(self, sent: float, status: bytes, body: bytes) -> None:
-        """One complete answer."""
+        """One complete response."""
         if status != b"200" or self.expected not in body:
             self.error(status.decode(errors="replace"), body)
             return
@@ -89,7 +89,7 @@ class Tally:
             self.latencies.append(now - sent)
 
     def error(self, kind: str, body: bytes) -> None:
-        """One request that got no good answer."""
+        """One request that got no good response."""
         self.errors[kind] += 1
         if len(self.samples) < SAMPLES:
             self.samples.append(f"{kind}: {body[:300].decode(errors='replace')}")
@@ -112,7 +112,7 @@ class Client(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Takes an answer, and sends the next request when it is complete."""
+        """Takes a response, and sends the next request when it is complete."""
         received = self._received + data if self._received else data
         answer = parse(received)
         if answer is None:
@@ -131,7 +131,7 @@ class Client(asyncio.Protocol):
             self.lost.set_result(None)
 
     def check(self, now: float) -> None:
-        """Gives up on an answer that takes too long."""
+        """Gives up on a response that takes too long."""
         if self._transport and self._sent is not None and now - self._sent > ANSWER_SECONDS:
             self._transport.abort()
 
@@ -147,7 +147,7 @@ class Client(asyncio.Protocol):
 
 
 def parse(received: bytes) -> tuple[bytes, bytes] | None:
-    """Status and body of an answer, or None when it is not complete yet."""
+    """Returns status and body of a response, or None when it is not complete yet."""
     end = received.find(HEAD_END)
     if end < 0:
         return None
@@ -176,7 +176,7 @@ async def _keep_connected(plan: Plan, queue: Iterator[bytes], tally: Tally) -> N
 
 
 async def run(plan: Plan) -> Result:
-    """Sends requests for the time of the plan and waits for the last answers."""
+    """Sends requests for the time of the plan and waits for the last responses."""
     world = World.read(Path(plan.world))
     if plan.scenario == ENTRIES:
         queue = reads(world, plan.port, plan.path)
@@ -201,7 +201,7 @@ async def run(plan: Plan) -> Result:
 
 
 def percentile(ordered: list[float], percent: int) -> float:
-    """The value that `percent` of these ordered ones do not exceed; of none it is 0."""
+    """Returns the value that `percent` of these ordered ones do not exceed; of none it is 0."""
     if not ordered:
         return 0.0
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -64,12 +64,12 @@ class Found:
 
     @property
     def errors(self) -> int:
-        """Requests without a good answer."""
+        """Requests without a good response."""
         sent = (*self.me, *self.empty, *self.alone, *self.amid_logins, *self.logins)
         return sum(sum(one.errors.values()) for one in sent)
 
     def lines(self) -> list[str]:
-        """The table for people."""
+        """Returns the table for people."""
         token = (
             f"token verification: {self.warm_us:.1f} us warm ({_reached(self.warm_us <= WARM_US)}"
             f" {WARM_US:g}), {self.cold_us:.0f} us cold"
@@ -99,7 +99,7 @@ class Found:
 
 
 def measure(running: Rig, effort: Effort, say: Say) -> Found:
-    """All three, in turns where things are compared."""
+    """Measures all three, in turns where things are compared."""
     say("verifying tokens")
     found = Found(*asyncio.run(verification()))
     get_me = [_get("/v1/members/me", member.token) for member in running.world.members]
@@ -155,7 +155,7 @@ async def verification() -> tuple[float, float]:
 
 
 def _accounts(port: int) -> list[str]:
-    """Makes members who log in by password, and answers their user names."""
+    """Makes members who log in by password, and returns their user names."""
     names = [f"bench-{new_id()}" for _ in range(LOGGING_IN)]
     for name in names:
         body = {"full_name": "Bench", "user_name": name, "password": PASSWORD}

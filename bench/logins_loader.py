@@ -23,7 +23,7 @@ class Plan:
     requests: list[str]
     """Whole HTTP requests, sent in turn."""
     expected: str
-    """What a good answer holds."""
+    """What a good response holds."""
     clients: int
     warm_up: float
     """Seconds before measuring."""
@@ -40,11 +40,11 @@ class Sent:
     p99_ms: float
     errors: dict[str, int]
     samples: list[str]
-    """Some of the answers that were errors."""
+    """Some of the responses that were errors."""
 
 
 async def run(plan: Plan) -> Sent:
-    """Sends requests for the time of the plan, one at a time per client, and waits for the last answers."""
+    """Sends requests for the time of the plan, one at a time per client, and waits for the last responses."""
     queue = itertools.cycle([request.encode() for request in plan.requests])
     begin = time.perf_counter() + plan.warm_up
     tally = Tally(plan.expected.encode(), begin, begin + plan.seconds)

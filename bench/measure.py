@@ -74,22 +74,22 @@ class Measured:
 
     @property
     def per_second(self) -> float:
-        """Good answers a second."""
+        """Good responses a second."""
         return median(run.result.per_second for run in self.runs)
 
     @property
     def p50_ms(self) -> float:
-        """Half of the answers came within."""
+        """Half of the responses came within."""
         return median(run.result.p50_ms for run in self.runs)
 
     @property
     def p99_ms(self) -> float:
-        """99 of 100 answers came within."""
+        """99 of 100 responses came within."""
         return median(run.result.p99_ms for run in self.runs)
 
     @property
     def errors(self) -> int:
-        """Requests without a good answer, in all runs."""
+        """Requests without a good response, in all runs."""
         return sum(sum(run.result.errors.values()) for run in self.runs)
 
     @property
@@ -127,7 +127,7 @@ class Patience:
             self.seconds -= LOOK_SECONDS
 
     def undisturbed(self, run: Callable[[], Run], say: Say) -> Run:
-        """The first measurement that nobody disturbed, or the least disturbed of some."""
+        """Returns the first measurement that nobody disturbed, or the least disturbed of some."""
         tried: list[Run] = []
         while not tried or (tried[-1].strangers > DISTURBED and len(tried) <= REPEATS and self.seconds > 0):
             if tried:
@@ -142,7 +142,7 @@ class Patience:
 def measure(
     rig: Rig, scenario: str, clients: int, *, effort: Effort, patience: Patience, say: Say
 ) -> dict[str, Measured]:
-    """One scenario against Scrip and both peers, in turns. Raises BenchError when an effect is missing."""
+    """Measures Scrip and both peers by a scenario, in turns. Raises BenchError when an effect is missing."""
     clients = AT_VOLUME if scenario in (BATCH, *IN_MESSAGE) else clients
     targets = TARGETS.get(scenario, (SCRIP, EMPTY, PEER))
     found = {target: Measured(scenario, target, clients) for target in targets}
@@ -198,7 +198,7 @@ _LOADERS = {ALONE: "bench.alone"}
 
 
 def _of_receipts(result: Result) -> Result:
-    """The same with receipts for batches."""
+    """Returns the same result with receipts for batches."""
     return replace(
         result,
         per_second=result.per_second * BATCH_SIZE,
@@ -209,7 +209,7 @@ def _of_receipts(result: Result) -> Result:
 
 
 def load(plan: Plan, loader: str) -> Result:
-    """The result of a load generator in a process of its own. Raises BenchError with its words."""
+    """Returns the result of a load generator in a process of its own. Raises BenchError with its output."""
     command = [sys.executable, "-m", loader]
     finished = subprocess.run(
         command,

@@ -33,7 +33,7 @@ FROM generate_series(1, %(stock)s) AS n
 
 
 def create(server_url: str, world: World, *, stock: int) -> str:
-    """Makes it on the same server, with the same members, voucher and number of codes; answers its URL."""
+    """Makes it on the same server, with the same members, voucher and number of codes; returns its URL."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE}")
     url = server_url.replace("/points?", f"/{DATABASE}?")
@@ -60,7 +60,7 @@ def create(server_url: str, world: World, *, stock: int) -> str:
 
 
 def create_alone(server_url: str, world: World) -> str:
-    """Makes points' tables with the same members; answers the URL."""
+    """Makes points' tables with the same members; returns the URL."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {ALONE_DATABASE}".encode())
     url = server_url.replace("/points?", f"/{ALONE_DATABASE}?")

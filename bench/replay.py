@@ -1,7 +1,7 @@
 """A day is replayed: `python -m bench.replay` sends it in batches, and kills points twice on the way.
 
 Some receipts come twice, all in no order. Every sale must count once, whatever happens; how long it takes
-and how much memory points needs at most is told.
+and how much memory points needs at most is reported.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Day:
 
 
 def day_of(codes: Sequence[str], run: str, sales: int = SALES) -> Day:
-    """A day's receipts of members with these codes, a part of them twice, in no order."""
+    """Returns a day's receipts of members with these codes, a part of them twice, in no order."""
     lots, now = random.Random(run), datetime.now(UTC).isoformat()
     receipts = [
         wire.receipt_of(lots.choice(codes), f"{run}-{number:08d}", now, lots) for number in range(sales)
@@ -70,7 +70,7 @@ def day_of(codes: Sequence[str], run: str, sales: int = SALES) -> Day:
 async def replay(http: httpx.AsyncClient, token: str, day: Day, kill: Kill, *, batch: int = BATCH) -> None:
     """Sends the whole day, several batches at a time; `kill` is called on the way.
 
-    Raises BenchError when a receipt is refused, or gets two answers.
+    Raises BenchError when a receipt is refused, or gets two results.
     """
     batches = [day.receipts[at : at + batch] for at in range(0, len(day.receipts), batch)]
     kills = [round(part * len(batches)) for part in KILLED_AFTER]
@@ -96,7 +96,7 @@ async def replay(http: httpx.AsyncClient, token: str, day: Day, kill: Kill, *, b
 async def _answered(
     http: httpx.AsyncClient, token: str, day: Day, purchases: Sequence[dict[str, Any]]
 ) -> list[Any]:
-    """The results of a batch, which is sent again until there are some."""
+    """Returns the results of a batch, which is sent again until there are some."""
     headers = {"authorization": f"Bearer {token}"}
     for _ in range(TRIES):
         try:
@@ -148,7 +148,7 @@ class Memory:
 
 
 def check_counted_once(database: str, day: Day) -> None:
-    """Raises BenchError unless each sale became one purchase, the one that was told, and credited once."""
+    """Raises BenchError unless each sale became one purchase, the one returned, and credited once."""
     numbers = list(day.purchases)
     with psycopg.connect(database) as connection:
         rows = connection.execute(

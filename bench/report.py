@@ -24,13 +24,13 @@ TARGETS = {
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02
-"""Processes that use less of a request's CPU time than this part are told together."""
+"""Processes that use less of a request's CPU time than this part are reported together."""
 
 Found = Mapping[str, Measured]
 
 
 def table(measured: Sequence[Found]) -> str:
-    """All scenarios, each beside its peers, with the CPU that a request costs in each process."""
+    """Returns all scenarios, each beside its peers, with the CPU that a request costs in each process."""
     header = (
         f"{'':24}{'per s':>8}{'Scrip is':>10}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}   CPU per request, us"
     )
@@ -48,7 +48,7 @@ def table(measured: Sequence[Found]) -> str:
 
 
 def verdict(measured: Sequence[Found]) -> str:
-    """Where Scrip stands against what it must reach."""
+    """Returns where Scrip stands against what it must reach."""
     return "\n".join(
         f"{found[SCRIP].scenario}, {found[SCRIP].clients} clients: {_ratio(found, target):.2f} times"
         f" {NAMES[target]} ({_reached(_ratio(found, target), least, aim)})"
@@ -72,7 +72,7 @@ def write(
 
 
 def machine() -> str:
-    """The machine in a few words."""
+    """Returns the machine in a few words."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -97,7 +97,7 @@ def _entry(one: Measured) -> dict[str, Any]:
 
 
 def _ratio(found: Found, target: str) -> float:
-    """How many times as much Scrip does."""
+    """Returns how many times as much Scrip does."""
     return found[SCRIP].per_second / max(found[target].per_second, 1e-9)
 
 

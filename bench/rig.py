@@ -44,12 +44,12 @@ class Rig:
     world: World
     world_file: Path
     ports: Mapping[str, int]
-    """Port of REST by what answers there: SCRIP, EMPTY, PEER."""
+    """Port of REST by what serves it: SCRIP, EMPTY, PEER."""
     pids: Mapping[str, int]
     databases: Mapping[str, str]
     """libpq URLs: Scrip's four, the peer's one, and that of points' tables without points."""
     server: str
-    """What PostgreSQL says of itself."""
+    """PostgreSQL's version."""
 
 
 @dataclass
@@ -142,7 +142,7 @@ def _stack_pids(stack: RunningStack) -> dict[str, int]:
 
 
 def _server(url: str) -> str:
-    """PostgreSQL's version. Raises BenchError when commits are not safe on disk before they are answered."""
+    """PostgreSQL's version. Raises BenchError when COMMIT returns before it is safe on disk."""
     with psycopg.connect(url) as connection:
         said = {}
         for name in ("server_version", "fsync", "synchronous_commit", "full_page_writes"):

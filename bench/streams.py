@@ -1,7 +1,7 @@
 """The load generator of streams: `python -m bench.streams` reads a plan and prints a result.
 
 Plain HTTP/2 with as much as a gRPC stream needs, for a general client costs more than what it measures:
-each connection has one stream, sends as fast as flow control lets it, and counts the answers.
+each connection has one stream, sends as fast as flow control lets it, and counts the results.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame of HTTP/2."""
+    """Returns a frame of HTTP/2."""
     return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
 
 
@@ -116,7 +116,7 @@ class Stream(asyncio.Protocol):
             self.lost.set_result(None)
 
     def check(self, now: float) -> None:
-        """Gives up on an answer that takes too long."""
+        """Gives up on a result that takes too long."""
         if self._transport and self._sent and now - self._sent[0] > ANSWER_SECONDS:
             self._transport.abort()
 
@@ -188,7 +188,7 @@ async def _keep_streaming(plan: Plan, queue: Iterator[bytes], token: str, tally:
 
 
 async def run(plan: Plan) -> Result:
-    """Sends receipts for the time of the plan and waits for the last answers."""
+    """Sends receipts for the time of the plan and waits for the last results."""
     world = World.read(Path(plan.world))
     begin = time.perf_counter() + plan.warm_up
     tally = Tally(b"", begin, begin + plan.seconds)

@@ -31,7 +31,7 @@ EXPECTED = {
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
 }
-"""What an answer must hold to count. An order that is only pending does not."""
+"""What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
 IN_MESSAGE = {STREAM: 100, STREAM_OF_ONES: 1}
 """Receipts in each message of a stream."""
@@ -85,12 +85,12 @@ def _key(run: str, number: int) -> bytes:
     return f"{run}-{number:0{KEY_LENGTH - len(run) - 1}d}".encode()
 
 
-Line = tuple[str, str, str, int, int, bool]
+ReceiptLine = tuple[str, str, str, int, int, bool]
 """sku, name, category, price in minor units, quantity, alcohol."""
 
 
-def lines(lots: random.Random) -> list[Line]:
-    """The lines of a receipt."""
+def lines(lots: random.Random) -> list[ReceiptLine]:
+    """Returns the lines of a receipt."""
     return [
         *((*article, False) for article in lots.sample(_ARTICLES, ITEMS - 1)),
         (*lots.choice(_ALCOHOL), True),
@@ -127,7 +127,7 @@ def streamed(world: World, scenario: str, run: str) -> Iterator[Iterator[bytes]]
 
 
 def receipt_of(member_code: str, number: str, now: str, lots: random.Random) -> dict[str, Any]:
-    """A receipt over REST."""
+    """Returns a receipt over REST."""
     bought = [
         item(sku, name, cents, quantity=quantity, alcohol=alcohol) | {"category": category}
         for sku, name, category, cents, quantity, alcohol in lines(lots)
@@ -180,7 +180,7 @@ def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", 
 
 
 def _split(request: bytes) -> tuple[bytes, bytes]:
-    """What stands before and after the place of the key."""
+    """Returns what stands before and after the place of the key."""
     before, found, after = request.partition(_KEY)
     assert found
     return before, after

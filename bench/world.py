@@ -58,7 +58,7 @@ class World:
 
 
 async def create(base_url: str, admin_user: str, admin_password: str, *, stock: int) -> World:
-    """A world on a fresh stack, with so many pieces of its voucher."""
+    """Returns a world on a fresh stack, with so many pieces of its voucher."""
     async with Rest(base_url) as rest:
         admin = await rest.log_in_staff(admin_user, admin_password)
         tills = [await rest.create_till(admin, f"Bench till {number}") for number in range(TILLS)]
@@ -97,7 +97,7 @@ async def give_points(base_url: str, world: World) -> None:
 
 
 async def _all(work: Callable[[int, int], Awaitable[T]]) -> list[T]:
-    """The results of `work(number, attempt)` for each member; a refused one is tried again."""
+    """Returns the results of `work(number, attempt)` for each member; a refused one is tried again."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> T:

@@ -1,4 +1,4 @@
-"""Exits with 0 when the gRPC server in this container says SERVING, and with 1 when it does not."""
+"""Exits with 0 when the gRPC server in this container reports SERVING, and with 1 when it does not."""
 
 import os
 import sys

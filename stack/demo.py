@@ -34,7 +34,7 @@ PRIZE_SECONDS = 30.0
 
 
 async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
-    """Tells the story; answers how many calls it took. Raises StoryError."""
+    """Runs the story; returns how many calls it made. Raises StoryError."""
     async with Rest(base_url) as rest:
         teller = Teller(rest)
         shop = await _set_up_shop(teller, admin_user, admin_password)
@@ -141,7 +141,7 @@ async def _change_device(teller: Teller, shop: Mapping[str, str], phone: str, fi
 
 
 async def _scan(teller: Teller, meaning: str, path: str, member: str) -> str:
-    """What a scanner reads from a QR image."""
+    """Returns what a scanner reads from a QR image."""
     image = await teller.call(meaning, "GET", path, token=member)
     code: str = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
     print(f"   ... and the scanner reads {code}.")
@@ -294,7 +294,7 @@ async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
 
 
 async def _running() -> Endpoints | None:
-    """The platform of `make up`, when it answers."""
+    """Returns the platform of `make up`, when it is up."""
     try:
         endpoints = Endpoints.read(DataFolder(read_settings().data_folder).endpoints)
         status, _ = await request(int(endpoints.ops_url.rpartition(":")[2]), "/ready")
@@ -309,7 +309,7 @@ async def _tell_to(endpoints: Endpoints) -> None:
 
 
 def main() -> None:
-    """Finds or starts a platform and tells the story."""
+    """Finds or starts a platform and runs the story."""
     endpoints = asyncio.run(_running())
     try:
         if endpoints:

@@ -27,7 +27,7 @@ Node = dict[str, Any]
 
 
 def render(config: Node, settings: Settings) -> Node:
-    """The configuration for this machine.
+    """Returns the configuration for this machine.
 
     Listeners keep their order: the one on 8080 becomes the edge, the one on 8081 the ops listener, others
     get inner ports on loopback, as does the admin interface; clusters that point at any of those follow.
@@ -50,7 +50,7 @@ def render(config: Node, settings: Settings) -> Node:
 
 
 def _move_listeners(rendered: Node, settings: Settings) -> dict[int, int]:
-    """Give the admin interface and each listener its address here; the answer maps old ports to new ones."""
+    """Give the admin interface and each listener its address here; returns the new port of each old one."""
     moved = {}
     inner = 0
     for listener in _list(rendered, "static_resources", "listeners"):

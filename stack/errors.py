@@ -1,4 +1,4 @@
-"""What the stack tells a person when it cannot go on."""
+"""What the stack prints for a person when it cannot go on."""
 
 
 class StackError(Exception):

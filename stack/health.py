@@ -29,7 +29,7 @@ async def _check(channel: grpc.aio.Channel) -> str:
 
 
 async def wait_until_serving(targets: dict[str, str], seconds: float) -> dict[str, str]:
-    """Wait for all of them; the answer names those that are not serving in time, with their last state."""
+    """Wait for all of them; returns those that are not serving in time, with their last state."""
     states = dict.fromkeys(targets, "not asked")
 
     async def wait_for(name: str, target: str) -> None:

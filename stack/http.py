@@ -4,7 +4,7 @@ import asyncio
 
 
 async def request(port: int, path: str, *, method: str = "GET", seconds: float = 1.0) -> tuple[int, str]:
-    """Status and body of one request on loopback. Raises OSError or TimeoutError when there is no answer."""
+    """Returns status and body of one request on loopback. Raises OSError or TimeoutError for no response."""
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:

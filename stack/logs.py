@@ -64,8 +64,8 @@ class Console:
             self._output.write(data)
             self._output.flush()
         except OSError:
-            # Whoever read this has gone. The files have every line, so the stack goes on; but a terminal
-            # that was closed means the end, and `make` in between may have kept that signal to itself.
+            # The reader has gone. The files have every line, so the stack goes on; but a terminal that
+            # was closed means the end, and `make` in between may have kept that signal to itself.
             self._output = None
             if self._terminal:
                 os.kill(os.getpid(), signal.SIGHUP)
@@ -79,7 +79,7 @@ class Console:
 
 
 class Log:
-    """What one process says. Bytes come in as they are read, whole lines go out."""
+    """The output of one process. Bytes come in as they are read, whole lines go out."""
 
     def __init__(self, name: str, folder: Path, console: Console) -> None:
         self.name = name

@@ -11,7 +11,7 @@ from services.common.db import Database
 
 
 async def is_newest(service: str, url: str) -> bool:
-    """Whether a database has the newest schema of its service."""
+    """Returns whether a database has the newest schema of its service."""
     database = Database(url, pool_size=1)
     try:
         return await database.read(schema.current) == schema.head(service)

@@ -1,4 +1,4 @@
-"""Free ports, and a clear word when one is taken."""
+"""Free ports, and a clear error when one is taken."""
 
 import random
 import socket
@@ -12,7 +12,7 @@ TRIES = 200
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen on this address now."""
+    """Returns whether a server could listen on this address now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # Servers set this too: without it, connections in TIME_WAIT would make a port look taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -24,7 +24,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_block(size: int, host: str = "127.0.0.1") -> int:
-    """The first of `size` consecutive free ports. Raises StackError when none is found."""
+    """Returns the first of `size` consecutive free ports. Raises StackError when none is found."""
     for _ in range(TRIES):
         first = random.randrange(LOWEST, HIGHEST - size)
         if all(is_free(host, port) for port in range(first, first + size)):
@@ -33,7 +33,7 @@ def free_block(size: int, host: str = "127.0.0.1") -> int:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """One free port."""
+    """Returns one free port."""
     return free_block(1, host)
 
 

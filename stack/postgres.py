@@ -78,7 +78,7 @@ class Postgres:
         return Path("/tmp") / f"scrip-{name}"  # noqa: S108  (used only when it is ours and closed to others)
 
     def url(self, database: str, *, tcp: bool = False) -> str:
-        """A libpq URL of a database for the role `scrip`: over the socket, or with a password over TCP."""
+        """Returns a libpq URL of a database for the role `scrip`: by socket, or with a password by TCP."""
         if tcp and self.port is None:
             raise StackError("this PostgreSQL does not listen on TCP: it was given no port")
         if tcp:
@@ -97,7 +97,7 @@ class Postgres:
             self._initialise()
 
     def command(self) -> list[str]:
-        """The server's command line."""
+        """Returns the server's command line."""
         options = OPTIONS | ({} if self.fsync else UNSAFE_OPTIONS)
         options |= {
             "unix_socket_directories": str(self.socket_folder),
@@ -109,18 +109,18 @@ class Postgres:
         ]
 
     def environment(self) -> dict[str, str]:
-        """The server's whole environment: nothing of the caller's locale or PG* variables reaches it."""
+        """Returns the server's whole environment, without the caller's locale and PG* variables."""
         return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
     def before_exec(self) -> Callable[[], None]:
-        """The child's set-up: the server's user, and a fast, clean shutdown when the parent dies."""
+        """Returns the child's set-up: the server's user, and a fast, clean shutdown when the parent dies."""
         closed = self._user is not None and not (
             others_reach(self.data) and others_reach(self._bin / "postgres")
         )
         return before_exec(signal.SIGINT, self._user, pass_closed_folders=closed)
 
     def is_ready(self, pid: int) -> bool:
-        """Whether the server that runs as `pid` takes connections."""
+        """Returns whether the server that runs as `pid` takes connections."""
         lines = self._pid_file()
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
@@ -226,7 +226,7 @@ class Postgres:
     def _run(self, command: list[str], text: bytes) -> None:
         process = self._spawn(command, subprocess.PIPE, subprocess.PIPE)
         output, _ = process.communicate(text, timeout=START_SECONDS)
-        # Single-user mode ends with status 0 after a failed statement: its words tell.
+        # Single-user mode ends with status 0 after a failed statement: only its output shows it.
         if process.returncode != 0 or b"ERROR:" in output or b"FATAL:" in output:
             raise StackError(
                 f"PostgreSQL could not make its data folder: {output.decode(errors='replace').strip()}"
@@ -257,7 +257,7 @@ class Postgres:
         return any(path.name.isdigit() and self._is_ours(int(path.name)) for path in Path("/proc").iterdir())
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether this process is one of our server: each of them works in the data directory."""
+        """Returns whether this process is one of our server: each of them works in the data directory."""
         try:
             return Path(f"/proc/{pid}/cwd").readlink() == self.data.resolve() and is_running(pid)
         except (FileNotFoundError, PermissionError, ProcessLookupError):

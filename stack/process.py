@@ -24,7 +24,7 @@ StopSteps = tuple[tuple[signal.Signals, float], ...]
 
 
 def die_with_parent() -> Callable[[], None]:
-    """The child set-up of everything that may end at once when the supervisor is killed."""
+    """Returns the child set-up of everything that may end at once when the supervisor is killed."""
     return before_exec(signal.SIGKILL)
 
 
@@ -87,7 +87,7 @@ class Process:
         self._task = asyncio.create_task(self._supervise(), name=self.name)
 
     async def result(self) -> int:
-        """The exit status of a program that is not restarted, or of the last run of one that was stopped."""
+        """Returns the exit status of a program that is not restarted, or of the last run of a stopped one."""
         if self._task is None:
             raise RuntimeError(f"{self.name} was not started")
         return await asyncio.shield(self._task)

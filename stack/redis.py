@@ -35,7 +35,7 @@ class Redis:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def command(self) -> list[str]:
-        """The server's command line."""
+        """Returns the server's command line."""
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -49,11 +49,11 @@ class Redis:
         ]
 
     def before_exec(self) -> Callable[[], None]:
-        """The child's set-up: it ends at once when its parent dies, for it has nothing to save."""
+        """Returns the child's set-up: it ends at once when its parent dies, for it has nothing to save."""
         return before_exec(signal.SIGKILL)
 
     def is_ready(self, pid: int) -> bool:
-        """Whether the server that runs as `pid` answers, and no other that has the port already."""
+        """Returns whether the server that runs as `pid` replies, and no other that has the port already."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
                 connection.sendall(b"INFO server\r\n")
@@ -62,7 +62,7 @@ class Redis:
             return False
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises StackError with its last words."""
+        """Start the server and wait until it replies. Raises StackError with its last words."""
         self.prepare()
         log = self.folder / "server.log"
         with log.open("wb") as output:

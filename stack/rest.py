@@ -62,7 +62,7 @@ class Rest:
         key: str = "",
         form: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One call: JSON body or form, bearer token, idempotency key."""
+        """Makes one call: JSON body or form, bearer token, idempotency key."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if key:
             headers["idempotency-key"] = key
@@ -72,24 +72,24 @@ class Rest:
     async def ok(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str = "", key: str = ""
     ) -> Any:
-        """A call that must succeed; answers its JSON. Raises RefusedError."""
+        """Makes a call that must succeed; returns its JSON. Raises RefusedError."""
         answer = await self.call(method, path, body, token=token, key=key)
         if answer.status != httpx.codes.OK:
             raise RefusedError(f"{method} {path}: {answer.status} {answer.content.decode()}")
         return answer.json
 
     async def log_in_staff(self, user_name: str, password: str) -> str:
-        """A staff token."""
+        """Returns a staff token."""
         credentials = {"password": {"user_name": user_name, "password": password}}
         return str((await self.ok("POST", "/v1/sessions", credentials))["token"]["access_token"])
 
     async def create_till(self, admin: str, name: str) -> str:
-        """A new till's token."""
+        """Returns a new till's token."""
         till = await self.ok("POST", "/v1/clients", {"display_name": name}, token=admin)
         return await self.client_token(till["client"]["id"], till["client_secret"])
 
     async def client_token(self, client_id: str, secret: str) -> str:
-        """A till's token, by OAuth client credentials."""
+        """Returns a till's token, by OAuth client credentials."""
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
         answer = await self.call("POST", "/v1/oauth/token", form=form)
         if answer.status != httpx.codes.OK:
@@ -97,25 +97,25 @@ class Rest:
         return str(answer.json["access_token"])
 
     async def register(self, admin: str, phone: str, full_name: str) -> tuple[Any, str]:
-        """A new member and its token; the one-time password is read from the sandbox."""
+        """Returns a new member and its token; the one-time password is read from the sandbox."""
         otp = await self.otp(admin, phone, "OTP_PURPOSE_REGISTER")
         reply = await self.ok("POST", "/v1/members", {"otp": otp, "full_name": full_name})
         return reply["member"], str(reply["token"]["access_token"])
 
     async def otp(self, admin: str, phone: str, purpose: str) -> dict[str, str]:
-        """A one-time password for this number, ready to be sent back."""
+        """Returns a one-time password for this number, ready to be sent back."""
         sent = await self.ok("POST", "/v1/otp", {"phone": phone, "purpose": purpose})
         code = await self.ok("GET", f"/v1/sandbox/otps/{sent['otp_id']}", token=admin)
         return {"otp_id": sent["otp_id"], "code": code["code"]}
 
 
 def random_phone() -> str:
-    """A made-up mobile number that nobody is likely to have registered."""
+    """Returns a made-up mobile number that nobody is likely to have registered."""
     return f"+1415{2_000_000 + secrets.randbelow(8_000_000):07d}"
 
 
 def receipt(member_code: str, number: str, sold_at: str, *items: Mapping[str, Any]) -> dict[str, Any]:
-    """A receipt in US dollars."""
+    """Returns a receipt in US dollars."""
     return {
         "member_code": member_code,
         "receipt_number": number,
@@ -128,7 +128,7 @@ def receipt(member_code: str, number: str, sold_at: str, *items: Mapping[str, An
 def item(
     sku: str, name: str, cents: int, *, quantity: int = 1, alcohol: bool = False, category: str = ""
 ) -> dict[str, Any]:
-    """A line of a receipt."""
+    """Returns a line of a receipt."""
     return {
         "sku": sku,
         "name": name,

@@ -14,7 +14,7 @@ SERVICES = ("identity", "points", "vouchers", "promos")
 WORKERS = ("identity", "points", "vouchers", "promos")
 # A service promises to drain within 8 s; the whole stack stops within 10.
 STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
-# Only identity may know what begins so, whoever set it.
+# Only identity gets variables with these prefixes, wherever they were set.
 IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES", "SCRIP_OTP_")
 
 
@@ -28,12 +28,12 @@ class Wiring:
 
 
 def ports(settings: Settings) -> dict[str, list[int]]:
-    """The ports of each service's processes."""
+    """Returns the ports of each service's processes."""
     return {service: settings.service_ports(index) for index, service in enumerate(SERVICES)}
 
 
 def targets(settings: Settings) -> dict[str, str]:
-    """The gRPC target of each service: all of its processes."""
+    """Returns the gRPC target of each service: all of its processes."""
     return {
         service: "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in found)
         for service, found in ports(settings).items()
@@ -41,7 +41,7 @@ def targets(settings: Settings) -> dict[str, str]:
 
 
 def process_names(settings: Settings) -> dict[str, list[str]]:
-    """The names of each service's processes: `points`, or `points-1`, `points-2` when there are several."""
+    """Returns the names of each service's processes: `points`, or `points-1`, `points-2` for several."""
     if settings.processes == 1:
         return {service: [service] for service in SERVICES}
     return {
@@ -50,19 +50,19 @@ def process_names(settings: Settings) -> dict[str, list[str]]:
 
 
 def worker_names(settings: Settings) -> dict[str, str]:
-    """The name of the worker of each service whose worker is switched on."""
+    """Returns the name of the worker of each service whose worker is switched on."""
     return {service: f"{service}-worker" for service in WORKERS if settings.worker(service)}
 
 
 def base_environment() -> dict[str, str]:
-    """What every Python child gets: the caller's, without the stack's settings and identity's secrets."""
+    """Returns what all Python children get: all but the stack's settings and identity's secrets."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith((PREFIX, *IDENTITY_ONLY))}
     # Fewer malloc arenas: a third less memory in processes with several threads.
     return kept | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
-    """Every service's server processes."""
+    """Returns every service's server processes."""
     shared = {service: _environment(settings, secrets, wiring, service) for service in SERVICES}
     return [
         _program(service, name, shared[service] | {"SCRIP_LISTEN": f"127.0.0.1:{port}"}, settings)
@@ -72,7 +72,7 @@ def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Progra
 
 
 def workers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
-    """The job workers that are switched on."""
+    """Returns the job workers that are switched on."""
     return [
         _program(service, name, _environment(settings, secrets, wiring, service), settings, "worker")
         for service, name in worker_names(settings).items()

@@ -87,11 +87,11 @@ class Settings(BaseSettings):
         return list(range(first, first + self.processes))
 
     def worker(self, service: str) -> bool:
-        """Whether this service's job worker runs."""
+        """Returns whether this service's job worker runs."""
         return bool(getattr(self, f"worker_{service}"))
 
     def extra_environment(self, service: str) -> dict[str, str]:
-        """What is set for this service's processes beside what the stack itself sets."""
+        """Returns what is set for this service's processes beside what the stack itself sets."""
         extra: dict[str, str] = getattr(self, f"env_{service}")
         return extra
 

@@ -28,12 +28,12 @@ class Running:
     stop_signal: int
 
     def alive(self) -> bool:
-        """Whether exactly this process still runs."""
+        """Returns whether exactly this process still runs."""
         return self.boot == boot_id() and start_time(self.pid) == self.started
 
 
 def boot_id() -> str:
-    """Names this boot of the machine."""
+    """Returns the id of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -81,7 +81,7 @@ class DataFolder:
             self._lock = None
 
     def owner(self) -> int | None:
-        """The process that holds the lock, or None."""
+        """Returns the process that holds the lock, or None."""
         try:
             handle = os.open(self._lock_file, os.O_RDWR)
         except FileNotFoundError:
@@ -113,7 +113,7 @@ class DataFolder:
             self._write_processes()
 
     def processes(self) -> dict[str, Running]:
-        """What was noted last, by this process or by one before it."""
+        """Returns what was noted last, by this process or by one before it."""
         try:
             found = json.loads(self._processes.read_text())
         except (FileNotFoundError, ValueError):

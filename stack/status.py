@@ -7,7 +7,7 @@ from stack.state import DataFolder
 
 
 def report(folder: DataFolder) -> str:
-    """A table of the processes with their memory, and the address of the edge."""
+    """Returns a table of the processes with their memory, and the address of the edge."""
     owner = folder.owner()
     if owner is None:
         return f"nothing runs on {folder.path}"
@@ -28,7 +28,7 @@ def report(folder: DataFolder) -> str:
 
 
 def _children() -> dict[int, list[int]]:
-    """The children of every process: PostgreSQL has one for each connection."""
+    """Returns the children of every process: PostgreSQL has one for each connection."""
     found: dict[int, list[int]] = {}
     for path in Path("/proc").iterdir():
         if path.name.isdigit():

@@ -74,7 +74,7 @@ class Supervisor:
                 )
 
     def names(self) -> list[str]:
-        """What is being kept running."""
+        """Returns what is being kept running."""
         return list(self._processes)
 
     async def stop(self, names: Iterable[str], patience: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Tells a story call by call: what is asked, what comes back, and whether it is as it should be."""
+"""Prints a story call by call: what is asked, what comes back, and whether it is as it should be."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class StoryError(Exception):
 
 
 class Teller:
-    """Makes calls and tells what happens."""
+    """Makes calls and prints what happens."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
@@ -39,7 +39,7 @@ class Teller:
         status: int = OK,
         reason: str = "",
     ) -> Answer:
-        """Makes a call, prints it with its answer and what it means, and checks status and reason."""
+        """Makes a call, prints it with its response and what it means, and checks status and reason."""
         self.steps += 1
         print(f"\n{self.steps}. {meaning}\n   {method} {path}{f'  Idempotency-Key: {key}' if key else ''}")
         if body or form:
@@ -62,7 +62,7 @@ def check(holds: bool, otherwise: str) -> None:
 
 
 def _short(value: Any) -> str:
-    """One line of JSON, without secrets."""
+    """Returns one line of JSON, without secrets."""
     text = json.dumps(_without_secrets(value), ensure_ascii=False)
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 

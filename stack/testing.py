@@ -38,7 +38,7 @@ class RunningStack:
     supervisor: subprocess.Popen[bytes]
 
     def pid(self, name: str) -> int | None:
-        """The process id of `name`, such as `points` or `vouchers-worker`; None while it is down."""
+        """Returns the process id of `name`, such as `points` or `vouchers-worker`; None while it is down."""
         try:
             return int((self.folder.run / f"{name}.pid").read_text())
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a person is told."""
+"""What is printed for a person."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ HELPER_STOP: StopSteps = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 0.2))
 
 
 def required_ports(settings: Settings) -> list[tuple[str, int, str, str]]:
-    """Every port that this stack will listen on: (host, port, what for, setting)."""
+    """Returns every port that this stack will listen on: (host, port, what for, setting)."""
     loopback, base = "127.0.0.1", f"{PREFIX}BASE_PORT"
     wanted = [
         (settings.host, settings.edge_port, "the edge", f"{PREFIX}EDGE_PORT"),
@@ -65,7 +65,7 @@ class Stack:
         self.supervisor = Supervisor(folder, self.console)
 
     async def start(self) -> None:
-        """Start everything and return when the edge answers."""
+        """Start everything and return when the edge is ready."""
         began = time.monotonic()
         await self._start_stores()
         await self._migrate()
@@ -98,7 +98,7 @@ class Stack:
         self.supervisor.close()
 
     def endpoints(self) -> Endpoints:
-        """Where everything is."""
+        """Returns where everything is."""
         settings = self.settings
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  (compared only)
         return Endpoints(
@@ -215,7 +215,7 @@ class Stack:
             arguments = [str(self.folder.endpoints), str(self.folder.sample)]
             await self._helper("sample", "stack.seed", arguments, SAMPLE_SECONDS)
         except StackError as error:
-            # The platform itself is well: tell, and try again at the next start.
+            # The platform itself is well: print it, and try again at the next start.
             self.supervisor.say(f"no sample data: {error}")
 
     async def _helper(self, name: str, module: str, arguments: list[str], seconds: float) -> None:

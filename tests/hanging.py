@@ -12,7 +12,7 @@ from stack.testing import RunningStack
 
 @contextmanager
 def hanging(stack: RunningStack, name: str) -> Iterator[None]:
-    """For so long the process takes connections and answers nothing; a killed one would be back at once."""
+    """For so long the process takes connections and sends nothing; a killed one would be back at once."""
     pid = stack.pid(name)
     assert pid is not None, f"{name} does not run"
     with _stopped(pid):

@@ -100,7 +100,7 @@ class Platform:
         return TokenIssuer(self._keys)
 
     async def token(self, role: str, subject: UUID | str | None = None) -> str:
-        """A token of this role with a login behind it; for the same subject, the same token.
+        """Returns a token of this role with a login behind it; for the same subject, the same token.
 
         A subject that has no account gets one.
         """
@@ -118,19 +118,19 @@ class Platform:
         return made.value
 
     async def admin(self) -> str:
-        """A new admin's token."""
+        """Returns a new admin's token."""
         return await self.token(ADMIN)
 
     async def till(self) -> str:
-        """A new till's token."""
+        """Returns a new till's token."""
         return await self.token(TILL)
 
     async def service_token(self, service: str) -> str:
-        """A token that a service would use."""
+        """Returns a token that a service would use."""
         return (await self.issuer()).issue_for_service(service).value
 
     async def member(self, full_name: str = "Ada Lovelace") -> Member:
-        """A newly registered member, logged in."""
+        """Returns a newly registered member, logged in."""
         phone = new_phone()
         made = await self.logins.run(
             register_member,
@@ -146,7 +146,7 @@ class Platform:
         return Member(made.member.id, code, token.access.value, phone, token.refresh_token)
 
     def signed_code(self, member: Member, issued_at: datetime | None = None) -> str:
-        """A signed code of the member, made now or at another moment."""
+        """Returns a signed code of the member, made now or at another moment."""
         return sign_member_code(self.vault, member.id, issued_at or utc_now()).text
 
     async def close(self) -> None:
@@ -165,7 +165,7 @@ class Platform:
 
 
 async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:
-    """A login beside those that the account has, which is made if need be."""
+    """Returns a login beside those that the account has, which is made if need be."""
     kind = "MEMBER" if role == MEMBER else "STAFF"
     await execute(
         connection,
@@ -193,7 +193,7 @@ async def _open_session_of(connection: Connection, account_id: UUID, role: str) 
 
 
 def new_phone() -> str:
-    """A phone number in E.164 form that nobody has yet."""
+    """Returns a phone number in E.164 form that nobody has yet."""
     number = next(_phones)
     return f"+1415{2_000_000 + number % 8_000_000:07d}"
 
@@ -214,12 +214,12 @@ async def refusal(call: Awaitable[object]) -> tuple[str, grpc.StatusCode, dict[s
 
 
 async def reason(call: Awaitable[object]) -> str:
-    """The reason with which a call was refused."""
+    """Returns the reason with which a call was refused."""
     return (await refusal(call))[0]
 
 
 async def refused_status(call: Awaitable[object]) -> tuple[status_pb2.Status, grpc.StatusCode]:
-    """The whole status of a refused call, and its code."""
+    """Returns the whole status of a refused call, and its code."""
     try:
         reply = await call
     except grpc.aio.AioRpcError as error:

@@ -174,7 +174,7 @@ _WITH_JOBS = ("identity", "points", "vouchers", "promos")
 
 
 def rows(url: str, query: str) -> list[dict[str, Any]]:
-    """What a query finds."""
+    """Returns what a query finds."""
     with psycopg.connect(url, row_factory=dict_row) as connection:
         return connection.execute(query.encode()).fetchall()
 
@@ -182,7 +182,7 @@ def rows(url: str, query: str) -> list[dict[str, Any]]:
 def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
     """Asserts INV1 to INV5 and INV8 on the databases of a platform at rest.
 
-    `foreign_debits` allows debits for orders that vouchers never heard of, and other movements for which
+    `foreign_debits` allows debits for orders that vouchers does not have, and other movements for which
     there is no cause, which points' own tests make.
     """
     check_ledger(databases["points"])

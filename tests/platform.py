@@ -49,7 +49,7 @@ STATUS_OF_CODE = {
     14: (503,),
     16: (401,),
 }
-"""The HTTP statuses with which each code of a refusal may be answered. INTERNAL is never an answer."""
+"""The HTTP statuses that each code of a refusal may have. INTERNAL never occurs."""
 
 OURS_ALONE = (
     "traceback",
@@ -76,7 +76,7 @@ OURS_ALONE = (
     "127.0.0.1",
     " object at 0x",
 )
-"""What a driver or an interpreter says, and no caller may ever read."""
+"""Texts of a driver or an interpreter, which no caller may ever read."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Refusal:
 
     @property
     def message(self) -> str:
-        """What it says to people."""
+        """Its text for people."""
         return str(self.body["message"])
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What it says to programs beside the reason."""
+        """Its data for programs, beside the reason."""
         found: dict[str, str] = self.body["details"][0].get("metadata", {})
         return found
 
@@ -183,14 +183,14 @@ class Platform:
     async def call(
         self, method: str, path: str, body: Any = None, *, token: str = "", key: str = ""
     ) -> httpx.Response:
-        """One call with a JSON body, and whatever comes back."""
+        """Makes one call with a JSON body; returns the response."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if key:
             headers["idempotency-key"] = key
         return await self.http.request(method, path, json=body, headers=headers)
 
     async def ok(self, method: str, path: str, body: Any = None, *, token: str = "", key: str = "") -> Any:
-        """The JSON of a call that must succeed; while something is away it is sent again, as apps do."""
+        """Returns the JSON of a call that must succeed, which is repeated while something is away."""
         tries = 1
         while (answer := await self.call(method, path, body, token=token, key=key)).status_code == 503:
             if tries == TRIES:
@@ -203,7 +203,7 @@ class Platform:
     async def refused(
         self, method: str, path: str, body: Any = None, *, token: str = "", key: str = ""
     ) -> Refusal:
-        """The refusal of a call that must be refused."""
+        """Returns the refusal of a call that must be refused."""
         return refusal(await self.call(method, path, body, token=token, key=key))
 
     async def kill(self, name: str) -> int:
@@ -213,13 +213,13 @@ class Platform:
         return pid
 
     async def log_in_admin(self) -> str:
-        """A token of the first admin."""
+        """Returns a token of the first admin."""
         endpoints = self.stack.endpoints
         password = {"user_name": endpoints.admin_user_name, "password": endpoints.admin_password}
         return str((await self.ok("POST", "/v1/sessions", {"password": password}))["token"]["access_token"])
 
     async def till(self) -> str:
-        """The token of a new till."""
+        """Returns the token of a new till."""
         till = await self.ok("POST", "/v1/clients", {"display_name": f"Till {unique()}"}, token=self.admin)
         form = {
             "grant_type": "client_credentials",
@@ -231,7 +231,7 @@ class Platform:
         return str(answer.json()["access_token"])
 
     async def otp(self, phone: str = "", purpose: str = "REGISTER") -> Otp:
-        """A one-time password, read from the sandbox; for a new number when none is given."""
+        """Returns a one-time password, read from the sandbox; for a new number when none is given."""
         phone = phone or new_phone()
         asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
         sent = await self.ok("POST", "/v1/otp", asked)
@@ -239,7 +239,7 @@ class Platform:
         return Otp(phone, {"otp_id": sent["otp_id"], "code": read["code"]})
 
     async def member(self, otp: Otp | None = None) -> Member:
-        """A new member."""
+        """Returns a new member."""
         otp = otp or await self.otp()
         made = await self.ok("POST", "/v1/members", {"otp": otp.proof, "full_name": "Ada Lovelace"})
         token, refresh = made["token"]["access_token"], made["token"]["refresh_token"]
@@ -251,7 +251,7 @@ class Platform:
         return await limited(MEMBERS_AT_ONCE, (self.member for _ in range(count)))
 
     async def voucher(self, quantity: int, points: int = 500, **other: Any) -> str:
-        """The id of a new voucher that costs so many points."""
+        """Returns the id of a new voucher that costs so many points."""
         wanted = {
             "title": f"Coupon {unique()}",
             "face_value": {"currency_code": "USD", "amount_minor": "500"},
@@ -262,7 +262,7 @@ class Platform:
         return str(made["voucher"]["id"])
 
     async def campaign(self, places: int) -> str:
-        """The id of a new campaign for first logins."""
+        """Returns the id of a new campaign for first logins."""
         wanted = {"name": f"First {places}", "places": places, "benefit": {"percent_off": 30}}
         made = await self.ok("POST", "/v1/campaigns", wanted, token=self.admin, key=unique())
         return str(made["campaign"]["id"])
@@ -275,16 +275,16 @@ class Platform:
             points -= some
 
     async def balance(self, member: Member) -> int:
-        """The member's points as it sees them."""
+        """Returns the member's points as it sees them."""
         return int((await self.ok("GET", "/v1/members/me/points", token=member.token))["balance"])
 
     async def order(self, member: Member, voucher_id: str, key: str = "") -> httpx.Response:
-        """An order of one voucher."""
+        """Orders one voucher; returns the response."""
         body = {"voucher_id": voucher_id}
         return await self.call("POST", "/v1/orders", body, token=member.token, key=key or unique())
 
     async def bought(self, member: Member, voucher_id: str) -> dict[str, Any]:
-        """The member's wallet voucher after an order that must complete."""
+        """Returns the member's wallet voucher after an order that must complete."""
         answer = await self.order(member, voucher_id)
         assert answer.status_code == 200, answer.text
         order = answer.json()["order"]
@@ -294,7 +294,7 @@ class Platform:
         return found
 
     async def promotions(self, member: Member) -> list[dict[str, Any]]:
-        """What the member has won, as soon as it has won something."""
+        """Returns what the member has won, as soon as it has won something."""
 
         async def won() -> list[dict[str, Any]]:
             mine = await self.ok("GET", "/v1/members/me/promotions", token=member.token)
@@ -325,10 +325,10 @@ class Platform:
 
 
 def start_platform(folder: Path, identity: Mapping[str, str] | None = None, **settings: Any) -> RunningStack:
-    """A stack whose one-time passwords, registrations and calls from one address are as good as unlimited.
+    """Returns a stack with hardly any limit on one-time passwords, registrations and calls per address.
 
-    Staff may have ten logins, lest one test log another's admin out. All else is as committed, the limits
-    of members and tills too. `identity` is more environment of identity.
+    Staff may have ten logins, so that one test does not log another's admin out. All else is as committed,
+    the limits of members and tills too. `identity` is more environment of identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = committed()
@@ -355,7 +355,7 @@ def _wait_ended(pid: int) -> None:
 
 
 def purchase(member: Member, cents: int, number: str = "") -> dict[str, Any]:
-    """A receipt of one line, sold now."""
+    """Returns a receipt of one line, sold now."""
     now = datetime.now(UTC).isoformat()
     quantity = max(1, -(-cents // 10**10))  # the price of one piece has a limit of its own
     assert cents % quantity == 0
@@ -364,17 +364,17 @@ def purchase(member: Member, cents: int, number: str = "") -> dict[str, Any]:
 
 
 def unique() -> str:
-    """A short text that nobody used before."""
+    """Returns a short text that nobody used before."""
     return secrets.token_hex(6)
 
 
 def new_phone() -> str:
-    """A phone number in E.164 form that no other test has."""
+    """Returns a phone number in E.164 form that no other test has."""
     return f"+1415{2_000_000 + next(_numbers) % 8_000_000:07d}"
 
 
 async def limited(at_once: int, calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
-    """The results of many calls, so many of them under way at a time."""
+    """Returns the results of many calls, so many of them under way at a time."""
     slots = asyncio.Semaphore(at_once)
 
     async def one(call: Callable[[], Awaitable[T]]) -> T:
@@ -385,5 +385,5 @@ async def limited(at_once: int, calls: Iterable[Callable[[], Awaitable[T]]]) -> 
 
 
 async def at_once(calls: Sequence[Awaitable[R]]) -> list[R]:
-    """The results of calls that all start together."""
+    """Returns the results of calls that all start together."""
     return await asyncio.gather(*calls)

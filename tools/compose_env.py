@@ -15,7 +15,7 @@ HASH_SUFFIX = "_SHA256"
 
 
 def fill(template: str) -> str:
-    """The text with a secret for every empty value; `NAME_SHA256` becomes the hash of `NAME`."""
+    """Returns the text with a secret for every empty value; `NAME_SHA256` becomes the hash of `NAME`."""
     values: dict[str, str] = {}
     lines = []
     for line in template.splitlines():

@@ -1,7 +1,7 @@
 """Writes `docs/coverage.md`: what exists of each capability, its RPCs and routes, and the tests of it.
 
-A test says what it proves by a marker, `@pytest.mark.covers("I1 AuthService.SendOtp")`, or by the capability
-alone where no RPC is concerned. After a change of either, run
+A test declares what it proves by a marker, `@pytest.mark.covers("I1 AuthService.SendOtp")`, or by the
+capability alone where no RPC is concerned. After a change of either, run
 `make proto && .venv/bin/python -m tools.coverage`.
 """
 
@@ -78,7 +78,7 @@ def capabilities() -> dict[str, dict[str, str]]:
 
 
 def marks() -> list[Mark]:
-    """Returns what all tests say that they prove. Raises ValueError for a marker that is not understood."""
+    """Returns what all tests declare to prove. Raises ValueError for a marker that is not understood."""
     files = [path for folder in TESTS for path in (ROOT / folder).rglob("test_*.py")]
     return sorted(mark for path in files for mark in _marks_of(path))
 

@@ -20,7 +20,7 @@ DOCUMENT = ROOT / "docs" / "errors.md"
 PROTO = "scrip/common/v1/error_reason.proto"
 PREFIX = "ERROR_REASON_"
 
-# As the edge translates them; a reason made by the edge itself says so when it differs.
+# As the edge translates them; a reason made by the edge itself notes where it differs.
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -68,7 +68,7 @@ class Reason:
 
 
 def reasons() -> list[Reason]:
-    """All reasons, in the order of the contract. Raises ValueError when a comment lacks its metadata."""
+    """Returns all reasons, in the order of the contract. Raises ValueError for one without metadata."""
     described = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
     [file] = [each for each in described.file if each.name == PROTO]
     [enum] = [each for each in file.enum_type if each.name == "ErrorReason"]
@@ -81,7 +81,7 @@ def reasons() -> list[Reason]:
 
 
 def render() -> str:
-    """The document."""
+    """Returns the document."""
     rows = (
         f"| `{reason.name}` | {reason.http_status} | {reason.code} | {reason.meaning}"
         f" | {f'`{reason.metadata}`' if reason.metadata else ''} |"

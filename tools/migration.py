@@ -1,6 +1,6 @@
-"""Writes a service's next migration from its models: `python -m tools.migration points "add tiers"`.
+"""Writes a service's next migration from its tables: `python -m tools.migration points "add tiers"`.
 
-Starts a scratch PostgreSQL, brings it to the newest version, compares it with the models, and writes
+Starts a scratch PostgreSQL, brings it to the newest version, compares it with the tables, and writes
 the difference to `services/<name>/migrations/versions`. Read what it wrote before you commit it.
 """
 

@@ -29,7 +29,7 @@ IMPORTABLE = (
 
 
 def source(file: descriptor_pb2.FileDescriptorProto) -> str:
-    """The `.proto` text of a proto2 or proto3 file that imports well-known types only.
+    """Returns the `.proto` text of a proto2 or proto3 file that imports well-known types only.
 
     Raises ValueError for what such a file may hold and this printer does not know.
     """

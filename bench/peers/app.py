@@ -19,7 +19,7 @@ POOL_SIZE = 20  # tried: with 10 or 40 it does about the same
 
 
 def create_app(database_url: str, jwks_url: str) -> FastAPI:
-    """The application on this database."""
+    """Returns the application on this database."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -38,7 +38,7 @@ def create_app(database_url: str, jwks_url: str) -> FastAPI:
 
 
 def open_database(url: str) -> AsyncEngine:
-    """The database by its libpq URL, with the tables of all three services in sight."""
+    """Returns the database by its libpq URL, with the tables of all three services in sight."""
     parts = make_url(url)
     return create_async_engine(
         "postgresql+asyncpg://",

@@ -41,13 +41,13 @@ class OrderOut(BaseModel):
 
 
 class PlacedOut(BaseModel):
-    """The answer to an order."""
+    """The response to an order."""
 
     order: OrderOut
 
     @classmethod
     def of(cls, row: Order, wallet_voucher_id: UUID) -> Self:
-        """The answer that these rows hold."""
+        """Returns the response that these rows hold."""
         order = OrderOut(
             id=row.id,
             voucher_id=row.voucher_id,

@@ -51,7 +51,7 @@ class PurchaseIn(BaseModel):
     items: Annotated[list[ItemIn], Field(min_length=1, max_length=500)]
 
     def fingerprint(self) -> bytes:
-        """A digest of the whole content."""
+        """Returns a digest of the whole content."""
         return hashlib.sha256(self.model_dump_json().encode()).digest()
 
 
@@ -78,14 +78,14 @@ class PurchaseOut(BaseModel):
 
 
 class RecordedOut(BaseModel):
-    """The answer to a receipt."""
+    """The response to a receipt."""
 
     purchase: PurchaseOut
     balance_after: int
 
     @classmethod
     def of(cls, row: Purchase) -> Self:
-        """The answer that a row holds."""
+        """Returns the response that a row holds."""
         purchase = PurchaseOut(
             id=row.id,
             receipt_number=row.receipt_number,
@@ -102,7 +102,7 @@ class RecordedOut(BaseModel):
 
 @router.post("/v1/purchases")
 async def record_purchase(given: PurchaseIn, session: Session, till_id: Till) -> RecordedOut:
-    """Records a receipt once; sent again it gets the same answer, or is refused when it differs."""
+    """Records a receipt once; sent again it gets the same response, or is refused when it differs."""
     try:
         async with session.begin():
             return await _find(session, till_id, given) or await _record(session, till_id, given)

@@ -17,7 +17,7 @@ Answer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]
 
 @asynccontextmanager
 async def _server(answer: Answer) -> AsyncIterator[int]:
-    """A server that answers the n-th request of all connections with `answer(writer, n)`; its port."""
+    """Serves the n-th request of all connections by `answer(writer, n)`; yields the port."""
     count = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The table and the file say what was measured."""
+"""The table and the file have what was measured."""
 
 import json
 from pathlib import Path

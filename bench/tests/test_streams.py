@@ -17,7 +17,7 @@ from bench.world import World
 
 
 class _Answers(purchase_pb2_grpc.PurchaseServiceServicer):
-    """Answers each receipt at once, and remembers them."""
+    """Replies to each receipt at once, and remembers them."""
 
     def __init__(self) -> None:
         self.numbers: list[str] = []
@@ -26,7 +26,7 @@ class _Answers(purchase_pb2_grpc.PurchaseServiceServicer):
     async def StreamPurchases(
         self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Any
     ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """Answers."""
+        """Replies to each message."""
         self.tokens.add(dict(context.invocation_metadata())["authorization"])
         recorded = purchase_pb2.PurchaseResult(recorded=purchase_pb2.RecordPurchaseResponse())
         async for request in request_iterator:
@@ -39,7 +39,7 @@ async def test_every_receipt_is_sent_once_and_every_answer_counted(
     world: World, tmp_path: Path, scenario: str
 ) -> None:
     world.write(tmp_path / "world.json")
-    # As the services do: what a server has room for without end would be sent long before it is answered.
+    # As the services do: what a server has room for without end would be sent long before it has a result.
     server: grpc.aio.Server = grpc.aio.server(options=[("grpc.http2.bdp_probe", 0)])
     answers = _Answers()  # type: ignore[abstract]  # nobody calls the others
     purchase_pb2_grpc.add_PurchaseServiceServicer_to_server(answers, server)

@@ -1,4 +1,4 @@
-"""What goes over the wire is what is said to."""
+"""What goes over the wire is what the scenarios describe."""
 
 import itertools
 import json

@@ -1,1 +1,1 @@
-"""Mechanism only: nothing in here knows what a voucher or a member is."""
+"""What at least two services use: mechanism, and the member events that all of them share."""

@@ -14,7 +14,7 @@ RECEIVER = "identity"
 async def record(
     connection: Connection, actor: Caller, action: str, target_id: object, **details: object
 ) -> None:
-    """Writes down that `actor` did `action` (such as `voucher.created`) to a target."""
+    """Keeps an audit entry: `actor` did `action` (such as `voucher.created`) to a target."""
     await outbox.put(
         connection,
         topic=TOPIC,

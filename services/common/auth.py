@@ -51,15 +51,15 @@ class KeyRing:
         self._lock = asyncio.Lock()
 
     async def known(self) -> bool:
-        """Whether any key is known."""
+        """Returns whether any key is known."""
         return bool(self._keys)
 
     def __contains__(self, key_id: str) -> bool:
-        """Whether the key of this id is known."""
+        """Returns whether the key of this id is known."""
         return key_id in self._keys
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
-        """The key of this id, asking identity for it when it is new."""
+        """Returns the key of this id, asking identity for it when it is new."""
         if key_id not in self._keys:
             await self.refresh()
         if not self._keys:
@@ -99,7 +99,7 @@ class TokenVerifier:
         self._verified: dict[tuple[str, str], tuple[Caller, float, str]] = {}
 
     async def verify(self, token: str, audience: str) -> Caller:
-        """The caller that the token names.
+        """Returns the caller that the token names.
 
         Raises TOKEN_EXPIRED, TOKEN_NOT_VALID, or DEPENDENCY_UNAVAILABLE when no key is known yet.
         """
@@ -147,7 +147,7 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
 
 
 class Gate(Protocol):
-    """Says whether a login is still active."""
+    """Checks whether a login is still active."""
 
     async def require(self, who: Caller) -> None:
         """Raises when the caller's login is not active."""
@@ -174,7 +174,7 @@ class Authenticator:
         self._rules = {path: rule for name in service_names for path, rule in _rules(name)}
 
     async def authenticate(self, method_name: str, metadata: Mapping[str, str | bytes]) -> Caller:
-        """The caller, if it may call this method.
+        """Returns the caller, if it may call this method.
 
         Raises NOT_SERVED, TOKEN_MISSING, TOKEN_NOT_VALID, TOKEN_EXPIRED or ROLE_NOT_ALLOWED, and what
         the gate raises.
@@ -197,7 +197,7 @@ class Authenticator:
 
 
 def _rules(service_name: str) -> Iterable[tuple[str, _Rule]]:
-    """The rule of each RPC of a service. An RPC that declares none keeps the service from starting."""
+    """Yields the rule of each RPC of a service. Raises RuntimeError unless it declares exactly one."""
     service = descriptor_pool.Default().FindServiceByName(service_name)
     for method in service.methods:
         declared = method.GetOptions().Extensions[permission_pb2.permission]

@@ -32,7 +32,7 @@ class Batcher(Generic[T, R]):
     ones.
 
     `linger` is how long it rests after a batch of several, in seconds, so that more gather for the next
-    one: for work that is quick, and costs much the same for many as for one. Who comes alone never waits.
+    one: for work that is quick, and costs much the same for many as for one. A lone call never waits.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Batcher(Generic[T, R]):
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: T) -> R:
-        """The result of this item. Raises its error, or OVERLOADED."""
+        """Returns the result of this item. Raises its error, or OVERLOADED."""
         (outcome,) = await self.submit_all((item,))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     async def submit_all(self, items: Sequence[T]) -> Outcomes[R]:
-        """What became of each of these items, at most `max_batch`, which stay together in one run.
+        """Returns the outcome of each of these items, at most `max_batch`, which stay together in one run.
 
         Raises OVERLOADED when there is no room for all of them.
         """
@@ -101,7 +101,7 @@ class Batcher(Generic[T, R]):
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> tuple[list[T], list[tuple[int, asyncio.Future[Outcomes[R]]]]]:
-        """The next batch, and who waits for how many of its outcomes."""
+        """Returns the next batch, and who waits for how many of its outcomes."""
         batch: list[T] = []
         futures = []
         while self._waiting and len(batch) + len(self._waiting[0][0]) <= self._max_batch:
@@ -113,7 +113,7 @@ class Batcher(Generic[T, R]):
 
 
 async def in_halves(work: Work[T, R], items: list[T], *, name: str) -> Outcomes[R]:
-    """What became of each item; when `work` raises, the list is run again in halves, down to one item."""
+    """Returns the outcome of each item; when `work` raises, runs the list in halves, down to one item."""
     try:
         results = await work(items)
     except Exception as error:  # noqa: BLE001  # each item gets it
@@ -122,13 +122,13 @@ async def in_halves(work: Work[T, R], items: list[T], *, name: str) -> Outcomes[
         middle = len(items) // 2
         first = await in_halves(work, items[:middle], name=name)
         return first + await in_halves(work, items[middle:], name=name)
-    if len(results) != len(items):  # nobody can tell which result is whose
+    if len(results) != len(items):  # nobody knows which result is whose
         return [AssertionError(f"{name}: {len(results)} results for {len(items)} items")] * len(items)
     return list(results)
 
 
 class Room:
-    """Room for so many items at work at a time. Who finds none waits, in order."""
+    """Room for so many items at work at a time. Callers that find none wait, in order."""
 
     def __init__(self, name: str, size: int, *, max_waiting: int) -> None:
         self._name = name
@@ -172,7 +172,7 @@ class Room:
 
 
 class SingleFlight(Generic[K, R]):
-    """Coalesces calls: those that ask the same at the same time share one call of `ask`.
+    """Coalesces requests: callers that ask the same at the same time share one call of `ask`.
 
     A caller never gets the result of a call that began before it came, for that may be older than what it
     knows: one that comes while a call is under way shares the next one. So for each question one call is

@@ -1,6 +1,6 @@
 """Redis, a gate and a cache: it may vanish at any moment, and nothing is lost or wrong.
 
-Every call has 50 ms, or what a setting says. After five failures in a row Redis is left alone for a second.
+Every call has 50 ms, or what a setting gives. After five failures in a row Redis is left alone for a second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class RedisAwayError(Exception):
-    """Redis does not answer. Callers go on without it, or refuse where it is the gate."""
+    """Redis does not reply. Callers go on without it, or refuse where it is the gate."""
 
 
 class Redis:
@@ -122,7 +122,7 @@ def _discard(reply: Awaitable[object]) -> None:
 
 
 class Flags:
-    """Short-lived marks, set after the database said so."""
+    """Short-lived marks, set after the database decided so."""
 
     def __init__(self, server: Redis, prefix: str, *, seconds: int = 1) -> None:
         self._server = server
@@ -130,7 +130,7 @@ class Flags:
         self._seconds = seconds
 
     async def is_set(self, key: str) -> bool:
-        """Whether the mark stands; no when Redis is away."""
+        """Returns whether the mark stands; no when Redis is away."""
         try:
             return bool(await self._server.call(self._server.client.exists(self._prefix + key)))
         except RedisAwayError:

@@ -36,7 +36,7 @@ _OPTIONS = [
 
 
 def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel to a service; `target` may name several processes of it."""
+    """Returns a channel to a service; `target` may name several processes of it."""
     return grpc.aio.insecure_channel(target, options=_OPTIONS)
 
 
@@ -50,8 +50,8 @@ async def call(
 ) -> Any:
     """Calls another service.
 
-    Raises the domain error that it answered when that is a definite no, and OutcomeUnknownError when
-    there was no answer in time or one that says nothing about the outcome.
+    Raises the domain error of its reply when that is a definite refusal, and OutcomeUnknownError when
+    there was no reply in time or one that leaves the outcome open.
     """
     metadata: list[tuple[str, str]] = []
     if telemetry.request_id():
@@ -77,7 +77,7 @@ class ServiceTokens:
         self._lock = asyncio.Lock()
 
     async def __call__(self) -> str:
-        """A valid token. Raises OutcomeUnknownError when identity is away and none is held."""
+        """Returns a valid token. Raises OutcomeUnknownError when identity is away and none is held."""
         if time.monotonic() < self._renew_at:
             return self._token
         async with self._lock:
@@ -117,12 +117,12 @@ class Peers:
         )
 
     async def fetch_jwks(self) -> Any:
-        """The public signing keys, from identity."""
+        """Returns the public signing keys, from identity."""
         reply = await call("identity", self._auth.GetJwks, auth_pb2.GetJwksRequest())
         return orjson.loads(reply.data)
 
     async def check_session(self, subject_id: str) -> SessionState:
-        """Somebody's active logins, from identity. Those who are asked about at once share a call."""
+        """Returns somebody's active logins, from identity. Those who are asked about at once share a call."""
         return await self._checks.submit(subject_id)
 
     async def _check_sessions(self, subject_ids: list[str]) -> list[SessionState]:

@@ -102,7 +102,7 @@ class Database:
 
         A transaction that lost a conflict is run again, four times in all; so is one whose connection ended
         before COMMIT was sent. Raises the domain error of a violated constraint, and DEPENDENCY_UNAVAILABLE
-        when the database does not answer: after COMMIT was sent, whether it was carried out is unknown then.
+        when the database does not respond: if COMMIT was sent by then, the outcome is unknown.
         """
         for attempt in range(_TRIES):
             connection: Connection | None = None
@@ -168,7 +168,7 @@ class Database:
         if died:
             await self._pool.discard_idle()
             if not last and not committing:
-                return  # a restart or failover ended the connection: nothing was changed
+                return  # a restart or failover ended the connection before COMMIT: it was rolled back
         if isinstance(error, psycopg.OperationalError) or state in _RETRIED_STATES:
             log.warning("database: %s (%s)", type(error).__name__, state or "no answer")
             raise unavailable("database") from error
@@ -183,7 +183,7 @@ class Database:
 
 
 class UnforeseenError(Exception):
-    """The database refused a statement in a way that nobody foresaw: a defect. Tells no values."""
+    """The database refused a statement in an unforeseen way: a defect. Holds no values."""
 
 
 async def _commit(connection: Connection) -> None:
@@ -193,7 +193,7 @@ async def _commit(connection: Connection) -> None:
 
 
 def _died(error: psycopg.Error, connection: Connection | None) -> bool:
-    """Whether the connection, perhaps long idle in the pool, was ended from the other side."""
+    """Returns whether the connection, perhaps long idle in the pool, was ended from the other side."""
     if connection is None:
         return False  # there was none to be had
     state = error.sqlstate

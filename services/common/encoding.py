@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
-    """A moment as protobuf has it; None stays absent."""
+    """Returns a moment as protobuf has it; None stays absent."""
     if moment is None:
         return None
     encoded = timestamp_pb2.Timestamp()
@@ -35,7 +35,7 @@ def set_timestamp(message: timestamp_pb2.Timestamp, moment: datetime) -> None:
 
 
 def moment(message: Message, field: str) -> datetime | None:
-    """The moment in a timestamp field, or None when it is absent.
+    """Returns the moment in a timestamp field, or None when it is absent.
 
     Raises VALIDATION_FAILED for one outside of the years 1 to 9999.
     """
@@ -57,7 +57,7 @@ def read_text(text: str, field: str) -> str:
 
 
 def header(context: Context, name: str) -> str | None:
-    """A header of the call, or None."""
+    """Returns a header of the call, or None."""
     for key, value in context.invocation_metadata() or ():
         if key == name:
             return value if isinstance(value, str) else value.decode(errors="replace")
@@ -65,7 +65,7 @@ def header(context: Context, name: str) -> str | None:
 
 
 def client_address(context: Context) -> str:
-    """The address that the call came from, as the edge saw it; it lets nobody else set this header.
+    """Returns the address that the call came from, as the edge saw it; it lets nobody else set this header.
 
     Of IPv6 it is the network of 64 bits, for one customer has all of its addresses.
     """
@@ -91,13 +91,13 @@ def refuse_nul(**texts: str) -> None:
 
 
 async def caching(context: Context, cache_control: str) -> None:
-    """Says how the reply may be cached; `vary` keeps a shared device from showing it to another member."""
+    """Sets how the reply may be cached; `vary` keeps a shared device from showing it to another member."""
     await context.send_initial_metadata((("cache-control", cache_control), ("vary", "authorization")))
 
 
 async def image_body(
     context: Context, image: Image, cache_control: str = "private, max-age=60"
 ) -> httpbody_pb2.HttpBody:
-    """An image as an HTTP body that only its caller may cache."""
+    """Returns an image as an HTTP body that only its caller may cache."""
     await caching(context, cache_control)
     return httpbody_pb2.HttpBody(content_type=image.content_type, data=image.data)

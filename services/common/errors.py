@@ -47,7 +47,7 @@ class DomainError(Exception):
 class OutcomeUnknownError(DomainError):
     """Another service did not reply, so whether it acted is unknown. Repeating with the same key is safe.
 
-    `failed` says that it did reply: with an unforeseen error of its own at this very call.
+    `failed` is set when it did reply: with an unforeseen error of its own at this very call.
     """
 
     def __init__(self, dependency: str, *, failed: bool = False) -> None:
@@ -68,7 +68,7 @@ def invalid_field(field: str, description: str) -> DomainError:
 
 
 def unavailable(dependency: str) -> DomainError:
-    """A part that the call depends on is down. Whether a COMMIT that was sent took effect is unknown."""
+    """A dependency of the call is down. If a COMMIT was sent, the outcome is unknown."""
     return DomainError(
         "DEPENDENCY_UNAVAILABLE",
         f"{dependency} does not answer; try again with the same key",

@@ -41,6 +41,6 @@ async def end(tasks: Collection[asyncio.Future[None]]) -> None:
 
 
 def failure(tasks: Collection[asyncio.Future[None]]) -> BaseException | None:
-    """The error that one of these tasks ended with, if any did."""
+    """Returns the error that one of these tasks ended with, if any did."""
     errors = [task.exception() for task in tasks if task.done() and not task.cancelled()]
     return next(filter(None, errors), None)

@@ -14,7 +14,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def parse_key(value: str | None, *, required: bool) -> str | None:
-    """The `Idempotency-Key` of a call. Raises IDEMPOTENCY_KEY_REQUIRED when it is missing or malformed."""
+    """Returns the `Idempotency-Key` of a call. Raises IDEMPOTENCY_KEY_REQUIRED if missing or malformed."""
     if not value and not required:
         return None
     if not value or not _KEY.fullmatch(value):
@@ -26,7 +26,7 @@ def parse_key(value: str | None, *, required: bool) -> str | None:
 
 
 def fingerprint(content: bytes) -> bytes:
-    """What tells one content from another."""
+    """Returns a digest by which contents are compared."""
     return hashlib.sha256(content).digest()
 
 

@@ -9,10 +9,10 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    """A UUIDv7: unique everywhere, and in rough order of time (RFC 9562)."""
+    """Returns a UUIDv7: unique everywhere, and in rough order of time (RFC 9562)."""
     return uuid7()
 
 
 def utc_now() -> datetime:
-    """The present moment, in UTC."""
+    """Returns the present moment, in UTC."""
     return datetime.now(UTC)

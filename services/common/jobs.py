@@ -1,7 +1,7 @@
 """Work that must happen later: written in the transaction that decides it, done by a worker (`worker.py`).
 
 A job exists exactly when the effect that it belongs to was committed. It runs at least once, so what
-it does must be idempotent. A job that fails is tried again with growing waits and never given up.
+it does must be idempotent. A job that fails is retried with backoff and never given up.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _KINDS: dict[int, type[MemberEvent]] = {
 async def apply_member_event(
     connection: Connection, event: MemberEvent, features: Sequence[OnMemberEvent]
 ) -> None:
-    """Keeps an event, and lets each feature do what follows from it if it is news."""
+    """Keeps an event, and lets each feature handle it if it is new."""
     if await keep_member_event(connection, event):
         for on_member_event in features:
             await on_member_event(connection, event)
@@ -39,7 +39,7 @@ async def apply_member_event(
 class MemberEventsHandlers:
     """Implements MemberEventsService.
 
-    `after` runs when an event was committed, now or before: for what a cache must be told. `at_once` events
+    `after` runs when an event was committed, now or before: for what a cache must void. `at_once` events
     are applied at a time: more would hold connections that calls need.
     """
 

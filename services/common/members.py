@@ -1,6 +1,6 @@
-"""What identity tells the other services of members, and how they keep it.
+"""Member events, which identity sends to the other services, and how they keep them.
 
-Each kind of event is a class of its own, so that a new kind is a type error wherever kinds are told apart.
+Each kind of event is a class of its own, so that a new kind is a type error wherever kinds are matched.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _status_after(event: MemberEvent) -> str | None:
 
 
 async def keep_member_event(connection: Connection, event: MemberEvent) -> bool:
-    """Keeps what an event tells; returns whether it is news.
+    """Applies an event to the member's row; returns whether it is new.
 
     Events may come again and out of order. The status is that of the newest version; registration and first
     login are kept whenever they come, once. Nothing changes for a member who is gone.

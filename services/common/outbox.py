@@ -1,10 +1,10 @@
-"""The outbox: what other services are to be told, written in the transaction that decides it.
+"""The outbox: messages to other services, written in the transaction that decides them.
 
-A message exists exactly when the effect that it tells of was committed; a job takes it to its receiver, at
+A message exists exactly when the effect that it reports was committed; a job takes it to its receiver, at
 least once. Messages of one topic, receiver and subject leave in the order of their versions; different
-subjects do not wait for each other. A receiver that is away is waited for. A message that its receiver can
-not take is set aside with an alarm and tried again later, while those behind it go on; so a receiver tells
-old news from new by the version, or by an id in the content.
+subjects do not wait for each other. A receiver that is away is waited for. A poison message, which its
+receiver can not take, is set aside with an alarm and retried later, while those behind it go on; so a
+receiver discards what is old by the version, or by an id in the content.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def send_outbox_task(db: Database, senders: Mapping[str, Sender]) -> Task:
 
 
 async def retry_set_aside(db: Database) -> None:
-    """Queues again the messages set aside whose time has come; says in the log how many there are."""
+    """Queues again the messages set aside whose time has come; logs how many there are."""
     while await db.run(_queue_due) == _AT_ONCE:
         pass
     found = await db.read(_count_set_aside)
@@ -176,7 +176,7 @@ def _is_away(error: Exception) -> bool:
 
 
 def _described(error: Exception) -> str:
-    """Returns type and reason of an error; its message may tell of a person."""
+    """Returns type and reason of an error; its message may name a person."""
     name = type(error).__name__
     return f"{name} {error.reason}" if isinstance(error, DomainError) else name
 

@@ -35,7 +35,7 @@ class Page:
         return self._after is None
 
     def after(self, parse: Callable[[str], R]) -> R | None:
-        """The position of the last row seen, or None on the first page."""
+        """Returns the position of the last row seen, or None on the first page."""
         if self._after is None:
             return None
         try:

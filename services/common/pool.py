@@ -1,8 +1,8 @@
 """Connections to PostgreSQL, kept to be used again.
 
-psycopg_pool connects in the background, so a call can not tell a server that is away from a pool that is
-busy: it waits for a time in both cases. Here a call connects by itself when no connection is at hand, and is
-told at once what is wrong.
+psycopg_pool connects in the background, so a call can not distinguish a server that is away from a pool
+that is busy: it waits for a time in both cases. Here a call connects by itself when no connection is at
+hand, and fails at once with what is wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Pool:
         self._closed = False
 
     async def acquire(self) -> Connection:
-        """A connection of the caller's own until `release`.
+        """Returns a connection of the caller's own until `release`.
 
         Raises OVERLOADED when others keep all of them for 5 s, and psycopg.OperationalError when the server
         can not be reached.

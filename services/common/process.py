@@ -52,7 +52,7 @@ def main(name: str, settings_type: type[S], commands: Mapping[str, str]) -> None
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:
-    """What is wrong with a variable, or with several together."""
+    """Returns what is wrong with a variable, or with several together."""
     return f"SCRIP_{str(location[0]).upper()}: {message}" if location else message
 
 

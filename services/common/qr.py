@@ -20,7 +20,7 @@ class Image:
 
 
 def render(text: str, *, svg: bool, scale: int = SCALE, margin: int = MARGIN) -> Image:
-    """The text as a QR code of error correction level M or better, as SVG or PNG.
+    """Returns the text as a QR code of error correction level M or better, as SVG or PNG.
 
     `scale` is in pixels per module; `margin`, the quiet zone around the code, is in modules.
     """
@@ -35,7 +35,7 @@ def render(text: str, *, svg: bool, scale: int = SCALE, margin: int = MARGIN) ->
 
 
 def _png(modules: Sequence[Sequence[int]], scale: int, margin: int) -> bytes:
-    """A PNG of one bit per pixel. Segno's own takes four times as long for a large one."""
+    """Returns a PNG of one bit per pixel. Segno's own takes four times as long for a large one."""
     side = (len(modules) + 2 * margin) * scale
     line_bytes = -(-side // 8)
     same_as_above = (b"\2" + bytes(line_bytes)) * (scale - 1)  # the filter "Up", and no difference

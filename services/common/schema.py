@@ -14,13 +14,13 @@ _SERVICES = Path(__file__).resolve().parent.parent
 
 
 def head(service: str) -> str:
-    """The newest version that the code knows; files are named after their version, `0001_initial.py`."""
+    """Returns the newest version that the code knows; files are named after it, `0001_initial.py`."""
     versions = sorted((_SERVICES / service / "migrations" / "versions").glob("[0-9]*.py"))
     return versions[-1].name.partition("_")[0]
 
 
 async def current(connection: Connection) -> str | None:
-    """The version of the database, or None when it was never migrated."""
+    """Returns the version of the database, or None when it was never migrated."""
     if not await fetch_value(connection, "SELECT to_regclass('alembic_version') IS NOT NULL"):
         return None
     version: str | None = await fetch_value(connection, "SELECT version_num FROM alembic_version")
@@ -28,7 +28,7 @@ async def current(connection: Connection) -> str | None:
 
 
 def at_head(service: str, db: Database) -> Callable[[], Awaitable[bool]]:
-    """A check that the database answers and has the version that the code needs."""
+    """Returns a check that the database responds and has the version that the code needs."""
     needed = head(service)
 
     async def check() -> bool:

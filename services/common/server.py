@@ -1,4 +1,4 @@
-"""A service's start and stop: interceptor, health that tells the truth, reflection, graceful drain."""
+"""A service's start and stop: interceptor, health by its checks, reflection, graceful drain."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Service:
     verifier: TokenVerifier
     gate: Gate
     checks: Sequence[Callable[[], Awaitable[bool]]]
-    """All must say yes for the service to be healthy."""
+    """All must return true for the service to be healthy."""
     loops: Sequence[Callable[[], Awaitable[None]]] = ()
     """Run beside the server until it stops."""
     on_stop: Sequence[Callable[[], None]] = ()

@@ -1,4 +1,4 @@
-"""Identity's session protocol: how it tells every service which logins are active, and how they check.
+"""Identity's session protocol: how it publishes which logins are active, and how services check them.
 
 Tokens of people name their login (`sid`). Only identity's database knows which logins are active. Identity
 writes them to Redis with a version, and a service checks a login in its own memory (0.4 s), then in Redis,
@@ -16,7 +16,7 @@ an older state, nothing else. A process that has only read writes a *reading* ma
 state only where its marker still stands. So what Redis has lost meanwhile is not put back from an old
 reading.
 
-Identity alone writes (`SessionCache.doubt`, `settle`, `fill`, `vouch`). All four services read
+Identity alone writes (`SessionCache.mark_in_doubt`, `settle`, `fill`, `renew_lease`). All four services read
 (`SessionGate`), which is why it stands in `services/common`.
 """
 
@@ -39,7 +39,7 @@ ACTIVE, SUSPENDED, CLOSED, UNKNOWN = "active", "suspended", "closed", "unknown"
 _IN_DOUBT, _READING = "?", "!"  # markers in place of a state
 _REDIS_SECONDS = 30
 _READING_SECONDS = 5
-_VOUCHED_MILLISECONDS = 500
+_LEASE_MILLISECONDS = 500
 _LOCAL_SECONDS = 0.4
 """Together with the lease on the epoch it stays below the second that is promised."""
 _LOCAL_SIZE = 50_000
@@ -117,13 +117,13 @@ class SessionCache:
             return found
 
         try:
-            vouched, *held = await self._server.call_in_run(read)
+            leased, *held = await self._server.call_in_run(read)
         except RedisAwayError:
             return [None] * len(subject_ids)
-        found = {one: _believed(one, value, vouched) for one, value in zip(wanted, held, strict=True)}
+        found = {one: _believed(one, value, leased) for one, value in zip(wanted, held, strict=True)}
         return [found[subject_id] for subject_id in subject_ids]
 
-    async def doubt(self, state: SessionState) -> bool:
+    async def mark_in_doubt(self, state: SessionState) -> bool:
         """Marks a version that is about to be committed: until it is settled, services ask identity.
 
         Returns whether Redis took it.
@@ -174,7 +174,7 @@ class SessionCache:
 
         return await self._server.call_in_run(write)
 
-    async def vouch(self, read_epoch: Callable[[], Awaitable[str]]) -> None:
+    async def renew_lease(self, read_epoch: Callable[[], Awaitable[str]]) -> None:
         """Reads the epoch and takes a lease on it, for half a second from before the reading.
 
         By the clock of Redis: a lease that is written late, because Redis hung, has expired when it arrives.
@@ -187,7 +187,7 @@ class SessionCache:
         try:
             run_id, now = await self._server.call_in_run(time_of)
             epoch = await read_epoch()
-            until = now + _VOUCHED_MILLISECONDS
+            until = now + _LEASE_MILLISECONDS
             await self._server.call(self._server.client.set(_epoch_key(run_id), epoch, pxat=until))
         except RedisAwayError:
             return
@@ -208,11 +208,11 @@ def _encoded(state: SessionState) -> str:
     return f"{state.status}:{','.join(sorted(state.session_ids))}"
 
 
-def _believed(subject_id: str, held: bytes | None, vouched: bytes | None) -> SessionState | None:
-    if not vouched or not held:
+def _believed(subject_id: str, held: bytes | None, leased: bytes | None) -> SessionState | None:
+    if not leased or not held:
         return None
     version, epoch, rest = held.decode().split(":", 2)
-    if rest.startswith((_IN_DOUBT, _READING)) or epoch != vouched.decode():
+    if rest.startswith((_IN_DOUBT, _READING)) or epoch != leased.decode():
         return None
     status, _, sessions = rest.partition(":")
     return SessionState(subject_id, int(version), status, frozenset(filter(None, sessions.split(","))), epoch)
@@ -237,7 +237,7 @@ class SessionGate:
     async def require(self, who: Caller) -> None:
         """Raises SESSION_REPLACED, SESSION_ENDED, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED.
 
-        Raises DEPENDENCY_UNAVAILABLE when nobody can say.
+        Raises DEPENDENCY_UNAVAILABLE when neither Redis nor identity can be reached.
         """
         known = self._known.get(who.subject)
         if known and time.monotonic() - known[1] < _LOCAL_SECONDS and _lets_in(known[0], who):

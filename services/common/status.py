@@ -52,7 +52,7 @@ def of_any(error: Exception, where: str) -> status_pb2.Status:
 
 
 def to_status(error: DomainError) -> status_pb2.Status:
-    """The status that tells a caller of the error, with all details."""
+    """Returns the status of an error as its caller gets it, with all details."""
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     ]
@@ -70,10 +70,10 @@ def to_status(error: DomainError) -> status_pb2.Status:
 
 
 def from_rpc_error(error: grpc.RpcError, dependency: str) -> DomainError:
-    """What a failed call to another service means here.
+    """Returns what a failed call to another service means here.
 
-    A definite no comes back as the domain error that the other side raised. Everything else
-    (no answer, overload, a fault over there) leaves the outcome unknown.
+    A definite refusal is returned as the domain error that the other side raised. Everything else
+    (no reply, overload, a fault over there) leaves the outcome unknown.
     """
     call = cast(grpc.aio.AioRpcError, error)
     if call.code() in (*_DEFINITE, grpc.StatusCode.INTERNAL):

@@ -53,7 +53,7 @@ def new_metadata() -> MetaData:
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """The table of messages that are on their way to other services.
+    """Returns the table of messages that are on their way to other services.
 
     `next_attempt_at` is set while a message that its receiver could not take waits for its time.
     """
@@ -79,7 +79,7 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 def members_table(metadata: MetaData) -> Table:
-    """The table of what identity told of members: see `members.keep_member_event`.
+    """Returns the table of what is known of members from identity's events: see `members.keep_member_event`.
 
     Version 0 is that of one of whom only a code is known yet.
     """
@@ -96,7 +96,7 @@ def members_table(metadata: MetaData) -> Table:
 
 
 def idempotency_table(metadata: MetaData) -> Table:
-    """The table of keys; every service that runs calls once has one."""
+    """Returns the table of keys; every service that runs calls once has one."""
     return Table(
         "idempotency_keys",
         metadata,

@@ -14,7 +14,7 @@ _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def request_id() -> str:
-    """The id of the call being served, or an empty string outside of one."""
+    """Returns the id of the call being served, or an empty string outside of one."""
     return _request_id.get()
 
 

@@ -24,7 +24,7 @@ return {count, redis.call('TTL', KEYS[1])}
 class Limit:
     """At most `count` hits per key in `seconds`.
 
-    `open_when_away` says what happens while Redis is away: each process counts for itself, or refuses all.
+    `open_when_away` decides what happens while Redis is away: each process counts for itself, or refuses all.
     """
 
     name: str
@@ -78,9 +78,9 @@ class Throttle:
         return count + hits, math.ceil(ends - now)
 
     async def _ask(self, limit: Limit, key: str, hits: int) -> tuple[int, int] | None:
-        """Count and seconds left, or None when Redis is away.
+        """Returns count and seconds left, or None when Redis is away.
 
-        Where that refuses the call, one late answer must not: it is asked three times.
+        Where that refuses the call, one late reply must not: it is asked three times.
         """
         for _ in range(1 if limit.open_when_away else _TRIES):
             try:

@@ -27,7 +27,7 @@ def validate(request: Message) -> None:
 
 
 def _path(violation: Any) -> str:
-    """The field as its reader would write it, such as `items[2].sku`."""
+    """Returns the field as its reader would write it, such as `items[2].sku`."""
     if violation.field is None:
         return "request"
     parts = []

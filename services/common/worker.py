@@ -25,7 +25,7 @@ _SILENT_SECONDS = 10
 
 
 class _Forever(BaseRetryStrategy):
-    """Again after 1, 2, 4 … 30 s, without end."""
+    """Retries after 1, 2, 4 … 30 s, without end."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         log.warning("job %s failed (attempt %d): %s", job.task_name, job.attempts + 1, exception)
@@ -42,7 +42,7 @@ async def run_worker(
 ) -> None:
     """Does jobs until `stop` is set; `loops` run beside them until then.
 
-    `queues` says how many jobs of each queue are done at a time. Jobs that wait for the outside have a
+    `queues` sets how many jobs of each queue are done at a time. Jobs that wait for the outside have a
     queue of their own, so that they hold up nothing else.
     """
     queues = {DEFAULT_QUEUE: 10, **(queues or {})}

@@ -24,7 +24,7 @@ _ROUNDS = 100
 def tasks(
     db: Database, send_member_event: Sender, vault: Vault, transport: Transport, otp_text: str
 ) -> Mapping[str, Task]:
-    """What identity's worker does, by job name."""
+    """Returns what identity's worker does, by job name."""
 
     send_outbox = send_outbox_task(db, {events.TOPIC: send_member_event})
     return {
@@ -43,7 +43,7 @@ async def forget_all(db: Database, forget: Callable[[Connection], Awaitable[int]
 def loops(
     db: Database, vault: Vault, keys: SigningKeys, settings: Settings
 ) -> list[Callable[[], Awaitable[None]]]:
-    """What identity's worker does again and again."""
+    """Returns what identity's worker does again and again."""
     rotate = partial(
         db.run,
         rotate_when_due,

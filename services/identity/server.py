@@ -77,7 +77,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 loops=[
                     key_ring.keep_fresh,
                     partial(repeat, KEY_READ_SECONDS, parts.keys.refresh),
-                    logins.keep_vouching,
+                    logins.keep_lease,
                 ],
             )
         finally:
@@ -181,6 +181,6 @@ async def _bootstrap(db: Database, passwords: Passwords, settings: Settings) -> 
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serves until told to stop."""
+    """Serves until `stop` is set."""
     async with compose(settings) as service:
         await run_server(service, settings, stop)

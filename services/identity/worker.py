@@ -25,7 +25,7 @@ EVENTS_AT_A_TIME = 4
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Does jobs and chores until told to stop."""
+    """Does jobs and chores until `stop` is set."""
     async with build(settings) as parts:
         targets = {
             "points": settings.points_target,
@@ -37,8 +37,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         tasks = jobs.tasks(parts.db, events, parts.vault, open_transport(settings), settings.otp_text)
         redis = Redis(settings.redis_url, settings.redis_seconds)
         logins = Logins(parts.db, SessionCache(redis))
-        # Idle as it mostly is, it vouches in time when the servers are too busy, or gone.
-        chores = [*jobs.loops(parts.db, parts.vault, parts.keys, settings), logins.keep_vouching]
+        # Idle as it mostly is, it renews the lease in time when the servers are too busy, or gone.
+        chores = [*jobs.loops(parts.db, parts.vault, parts.keys, settings), logins.keep_lease]
         try:
             queues = {SEND_QUEUE: OTPS_AT_A_TIME, **dict.fromkeys(EVENT_QUEUES.values(), EVENTS_AT_A_TIME)}
             queues[DEFAULT_QUEUE] = 1  # nothing is put there now

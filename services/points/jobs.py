@@ -22,13 +22,13 @@ QUEUES = {IMPORT_QUEUE: 2}
 
 
 def tasks(db: Database, peers: Peers, importer: Importer) -> Mapping[str, Task]:
-    """What points' worker does, by job name."""
+    """Returns what points' worker does, by job name."""
     send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("points", peers)})
     return {OUTBOX_JOB: send_outbox, IMPORT_JOB: importer.run}
 
 
 def loops(db: Database, balances: Balances) -> list[Callable[[], Awaitable[None]]]:
-    """What points' worker does again and again."""
+    """Returns what points' worker does again and again."""
     return [
         partial(repeat, 60, partial(db.run, forget_old_keys)),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),

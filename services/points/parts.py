@@ -17,13 +17,13 @@ from services.points.settings import Settings
 
 CONSTRAINTS = {
     "ck_accounts_balance_limit": balance_limit_reached,
-    "ck_accounts_closed_empty": member_code_unknown,  # only a purchase amid the closing comes so far
+    "ck_accounts_closed_empty": member_code_unknown,  # only a purchase during the closing comes so far
     "ck_earn_rules_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
 }
 
 
 def open_database(settings: Settings) -> Database:
-    """Points' own database."""
+    """Returns points' own database."""
     return Database(settings.database_url, pool_size=settings.database_pool_size, constraints=CONSTRAINTS)
 
 

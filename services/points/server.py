@@ -139,7 +139,7 @@ def _servicers(
 
 
 async def _void_when_closed(balances: Balances, event: MemberEvent) -> None:
-    """What the cache has of a member's points is gone when they are forfeited."""
+    """Voids what the cache has of a member when the points are forfeited."""
     if isinstance(event, Closed):
         await balances.void([event.member_id])
 

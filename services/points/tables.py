@@ -1,6 +1,6 @@
 """The base of all tables of points. For migrations and tests only.
 
-Keys begin with the member, so that tables can be spread by member; those that can not are said to be so.
+Keys begin with the member, so that tables can be spread by member; the others name what they are keyed by.
 The hot tables have no foreign keys: one statement writes a purchase with all that belongs to it, and
 checking each row again would cost as much as writing it.
 """

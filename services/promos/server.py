@@ -79,6 +79,6 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serves until told to stop."""
+    """Serves until `stop` is set."""
     async with compose(settings) as service:
         await run_server(service, settings, stop)

@@ -11,7 +11,7 @@ from services.promos.settings import Settings
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Does jobs until told to stop."""
+    """Does jobs until `stop` is set."""
     async with build(settings) as parts:
         tasks = jobs.tasks(parts.db, parts.peers)
         await run_worker(settings.database_url, tasks, stop, loops=jobs.loops(parts.db))

@@ -68,6 +68,6 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serves until told to stop."""
+    """Serves until `stop` is set."""
     async with compose(settings) as service:
         await run_server(service, settings, stop)

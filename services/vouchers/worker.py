@@ -11,7 +11,7 @@ from services.vouchers.settings import Settings
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Does jobs and sweeps orders until told to stop."""
+    """Does jobs and sweeps orders until `stop` is set."""
 
     async with build(settings) as parts:
         tasks = jobs.tasks(parts.db, parts.peers)

@@ -1,4 +1,4 @@
-"""PostgreSQL of the stack: keeps its data, whoever kills it, wherever it lies."""
+"""PostgreSQL of the stack: keeps its data when it is killed, in any folder."""
 
 import os
 import signal

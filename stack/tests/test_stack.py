@@ -42,7 +42,7 @@ def get(url: str) -> int:
 
 
 def left_over(data: Path) -> list[str]:
-    """Processes with anything of this data folder in their command line, environment or working directory."""
+    """Returns processes with this data folder in their command line, environment or working directory."""
     found = []
     mark = os.fsencode(data)
     for path in Path("/proc").iterdir():

@@ -1,1 +1,1 @@
-"""What the protos say, compared with what the services are and do."""
+"""The protos, compared with what the services are and do."""

@@ -92,7 +92,7 @@ def messages() -> dict[str, descriptor_pb2.DescriptorProto]:
 
 @cache
 def rpcs() -> Sequence[Rpc]:
-    """All RPCs."""
+    """Returns all RPCs."""
     return [
         _rpc(file, service, method, _comments(file).get((6, at, 2, method_at), ""))
         for file in files()
@@ -102,13 +102,13 @@ def rpcs() -> Sequence[Rpc]:
 
 
 def reasons() -> dict[str, descriptor_pb2.EnumValueDescriptorProto]:
-    """The values of ErrorReason by reason, but for the unspecified one."""
+    """Returns the values of ErrorReason by reason, but for the unspecified one."""
     enums = {enum.name: enum for file in files() for enum in file.enum_type}
     return {value.name.removeprefix("ERROR_REASON_"): value for value in enums["ErrorReason"].value[1:]}
 
 
 def status_code(value: descriptor_pb2.EnumValueDescriptorProto) -> int:
-    """The status code that a reason declares; 0 when it declares none."""
+    """Returns the status code that a reason declares; 0 when it declares none."""
     return int(value.options.Extensions[error_reason_pb2.status_code])
 
 

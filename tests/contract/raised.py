@@ -37,13 +37,13 @@ def sources() -> Iterator[Path]:
 
 @cache
 def raised() -> Sequence[Raised]:
-    """Every place that makes a refusal."""
+    """Returns every place that makes a refusal."""
     return [found for path in sources() for found in _in_module(path)]
 
 
 @cache
 def mentions() -> Counter[str]:
-    """How often each name is used, definitions and imports aside."""
+    """Returns how often each name is used, definitions and imports aside."""
     used: Counter[str] = Counter()
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""`docs/coverage.md` is what the markers of the tests say, and every RPC is proved by some test."""
+"""`docs/coverage.md` is made from the markers of the tests, and every RPC is proved by some test."""
 
 from __future__ import annotations
 

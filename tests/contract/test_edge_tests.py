@@ -13,7 +13,7 @@ from tests.edge import test_grpc as edge_tests
 
 
 def refused_paths(function: FunctionType) -> set[str]:
-    """The paths with which a test is run."""
+    """Returns the paths with which a test is run."""
     return {
         path
         for mark in getattr(function, "pytestmark", [])

@@ -60,7 +60,7 @@ class World:
         await self.platform.databases["points"].run(_expire_one_after_the_other, self.members[0].id)
 
     async def call(self, rpc: Rpc, token: str = "", size: int = 1) -> Any:
-        """A page of a list."""
+        """Returns a page of a list."""
         pool = descriptor_pool.Default()
         request: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(rpc.request))()
         reply: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(rpc.response))
@@ -203,13 +203,13 @@ async def tokens(world: World) -> Mapping[str, str]:
 
 
 def rows(reply: Any) -> list[bytes]:
-    """The rows of a page."""
+    """Returns the rows of a page."""
     [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name != "next_page_token"]
     return [row.SerializeToString(deterministic=True) for row in getattr(reply, repeated)]
 
 
 def forged(token: str, position: object) -> str:
-    """The token with another position."""
+    """Returns the token with another position."""
     scope, _ = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     return base64.urlsafe_b64encode(orjson.dumps([scope, position])).rstrip(b"=").decode()
 

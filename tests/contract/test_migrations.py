@@ -1,4 +1,4 @@
-"""Replaying a service's migrations gives exactly the tables that its models describe."""
+"""Replaying a service's migrations gives exactly the tables that its table classes describe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stack.settings import ROOT
 
 SERVICES = ("identity", "points", "promos", "vouchers")
 NOT_MODELLED = ("procrastinate_", "alembic_version")
-# What PostgreSQL itself says of all tables: Alembic compares neither checks nor the predicates of indexes.
+# Tables as PostgreSQL's catalogue has them: Alembic compares neither checks nor the predicates of indexes.
 CATALOGUE = {
     "columns": """
         SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -57,7 +57,7 @@ def service(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def built(service: str, postgres: Postgres) -> Built:
-    """A service's tables: by migrations in one database, by models in another."""
+    """A service's tables: by migrations in one database, by table classes in another."""
     metadata = load_tables(service)
     names = [f"{service}_migrated", f"{service}_modelled"]
     postgres.create_databases(names)

@@ -19,7 +19,7 @@ BEFORE = {"points": "0004", "promos": "0002", "vouchers": "0002", "identity": "0
 
 
 def migrated_until(postgres: Postgres, service: str) -> str:
-    """A database of the version before the outbox; its URL."""
+    """Returns the URL of a new database of the version before the outbox."""
     name = f"{service}_before_outbox"
     postgres.create_database(name)
     config = Config()
@@ -38,7 +38,7 @@ def defer(connection: psycopg.Connection[Any], task: str, status: str, **argumen
 
 
 def queued(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    """The jobs that there are now."""
+    """Returns the jobs that there are now."""
     return connection.execute(
         """
         SELECT task_name, queue_name, lock, status::text FROM procrastinate_jobs ORDER BY lock

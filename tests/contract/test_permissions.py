@@ -1,4 +1,4 @@
-"""Every RPC of every service, called as everybody: the answer is the one that its permission declares."""
+"""Every RPC of every service, called as everybody: the outcome is the one that its permission declares."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Signer:
     private_key: rsa.RSAPrivateKey
 
     def token(self, role: str, subject: str = "", **claims: Any) -> str:
-        """A token that is good but for what `claims` say."""
+        """Returns a token that is good but for what `claims` say."""
         now = int(time.time())
         standard = {
             "iss": ISSUER,
@@ -49,7 +49,7 @@ class Signer:
         return jwt.encode(standard | claims, self.private_key, "RS256", headers)
 
     def internal(self, service: str, role: str = "service") -> str:
-        """A service's token."""
+        """Returns a service's token."""
         return self.token(role, service, aud=INTERNAL_AUDIENCE)
 
 
@@ -83,7 +83,7 @@ def bad_tokens(signer: Signer) -> Mapping[str, str]:
 
 
 def served_by(platform: Platform, rpc: Rpc) -> list[str]:
-    """The services that serve an RPC."""
+    """Returns the services that serve an RPC."""
     name = f"{rpc.package}.{rpc.service}"
     return [
         service
@@ -109,7 +109,7 @@ async def call(platform: Platform, service: str, rpc: Rpc, authorization: str) -
 
 
 def reason_of(rpc: Rpc, error: grpc.aio.AioRpcError) -> str:
-    """The reason of a refusal that is none of ours to be ashamed of."""
+    """Returns the reason of a refusal that is none of ours to be ashamed of."""
     status: Any = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has what a Call has
     assert status is not None, f"{rpc.path}: a bare {error.code()}: {error.details()}"
     info = error_details_pb2.ErrorInfo()

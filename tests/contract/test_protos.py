@@ -143,7 +143,7 @@ def test_reasons_in_comments_exist() -> None:
 
 
 def named_reasons(rpc: Rpc) -> Sequence[str]:
-    """The reasons in the comment of an RPC."""
+    """Returns the reasons in the comment of an RPC."""
     return [word for text in REASONS.findall(rpc.comment) for word in WORD.findall(text)]
 
 
@@ -152,7 +152,7 @@ def test_comments_that_name_reasons_are_read_whole() -> None:
 
 
 def _ours(rpc: Rpc) -> bool:
-    """Whether the request is of Scrip's own making, and not an HTTP body as it came."""
+    """Returns whether the request is of Scrip's own making, and not an HTTP body as it came."""
     return rpc.request in messages()
 
 

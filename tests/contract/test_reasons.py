@@ -36,7 +36,7 @@ def edge_details() -> Iterator[dict[str, Any]]:
 
 
 def made() -> set[str]:
-    """Every reason that the services or the edge make."""
+    """Returns every reason that the services or the edge make."""
     return {reason for each in raised() for reason in each.reasons} | {
         detail["reason"] for detail in edge_details()
     }

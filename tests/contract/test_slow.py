@@ -12,7 +12,7 @@ FOLDERS = ("bench", "services", "stack", "tests", "tools")
 
 
 def _tests(path: Path) -> set[str]:
-    """The names of a file's tests, those in classes among them."""
+    """Returns the names of a file's tests, those in classes among them."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)}
 

@@ -50,17 +50,17 @@ class Staff:
 
 
 def login_of(answer: Any, device: str = "") -> Login:
-    """The tokens in an answer."""
+    """Returns the tokens in a response."""
     return Login(answer["token"]["access_token"], answer["token"]["refresh_token"], device)
 
 
 def new_name() -> str:
-    """A user name that nobody has."""
+    """Returns a user name that nobody has."""
     return f"name-{unique()}"
 
 
 async def register(live: Platform, **fields: Any) -> tuple[dict[str, Any], Login]:
-    """A new member and its login; by user name and password when nothing else is given."""
+    """Returns a new member and its login; by user name and password when nothing else is given."""
     wanted = {"full_name": "Grace Hopper", "password": PASSWORD} | fields
     if not {"otp", "user_name", "email"} & wanted.keys():
         wanted["user_name"] = new_name()
@@ -69,35 +69,35 @@ async def register(live: Platform, **fields: Any) -> tuple[dict[str, Any], Login
 
 
 async def log_in(live: Platform, name: str, password: str = PASSWORD, device: str = "") -> Login:
-    """A login by password."""
+    """Returns a login by password."""
     credentials = {"password": {"user_name": name, "password": password}, "device_id": device}
     return login_of(await live.ok("POST", "/v1/sessions", credentials), device)
 
 
 async def log_in_with(live: Platform, proof: dict[str, str], device: str = "") -> Login:
-    """A login by one-time password."""
+    """Returns a login by one-time password."""
     return login_of(await live.ok("POST", "/v1/sessions", {"otp": proof, "device_id": device}), device)
 
 
 async def log_in_by_phone(live: Platform, phone: str, device: str = "") -> Login:
-    """A login by a one-time password sent to this number."""
+    """Returns a login by a one-time password sent to this number."""
     return await log_in_with(live, (await live.otp(phone, "LOG_IN")).proof, device)
 
 
 async def refresh(live: Platform, login: Login) -> Login:
-    """The next tokens of a login."""
+    """Returns the next tokens of a login."""
     return login_of(await live.ok("POST", "/v1/sessions:refresh", refreshing(login)), login.device)
 
 
 async def refresh_refused(live: Platform, login: Login) -> str:
-    """Why there are no next tokens."""
+    """Returns why there are no next tokens."""
     refused = await live.refused("POST", "/v1/sessions:refresh", refreshing(login))
     assert refused.status == 401
     return refused.reason
 
 
 def refreshing(login: Login) -> dict[str, str]:
-    """The body that asks for the next tokens."""
+    """Returns the body that asks for the next tokens."""
     return {"refresh_token": login.refresh, "device_id": login.device}
 
 
@@ -110,7 +110,7 @@ async def staff(live: Platform, role: str, **fields: str) -> Staff:
 
 
 async def answers(live: Platform, token: str, paths: Sequence[str] = EACH_SERVICE) -> set[str]:
-    """What the services answer to a token: the reasons why not, or `welcome`."""
+    """Returns how the services treat a token: the reasons of refusals, or `welcome`."""
     got = await at_once([live.call("GET", path, token=token) for path in paths])
     return {"welcome" if one.status_code == 200 else refusal(one).reason for one in got}
 
@@ -118,13 +118,13 @@ async def answers(live: Platform, token: str, paths: Sequence[str] = EACH_SERVIC
 async def assert_refused(
     live: Platform, token: str, reason: str, since: float, paths: Sequence[str] = EACH_SERVICE
 ) -> None:
-    """That a second after `since`, on the clock of `time.monotonic`, every service refuses a token."""
+    """Asserts: a second after `since`, on the clock of `time.monotonic`, every service refuses a token."""
     await asyncio.sleep(max(0.0, since + SECOND - time.monotonic()))
     assert await answers(live, token, paths) == {reason}
 
 
 async def made_otps(stack: RunningStack, phones: Sequence[str], purpose: str) -> list[Otp]:
-    """One-time passwords as SendOtp makes them, but not counted against its limits."""
+    """Returns one-time passwords as SendOtp makes them, but not counted against its limits."""
     url, vault, sender = stack.endpoints.databases["identity"], stack_vault(stack), SandboxOtpSender()
     database = Database(url, pool_size=1)
     name = f"OTP_PURPOSE_{purpose}"

@@ -21,55 +21,55 @@ POINTS_SETTINGS = {"SCRIP_EXPIRE_MONTHS": str(EXPIRE_MONTHS), "SCRIP_TIME_ZONE":
 
 
 def line(cents: int, quantity: int = 1, category: str = "", *, alcohol: bool = False) -> dict[str, Any]:
-    """A line of a receipt."""
+    """Returns a line of a receipt."""
     return item("1", "Something", cents, quantity=quantity, alcohol=alcohol, category=category)
 
 
 def sale(
     member: Member | None, *lines: dict[str, Any], sold_at: datetime | None = None, **fields: Any
 ) -> dict[str, Any]:
-    """A receipt with a number of its own; without a member it can be claimed."""
+    """Returns a receipt with a number of its own; without a member it can be claimed."""
     code = member.code if member else ""
     when = (sold_at or datetime.now(UTC)).isoformat()
     return receipt(code, f"R-{unique()}", when, *lines) | fields
 
 
 async def record(live: Platform, till: str, body: dict[str, Any]) -> Any:
-    """The purchase that a receipt becomes, which must be recorded."""
+    """Returns the purchase that a receipt becomes, which must be recorded."""
     return await live.ok("POST", "/v1/purchases", body, token=till)
 
 
 async def details(live: Platform, token: str, purchase_id: str) -> Any:
-    """A purchase with its lines and refunds."""
+    """Returns a purchase with its lines and refunds."""
     return (await live.ok("GET", f"/v1/purchases/{purchase_id}", token=token))["details"]
 
 
 def refund(*lines: tuple[int, int], number: str = "", reason: str = "") -> dict[str, Any]:
-    """A refund of so many of these lines; of everything when none is named."""
+    """Returns a refund of so many of these lines; of everything when none is named."""
     back = [{"line": number, "quantity": quantity} for number, quantity in lines]
     return {"refund_number": number or f"F-{unique()}", "lines": back, "reason": reason}
 
 
 async def refunded(live: Platform, token: str, purchase_id: str, body: dict[str, Any]) -> Any:
-    """The answer to a refund that must be done."""
+    """Returns the response to a refund that must be done."""
     return await live.ok("POST", f"/v1/purchases/{purchase_id}:refund", body, token=token)
 
 
 async def adjust(live: Platform, member: Member, delta: int, reason: str = "Goodwill") -> Any:
-    """An adjustment by the admin that must be done."""
+    """Returns an adjustment by the admin that must be done."""
     path, body = f"/v1/members/{member.id}/points:adjust", {"delta": delta, "reason": reason}
     return await live.ok("POST", path, body, token=live.admin, key=unique())
 
 
 async def entries(live: Platform, member: Member, query: str = "") -> list[dict[str, Any]]:
-    """A page of the member's ledger as it sees it, newest first."""
+    """Returns a page of the member's ledger as it sees it, newest first."""
     path = f"/v1/members/me/points/entries?{query}"
     found: list[dict[str, Any]] = (await live.ok("GET", path, token=member.token))["entries"]
     return found
 
 
 async def create_rule(live: Platform, **fields: Any) -> Any:
-    """A new earn rule."""
+    """Returns a new earn rule."""
     body = {"name": f"Rule {unique()}"} | fields
     return (await live.ok("POST", "/v1/earn-rules", body, token=live.admin))["rule"]
 
@@ -95,7 +95,7 @@ async def rules_in_force(live: Platform, till: str, *wanted: dict[str, Any]) -> 
 
 
 async def _wait_in_force(live: Platform, till: str) -> None:
-    """A process hears of sets in their order: when one more rule holds, so do those before."""
+    """A process learns of sets in their order: when one more rule holds, so do those before."""
     category = unique()
     probe = await create_rule(live, multiplier={"percent": 50, "categories": [category]})
 
@@ -108,7 +108,7 @@ async def _wait_in_force(live: Platform, till: str) -> None:
 
 
 async def hand_in(live: Platform, content: str | bytes, *, key: str = "", kind: str = CSV) -> httpx.Response:
-    """A file of adjustments handed in as curl would, and whatever comes back."""
+    """Hands a file of adjustments in as curl would; returns the response."""
     headers = {"authorization": f"Bearer {live.admin}", "idempotency-key": key or unique()}
     if kind:
         headers["content-type"] = kind
@@ -117,7 +117,7 @@ async def hand_in(live: Platform, content: str | bytes, *, key: str = "", kind: 
 
 
 async def finished_import(live: Platform, import_id: str) -> Any:
-    """The import when every line is done or refused."""
+    """Returns the import when every line is done or refused."""
 
     async def finished() -> Any:
         path = f"/v1/adjustment-imports/{import_id}"
@@ -129,7 +129,7 @@ async def finished_import(live: Platform, import_id: str) -> Any:
 
 
 async def known_to_points(live: Platform, member: Member) -> None:
-    """Waits until points has heard of the member's registration."""
+    """Waits until points has the member's registration."""
 
     async def heard() -> None:
         path, body = f"/v1/members/{member.id}/points:adjust", {"delta": -1, "reason": "Is it known?"}
@@ -140,5 +140,5 @@ async def known_to_points(live: Platform, member: Member) -> None:
 
 
 def days_ago(days: float) -> datetime:
-    """A moment of the past."""
+    """Returns a moment of the past."""
     return datetime.now(UTC) - timedelta(days=days)

@@ -31,7 +31,7 @@ LIMIT = 1 << 20
 
 
 async def _result(live: Platform, import_id: str) -> list[dict[str, str]]:
-    """The lines of a result file."""
+    """Returns the lines of a result file."""
     answer = await live.call("GET", f"{IMPORTS}/{import_id}/result", token=live.admin)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"

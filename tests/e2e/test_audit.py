@@ -37,7 +37,7 @@ DONE = {
 
 
 async def _entries(live: Platform, **filters: str) -> list[dict[str, Any]]:
-    """Every change that fits, page by page."""
+    """Returns every change that fits, page by page."""
     query = "&".join(f"{name}={quote(value)}" for name, value in filters.items())
     found: list[dict[str, Any]] = []
     token = ""
@@ -92,7 +92,7 @@ Busy = tuple[Staff, dict[str, str], datetime, datetime]
 
 
 async def _all_by(live: Platform, admin: Staff) -> list[dict[str, Any]]:
-    """All that an admin did, once all services have told."""
+    """Returns all that an admin did, once all services have sent it."""
 
     async def all_there() -> list[dict[str, Any]]:
         found = await _entries(live, actor_id=admin.id)

@@ -34,7 +34,7 @@ def nothing_happens(live: Platform, ada: Member, till: str) -> Iterator[None]:
 
 
 def _changed(receipt: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """The receipt with other fields; those given as None are left out, and `item_*` change its line."""
+    """Returns the receipt with other fields; None leaves one out, and `item_*` change its line."""
     line = {k.removeprefix("item_"): v for k, v in fields.items() if k.startswith("item_")}
     whole = {k: v for k, v in fields.items() if not k.startswith("item_")}
     changed = receipt | {"items": [receipt["items"][0] | line]} | whole

@@ -37,7 +37,7 @@ def _batch(*receipts: Any) -> dict[str, Any]:
 
 
 async def _sent(live: Platform, till: str, *receipts: Any) -> list[dict[str, Any]]:
-    """What became of each receipt of a batch."""
+    """Returns what became of each receipt of a batch."""
     told = await live.ok("POST", BATCH, _batch(*receipts), token=till)
     results: list[dict[str, Any]] = told["results"]
     assert len(results) == len(receipts)
@@ -45,12 +45,12 @@ async def _sent(live: Platform, till: str, *receipts: Any) -> list[dict[str, Any
 
 
 def _timeless(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results without the times that a refusal counts from now: in another second they are others."""
+    """Returns the results without the times that a refusal counts from now, which differ each second."""
     return [{} if "refused" in one and _reason(one) == "SALE_TIME_OUT_OF_RANGE" else one for one in results]
 
 
 def _reason(result: dict[str, Any]) -> str:
-    """Why one of a batch is refused, in the shape of all refusals."""
+    """Returns why one of a batch is refused, in the shape of all refusals."""
     status = result["refused"]
     assert_discreet(status["message"])
     assert status["details"][0]["@type"].endswith("google.rpc.ErrorInfo")

@@ -55,7 +55,7 @@ async def test_a_member_claims_by_the_code_on_the_receipt(
     kept = await details(live, till, bought["id"])
     assert (kept["member_id"], "claim_until" in kept) == (member.id, False)
 
-    # The till that did not hear the answer gets it still; nobody else gets anything.
+    # The till that did not get the response gets it still; nobody else gets anything.
     assert (await live.call("POST", "/v1/purchases", body, token=till)).content == answer.content
     refused = await live.refused("POST", MINE, typed, token=ada.token)
     assert (refused.status, refused.reason, refused.metadata) == (404, "CLAIM_CODE_NOT_VALID", {})

@@ -28,7 +28,7 @@ HEARD_SECONDS = 20.0
 
 
 async def _whole_member(live: Platform) -> tuple[dict[str, Any], Member, Login]:
-    """A member with everything that a member can have."""
+    """Returns a member with everything that a member can have."""
     otp = await live.otp()
     _, login = await register(
         live,
@@ -46,13 +46,13 @@ async def _whole_member(live: Platform) -> tuple[dict[str, Any], Member, Login]:
 
 
 async def _close(live: Platform, token: str) -> float:
-    """Closes an account; answers when."""
+    """Closes an account; returns when."""
     await live.ok("POST", f"{ME}:close", {"confirm": True}, token=token)
     return time.monotonic()
 
 
 def _mentions(url: str, needles: list[str]) -> list[str]:
-    """The tables of this database in which one of the texts stands, in any letter case."""
+    """Returns the tables of this database in which one of the texts stands, in any letter case."""
     words = "EXISTS (SELECT FROM unnest(%s::text[]) AS n WHERE position(lower(n) IN lower(t::text)) > 0)"
     with psycopg.connect(url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()

@@ -1,4 +1,4 @@
-"""A part that is away: 503 that says so and nothing else, and the same call with the same key works later."""
+"""A part that is away: 503 that names it alone, and the same call with the same key works later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _is_away(answer: httpx.Response) -> None:
 
 
 async def _reason(call: Any) -> str:
-    """The reason of a refusal over gRPC; an empty text when there is none."""
+    """Returns the reason of a refusal over gRPC; an empty text when there is none."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -36,7 +36,7 @@ async def _reason(call: Any) -> str:
 
 
 async def _works(call: Call) -> httpx.Response:
-    """The answer of a call that is repeated while its dependency is away."""
+    """Returns the response to a call that is repeated while its dependency is away."""
 
     async def once() -> httpx.Response:
         answer = await call()

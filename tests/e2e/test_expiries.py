@@ -18,7 +18,7 @@ WORKER_SECONDS = 20.0
 
 
 def _a_year_from_now() -> datetime:
-    """The end of this day of next year, in the programme's time zone."""
+    """Returns the end of this day of next year, in the programme's time zone."""
     today = datetime.now(ZoneInfo(TIME_ZONE)).date()
     leap_day = (today.month, today.day) == (2, 29)
     last = today.replace(year=today.year + 1, **({"day": 28} if leap_day else {}))

@@ -1,4 +1,4 @@
-"""INV3 over REST: one key, at most one effect, and the same answer to everybody who sends it."""
+"""INV3 over REST: one key, at most one effect, and the same response to everybody who sends it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _receipt(member: Member, code: str, **fields: Any) -> dict[str, Any]:
 
 
 def _scan(data: bytes) -> tuple[str, tuple[int, int]]:
-    """What a scanner reads, and the size of the image."""
+    """Returns what a scanner reads, and the size of the image."""
     image = Image.open(io.BytesIO(data))
     (found,) = zxingcpp.read_barcodes(image)
     return found.text, image.size
@@ -116,7 +116,7 @@ async def test_a_signed_code_is_refused_on_a_sale_of_another_time(
         receipt = _receipt(member, code, sold_at=sold_at.isoformat())
         refused = await live.refused("POST", "/v1/purchases", receipt, token=till)
         assert (refused.status, refused.reason) == (400, "MEMBER_CODE_EXPIRED"), sold_at
-    # A till that was offline tells of the sale later: it was made in time.
+    # A till that was offline reports the sale later: it was made in time.
     receipt = _receipt(member, code, sold_at=(made + timedelta(seconds=30)).isoformat())
     await live.ok("POST", "/v1/purchases", receipt, token=till)
     assert await live.balance(member) == 1

@@ -41,7 +41,7 @@ async def cashier(live: Platform) -> AsyncIterator[Staff]:
 
 
 async def _found(live: Platform, token: str, query: str) -> list[str]:
-    """The ids that a query finds."""
+    """Returns the ids that a query finds."""
     page = await live.ok("GET", f"/v1/members?query={quote(query)}", token=token)
     assert page["next_page_token"] == ""
     return [member["id"] for member in page["members"]]

@@ -38,7 +38,7 @@ OTHER = "an umbrella swims to Norway"
 
 
 async def _by_email(live: Platform, email: str, purpose: str) -> dict[str, str]:
-    """The proof of an e-mail address."""
+    """Returns the proof of an e-mail address."""
     asked = {"email": email, "purpose": f"OTP_PURPOSE_{purpose}"}
     sent = await live.ok("POST", "/v1/otp", asked)
     read = await live.ok("GET", f"{SANDBOX}/{sent['otp_id']}", token=live.admin)
@@ -46,7 +46,7 @@ async def _by_email(live: Platform, email: str, purpose: str) -> dict[str, str]:
 
 
 async def _confirmed(live: Platform, email: str) -> tuple[dict[str, Any], Login]:
-    """A new member whose e-mail address is confirmed, and its login."""
+    """Returns a new member whose e-mail address is confirmed, and its login."""
     _, login = await register(live, email=email)
     proof = await _by_email(live, email, "CONFIRM_EMAIL")
     told = await live.ok("POST", CONFIRM, {"otp": proof}, token=login.access)
@@ -55,7 +55,7 @@ async def _confirmed(live: Platform, email: str) -> tuple[dict[str, Any], Login]
 
 
 async def _refused(live: Platform, purpose: str, proof: dict[str, str], token: str) -> str:
-    """Why a one-time password is no proof where one of this purpose is wanted."""
+    """Returns why a one-time password is no proof where one of this purpose is wanted."""
     path, body = PURPOSES[purpose]
     refused = await live.refused("POST", path, {"otp": proof} | body, token=token)
     assert refused.status == 401

@@ -31,7 +31,7 @@ async def busy(live: Platform, till: str) -> Member:
 
 
 async def _all(live: Platform, member: Member, path: str, query: str = "", size: int = 7) -> list[Any]:
-    """Every row, page by page."""
+    """Returns every row, page by page."""
     found: list[Any] = []
     token = ""
     while True:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the exampl
 
 
 async def _run(live: Platform, script: str, folder: Path) -> str:
-    """What a script prints, which must succeed."""
+    """Returns what a script prints, which must succeed."""
     endpoints = live.stack.endpoints
     shell = await asyncio.create_subprocess_exec(
         "bash",
@@ -73,7 +73,7 @@ async def test_the_calls_about_points_do_what_the_document_says(live: Platform, 
 
 
 def _answers(printed: str) -> list[Any]:
-    """What curl printed, one answer after the other with nothing between them."""
+    """Returns what curl printed, one response after the other with nothing between them."""
     decoder, rest, found = json.JSONDecoder(), printed.strip(), []
     while rest:
         answer, end = decoder.raw_decode(rest)

@@ -33,7 +33,7 @@ def running_below_zero(tmp_path: Path) -> Iterator[RunningStack]:
 
 
 async def _bought(live: Platform, till: str, member: Member | None, *lines: dict[str, Any]) -> str:
-    """The id of a new purchase."""
+    """Returns the id of a new purchase."""
     told = await record(live, till, sale(member, *lines))
     return str(told["purchase"]["id"])
 
@@ -55,7 +55,7 @@ async def _shows(live: Platform, member: Member, balance: int) -> None:
 
 
 async def _expiring(live: Platform, member: Member) -> list[int]:
-    """How many points expire, day by day."""
+    """Returns how many points expire, day by day."""
     told = await live.ok("GET", "/v1/members/me/points/expiries", token=member.token)
     return [one["points"] for one in told["expiries"]]
 
@@ -242,7 +242,7 @@ async def test_a_refund_is_for_the_till_that_sold_and_for_staff(
 
 @pytest.mark.covers("P1 PurchaseService.GetPurchase")
 async def test_no_id_in_query_or_body_gets_around_the_path(live: Platform, member: Member, till: str) -> None:
-    """In a GET a query parameter overrides what the path says: what counts is the decoded message."""
+    """In a GET a query parameter overrides the path: what counts is the decoded message."""
     foreign, stranger = await _bought(live, till, member, line(10_000)), await live.till()
     own = await _bought(live, stranger, member, line(20_000))
     refused = await live.refused("GET", f"/v1/purchases/{own}?purchase_id={foreign}", token=stranger)

@@ -133,14 +133,14 @@ async def test_what_belongs_to_someone_else_looks_as_if_it_did_not_exist(
         theirs = await live.refused(method, path.format(of_another), body, token=token)
         nobodys = await live.refused(method, path.format(unknown), body, token=token)
         assert theirs.status == 404
-        assert _told(theirs, of_another) == _told(nobodys, unknown)
+        assert _without_id(theirs, of_another) == _without_id(nobodys, unknown)
     code = await live.refused("POST", "/v1/codes:verify", {"code": owned["code"]}, token=ada.token)
     none = await live.refused("POST", "/v1/codes:verify", {"code": "ZZZZZZZZZZZZ"}, token=ada.token)
     assert code.body == none.body
 
 
-def _told(refused: Refusal, asked: str) -> str:
-    """All that a refusal tells, without the id that was asked for."""
+def _without_id(refused: Refusal, asked: str) -> str:
+    """Returns the body of a refusal, without the id that was asked for."""
     return str(refused.body).replace(asked, "…")
 
 
@@ -166,7 +166,7 @@ async def test_sold_out_is_refused_and_nothing_moves(live: Platform, shopper: Me
     voucher = await live.voucher(1)
     await live.bought(shopper, voucher)
     before = await live.balance(shopper)
-    for _ in range(2):  # said by the database, then by the gate
+    for _ in range(2):  # refused by the database, then by the gate
         refused = await live.refused(
             "POST", "/v1/orders", {"voucher_id": voucher}, token=shopper.token, key=unique()
         )

@@ -1,4 +1,4 @@
-"""One active device, whatever happens to Redis; and nobody is let in when nobody can say who is logged in."""
+"""One active device, whatever happens to Redis; and nobody is let in without Redis and identity."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def _until_whole(live: Platform) -> None:
 
 
 async def _log_in_twice(live: Platform, between: Between) -> tuple[Member, Login, float]:
-    """A member on its first device, its second login, and when that was made."""
+    """Returns a member on its first device, its second login, and when that was made."""
     member = await live.member()
     # Asked for before, since what Redis alone can count is refused without it.
     proof = (await live.otp(member.phone, "LOG_IN")).proof
@@ -126,7 +126,7 @@ async def test_without_identity_who_is_logged_in_goes_on(live: Platform, member:
         await asyncio.sleep(SECOND)
 
         async def goes_on() -> None:
-            # The worker of identity goes on vouching for what Redis holds.
+            # The worker of identity goes on renewing the lease.
             assert await answers(live, member.token, EACH_SERVICE[1:]) == WELCOME
 
         await eventually(goes_on, WELL_SECONDS)

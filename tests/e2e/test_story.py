@@ -1,4 +1,4 @@
-"""The story that the demo tells."""
+"""The story of the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tills: their secret is told once, is changed without a gap, and they can be kept out."""
+"""Tills: their secret is shown once, is changed without a gap, and they can be kept out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORM = {"grant_type": "client_credentials"}
 
 
 async def _create(live: Platform) -> tuple[dict[str, Any], str]:
-    """A new till and its secret."""
+    """Returns a new till and its secret."""
     name = {"display_name": f"Till {unique()}"}
     made = await live.ok("POST", "/v1/clients", name, token=live.admin)
     return made["client"], made["client_secret"]
@@ -38,7 +38,7 @@ async def _change(live: Platform, client_id: str, verb: str, **fields: int) -> A
 
 
 async def _all(live: Platform) -> list[dict[str, Any]]:
-    """Every till, as listed."""
+    """Returns every till, as listed."""
     found: list[dict[str, Any]] = []
     token = ""
     while True:

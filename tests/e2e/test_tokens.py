@@ -1,4 +1,4 @@
-"""No token, a bad one, an expired one: 401 from every service, the reason tells which."""
+"""No token, a bad one, an expired one: 401 from every service, with a reason for each."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _without(claims: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _with_public_key_as_secret(key: SigningKey, claims: dict[str, Any], header: dict[str, str]) -> str:
-    """What a verifier takes for good that lets the token choose its algorithm; PyJWT refuses to make it."""
+    """Returns a token for verifiers that let it choose its algorithm; PyJWT refuses to make it."""
     public = key.private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )

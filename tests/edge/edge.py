@@ -31,7 +31,7 @@ Node = dict[str, Any]
 
 
 def committed() -> Node:
-    """The configuration as committed."""
+    """Returns the configuration as committed."""
     config: Node = yaml.safe_load((ROOT / "edge" / "envoy.yaml").read_text())
     return config
 
@@ -49,7 +49,7 @@ def nodes_with(node: object, key: str) -> Iterator[Node]:
 
 
 def limits(config: Node) -> dict[str, Node]:
-    """The token bucket of each role, ready to be changed; `nobody` is that of an address without a token."""
+    """Returns the token bucket of each role, to be changed; `nobody` is that of callers without a token."""
     (limiter,) = nodes_with(config, "descriptors")
     return {found["entries"][0]["value"]: found["token_bucket"] for found in limiter["descriptors"]}
 
@@ -80,7 +80,7 @@ class Edge:
         return httpx.AsyncClient(base_url=f"http://{self.target}", transport=transport)
 
     async def log_entry(self, request_id: str) -> Node:
-        """The access log's line about a request."""
+        """Returns the access log's line about a request."""
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             for line in self.log.read_text().splitlines():

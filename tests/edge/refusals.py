@@ -11,7 +11,7 @@ from grpc_status import rpc_status
 
 
 def in_json(answer: httpx.Response) -> dict[str, Any]:
-    """The google.rpc.Status of a refusal over REST, whose first detail is an ErrorInfo."""
+    """Returns the google.rpc.Status of a refusal over REST, whose first detail is an ErrorInfo."""
     assert answer.headers["content-type"] == "application/json"
     assert not [name for name in answer.headers if name.startswith("grpc-")]
     body: dict[str, Any] = answer.json()
@@ -25,20 +25,20 @@ def in_json(answer: httpx.Response) -> dict[str, Any]:
 
 
 def reason_in_json(answer: httpx.Response) -> str:
-    """The reason of a refusal over REST."""
+    """Returns the reason of a refusal over REST."""
     reason: str = in_json(answer)["details"][0]["reason"]
     return reason
 
 
 def over_grpc(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    """The google.rpc.Status of a refusal over gRPC."""
+    """Returns the google.rpc.Status of a refusal over gRPC."""
     status = rpc_status.from_call(cast(grpc.Call, error))
     assert isinstance(status, status_pb2.Status)
     return status
 
 
 def reason_over_grpc(error: grpc.aio.AioRpcError) -> str:
-    """The reason of a refusal over gRPC."""
+    """Returns the reason of a refusal over gRPC."""
     info = error_details_pb2.ErrorInfo()
     assert over_grpc(error).details[0].Unpack(info)
     assert info.domain == "scrip"

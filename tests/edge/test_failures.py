@@ -34,7 +34,7 @@ def _impatient(config: Node, settings: Settings) -> None:
         for check in cluster.get("health_checks", ()):
             check |= {"interval": "0.2s", "no_traffic_interval": "0.2s", "unhealthy_interval": "0.2s"}
         if cluster["name"] == "identity":
-            # A second process that is not there, and no health check to tell.
+            # A second process that is not there, and no health check to find out.
             del cluster["health_checks"]
             live = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
             address = {"address": "127.0.0.1", "port_value": free_port()}

@@ -1,4 +1,4 @@
-"""Who sends too much is told to wait, and nobody else is."""
+"""Who sends too much has to wait, and nobody else has."""
 
 from __future__ import annotations
 

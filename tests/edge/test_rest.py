@@ -1,4 +1,4 @@
-"""REST through the edge: what services see of a request, and what callers see of an answer."""
+"""REST through the edge: what services see of a request, and what callers see of a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services that are made up: real gRPC servers with the real stubs, and answers that tests can predict."""
+"""Services that are made up: real gRPC servers with the real stubs, with replies that tests can predict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY_ID = "edge-test"
 
 
 def new_key() -> rsa.RSAPrivateKey:
-    """A key of its own."""
+    """Returns a key of its own."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -39,7 +39,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MISSING = "missing"
 """The voucher that vouchers does not have."""
 SLOW, UNAVAILABLE = "slow", "unavailable"
-"""Codes about which promos answers late, or says that it cannot."""
+"""Codes for which promos replies late, or with an error."""
 
 
 def token(
@@ -52,7 +52,7 @@ def token(
     seconds: int = 600,
     key: rsa.RSAPrivateKey = KEY,
 ) -> str:
-    """A token as identity makes them, good for so many seconds from now."""
+    """Returns a token as identity makes them, good for so many seconds from now."""
     now = int(time.time())
     claims = {"sub": subject, "role": role, "sid": session, "iss": issuer, "aud": audience}
     return jwt.encode(
@@ -180,7 +180,7 @@ class _Purchases(purchase_pb2_grpc.PurchaseServiceServicer):
     async def StreamPurchases(
         self, request_iterator: AsyncIterator[purchase_pb2.StreamPurchasesRequest], context: Context
     ) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
-        """Answers each message at once."""
+        """Replies to each message at once."""
         await context.send_initial_metadata(())
         position = 1
         async for request in request_iterator:
@@ -307,5 +307,5 @@ def promos_upstream(ports: Sequence[int]) -> Upstream:
 
 
 def _some(servicer: Callable[[], Any]) -> Any:
-    """A servicer without all of its methods, which the stubs allow and their types do not."""
+    """Returns a servicer without all of its methods, which the stubs allow and their types do not."""
     return servicer()

@@ -1,4 +1,4 @@
-"""Callers as they are in life: what got no answer is sent again with the same key, until there is one."""
+"""Callers as they are in life: a call without a response is repeated with the same key until it has one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
 
 
 class GaveUpError(Exception):
-    """The caller went away without an answer."""
+    """The caller went away without a response."""
 
 
 @dataclass
@@ -28,14 +28,14 @@ class Disturbed:
     reached: dict[int, asyncio.Event] = field(default_factory=dict)
 
     def note_answer(self) -> None:
-        """One more final answer."""
+        """Counts one more final response."""
         self.answered += 1
         for count, event in self.reached.items():
             if self.answered >= count:
                 event.set()
 
     async def until_answered(self, count: int) -> None:
-        """Waits until so many have their answer."""
+        """Waits until so many have their response."""
         if self.answered < count:
             await self.reached.setdefault(count, asyncio.Event()).wait()
 
@@ -43,9 +43,9 @@ class Disturbed:
 async def answer(
     live: Platform, call: Callable[[], Awaitable[httpx.Response]], seen: Disturbed, *, patient: bool = True
 ) -> httpx.Response:
-    """The answer to a call that is sent again after each 503, cut connection and timeout.
+    """Returns the response to a call that is sent again after each 503, cut connection and timeout.
 
-    Anything else is an answer; one that an app could not show its user fails the test. A caller that is
+    Anything else is final; one that an app could not show its user fails the test. A caller that is
     not patient raises GaveUpError instead of sending again.
     """
     deadline, wait = time.monotonic() + PATIENCE_SECONDS, FIRST_WAIT

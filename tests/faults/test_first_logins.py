@@ -19,9 +19,9 @@ LISTENERS = ("points", "vouchers", "promos")
 
 
 async def _join(live: Platform, otp: Otp, seen: Disturbed) -> str:
-    """Registers as an app does, and answers the member's token.
+    """Registers as an app does, and returns the member's token.
 
-    When the answer to a registration got lost, the one-time password is used up: the number logs in.
+    When the response to a registration was lost, the one-time password is used up: the number logs in.
     """
     body = {"otp": otp.proof, "full_name": "Ada Lovelace"}
     got = await answer(live, partial(live.call, "POST", "/v1/members", body), seen)

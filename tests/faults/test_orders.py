@@ -22,7 +22,7 @@ PRICE, LEFT_OVER = 500, 7
 STOCK = MEMBERS * ORDERS_EACH
 FINISHED_SECONDS = 30.0
 GIVES_UP = 5
-"""Every fifth caller goes away when its first try has no answer."""
+"""Every fifth caller goes away when its first try got no response."""
 OPEN = "SELECT id, state FROM orders WHERE state IN ('PENDING', 'UNDOING')"
 KILLED = (
     "identity",
@@ -38,7 +38,7 @@ KILLED = (
 
 @dataclass
 class Wish:
-    """An order that a member wants, and what it heard of it last."""
+    """An order that a member wants, and the last response about it."""
 
     member: Member
     voucher_id: str
@@ -47,7 +47,7 @@ class Wish:
     last: httpx.Response | None = None
 
     async def ask(self, live: Platform, seen: Disturbed, *, patient: bool) -> None:
-        """Places the order, and asks again until it is told how it ended."""
+        """Places the order, and asks again until it has ended."""
         place = partial(live.order, self.member, self.voucher_id, self.key)
         while True:
             self.last = await answer(live, place, seen, patient=patient)
@@ -62,7 +62,7 @@ def _is_open(got: httpx.Response) -> bool:
 
 
 def _can_pay(nth: int) -> int:
-    """How many of its orders the nth member has the points for."""
+    """Returns how many of its orders the nth member has the points for."""
     return nth % (ORDERS_EACH + 1)
 
 
@@ -89,7 +89,7 @@ async def _all_finished(live: Platform) -> None:
 
 
 def _agree(live: Platform, wishes: Sequence[Wish]) -> None:
-    """What each caller was told is what the database has."""
+    """What each caller got is what the database has."""
     query = "SELECT id, idempotency_key AS key, state, failure_reason FROM orders"
     kept: dict[str, dict[str, Any]] = {
         row["key"]: row for row in invariants.rows(live.databases["vouchers"], query)

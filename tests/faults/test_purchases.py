@@ -52,7 +52,7 @@ async def test_every_receipt_counts_once(live: Platform, till: str, killed: str)
 
 
 def _counted_once(live: Platform, answered: list[str], members: list[Member]) -> None:
-    """What tills were told is what is kept, purchase by purchase."""
+    """What tills got is what is kept, purchase by purchase."""
     assert len(set(answered)) == RECEIPTS
     ids = {member.id for member in members}
     rows = invariants.rows(live.databases["points"], "SELECT id, member_id FROM purchases")

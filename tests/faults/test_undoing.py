@@ -1,4 +1,4 @@
-"""An order that promos refuses after it was paid gives everything back, whoever is killed meanwhile."""
+"""An order that promos refuses after it was paid gives everything back, also when services are killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _refuse_codes(promos: str, orders: list[str]) -> None:
 
 
 async def _paid_orders(live: Platform, voucher: str) -> list[str]:
-    """The orders of the voucher, once all are paid."""
+    """Returns the orders of the voucher, once all are paid."""
     placed = f"SELECT id FROM orders WHERE voucher_id = '{voucher}'"
     orders = [str(row["id"]) for row in invariants.rows(live.databases["vouchers"], placed)]
     debits = invariants.rows(live.databases["points"], "SELECT order_id FROM debits WHERE state = 'DEBITED'")

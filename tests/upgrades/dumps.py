@@ -32,7 +32,7 @@ class Dump:
 
     name: str
     content: dict[str, Any]
-    """What callers remember: people, calls with their answers, secrets; see README.md."""
+    """What callers remember: people, calls with their responses, secrets; see README.md."""
 
     @property
     def folder(self) -> Path:
@@ -46,12 +46,12 @@ class Dump:
 
 
 def all_names() -> list[str]:
-    """The names of all dumps."""
+    """Returns the names of all dumps."""
     return sorted(path.parent.name for path in FOLDER.glob("*/content.json"))
 
 
 def read(name: str) -> Dump:
-    """The dump of this name."""
+    """Returns the dump of this name."""
     return Dump(name, json.loads((FOLDER / name / "content.json").read_text()))
 
 

@@ -120,7 +120,7 @@ class Unfinished:
         self.otps["newcomer"] = await self.live.ask_for_otp(new_phone(), "REGISTER")
 
     async def _tell_nobody(self) -> None:
-        """Members come and go, and no other service has heard of it."""
+        """Members come and go, and no other service has their events."""
         story, admin = self.story, self.live.admin
         unheard = await story.join("unheard", phone=False)
         await story.purchase(purchase(unheard, 20_000))
@@ -131,7 +131,7 @@ class Unfinished:
         await self.live.ok("POST", "/v1/members/me:close", {"confirm": True}, token=leaver.token)
 
     async def _make_no_codes(self) -> None:
-        """A set whose codes nobody has made, a voucher of which promos has not heard, audit entries."""
+        """A set whose codes nobody has made, a voucher that promos does not know, audit entries."""
         story = self.story
         self._stop("promos-worker")
         half_made = await story.new_voucher(25)
@@ -196,7 +196,7 @@ class Unfinished:
 
 
 async def _drive(live: Retailer, name: str) -> int:
-    """Tells the story, leaves it unfinished and writes the dump. Returns its size in bytes."""
+    """Runs the story, leaves it unfinished and writes the dump. Returns its size in bytes."""
     story = Story(live)
     async with live:
         await story.tell()

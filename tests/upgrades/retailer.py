@@ -58,7 +58,7 @@ class SmsProvider:
         }
 
     async def code(self, otp_id: str) -> str:
-        """The code of a one-time password, as soon as it has arrived."""
+        """Returns the code of a one-time password, as soon as it has arrived."""
 
         async def arrived() -> str:
             assert otp_id in self._codes, f"{otp_id} was not sent"
@@ -90,7 +90,7 @@ class SmsProvider:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         return Handler
 
@@ -103,13 +103,13 @@ class Retailer(Platform):
         self.sms = sms
 
     async def otp(self, phone: str = "", purpose: str = "REGISTER") -> Otp:
-        """A one-time password that has arrived; for a new number when none is given."""
+        """Returns a one-time password that has arrived; for a new number when none is given."""
         phone = phone or new_phone()
         otp_id = await self.ask_for_otp(phone, purpose)
         return Otp(phone, {"otp_id": otp_id, "code": await self.sms.code(otp_id)})
 
     async def ask_for_otp(self, phone: str, purpose: str) -> str:
-        """The id of a one-time password that may arrive later."""
+        """Returns the id of a one-time password that may arrive later."""
         asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
         return str((await self.ok("POST", "/v1/otp", asked))["otp_id"])
 
@@ -122,12 +122,12 @@ class Retailer(Platform):
         return await self.http.request(method, path, content=body.encode(), headers=headers)
 
     async def client_token(self, client_id: str, secret: str) -> httpx.Response:
-        """The answer to a till that asks for a token."""
+        """Returns the response to a till that asks for a token."""
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
         return await self.http.post("/v1/oauth/token", data=form)
 
     async def log_in(self, user_name: str, password: str = PASSWORD) -> httpx.Response:
-        """The answer to a login by password."""
+        """Returns the response to a login by password."""
         return await self.call(
             "POST", "/v1/sessions", {"password": {"user_name": user_name, "password": password}}
         )
@@ -139,5 +139,5 @@ class Retailer(Platform):
 
 
 def start_retailer(folder: Path, sms: SmsProvider) -> RunningStack:
-    """A stack that sends its one-time passwords to this provider."""
+    """Returns a stack that sends its one-time passwords to this provider."""
     return start_platform(folder, sms.settings, **SETTINGS)

@@ -45,7 +45,7 @@ class Story:
         self.tills: dict[str, dict[str, str]] = {}
         self.staff: dict[str, str] = {}
         self.calls: list[Call] = []
-        """Calls whose repetition gets the same answer, with that answer."""
+        """Calls whose repetition gets the same response, with that response."""
         self.known: dict[str, str] = {}
         """Ids and codes, by what they are."""
         self._till = ""
@@ -66,7 +66,7 @@ class Story:
         assert len(winners) == len(SHOPPERS)
 
     async def keep(self, who: str, method: str, path: str, body: Any, key: str = "") -> Any:
-        """Makes a call and keeps it with its answer. Returns the answer."""
+        """Makes a call and keeps it with its response. Returns the response."""
         call: Call = {"who": who, "method": method, "path": path, "body": body, "key": key}
         answer = await self.live.send(self.token(who), call)
         assert answer.status_code < 500, answer.text
@@ -74,13 +74,13 @@ class Story:
         return answer.json()
 
     def token(self, who: str) -> str:
-        """The token of a member, the till or the admin."""
+        """Returns the token of a member, the till or the admin."""
         if who in self.members:
             return self.members[who].token
         return {"till": self._till, "admin": self.live.admin}[who]
 
     async def join(self, name: str, *, phone: bool) -> Member:
-        """A new member, who can log in by user name and password too."""
+        """Returns a new member, who can log in by user name and password too."""
         otp = await self.live.otp() if phone else None
         wanted = {"full_name": "Ada Lovelace", "user_name": f"{name}-{unique()}", "password": PASSWORD}
         proof = {"otp": otp.proof} if otp else {}
@@ -102,7 +102,7 @@ class Story:
         return member
 
     async def new_voucher(self, quantity: int) -> str:
-        """A voucher made by a kept call. Returns its id."""
+        """Makes a voucher by a kept call. Returns its id."""
         body = {
             "title": f"Coupon {unique()}",
             "description": "Show its code at the till.",
@@ -114,7 +114,7 @@ class Story:
         return str((await self.keep("admin", "POST", "/v1/vouchers", body, unique()))["voucher"]["id"])
 
     async def purchase(self, body: dict[str, Any]) -> Any:
-        """Records a receipt by a kept call. Returns the answer."""
+        """Records a receipt by a kept call. Returns the response."""
         return await self.keep("till", "POST", "/v1/purchases", body)
 
     async def _open(self) -> None:
@@ -245,7 +245,7 @@ class Story:
         self.known["won_code"] = (await self.live.promotions(ada))[0]["code"]
 
     async def _leave(self) -> None:
-        """One member is suspended and one leaves; every service hears of it."""
+        """One member is suspended and one leaves; every service gets the events."""
         path = f"/v1/members/{self.members['suspended'].id}:suspend"
         await self.live.ok("POST", path, {"reason": "Under review"}, token=self.live.admin)
         token = self.members["closed"].token

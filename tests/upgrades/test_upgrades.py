@@ -47,7 +47,7 @@ class Upgraded:
     """Of the till, the admin, and each member who may log in."""
 
     def person(self, name: str) -> Any:
-        """What is known of a member."""
+        """Returns what is known of a member."""
         return self.dump.content["people"][name]
 
     @property
@@ -56,7 +56,7 @@ class Upgraded:
         return self.dump.content["known"]
 
     def member(self, name: str) -> Member:
-        """A member, with its new token when it may log in."""
+        """Returns a member, with its new token when it may log in."""
         who, token = self.person(name), self.tokens.get(name, "")
         return Member(who["id"], who["code"], token, who["phone"], who["refresh_token"])
 
@@ -129,7 +129,7 @@ def _without_clock(value: Any) -> Any:
 
 
 def _missing(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where a new answer does not say what the old one said. It may say more."""
+    """Returns where a new response lacks what the old one had. It may have more."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [at for name, one in old.items() for at in _missing(one, new.get(name), f"{path}.{name}")]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -138,7 +138,7 @@ def _missing(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _lost(call: Mapping[str, Any], answer: httpx.Response) -> list[str]:
-    """What a repeated call is not told any more."""
+    """Returns what the response to a repeated call lacks."""
     if answer.status_code != call["status"]:
         return [answer.text]
     return _missing(_without_clock(call["answer"]), _without_clock(answer.json()))
@@ -245,7 +245,7 @@ async def test_old_logins_go_on_and_old_keys_still_sign(upgraded: Upgraded) -> N
 
 
 async def _is_welcome(live: Retailer, token: str) -> None:
-    """That every service takes a token."""
+    """Asserts that every service takes a token."""
     for path in (
         "/v1/members/me",
         *(f"/v1/members/me/{what}" for what in ("points", "vouchers", "promotions")),

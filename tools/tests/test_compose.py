@@ -40,12 +40,12 @@ def assignments(text: str) -> dict[str, str]:
 
 
 def optional() -> dict[str, str]:
-    """What the example shows and does not set."""
+    """Returns what the example shows and does not set."""
     return dict(OPTIONAL.findall(EXAMPLE))
 
 
 def put_in(node: Any, values: Mapping[str, str]) -> Any:
-    """The compose file with its variables put in, after parsing as compose does it."""
+    """Returns the compose file with its variables put in, after parsing as compose does it."""
     if isinstance(node, dict):
         return {key: put_in(value, values) for key, value in node.items()}
     if isinstance(node, list):
@@ -150,7 +150,7 @@ def test_each_service_takes_every_setting_it_is_given(
 def settings_from(
     settings: type[ServiceSettings], environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> ServiceSettings:
-    """What a service reads from this environment and no other."""
+    """Returns what a service reads from this environment and no other."""
     for name in [name for name in os.environ if name.startswith("SCRIP_")]:
         monkeypatch.delenv(name)
     for name, value in environment.items():
@@ -168,7 +168,7 @@ def test_what_the_example_shows_is_the_default_or_can_be_set(
     assert shown
     settings = settings_class(service)
     default = settings_from(settings, environment, monkeypatch)
-    # A secret is not shown, lest somebody keeps it.
+    # A secret is not shown, so that nobody keeps it.
     secret = {"SCRIP_OTP_WEBHOOK_SECRET": "whsec_" + 4 * "c2Vj"} if service == "identity" else {}
     read = settings_from(settings, environment | shown | secret, monkeypatch)
     for name, value in shown.items():

@@ -17,7 +17,7 @@ def text(lock: str) -> str:
 
 
 def entries(lock: str) -> list[tuple[str, str]]:
-    """Each pin with its hashes; the pin includes its marker."""
+    """Returns each pin with its hashes; the pin includes its marker."""
     blocks = re.split(r"\n(?=\S)", text(lock).strip())
     pairs = [block.replace(" \\\n", "\n").partition("\n") for block in blocks]
     return [(pin, hashes) for pin, _, hashes in pairs]

@@ -76,23 +76,23 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def cache(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SessionCache]:
-    """An empty cache that identity vouches for, as long as any test may take on a busy machine.
+    """An empty cache with a lease that lasts as long as any test may take on a busy machine.
 
-    In a server of its own, for elsewhere a running identity vouches for the epoch of its database.
+    In a server of its own, for elsewhere a running identity renews the lease on its database's epoch.
     """
-    monkeypatch.setattr(sessions, "_VOUCHED_MILLISECONDS", 60_000)
+    monkeypatch.setattr(sessions, "_LEASE_MILLISECONDS", 60_000)
     client = Redis(own_redis.url, seconds=1)
     found = SessionCache(client)
-    await found.vouch(the_epoch)
+    await found.renew_lease(the_epoch)
     yield found
     await client.close()
 
 
 @pytest.fixture
 async def own(own_redis: RedisServer) -> AsyncIterator[Servers]:
-    """A server of the test's own and the cache in it, vouched for."""
+    """A server of the test's own and the cache in it, with a lease."""
     client = Redis(own_redis.url)
     found = SessionCache(client)
-    await found.vouch(the_epoch)
+    await found.renew_lease(the_epoch)
     yield own_redis, found
     await client.close()

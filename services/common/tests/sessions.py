@@ -1,4 +1,4 @@
-"""Logins as the tests of their cache and of their gate tell them."""
+"""Helpers for the tests of the cache and the gate of logins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def another_epoch() -> str:
 
 @contextmanager
 def hung(server: RedisServer) -> Iterator[None]:
-    """A server that takes connections and answers nobody."""
+    """Suspends a server: it takes connections and never replies."""
     assert server._process
     pid = server._process.pid
     os.kill(pid, signal.SIGSTOP)
@@ -39,17 +39,17 @@ def hung(server: RedisServer) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def answer(cache: SessionCache, *, want: SessionState | None) -> SessionState | None:
-    """What the cache answers once it is as wanted, or after two seconds."""
+async def state_in(cache: SessionCache, *, want: SessionState | None) -> SessionState | None:
+    """Returns what the cache has once it is as wanted, or after two seconds."""
     deadline = time.monotonic() + 2.0
     while (found := await cache.get("ada")) != want and time.monotonic() < deadline:
-        await cache.vouch(the_epoch)
+        await cache.renew_lease(the_epoch)
     return found
 
 
-async def tell(cache: SessionCache, told: SessionState) -> bool:
-    """A change and its commit."""
-    return await cache.doubt(told) and await cache.settle(told)
+async def commit_change(cache: SessionCache, changed: SessionState) -> bool:
+    """Writes a change as identity does, before and after its commit; returns whether Redis took it."""
+    return await cache.mark_in_doubt(changed) and await cache.settle(changed)
 
 
 async def filled(cache: SessionCache, found: SessionState) -> None:
@@ -62,6 +62,6 @@ async def filled(cache: SessionCache, found: SessionState) -> None:
 
 
 async def forgotten(cache: SessionCache) -> None:
-    """Redis has forgotten all states; identity goes on vouching."""
+    """Redis has forgotten all states; identity goes on renewing the lease."""
     await cache._server.client.flushall()
-    await cache.vouch(the_epoch)
+    await cache.renew_lease(the_epoch)

@@ -29,7 +29,7 @@ GOOD = {"typ": "at+jwt"}
 
 
 def jwk(name: str) -> dict[str, Any]:
-    """A public key as identity publishes it."""
+    """Returns a public key as identity publishes it."""
     public = RSAAlgorithm.to_jwk(PRIVATE[name].public_key(), as_dict=True)
     return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, "n": public["n"], "e": public["e"]}
 
@@ -43,7 +43,7 @@ class Identity:
         self.away = False
 
     async def fetch(self) -> Mapping[str, Any]:
-        """The public keys."""
+        """Returns the public keys."""
         self.asked += 1
         await asyncio.sleep(0)
         if self.away:
@@ -52,7 +52,7 @@ class Identity:
 
 
 def token(key: str = "one", headers: Mapping[str, Any] = GOOD, leave_out: str = "", **claims: Any) -> str:
-    """A token that is good but for what is given."""
+    """Returns a token that is good but for what is given."""
     now = int(time.time())
     standard: dict[str, Any] = {"iss": "scrip", "aud": "scrip", "sub": "0", "role": "till", "iat": now}
     content = standard | {"exp": now + 60} | claims
@@ -62,7 +62,7 @@ def token(key: str = "one", headers: Mapping[str, Any] = GOOD, leave_out: str = 
 
 
 def crafted(algorithm: str, secret: bytes | None) -> str:
-    """A token signed in another way, of which libraries refuse to make one."""
+    """Returns a token signed in another way, of which libraries refuse to make one."""
     now = int(time.time())
     header = {"alg": algorithm, "kid": "one", "typ": "at+jwt"}
     claims = {"iss": "scrip", "aud": "scrip", "sub": "0", "role": "admin", "iat": now, "exp": now + 60}
@@ -72,7 +72,7 @@ def crafted(algorithm: str, secret: bytes | None) -> str:
 
 
 def public_pem() -> bytes:
-    """What everybody knows of the key."""
+    """Returns what everybody knows of the key."""
     return (
         PRIVATE["one"]
         .public_key()
@@ -93,7 +93,7 @@ def verifier(identity: Identity) -> TokenVerifier:
 
 
 async def reason(call: Awaitable[object]) -> str:
-    """The reason of a refused call."""
+    """Returns the reason of a refused call."""
     with pytest.raises(DomainError) as caught:
         await call
     return caught.value.reason

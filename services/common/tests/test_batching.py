@@ -14,7 +14,7 @@ Work = Callable[[list[int]], Awaitable[Sequence[int | DomainError]]]
 
 
 class Recorder:
-    """Doubles numbers, remembers the batches, and fails as told."""
+    """Doubles numbers, remembers the batches, and fails on demand."""
 
     def __init__(self, *, bad: int | None = None, error: Exception | None = None) -> None:
         self.batches: list[list[int]] = []

@@ -17,7 +17,7 @@ from stack.redis import Redis as RedisServer
 
 
 async def is_away(call: Awaitable[object]) -> bool:
-    """Whether a call finds Redis away."""
+    """Returns whether a call finds Redis away."""
     try:
         await call
     except RedisAwayError:

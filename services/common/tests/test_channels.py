@@ -20,7 +20,7 @@ RESOLVE = identity_pb2.BatchResolveMemberCodesRequest(member_codes=["X"])
 
 
 class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
-    """Issues tokens of an hour, counts them, and is slow or away as told."""
+    """Issues tokens of an hour, counts them, and is slow or away on demand."""
 
     def __init__(self) -> None:
         self.issued = 0
@@ -33,7 +33,7 @@ class Identity(identity_pb2_grpc.IdentityInternalServiceServicer):
     async def IssueServiceToken(
         self, request: identity_pb2.IssueServiceTokenRequest, context: Any
     ) -> identity_pb2.IssueServiceTokenResponse:
-        """A token with its number."""
+        """Returns a token with its number."""
         await asyncio.sleep(0.01)
         if self.away:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")

@@ -25,19 +25,19 @@ async def execute(connection: Connection, /, statement: str, **values: object) -
 
 
 async def counter(db: Database, value: int = 0) -> str:
-    """A new counter's name."""
+    """Returns a new counter's name."""
     name = str(new_id())
     await db.run(execute, "INSERT INTO counters VALUES (%(name)s, %(value)s)", name=name, value=value)
     return name
 
 
 async def value_of(db: Database, name: str) -> object:
-    """A counter's value."""
+    """Returns a counter's value."""
     return await db.read(execute, "SELECT value FROM counters WHERE name = %(name)s", name=name)
 
 
 async def refused(call: Awaitable[object]) -> DomainError:
-    """The refusal of a call."""
+    """Returns the refusal of a call."""
     with pytest.raises(DomainError) as caught:
         await call
     return caught.value
@@ -52,7 +52,7 @@ async def terminate(url: str, application: str) -> int:
 
 
 def named(url: str, application: str) -> str:
-    """The URL under which an application's sessions can be told from others."""
+    """Returns the URL that marks the sessions of an application."""
     return f"{url}&application_name={application}"
 
 

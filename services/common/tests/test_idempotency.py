@@ -24,7 +24,7 @@ def counter() -> str:
 
 
 def adding(counter: str, *, seconds: float = 0, refuse: bool = False) -> Effect:
-    """Adds one to a counter and answers its value; may take its time, and refuse in the end."""
+    """Adds one to a counter and returns its value; may take its time, and refuse in the end."""
 
     async def add(connection: Connection) -> bytes:
         value = await fetch_value(
@@ -44,7 +44,7 @@ def adding(counter: str, *, seconds: float = 0, refuse: bool = False) -> Effect:
 
 
 async def value_of(db: Database, counter: str) -> int:
-    """How often the effect happened."""
+    """Returns how often the effect happened."""
 
     async def read(connection: Connection) -> int:
         query = "SELECT coalesce(sum(value), 0) FROM counters WHERE name = %(name)s"
@@ -61,7 +61,7 @@ def scope(
 
 
 async def reason(call: Awaitable[object]) -> str:
-    """The reason of a refused call."""
+    """Returns the reason of a refused call."""
     with pytest.raises(DomainError) as caught:
         await call
     return caught.value.reason
@@ -137,11 +137,11 @@ async def test_who_waits_for_a_call_that_is_refused_acts_itself(db: Database, co
 async def test_the_reply_is_kept_byte_for_byte(db: Database, counter: str) -> None:
     reply = bytes(range(256))
 
-    async def answer(connection: Connection) -> bytes:
+    async def effect(connection: Connection) -> bytes:
         return reply
 
     for _ in range(2):
-        assert await db.run(run_once, scope(counter), b"", answer) == reply
+        assert await db.run(run_once, scope(counter), b"", effect) == reply
 
 
 async def test_keys_are_forgotten_after_seven_days_and_not_before(db: Database, counter: str) -> None:

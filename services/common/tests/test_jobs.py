@@ -89,14 +89,14 @@ async def defer(db: Database, *notes: str, name: str = "note", lock: str | None 
 
 
 async def waiting(db: Database) -> int:
-    """How many jobs there are."""
+    """Returns how many jobs there are."""
     count = await db.read(execute, "SELECT count(*) FROM procrastinate_jobs")
     assert isinstance(count, int)
     return count
 
 
 def settled(db: Database, worker: Worker, notes: list[str]) -> Callable[[], Awaitable[None]]:
-    """A check that exactly these notes were made and nothing is left to do."""
+    """Returns a check that exactly these notes were made and nothing is left to do."""
 
     async def check() -> None:
         assert worker.notes == notes
@@ -143,11 +143,11 @@ class Afternoon:
     left: int
 
     def moments(self, note: str) -> list[float]:
-        """When a job was begun."""
+        """Returns when a job was begun."""
         return [moment for begun, moment in self.begun if begun == note]
 
     def order(self, *notes: str) -> list[str]:
-        """These jobs in the order in which they were begun."""
+        """Returns these jobs in the order in which they were begun."""
         return [note for note, _ in self.begun if note in notes]
 
 

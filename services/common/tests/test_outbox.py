@@ -73,16 +73,16 @@ class Outbox:
         await send(topic="test", receiver=to, subject=subject)
 
     async def left(self) -> list[int]:
-        """The versions that are still there."""
+        """Returns the versions that are still there."""
         found = await self.db.read(execute, "SELECT array_agg(version ORDER BY version) FROM outbox")
         return found if isinstance(found, list) else []
 
     async def value(self, column: str) -> object:
-        """What a column of the only row holds."""
+        """Returns what a column of the only row holds."""
         return await self.db.read(execute, f"SELECT {column} FROM outbox")
 
     async def jobs(self) -> list[object]:
-        """Name, queue, lock and arguments of the jobs, in order."""
+        """Returns name, queue, lock and arguments of the jobs, in order."""
         found = await self.db.read(
             execute,
             """

@@ -24,7 +24,7 @@ json_values = st.recursive(
 
 
 def token_after(position: object, *scope: object) -> str:
-    """The token of a page that ends with this row."""
+    """Returns the token of a page that ends with this row."""
     _, token = Page(1, "", *scope).cut([position, "one more"], lambda row: row)
     return token
 
@@ -35,13 +35,13 @@ def encoded(value: object) -> str:
 
 
 def scope_of(token: str) -> str:
-    """The mark of the list that a token belongs to."""
+    """Returns the mark of the list that a token belongs to."""
     decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     return str(decoded[0])
 
 
 def judged(token: str, parse: Callable[[str], object]) -> str:
-    """The reason with which a token is refused; an empty text when it is taken."""
+    """Returns the reason with which a token is refused; an empty text when it is taken."""
     try:
         Page(10, token, *SCOPE).after(parse)
     except DomainError as error:

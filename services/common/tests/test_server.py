@@ -1,4 +1,4 @@
-"""A service's start and stop: health that tells the truth, a drain, reflection, and what every call meets."""
+"""A service's start and stop: health by its checks, a drain, reflection, and what every call meets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOG_IN = auth_pb2.LogInRequest(password=CREDENTIALS)
 
 
 class AuthHandlers(auth_pb2_grpc.AuthServiceServicer):
-    """Logs in when it is let, and meets errors as told."""
+    """Logs in when it is let, and raises errors on demand."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -73,12 +73,12 @@ class NoLogins:
 
 
 async def no_keys() -> dict[str, Any]:
-    """A set without keys."""
+    """Returns a set without keys."""
     return {"keys": []}
 
 
 def service(handlers: AuthHandlers, **parts: Any) -> Service:
-    """A service with one servicer."""
+    """Returns a service with one servicer."""
     name = "scrip.identity.v1.AuthService"
     servicer = Servicer(name, auth_pb2_grpc.add_AuthServiceServicer_to_server, handlers)
     return Service([servicer], TokenVerifier(KeyRing(no_keys)), NoLogins(), **{"checks": [], **parts})
@@ -99,14 +99,14 @@ async def running(
 
 
 async def health(channel: grpc.aio.Channel) -> int:
-    """What the service says of itself."""
+    """Returns the state that the service reports."""
     stub: Any = health_pb2_grpc.HealthStub(channel)
     reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
     return int(reply.status)
 
 
 def says(channel: grpc.aio.Channel, expected: int) -> Callable[[], Awaitable[None]]:
-    """A check of what the service says of itself."""
+    """Returns a check of the state that the service reports."""
 
     async def check() -> None:
         assert await health(channel) == expected
@@ -115,7 +115,7 @@ def says(channel: grpc.aio.Channel, expected: int) -> Callable[[], Awaitable[Non
 
 
 async def code_of(call: Awaitable[object]) -> grpc.StatusCode:
-    """The code with which a call ended."""
+    """Returns the code with which a call ended."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value.code()
@@ -162,21 +162,21 @@ async def test_health_follows_the_database_away_and_back(handlers: AuthHandlers,
 
 
 async def test_all_checks_must_say_yes_and_none_has_said_so_at_the_start(handlers: AuthHandlers) -> None:
-    answers = {"database": False, "keys": False}
-    checks = [lambda name=name: _answer(answers, name) for name in answers]
+    passing = {"database": False, "keys": False}
+    checks = [lambda name=name: _passes(passing, name) for name in passing]
     async with running(handlers, checks=checks) as (_, channel):
         await says(channel, NOT_SERVING)()
-        for name in answers:
+        for name in passing:
             await asyncio.sleep(0.15)
             await says(channel, NOT_SERVING)()
-            answers[name] = True
+            passing[name] = True
         await eventually(says(channel, SERVING), seconds=5)
-        answers["keys"] = False
+        passing["keys"] = False
         await eventually(says(channel, NOT_SERVING), seconds=5)
 
 
-async def _answer(answers: dict[str, bool], name: str) -> bool:
-    return answers[name]
+async def _passes(passing: dict[str, bool], name: str) -> bool:
+    return passing[name]
 
 
 async def test_watchers_of_health_are_told_of_a_stop(handlers: AuthHandlers) -> None:
@@ -272,7 +272,7 @@ async def test_a_loop_that_ends_ends_the_process_with_a_fault(handlers: AuthHand
 
 
 async def listed(channel: grpc.aio.Channel) -> Sequence[str]:
-    """The services that reflection lists."""
+    """Returns the services that reflection lists."""
     make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
     make_request: Any = reflection_pb2.ServerReflectionRequest
     call = make_stub(channel).ServerReflectionInfo(iter([make_request(list_services="")]), timeout=5)

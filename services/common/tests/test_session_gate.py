@@ -1,4 +1,4 @@
-"""Who is let in: what a service makes of what Redis and identity say of a login."""
+"""Who is let in: how a service judges a login by Redis and identity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.common.caller import ADMIN, MEMBER, Caller
 from services.common.errors import DomainError, unavailable
 from services.common.ids import new_id
 from services.common.sessions import ACTIVE, CLOSED, SUSPENDED, SessionCache, SessionGate, SessionState
-from services.common.tests.sessions import Servers, hung, state, tell
+from services.common.tests.sessions import Servers, commit_change, hung, state
 
 
 def who(session: str, role: str = MEMBER) -> Caller:
@@ -20,7 +20,7 @@ def who(session: str, role: str = MEMBER) -> Caller:
 
 
 class Identity:
-    """Answers as identity does, and counts how often it is asked."""
+    """Replies as identity does, and counts the calls."""
 
     def __init__(self, known: SessionState) -> None:
         self.known = known
@@ -64,7 +64,7 @@ class TestGate:
         identity = Identity(state(1, "a"))
         await SessionGate(cache, identity.check).require(who("a"))
         assert identity.asked == 1
-        await tell(cache, state(1, "a"))
+        await commit_change(cache, state(1, "a"))
         await SessionGate(cache, identity.check).require(who("a"))
         assert identity.asked == 1
 
@@ -133,7 +133,7 @@ class TestGate:
 
     async def test_it_holds_whatever_happens_to_redis(self, own: Servers) -> None:
         server, cache = own
-        await tell(cache, state(1, "a"))
+        await commit_change(cache, state(1, "a"))
         identity = Identity(state(2, "b"))
         server.stop()
         assert await refused(SessionGate(cache, identity.check).require(who("a"))) == "SESSION_REPLACED"

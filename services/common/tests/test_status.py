@@ -25,7 +25,7 @@ DEFINITE = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDIT
 
 
 class Refuser:
-    """A server that ends every call with the status that it holds, or as it is told."""
+    """A server that ends every call with the status that it holds, or with an error."""
 
     def __init__(self) -> None:
         self.status = status_pb2.Status()
@@ -36,7 +36,7 @@ class Refuser:
         self.bare: tuple[grpc.StatusCode, str] | None = None
 
     async def call(self) -> grpc.aio.AioRpcError:
-        """A call, and how it was refused."""
+        """Makes a call; returns its refusal."""
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             method: Any = channel.unary_unary("/x.Y/Z")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -44,7 +44,7 @@ class Refuser:
         return caught.value
 
     async def refuse(self, error: DomainError) -> grpc.aio.AioRpcError:
-        """How a caller sees this error."""
+        """Returns how a caller sees this error."""
         self.status = status.to_status(error)
         return await self.call()
 
@@ -65,7 +65,7 @@ async def refuser() -> AsyncIterator[Refuser]:
 
 
 def details_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    """The whole status."""
+    """Returns the whole status."""
     found: Any = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has what a Call has
     assert isinstance(found, status_pb2.Status)
     return found

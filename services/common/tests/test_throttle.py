@@ -25,7 +25,7 @@ def throttle(redis: Redis) -> Throttle:
 
 
 async def refusal(call: Awaitable[None]) -> DomainError:
-    """The refusal of a call."""
+    """Returns the refusal of a call."""
     with pytest.raises(DomainError) as caught:
         await call
     return caught.value

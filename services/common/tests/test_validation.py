@@ -19,7 +19,7 @@ from services.common.validation import validate
 
 
 def refused(request: Message) -> DomainError:
-    """The refusal of a request."""
+    """Returns the refusal of a request."""
     with pytest.raises(DomainError) as caught:
         validate(request)
     assert caught.value.reason == "VALIDATION_FAILED"
@@ -27,18 +27,18 @@ def refused(request: Message) -> DomainError:
 
 
 def named(request: Message) -> list[str]:
-    """The fields that a refusal names."""
+    """Returns the fields that a refusal names."""
     return [violation.field for violation in refused(request).fields]
 
 
 def item(**values: Any) -> purchase_pb2.PurchaseItem:
-    """A line of a receipt that is good but for what is given."""
+    """Returns a line of a receipt that is good but for what is given."""
     good: dict[str, Any] = {"sku": "1", "name": "Bread", "unit_price_minor": 100, "quantity": 1}
     return purchase_pb2.PurchaseItem(**good | values)
 
 
 def purchase(*items: purchase_pb2.PurchaseItem) -> purchase_pb2.RecordPurchaseRequest:
-    """A receipt with these lines."""
+    """Returns a receipt with these lines."""
     return purchase_pb2.RecordPurchaseRequest(
         member_code="A",
         receipt_number="1",
@@ -49,7 +49,7 @@ def purchase(*items: purchase_pb2.PurchaseItem) -> purchase_pb2.RecordPurchaseRe
 
 
 def voucher(**values: Any) -> catalogue_pb2.CreateVoucherRequest:
-    """A voucher that is good but for what is given."""
+    """Returns a voucher that is good but for what is given."""
     money = money_pb2.Money(currency_code="USD", amount_minor=500)
     good: dict[str, Any] = {"title": "Coupon", "face_value": money, "price_points": 1, "quantity": 1}
     return catalogue_pb2.CreateVoucherRequest(**good | values)

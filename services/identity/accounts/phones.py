@@ -15,7 +15,7 @@ _NO_COUNTRY = "001"
 
 
 def as_e164(text: str, default_region: str) -> str | None:
-    """The number in E.164 form, or None when the text is not a phone number."""
+    """Returns the number in E.164 form, or None when the text is not a phone number."""
     try:
         return _e164(_parse(text, default_region))
     except DomainError:
@@ -23,7 +23,7 @@ def as_e164(text: str, default_region: str) -> str | None:
 
 
 def to_e164(phone: str, default_region: str, regions: Collection[str] = ()) -> str:
-    """The number in E.164 form.
+    """Returns the number in E.164 form.
 
     Raises VALIDATION_FAILED when it can not be a mobile number, or is not one of `regions` (ISO 3166)
     where any are given. A message to a landline is lost, and one to a premium number costs whatever its

@@ -6,5 +6,5 @@ from services.common.errors import DomainError
 
 
 def credentials_not_valid() -> DomainError:
-    """Returns the refusal of a wrong name or secret. It does not tell which of the two is wrong."""
+    """Returns the refusal of a wrong name or secret. It does not reveal which of the two is wrong."""
     return DomainError("CREDENTIALS_NOT_VALID", "name or secret is wrong")

@@ -1,4 +1,4 @@
-"""What happened to members, as the other services are told: in order, each once in effect.
+"""Member events, delivered to the other services in order, each once in effect.
 
 Owns `member_events`, the log of all that was published. The messages themselves leave from the outbox.
 """

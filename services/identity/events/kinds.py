@@ -29,7 +29,7 @@ def kind_name(kind: type[MemberEvent]) -> str:
 def event_content(
     *, event_id: UUID, kind: str, phone_hash: bytes | None, shares_contact: bool
 ) -> dict[str, Any]:
-    """Returns what a message says of an event, beside its subject, version and time."""
+    """Returns the body of an event's message: all but its subject, version and time."""
     return {
         "event_id": str(event_id),
         "kind": kind,
@@ -39,7 +39,7 @@ def event_content(
 
 
 def read_event(message: Message) -> MemberEvent:
-    """Returns the event that a message tells of."""
+    """Returns the event that a message holds."""
     content = message.content
     return _KINDS[content["kind"]](
         id=UUID(content["event_id"]),

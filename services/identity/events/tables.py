@@ -12,7 +12,7 @@ from services.identity.tables import Base
 
 
 class MemberEvent(Base):
-    """Something that happened to a member and that the other services are told. The log of it is kept."""
+    """A member event, as it was sent to the other services. The log is kept."""
 
     __tablename__ = "member_events"
 

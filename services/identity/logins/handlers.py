@@ -41,7 +41,7 @@ class LoginHandlers:
         self._otp_proof = otp_proof
 
     async def LogIn(self, request: auth_pb2.LogInRequest, context: Context) -> auth_pb2.LogInResponse:
-        """By OTP or by password."""
+        """Logs in by OTP or by password."""
         otp_id, address = None, client_address(context)
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)

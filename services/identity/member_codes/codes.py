@@ -11,7 +11,7 @@ A signed code is 61 characters, which a QR code of 29 modules a side holds:
 
 `issued` is in seconds since 1970, unsigned and big-endian, good until 2106. The middle part is the code's
 id: two codes of one member in one second differ by 32 random bits. Nobody without identity's key can make
-a code or change a character of one (96 bits, to be guessed online, through a till). It tells a member id,
+a code or change a character of one (96 bits, to be guessed online, through a till). It holds a member id,
 which is good for nothing by itself, and not the lasting code, so a photograph of it gives nothing away.
 That it is used in time and on one receipt only is for points to decide, which knows the sale.
 """
@@ -72,7 +72,7 @@ def sign_member_code(vault: Vault, member_id: UUID, now: datetime) -> SignedCode
 
 
 def open_signed_code(vault: Vault, text: str) -> SignedCode | None:
-    """Returns what a signed code says, however old it is; None when it is not one of ours."""
+    """Returns what a signed code holds, however old it is; None when it is not one of ours."""
     if len(text) != _SIGNED_LENGTH or not text.startswith(_PREFIX) or not text.isascii():
         return None
     try:

@@ -105,7 +105,7 @@ async def confirm_email(
 ) -> MemberRow:
     """Keeps that the account's e-mail address is its member's, as the one-time password proved.
 
-    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and OTP_NOT_VALID when the account has another address, be it
+    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and OTP_NOT_VALID when the account has another address, also
     since a moment ago, or another call was first.
     """
     if not await confirm_email_of(connection, member_id, recipient.email):
@@ -136,9 +136,9 @@ async def change_phone(
 async def set_consent(
     connection: Connection, vault: Vault, *, member_id: UUID, shares_contact: bool, wording: str
 ) -> MemberRow:
-    """Keeps what the member said, to which wording and when, and publishes it.
+    """Keeps the member's consent, to which wording and when, and publishes it.
 
-    Saying the same again changes nothing. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    Idempotent. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
     """
     # The account is locked first, so that one that is being closed keeps nothing of this.
     contact = await lock_contact(connection, member_id)

@@ -1,4 +1,4 @@
-"""Members as protobuf has them, and what requests say of them."""
+"""Members as protobuf has them, and back."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def in_own_thread(work: Callable[[], T], *, seconds: float) -> T:
-    """The result of blocking work, in a thread that nobody has to wait for.
+    """Returns the result of blocking work, in a thread that nobody has to wait for.
 
     Raises what the work raises, and TimeoutError after `seconds`. Work that is given up goes on behind
     until its own timeouts end it; unlike a thread of a pool it never keeps the process from stopping.

@@ -34,7 +34,7 @@ class OtpMessage:
 
 
 class SendError(Exception):
-    """The message was not taken. Says why in words for staff, and neither to whom nor what."""
+    """The message was not taken. Holds the reason in words for staff, neither recipient nor text."""
 
 
 class Transport(Protocol):
@@ -108,7 +108,7 @@ class SmtpTransport:
 
 
 class WebhookTransport:
-    """Posts JSON to a provider, signed as Standard Webhooks says. Follows no redirect."""
+    """Posts JSON to a provider, signed by Standard Webhooks. Follows no redirect."""
 
     def __init__(self, settings: OtpSettings) -> None:
         self._url = urlsplit(settings.otp_webhook_url)
@@ -175,7 +175,7 @@ def open_transport(settings: OtpSettings) -> Transport:
 
 
 def _in_words(error: Exception) -> str:
-    """Returns what went wrong with a connection, without what a library says about it."""
+    """Returns what went wrong with a connection, without the library's message about it."""
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -80,7 +80,7 @@ class Passwords:
     async def verify(self, kept: str | None, password: str) -> bool:
         """Returns whether this is the password; to be called within `turn`.
 
-        Takes as long when none is kept, so that the time does not tell which names exist.
+        Takes as long when none is kept, so that the time does not reveal which names exist.
         """
         return await self._off_the_loop(self._matches, kept, password)
 

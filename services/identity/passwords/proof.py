@@ -66,7 +66,7 @@ class PasswordProof:
         """Returns the account, with a hash at the present cost if it had another and no other work waits.
 
         An unknown name takes the present cost. As long as a hash has another one, the time that a wrong
-        password takes tells that its name exists.
+        password takes reveals that its name exists.
         """
         assert proven.password_hash, "it was verified"
         try:

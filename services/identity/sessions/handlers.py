@@ -1,4 +1,4 @@
-"""Renewing and ending logins, and telling other services which ones are active."""
+"""Renewing and ending logins, and which ones are active, for other services."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Logins:
             nonlocal announced
             changed = await command(connection, *args, **kwargs)
             if changed.logins:
-                announced = await _retry(partial(self._cache.doubt, changed.logins))
+                announced = await _retry(partial(self._cache.mark_in_doubt, changed.logins))
                 if not announced:
                     await begin_epoch(connection)
             return changed
@@ -99,11 +99,11 @@ class Logins:
         states = dict(zip(wanted, await self._cache.fill(wanted, read), strict=True))
         return [states[subject_id] for subject_id in subject_ids]
 
-    async def keep_vouching(self) -> None:
+    async def keep_lease(self) -> None:
         """Renews the lease under which the cache's entries are valid. Runs until cancelled."""
         while True:
             try:
-                await self._cache.vouch(partial(self._db.read, queries.session_epoch))
+                await self._cache.renew_lease(partial(self._db.read, queries.session_epoch))
             except DomainError as error:
                 log.debug("the lease of the logins in Redis was not renewed: %s", error)
             await asyncio.sleep(_LEASE_SECONDS)

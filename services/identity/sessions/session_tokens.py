@@ -37,7 +37,7 @@ class SessionTokens:
         return SessionToken(access, session.refresh_token, left)
 
     def refreshed(self, refreshed: Refreshed) -> SessionToken:
-        """Returns the next tokens of a login; the same ones for the same `answer_id`."""
+        """Returns the next tokens of a login; idempotent by `answer_id`."""
         whole = int((refreshed.expires_at - refreshed.answered_at).total_seconds())
         access = self._issuer.issue_for_session(
             refreshed.account_id,

@@ -32,7 +32,7 @@ class Session(Base):
 
 
 class SessionEpoch(Base):
-    """One row. Changed when Redis could not be told of a change of logins: what it holds is invalid then."""
+    """One row, changed when a change of logins could not be written to Redis; its states are invalid then."""
 
     __tablename__ = "session_epochs"
     __table_args__ = (CheckConstraint("id = 1", name="only_one"),)

@@ -65,7 +65,7 @@ class StaffHandlers:
     async def ChangeStaffRole(
         self, request: staff_pb2.ChangeStaffRoleRequest, context: Context
     ) -> staff_pb2.ChangeStaffRoleResponse:
-        """Another role, and no logins with the old one."""
+        """Gives staff another role and ends their logins."""
         changed = await self._logins.run(
             change_staff_role,
             actor=caller(),
@@ -77,7 +77,7 @@ class StaffHandlers:
     async def ResetStaffPassword(
         self, request: staff_pb2.ResetStaffPasswordRequest, context: Context
     ) -> staff_pb2.ResetStaffPasswordResponse:
-        """Another password, and no logins with the old one."""
+        """Sets another password and ends their logins."""
         hashed = await self._passwords.hash_new(request.password)
         await self._logins.run(
             reset_staff_password, actor=caller(), staff_id=UUID(request.staff_id), password_hash=hashed
@@ -87,14 +87,14 @@ class StaffHandlers:
     async def DisableStaff(
         self, request: staff_pb2.DisableStaffRequest, context: Context
     ) -> staff_pb2.DisableStaffResponse:
-        """No logins any more."""
+        """Suspends staff and ends their logins."""
         changed = await self._logins.run(disable_staff, actor=caller(), staff_id=UUID(request.staff_id))
         return staff_pb2.DisableStaffResponse(staff=_staff(changed.staff))
 
     async def EnableStaff(
         self, request: staff_pb2.EnableStaffRequest, context: Context
     ) -> staff_pb2.EnableStaffResponse:
-        """Logins again."""
+        """Lets disabled staff log in again."""
         changed = await self._logins.run(enable_staff, actor=caller(), staff_id=UUID(request.staff_id))
         return staff_pb2.EnableStaffResponse(staff=_staff(changed.staff))
 

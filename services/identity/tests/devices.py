@@ -36,26 +36,26 @@ class Device:
 
 
 async def device_of(people: People, member: Member, name: str = "") -> Device:
-    """A new login of the member on a device that nobody else has."""
+    """Returns a new login of the member on a device that nobody else has."""
     device_id = name or f"device-{new_id()}"
     return Device(people, member.phone, device_id, await log_in(people, member.phone, device_id))
 
 
 async def log_in(people: People, phone: str, device_id: str) -> auth_pb2.AccessToken:
-    """The tokens of a new login by one-time password."""
+    """Returns the tokens of a new login by one-time password."""
     proof = await proven(people, phone, LOG_IN)
     request = auth_pb2.LogInRequest(otp=proof, device_id=device_id)
     return (await people.auth.LogIn(request)).token
 
 
 async def use(people: People, refresh_token: str, device_id: str) -> auth_pb2.AccessToken:
-    """What a refresh token gives."""
+    """Returns what a refresh token gives."""
     request = auth_pb2.RefreshSessionRequest(refresh_token=refresh_token, device_id=device_id)
     return (await people.auth.RefreshSession(request)).token
 
 
 async def proven(people: People, phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
-    """A one-time password, made as SendOtp makes it but not counted against its limits."""
+    """Returns a one-time password, made as SendOtp makes it but not counted against its limits."""
     platform, name = people.platform, auth_pb2.OtpPurpose.Name(purpose)
     database = platform.databases["identity"]
     sent = await database.run(

@@ -89,12 +89,12 @@ class People:
         return await self.auth.RegisterMember(auth_pb2.RegisterMemberRequest(**wanted))
 
     async def log_in(self, name: str, password: str = PASSWORD) -> auth_pb2.AccessToken:
-        """The tokens of a new login by password."""
+        """Returns the tokens of a new login by password."""
         given = auth_pb2.PasswordCredentials(user_name=name, password=password)
         return (await self.auth.LogIn(auth_pb2.LogInRequest(password=given))).token
 
     async def log_in_by_phone(self, phone: str) -> auth_pb2.AccessToken:
-        """The tokens of a new login by one-time password."""
+        """Returns the tokens of a new login by one-time password."""
         proof = await self.prove(phone, LOG_IN)
         return (await self.auth.LogIn(auth_pb2.LogInRequest(otp=proof))).token
 
@@ -104,7 +104,7 @@ class People:
         return (await self.auth.RefreshSession(request)).token
 
     async def me(self, token: str) -> member_pb2.Member:
-        """The caller's account."""
+        """Returns the caller's account."""
         return (await self.members.GetMe(member_pb2.GetMeRequest(), metadata=bearer(token))).member
 
     async def update(self, token: str, **fields: Any) -> member_pb2.Member:
@@ -123,7 +123,7 @@ class People:
         return (await self.members.ChangeMyPhone(request, metadata=bearer(token))).member
 
     async def consent(self, token: str, *, shares: bool, wording: str = "2026-01") -> member_pb2.Member:
-        """Says whether the caller shares contact data."""
+        """Sets whether the caller shares contact data."""
         request = member_pb2.SetMyConsentRequest(shares_contact=shares, wording_version=wording)
         return (await self.members.SetMyConsent(request, metadata=bearer(token))).member
 
@@ -147,11 +147,11 @@ class People:
         return (await self.admin.RestoreMember(request, metadata=bearer(token))).member
 
     async def search(self, token: str, **fields: Any) -> member_pb2.ListMembersResponse:
-        """A page of members, as staff."""
+        """Returns a page of members, as staff."""
         return await self.admin.ListMembers(member_pb2.ListMembersRequest(**fields), metadata=bearer(token))
 
     async def answers(self, token: str) -> set[str]:
-        """What each of the four services answers to a token: a reason, or `done`."""
+        """Returns how each of the four services treats a token: a refusal's reason, or `done`."""
         channels, metadata = self.platform.channels, bearer(token)
         points = points_pb2_grpc.PointsServiceStub(channels["points"])
         wallet = wallet_pb2_grpc.WalletServiceStub(channels["vouchers"])
@@ -165,7 +165,7 @@ class People:
         return set(await outcomes(calls))
 
     async def events(self, member_id: object) -> list[str]:
-        """What identity wrote down of a member, in order, checked to be without gaps."""
+        """Returns the events of a member that identity keeps, in order, checked to be without gaps."""
         rows = await self.rows(
             "identity",
             "SELECT version, type FROM member_events WHERE member_id = %(id)s ORDER BY version",
@@ -186,12 +186,12 @@ class People:
         return [(name, version) for name, version in await self.rows("identity", query, id=str(member_id))]
 
     async def assert_all_heard(self, member_id: object, status: str = "ACTIVE") -> None:
-        """That all services know all that happened to a member."""
+        """Asserts that all services have all events of a member."""
         last = len(await self.events(member_id))
         assert await self.heard(member_id) == dict.fromkeys(LISTENERS, (last, status))
 
     async def rows(self, service: str, query: LiteralString, **values: object) -> list[tuple[Any, ...]]:
-        """Rows straight from a database."""
+        """Returns rows straight from a database."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
             return [*await fetch_all(connection, Values, query, **values)]
@@ -208,32 +208,32 @@ class People:
 
 
 def recipient(to: str) -> dict[str, str]:
-    """The field of a request in which a number or an e-mail address belongs."""
+    """Returns the field of a request in which a number or an e-mail address belongs."""
     return {"email" if "@" in to else "phone": to}
 
 
 def new_user_name() -> str:
-    """A user name that nobody has yet."""
+    """Returns a user name that nobody has yet."""
     return f"member-{new_id()}"
 
 
 def new_email() -> str:
-    """An e-mail address that nobody has yet."""
+    """Returns an e-mail address that nobody has yet."""
     return f"{new_id()}@example.com"
 
 
 async def outcomes(calls: Iterable[Awaitable[object]]) -> list[str]:
-    """What becomes of calls made at once: a reason each, or `done`."""
+    """Returns what becomes of calls made at once: a reason each, or `done`."""
     return await asyncio.gather(*(outcome(call) for call in calls))
 
 
 async def outcome(call: Awaitable[object]) -> str:
-    """What becomes of a call: a reason, or `done`."""
+    """Returns what becomes of a call: a reason, or `done`."""
     task = asyncio.ensure_future(call)
     await asyncio.wait([task])
     return await reason(task) if task.exception() else DONE
 
 
 def tally(results: Iterable[str]) -> Counter[str]:
-    """How often each outcome came."""
+    """Returns how often each outcome came."""
     return Counter(results)

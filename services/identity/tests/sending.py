@@ -52,7 +52,7 @@ def webhook(sink: HttpSink, **changes: Any) -> dict[str, Any]:
 
 
 def code_in(words: str) -> str:
-    """The code in a message."""
+    """Returns the code in a message."""
     found = re.fullmatch(r"([0-9]{6}) / 5 min", words.strip())
     assert found, words
     return found[1]
@@ -100,7 +100,7 @@ class Sending:
         return await self.auth.RegisterMember(proof)
 
     async def rows(self, query: LiteralString, **values: Any) -> list[Any]:
-        """Rows of identity's database."""
+        """Returns rows of identity's database."""
 
         async def fetch(connection: Connection) -> list[Any]:
             return list(await fetch_all(connection, Values, query, **values))

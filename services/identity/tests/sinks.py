@@ -1,4 +1,4 @@
-"""A mail server and an SMS provider that tests can look into, and that fail as told."""
+"""A mail server and an SMS provider that tests can look into, and that fail on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email import message_from_bytes
 from email.message import Message
 
 HANG = 0
-"""Instead of a status: never answer."""
+"""Instead of a status: never reply."""
 
 
 @dataclass
@@ -26,13 +26,13 @@ class Mail:
 
     @property
     def text(self) -> str:
-        """What the e-mail says."""
+        """The text of the e-mail."""
         return str(self.content.get_payload())
 
 
 @dataclass
 class MailSink:
-    """An SMTP server. `failures` are the answers to the next recipients; then it takes all."""
+    """An SMTP server. `failures` are the replies to the next recipients; then it takes all."""
 
     port: int = 0
     failures: list[int] = field(default_factory=list)
@@ -44,45 +44,47 @@ class MailSink:
         """One connection."""
         sender = recipient = user = ""
         encrypted = False
-        await _say(writer, "220 sink")
+        await _send_lines(writer, "220 sink")
         while line := await reader.readline():
             verb, _, rest = line.decode().strip().partition(" ")
             match verb.upper():
                 case "EHLO":
                     offers = ["STARTTLS"] if self.certificate and not encrypted else ["AUTH PLAIN"]
-                    await _say(writer, "250-sink", *[f"250-{offer}" for offer in offers], "250 SMTPUTF8")
+                    await _send_lines(
+                        writer, "250-sink", *[f"250-{offer}" for offer in offers], "250 SMTPUTF8"
+                    )
                 case "STARTTLS":
-                    await _say(writer, "220 go on")
+                    await _send_lines(writer, "220 go on")
                     assert self.certificate
                     await writer.start_tls(self.certificate)
                     encrypted = True
                 case "AUTH":
                     user = rest
-                    await _say(writer, "235 welcome")
+                    await _send_lines(writer, "235 welcome")
                 case "MAIL":
                     sender = rest.partition("<")[2].partition(">")[0]
-                    await _say(writer, "250 ok")
+                    await _send_lines(writer, "250 ok")
                 case "RCPT" if self.failures:
                     self.refused += 1
-                    await _say(writer, f"{self.failures.pop(0)} not now")
+                    await _send_lines(writer, f"{self.failures.pop(0)} not now")
                 case "RCPT":
                     recipient = rest.partition("<")[2].partition(">")[0]
-                    await _say(writer, "250 ok")
+                    await _send_lines(writer, "250 ok")
                 case "DATA":
-                    await _say(writer, "354 go on")
+                    await _send_lines(writer, "354 go on")
                     body = (await reader.readuntil(b"\r\n.\r\n")).removesuffix(b".\r\n")
                     content = message_from_bytes(body)
                     self.mails.append(Mail(sender, recipient, content, encrypted, user))
-                    await _say(writer, "250 taken")
+                    await _send_lines(writer, "250 taken")
                 case "QUIT":
-                    await _say(writer, "221 bye")
+                    await _send_lines(writer, "221 bye")
                     break
                 case _:
-                    await _say(writer, "250 ok")
+                    await _send_lines(writer, "250 ok")
         writer.close()
 
 
-async def _say(writer: asyncio.StreamWriter, *lines: str) -> None:
+async def _send_lines(writer: asyncio.StreamWriter, *lines: str) -> None:
     writer.write("".join(f"{line}\r\n" for line in lines).encode())
     await writer.drain()
 
@@ -98,7 +100,7 @@ class Post:
 
 @dataclass
 class HttpSink:
-    """An HTTP server. `failures` are the statuses of the next answers; then it answers 204."""
+    """An HTTP server. `failures` are the statuses of the next responses; then it returns 204."""
 
     port: int = 0
     failures: list[int] = field(default_factory=list)

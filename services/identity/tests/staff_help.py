@@ -25,12 +25,12 @@ BRAND_MANAGER = permission_pb2.ROLE_BRAND_MANAGER
 
 
 def new_user_name() -> str:
-    """A user name that nobody has yet."""
+    """Returns a user name that nobody has yet."""
     return f"staff-{new_id()}"
 
 
 def creation(**fields: object) -> staff_pb2.CreateStaffRequest:
-    """A request that makes a cashier, with other fields if given."""
+    """Returns a request that makes a cashier, with other fields if given."""
     values: dict[str, object] = {
         "user_name": new_user_name(),
         "full_name": "Grace Hopper",
@@ -47,14 +47,14 @@ async def create_staff(channel: grpc.aio.Channel, admin: str, **fields: object) 
 
 
 async def log_in(channel: grpc.aio.Channel, user_name: str, password: str = PASSWORD) -> auth_pb2.AccessToken:
-    """The tokens of a new login."""
+    """Returns the tokens of a new login."""
     stub = auth_pb2_grpc.AuthServiceStub(channel)
     given = auth_pb2.PasswordCredentials(user_name=user_name, password=password)
     return (await stub.LogIn(auth_pb2.LogInRequest(password=given))).token
 
 
 async def actions(platform: Platform, target_id: str) -> list[str]:
-    """What was done to a target, in order."""
+    """Returns what was done to a target, in order."""
     stub = audit_pb2_grpc.AuditServiceStub(platform.channels["identity"])
     reply = await stub.ListAuditEntries(
         audit_pb2.ListAuditEntriesRequest(target_id=target_id), metadata=bearer(await platform.admin())

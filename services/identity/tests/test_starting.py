@@ -62,7 +62,7 @@ async def started(settings: Settings) -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def staff(db: Database) -> list[Values]:
-    """Names and roles of all staff."""
+    """Returns names and roles of all staff."""
 
     async def read(connection: Connection) -> list[Values]:
         query = "SELECT user_name, role FROM login_accounts WHERE role <> 'member' ORDER BY 1"

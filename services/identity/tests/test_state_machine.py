@@ -79,7 +79,7 @@ class Person:
             login.over = login.over or why
 
     def verdict(self, login: Login) -> str:
-        """What a service answers to the login's access token."""
+        """Returns with which reason services refuse the login's access token, or DONE."""
         if self.suspended:
             return "ACCOUNT_SUSPENDED"
         if not login.over:
@@ -87,7 +87,7 @@ class Person:
         return "SESSION_REPLACED" if self.active else "SESSION_ENDED"
 
     def refusal(self, login: Login) -> str:
-        """What refreshing the login answers."""
+        """Returns with which reason refreshing the login is refused, or DONE."""
         return "ACCOUNT_SUSPENDED" if self.suspended else login.over or DONE
 
 
@@ -128,7 +128,7 @@ class Logins(RuleBasedStateMachine):
 
     @rule(who=persons, device=devices)
     def register(self, who: int, device: str) -> None:
-        """Registers, or is told that the number has an account."""
+        """Registers, or is refused because the number has an account."""
         person = self.model[who]
         proof = self.world.do(proven(self.people, person.phone, REGISTER))
         request = auth_pb2.RegisterMemberRequest(otp=proof, full_name="Ada", device_id=device)
@@ -168,7 +168,7 @@ class Logins(RuleBasedStateMachine):
     @precondition(lambda self: any(self._refreshed()))
     @rule(data=st.data())
     def ask_again(self, data: st.DataObject) -> None:
-        """Uses the token before the newest once more, on the same device: its answer was lost."""
+        """Uses the token before the newest once more, on the same device: its response was lost."""
         person, login = data.draw(st.sampled_from(list(self._refreshed())))
         since = time.monotonic() - login.refreshed_at
         if SURELY_SECONDS < since < GRACE_SECONDS + 1:

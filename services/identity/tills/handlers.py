@@ -43,7 +43,7 @@ class TillHandlers:
     async def DisableClient(
         self, request: client_pb2.DisableClientRequest, context: Context
     ) -> client_pb2.DisableClientResponse:
-        """No tokens any more."""
+        """Disables a till: it gets no tokens any more."""
         till_id = UUID(request.client_id)
         row = await self._db.run(set_till_enabled, actor=caller(), till_id=till_id, enabled=False)
         return client_pb2.DisableClientResponse(client=_till(row))
@@ -51,7 +51,7 @@ class TillHandlers:
     async def EnableClient(
         self, request: client_pb2.EnableClientRequest, context: Context
     ) -> client_pb2.EnableClientResponse:
-        """Tokens again."""
+        """Enables a till: it gets tokens again."""
         till_id = UUID(request.client_id)
         row = await self._db.run(set_till_enabled, actor=caller(), till_id=till_id, enabled=True)
         return client_pb2.EnableClientResponse(client=_till(row))

@@ -23,7 +23,7 @@ class TillTokenHandlers:
     async def IssueClientToken(
         self, request: httpbody_pb2.HttpBody, context: Context
     ) -> httpbody_pb2.HttpBody:
-        """OAuth 2.0 client credentials (RFC 6749, 4.4)."""
+        """Returns a token by OAuth 2.0 client credentials (RFC 6749, 4.4)."""
         client_id, secret = client_credentials.parse(request.data, header(context, "authorization"))
         till = await self._proof.till(client_id, secret)
         token = self._issuer.issue(till, TILL, self._token_seconds)

@@ -24,7 +24,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FileLine:
     """A line as it stands in the file, by the number that it has there; the header is line 1."""
 
     number: int
@@ -46,8 +46,8 @@ class LineResult:
     balance_after: int | None
 
 
-def parse(content: bytes) -> Sequence[Line]:
-    """The lines of a file, those that can not be done among them.
+def parse(content: bytes) -> Sequence[FileLine]:
+    """Returns the lines of a file, those that can not be done among them.
 
     Raises VALIDATION_FAILED, with the number of the line, when it is not CSV with these columns, or is too
     large.
@@ -93,7 +93,7 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
         raise _fault(f"line {number}: is not CSV: {error}") from error
 
 
-def _line(number: int, cells: list[str], places: Sequence[int]) -> Line:
+def _line(number: int, cells: list[str], places: Sequence[int]) -> FileLine:
     whole = len(cells) == len(places)
     member_id, delta, reason = (cells[place].strip() if place < len(cells) else "" for place in places)
     if len(cells) > len(places):  # shown with the reason, where a stray comma is likely
@@ -105,16 +105,16 @@ def _line(number: int, cells: list[str], places: Sequence[int]) -> Line:
         and 0 < abs(int(delta)) <= MOST_POINTS
         and 0 < len(reason) <= _LONGEST_REASON
     )
-    return Line(number, member_id, delta, reason, valid)
+    return FileLine(number, member_id, delta, reason, valid)
 
 
 def result_header() -> bytes:
-    """The header of a result."""
+    """Returns the header of a result."""
     return _csv([_RESULT_COLUMNS])
 
 
 def result_lines(lines: Iterable[LineResult]) -> bytes:
-    """Lines of a result. A spreadsheet takes none of the cells for a formula."""
+    """Returns lines of a result. A spreadsheet takes none of the cells for a formula."""
     return _csv(
         [
             line.number,

@@ -57,14 +57,14 @@ class ImportHandlers:
     async def GetAdjustmentImport(
         self, request: admin_pb2.GetAdjustmentImportRequest, context: Context
     ) -> admin_pb2.GetAdjustmentImportResponse:
-        """An import and how far it is."""
+        """Returns an import and how far it is."""
         row = await self._db.read(queries.get_import, UUID(request.import_id))
         return admin_pb2.GetAdjustmentImportResponse(adjustment_import=_encoded(row))
 
     async def ListAdjustmentImports(
         self, request: admin_pb2.ListAdjustmentImportsRequest, context: Context
     ) -> admin_pb2.ListAdjustmentImportsResponse:
-        """A page of the imports."""
+        """Returns a page of the imports."""
         finished = _FINISHED[request.state]
         page = Page(request.page_size, request.page_token, "imports", finished)
         rows, next_token = await self._db.read(queries.list_imports, page, finished=finished)

@@ -1,4 +1,4 @@
-"""Members' balances as they are asked for most: from Redis, filled by who reads and voided by who writes.
+"""Members' balances as they are asked for most: from Redis, filled by readers and voided by writers.
 
 Owns no table: the ledger's `accounts` decide.
 """

@@ -26,8 +26,8 @@ class Points(NamedTuple):
 class Balances:
     """Members' balances.
 
-    Who moves points calls `void` after the commit and before the answer. So does who finds that they were
-    moved before: the one who did may have died in between.
+    A caller that moves points calls `void` after the commit and before its response. So does one that finds
+    them moved before: the process that moved them may have died in between.
     """
 
     def __init__(self, db: Database, cache: LeasedCache) -> None:
@@ -40,11 +40,11 @@ class Balances:
         return await self._reads.submit(member_id)
 
     async def void(self, member_ids: Iterable[UUID]) -> None:
-        """Tells the cache that these members' points have moved."""
+        """Voids what the cache holds of these members."""
         await self._cache.void({str(member_id) for member_id in member_ids})
 
     async def changed(self, balances: Iterable[Balance]) -> None:
-        """Tells the cache that the points of these accounts have moved."""
+        """Voids what the cache holds of these accounts."""
         await self.void(one.member_id for one in balances)
 
     async def _read(self, member_ids: list[UUID]) -> list[Points]:

@@ -26,14 +26,14 @@ class BalanceHandlers:
     async def GetMyBalance(
         self, request: points_pb2.GetMyBalanceRequest, context: Context
     ) -> points_pb2.GetMyBalanceResponse:
-        """The caller's balance."""
+        """Returns the caller's balance."""
         found = await self._balances.get(caller().id)
         return points_pb2.GetMyBalanceResponse(balance=found.balance, debt=found.debt)
 
     async def GetMemberPoints(
         self, request: admin_pb2.GetMemberPointsRequest, context: Context
     ) -> admin_pb2.GetMemberPointsResponse:
-        """A member's points, and what refunds may do to them."""
+        """Returns a member's points, and what refunds may do to them."""
         found = await self._db.read(get_points, UUID(request.member_id))
         policy, floor = _policy(self._programme)
         return admin_pb2.GetMemberPointsResponse(

@@ -58,18 +58,18 @@ _LEASED = 1
 class LeasedCache:
     """Values that are read often and decided elsewhere: by a database.
 
-    Who finds no value takes a lease, reads the database, and fills the value in if its lease is still there.
-    Who has committed a change calls `void`, which removes value and lease, before the change is reported to
-    anybody. So what was read before a change is never kept after it. Who finds the lease of another reads the
-    database too, and fills nothing. All keys name the run of the Redis server: what was there before a
-    restart, or comes out of a snapshot, is not looked at.
+    A reader that finds no value takes a lease, reads the database, and fills the value in if its lease is
+    still there. A writer that committed a change calls `void`, which removes value and lease, before it
+    reports the change. So what was read before a change is never kept after it. A reader that finds another's
+    lease reads the database too, and fills nothing. All keys name the run of the Redis server: what was there
+    before a restart, or comes out of a snapshot, is not looked at.
 
     A process that could not void something believes nothing until it has begun a new epoch. Values of older
     epochs are believed by nobody.
 
     What can be read that is older than a change:
     - after the change was reported, in the process that made it: nothing;
-    - in another process: when the void failed, until Redis answers the process that made the change;
+    - in another process: when the void failed, until Redis replies to the process that made the change;
     - anywhere: when that process was killed, or the call was cancelled, after COMMIT was sent and before
       Redis took note. That ends with the value, after 60 s, or with the next change.
     """
@@ -101,7 +101,7 @@ class LeasedCache:
         ]
 
     async def void(self, keys: Iterable[str]) -> None:
-        """Removes values and leases: after the commit, and before anybody is told of the change."""
+        """Removes values and leases: after the commit, and before any response shows the change."""
         wanted = list(keys)
         if not wanted:
             return
@@ -120,7 +120,7 @@ class LeasedCache:
     async def held(self, keys: Sequence[str]) -> dict[str, str]:
         """Returns the values that Redis holds for these keys and that can be believed.
 
-        Raises RedisAwayError when it does not answer.
+        Raises RedisAwayError when Redis does not reply.
         """
 
         async def read(run_id: str) -> list[bytes | None]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.common.cache import RedisAwayError
 from services.common.db import Connection, Database, execute
 from services.points.balances import LeasedCache, in_cache
-from services.points.books.queries import Books, differing_books
+from services.points.books.queries import MemberBooks, differing_books
 from services.points.ledger import Balance, balances_of, list_balances
 
 _AT_A_TIME = 1_000
@@ -29,8 +29,8 @@ class BooksChecker:
         self._cache = cache
         self._cache_away = False
 
-    async def run(self, stop: asyncio.Event, tell: Callable[[str], None]) -> bool:
-        """Tells each difference by member, and at last how many members there are.
+    async def run(self, stop: asyncio.Event, report: Callable[[str], None]) -> bool:
+        """Reports each difference by member, and at last how many members there are.
 
         Returns whether all agree. What was not looked at, because of Redis or of `stop`, does not.
         """
@@ -41,20 +41,20 @@ class BooksChecker:
             for books in await self._db.run(_differing_books, after=after, last=last):
                 different.add(books.member_id)
                 for difference in books.differences:
-                    tell(f"member {books.member_id}: {difference}")
+                    report(f"member {books.member_id}: {difference}")
             for account, held in await self._differing_in_cache(accounts):
                 different.add(account.member_id)
-                tell(
+                report(
                     f"member {account.member_id}: the cache holds {held}, the balance is {in_cache(account)}"
                 )
             members += len(accounts)
             after = last
             if after == _LAST:
                 if self._cache_away:
-                    tell("Redis does not answer: not every balance was compared with the cache")
-                tell(f"{members} members, {len(different)} whose books do not agree")
+                    report("Redis does not answer: not every balance was compared with the cache")
+                report(f"{members} members, {len(different)} whose books do not agree")
                 return not different and not self._cache_away
-        tell(f"stopped after {members} members")
+        report(f"stopped after {members} members")
         return False
 
     async def _differing_in_cache(self, accounts: Sequence[Balance]) -> Sequence[tuple[Balance, str]]:
@@ -79,6 +79,6 @@ class BooksChecker:
         return found
 
 
-async def _differing_books(connection: Connection, *, after: UUID, last: UUID) -> Sequence[Books]:
+async def _differing_books(connection: Connection, *, after: UUID, last: UUID) -> Sequence[MemberBooks]:
     await execute(connection, "SET LOCAL statement_timeout = '5min'")
     return await differing_books(connection, after=after, last=last)

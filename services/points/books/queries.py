@@ -25,7 +25,7 @@ WITH entries AS (
     sum(debt_delta) AS owed,
     count(*) AS entries,
     max(sequence) AS last,
-    bool_and(balance_after = running) AS told
+    bool_and(balance_after = running) AS entries_agree
   FROM entries
   GROUP BY member_id
 ), left_over AS (
@@ -53,7 +53,7 @@ WITH entries AS (
     coalesce(l.owed, 0) AS ledger_debt,
     coalesce(l.entries, 0) AS entries,
     coalesce(l.last, 0) AS last_entry,
-    coalesce(l.told, true) AS told,
+    coalesce(l.entries_agree, true) AS entries_agree,
     coalesce(o.remaining, 0) AS lots,
     coalesce(b.purchases, 0) AS recorded,
     coalesce(b.last, 0) AS last_purchase,
@@ -66,15 +66,15 @@ WITH entries AS (
 SELECT * FROM books
 WHERE (balance, greatest(balance, 0), debt, version, version, purchases, purchases)
   IS DISTINCT FROM (ledger, lots, ledger_debt, entries, last_entry, recorded, last_purchase)
-  OR NOT told
+  OR NOT entries_agree
   OR NOT numbered
 ORDER BY member_id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """What each table says of a member; the first four are the account's, None when there is none."""
+class MemberBooks:
+    """A member's figures by each table; the first four are the account's, None when there is none."""
 
     member_id: UUID
     balance: int | None
@@ -85,8 +85,8 @@ class Books:
     ledger_debt: int
     entries: int
     last_entry: int
-    told: bool
-    """Whether each entry tells the balance that the entries up to it add up to."""
+    entries_agree: bool
+    """Whether each entry's balance is what the entries up to it add up to."""
     lots: int
     recorded: int
     last_purchase: int
@@ -108,7 +108,7 @@ class Books:
             ("purchases by the account", self.purchases, "number of the last purchase", self.last_purchase),
         ]
         found = [f"{name} {value}, {other} {that}" for name, value, other, that in pairs if value != that]
-        if not self.told:
+        if not self.entries_agree:
             found.append("an entry tells another balance than the entries up to it")
         if not self.numbered:
             found.append("purchases do not count from 1, each with a number of its own")
@@ -117,14 +117,14 @@ class Books:
 
 async def differing_books(
     connection: Connection, *, after: UUID = _FIRST, last: UUID = _LAST
-) -> Sequence[Books]:
+) -> Sequence[MemberBooks]:
     """Returns the books that do not agree, of members after one and up to another.
 
     The balance is the sum of the ledger, and what is left in the lots is that or nothing; the debt is the
-    sum of what the ledger says of it; each entry tells the balance after it; the version is the number of
+    sum of its changes in the ledger; each entry has the balance after it; the version is the number of
     entries and the last one's sequence. Purchases are numbered from 1, without gaps.
     """
-    return await fetch_all(connection, Books, _DIFFERING, after=after, last=last)
+    return await fetch_all(connection, MemberBooks, _DIFFERING, after=after, last=last)
 
 
 async def unbalanced_members(connection: Connection) -> Sequence[UUID]:

@@ -28,7 +28,7 @@ from services.points.refunds import move_refunds
 
 @dataclass(frozen=True, slots=True)
 class ShownCode:
-    """The member code that a till sent: its fingerprint, and what identity said of a signed one."""
+    """The member code that a till sent: its fingerprint, and identity's reading of a signed one."""
 
     fingerprint: bytes
     signed: SignedCode | None
@@ -44,7 +44,7 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The answer to a claim, and the member's balance now."""
+    """The result of a claim, and the member's balance now."""
 
     purchase: Purchase
     now: Balance
@@ -61,7 +61,7 @@ async def claim_purchase(
     """Makes a purchase, which exists, the claimant's, and credits what its lines left earn.
 
     `bonus` comes on top when it is the member's first that earns; `expires_at` is when the points expire,
-    or None for never. A repetition gets the first answer, also after the claim's time.
+    or None for never. A repetition gets the first result, also after the claim's time.
 
     At the till it raises PURCHASE_CLAIMED, CLAIM_EXPIRED, MEMBER_CODE_REPLAYED, and MEMBER_CODE_UNKNOWN for
     a member who is out; in person CLAIM_CODE_NOT_VALID for another's, CLAIM_EXPIRED, ACCOUNT_SUSPENDED and
@@ -84,7 +84,7 @@ async def claim_purchase(
 
 
 async def _require_active(connection: Connection, claimant: Claimant) -> None:
-    """Locks what is known of the member, so that the event that tells it is out comes before or after."""
+    """Locks what is known of the member, so that the event of its leaving comes before or after."""
     status = await fetch_value(
         connection,
         "SELECT status FROM members WHERE member_id = %(member_id)s FOR SHARE",

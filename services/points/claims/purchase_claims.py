@@ -57,7 +57,7 @@ class PurchaseClaims:
         self._throttle = throttle
 
     async def by_receipt(self, key: ReceiptKey, member_code: str) -> Purchase:
-        """Claims a till's receipt for the member whose code was shown; a repetition gets the same answer.
+        """Claims a till's receipt for the member whose code was shown; a repetition gets the same result.
 
         The receipt is looked up before the code, which may be over when the till asks again.
 
@@ -74,7 +74,7 @@ class PurchaseClaims:
         return await self._claim(head, Claimant(member_id, ShownCode(shown, signed)))
 
     async def by_claim_code(self, member_id: UUID, claim_code: str) -> Purchase:
-        """Claims a receipt for the member who has its code; a repetition gets the same answer.
+        """Claims a receipt for the member who has its code; a repetition gets the same result.
 
         Raises CLAIM_CODE_NOT_VALID, also for a code that another has used, CLAIM_EXPIRED,
         BALANCE_LIMIT_REACHED, and TOO_MANY_REQUESTS after ten codes within ten minutes that were not valid.

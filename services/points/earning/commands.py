@@ -186,8 +186,8 @@ async def publish_rules(connection: Connection, default: Rate | None = None) -> 
     """Has all enabled rules in force from now on; returns them. `default` is the programme's rate, if it
     changed.
 
-    Every change of a rule ends in this, in its own transaction, after its change: whoever publishes at the
-    same time waits, and then sees that change. Where nothing is different nothing is written. Raises
+    Every change of a rule ends in this, in its own transaction, after its change: another that publishes at
+    the same time waits, and then sees that change. Where nothing is different nothing is written. Raises
     TOO_MANY_EARN_RULES.
     """
     await execute(connection, "LOCK TABLE earn_rule_sets IN SHARE ROW EXCLUSIVE MODE")
@@ -214,7 +214,7 @@ async def publish_rules(connection: Connection, default: Rate | None = None) -> 
 
 
 def _audited(row: RuleRow) -> dict[str, object]:
-    """A rule as audit entries hold it; two effects that read alike are told apart by their version."""
+    """Returns a rule as audit entries hold it; two effects that read alike differ by their version."""
     rule = row.rule
     return {
         "name": rule.name,

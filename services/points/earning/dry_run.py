@@ -1,4 +1,4 @@
-"""Saying what a receipt would earn, and why. Knows neither gRPC nor SQL."""
+"""What a receipt would earn, and why. Knows neither gRPC nor SQL."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _rate(terms: Terms) -> Applied:
 
 
 def _of_lines(counted: Sequence[Counted]) -> list[Applied]:
-    """The rules that held for some line, the highest first."""
+    """Returns the rules that held for some line, the highest first."""
     rules: dict[UUID, tuple[Rule, int]] = {
         each.rule.id: (each.rule, each.percent) for each in counted if each.rule
     }

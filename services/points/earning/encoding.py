@@ -111,7 +111,7 @@ def _name(text: str) -> str:
 
 
 def _effect(request: _WithEffect) -> Effect:
-    """The effect in a request, which has one."""
+    """Returns the effect in a request, which has one."""
     match request.WhichOneof("effect"):
         case "base_rate":
             return BaseRate(Rate(request.base_rate.points, request.base_rate.per_minor))

@@ -47,14 +47,14 @@ class EarnRuleHandlers:
     async def GetEarnRule(
         self, request: earn_rule_pb2.GetEarnRuleRequest, context: Context
     ) -> earn_rule_pb2.GetEarnRuleResponse:
-        """One rule."""
+        """Returns one rule."""
         row = await self._db.read(queries.get_earn_rule, UUID(request.rule_id))
         return earn_rule_pb2.GetEarnRuleResponse(rule=encoding.rule(row))
 
     async def ListEarnRules(
         self, request: earn_rule_pb2.ListEarnRulesRequest, context: Context
     ) -> earn_rule_pb2.ListEarnRulesResponse:
-        """A page of rules."""
+        """Returns a page of rules."""
         enabled = request.enabled if request.HasField("enabled") else None
         page = Page(request.page_size, request.page_token, "earn_rules", enabled)
         rows, next_token = await self._db.read(queries.list_earn_rules, page, enabled=enabled)
@@ -102,6 +102,6 @@ class EarnRuleHandlers:
         return encoding.dry_run(explained, currency)
 
     async def _terms_at(self, moment: datetime) -> Terms:
-        """By the rules as they stand in the database: whoever changed one sees it at once, at any time."""
+        """Uses the rules as they stand in the database, so that a change is seen at once."""
         rules = await self._db.read(queries.enabled_rules)
         return RuleSet(0, self._rules.current.default, rules).at(moment)

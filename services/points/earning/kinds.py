@@ -27,7 +27,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class BaseRate:
-    """Says how many points a receipt earns for how much."""
+    """The rate: how many points a receipt earns for how much."""
 
     rate: Rate
 

@@ -23,7 +23,7 @@ _REMEMBERED = 50_000
 class RuleBook:
     """Rule sets by their number. A change of the rules is known here within about a second.
 
-    `default` is the programme's own rate, which holds when no rule says otherwise. Of processes with
+    `default` is the programme's own rate, which holds when no rule sets another. Of processes with
     other rates the one that started last decides, for all of them.
     """
 

@@ -64,7 +64,7 @@ class Rule:
 
 
 class Counted(NamedTuple):
-    """For how much a line counts, in percent, and which rule says so, if any does."""
+    """For how much a line counts, in percent, and by which rule, if any."""
 
     percent: int
     rule: Rule | None
@@ -94,14 +94,14 @@ class _ByKind:
 
 @dataclass(frozen=True)
 class Terms:
-    """The rules that hold at one moment, the highest first; `default` is the rate when no rule says it."""
+    """The rules that hold at one moment, the highest first; `default` is the rate when no rule sets it."""
 
     default: Rate
     rules: Sequence[Rule]
 
     @cached_property
     def rate_rule(self) -> Rule | None:
-        """The rule that says the rate, if one does."""
+        """The rule that sets the rate, if one does."""
         return self._by_kind.rates[0][0] if self._by_kind.rates else None
 
     @cached_property
@@ -111,7 +111,7 @@ class Terms:
 
     @cached_property
     def bonus_rule(self) -> Rule | None:
-        """The rule that says the bonus, if one does."""
+        """The rule that sets the bonus, if one does."""
         return self._by_kind.bonuses[0][0] if self._by_kind.bonuses else None
 
     @cached_property

@@ -18,4 +18,4 @@ class Balance:
 
 
 OnMoved = Callable[[Iterable[UUID]], Awaitable[None]]
-"""Told whose points have moved: after the commit, and before anybody gets an answer."""
+"""Called with the members whose points have moved: after the commit, before any response."""

@@ -23,7 +23,7 @@ class EntryKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry to be written: its kind, the id of what caused it, and the words of the one who said why."""
+    """An entry to be written: its kind, the id of what caused it, and the reason that was given."""
 
     kind: EntryKind
     reference: str

@@ -28,28 +28,28 @@ class LedgerHandlers:
     async def ListMyEntries(
         self, request: points_pb2.ListMyEntriesRequest, context: Context
     ) -> points_pb2.ListMyEntriesResponse:
-        """A page of the caller's ledger."""
+        """Returns a page of the caller's ledger."""
         entries, next_token = await self._entries(request, caller().id)
         return points_pb2.ListMyEntriesResponse(entries=entries, next_page_token=next_token)
 
     async def ListMemberEntries(
         self, request: admin_pb2.ListMemberEntriesRequest, context: Context
     ) -> admin_pb2.ListMemberEntriesResponse:
-        """A page of a member's ledger."""
+        """Returns a page of a member's ledger."""
         entries, next_token = await self._entries(request, UUID(request.member_id))
         return admin_pb2.ListMemberEntriesResponse(entries=entries, next_page_token=next_token)
 
     async def ListMyExpiries(
         self, request: points_pb2.ListMyExpiriesRequest, context: Context
     ) -> points_pb2.ListMyExpiriesResponse:
-        """A page of what the caller loses and when."""
+        """Returns a page of what the caller loses and when."""
         expiries, next_token = await self._expiries(request, caller().id)
         return points_pb2.ListMyExpiriesResponse(expiries=expiries, next_page_token=next_token)
 
     async def ListMemberExpiries(
         self, request: admin_pb2.ListMemberExpiriesRequest, context: Context
     ) -> admin_pb2.ListMemberExpiriesResponse:
-        """A page of what a member loses and when."""
+        """Returns a page of what a member loses and when."""
         expiries, next_token = await self._expiries(request, UUID(request.member_id))
         return admin_pb2.ListMemberExpiriesResponse(expiries=expiries, next_page_token=next_token)
 

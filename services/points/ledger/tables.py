@@ -12,7 +12,7 @@ from services.points.tables import Base
 
 
 class Account(Base):
-    """A member's balance: the sum of the ledger. Whoever moves points locks this row first.
+    """A member's balance: the sum of the ledger. A transaction that moves points locks this row first.
 
     Points that a refund takes back and the balance can not give go, by the programme's policy, below
     zero or into `debt`; whatever is credited pays that first. A debit never takes the balance below zero.
@@ -101,7 +101,7 @@ class Lot(Base):
 class Debit(Base):
     """What became of an order's points.
 
-    Keyed by the order alone: one order must not be debited to two members, and only a key can say so.
+    Keyed by the order alone: one order must not be debited to two members, and only a key can prevent it.
     """
 
     __tablename__ = "debits"

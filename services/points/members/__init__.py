@@ -1,6 +1,6 @@
-"""What identity told of members, and the member codes that it resolved.
+"""What is known of members from identity's events, and the member codes that it resolved.
 
-Owns `member_codes`; `members` is the common table of all services that hear of members.
+Owns `member_codes`; `members` is the common table of all services that get members' events.
 """
 
 from __future__ import annotations

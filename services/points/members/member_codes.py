@@ -11,7 +11,7 @@ from services.common.db import Connection, execute, fetch_value
 async def keep_member_codes(connection: Connection, members: Mapping[str, UUID]) -> None:
     """Keeps member ids by member code, but for members who were suspended or left meanwhile.
 
-    The members' rows are locked until the commit, so that the event which tells that a member is out
+    The members' rows are locked until the commit, so that the event with which a member leaves
     comes before, and then the code is not kept, or after, and then it is dropped.
     """
     codes = sorted(members)

@@ -32,7 +32,7 @@ class PurchaseDetailsHandlers:
     async def FindPurchase(
         self, request: purchase_pb2.FindPurchaseRequest, context: Context
     ) -> purchase_pb2.FindPurchaseResponse:
-        """The purchase that a receipt became."""
+        """Returns the purchase that a receipt became."""
         refuse_nul(receipt_number=request.receipt_number, till_number=request.till_number)
         key = ReceiptKey(_client(request, caller()), request.till_number, request.receipt_number)
         found = await self._db.read(find_purchase, key)
@@ -41,7 +41,7 @@ class PurchaseDetailsHandlers:
     async def GetPurchase(
         self, request: purchase_pb2.GetPurchaseRequest, context: Context
     ) -> purchase_pb2.GetPurchaseResponse:
-        """A purchase by its id."""
+        """Returns a purchase by its id."""
         client_id = own_client(caller())
         found = await self._db.read(get_purchase, UUID(request.purchase_id), client_id=client_id)
         return purchase_pb2.GetPurchaseResponse(details=await self._encoded(found))
@@ -49,7 +49,7 @@ class PurchaseDetailsHandlers:
     async def GetMyPurchase(
         self, request: points_pb2.GetMyPurchaseRequest, context: Context
     ) -> points_pb2.GetMyPurchaseResponse:
-        """One of the caller's purchases."""
+        """Returns one of the caller's purchases."""
         found = await self._db.read(get_purchase_of, caller().id, UUID(request.purchase_id))
         return points_pb2.GetMyPurchaseResponse(details=await self._encoded(found))
 
@@ -61,7 +61,7 @@ class PurchaseDetailsHandlers:
 def _client(request: purchase_pb2.FindPurchaseRequest, who: Caller) -> UUID:
     """Returns whose receipt is looked for.
 
-    Raises PURCHASE_NOT_FOUND, and VALIDATION_FAILED when staff do not say.
+    Raises PURCHASE_NOT_FOUND, and VALIDATION_FAILED when staff name no client.
     """
     own = own_client(who)
     if not request.client_id:

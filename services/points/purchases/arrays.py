@@ -29,38 +29,38 @@ class Array(NamedTuple):
 
 
 def int8s(values: Sequence[int]) -> Array:
-    """A `bigint[]`. Raises struct.error for a number that does not fit, as the two below do."""
+    """Returns a `bigint[]`. Raises struct.error for a number that does not fit, as the two below do."""
     return _fixed(values, _INT8, "q", 8)
 
 
 def int4s(values: Sequence[int]) -> Array:
-    """An `int[]`."""
+    """Returns an `int[]`."""
     return _fixed(values, _INT4, "i", 4)
 
 
 def int2s(values: Sequence[int]) -> Array:
-    """A `smallint[]`."""
+    """Returns a `smallint[]`."""
     return _fixed(values, _INT2, "h", 2)
 
 
 def bools(values: Sequence[bool]) -> Array:
-    """A `bool[]`."""
+    """Returns a `bool[]`."""
     return _fixed(values, _BOOL, "?", 1)
 
 
 def uuids(values: Sequence[UUID]) -> Array:
-    """A `uuid[]`."""
+    """Returns a `uuid[]`."""
     head = _length(16)
     return _array(b"".join([head + value.bytes for value in values]), _UUID, len(values))
 
 
 def texts(values: Sequence[str]) -> Array:
-    """A `text[]`."""
+    """Returns a `text[]`."""
     return blobs([value.encode() for value in values], _TEXT)
 
 
 def blobs(values: Sequence[bytes], element: int = _BYTEA) -> Array:
-    """A `bytea[]`."""
+    """Returns a `bytea[]`."""
     return _array(
         b"".join([part for value in values for part in (_length(len(value)), value)]), element, len(values)
     )
@@ -84,16 +84,16 @@ class _ArrayDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: Any) -> bytes:
-        """The bytes."""
+        """Returns the bytes."""
         data: bytes = obj.data
         return data
 
     def get_key(self, obj: Any, format: PyFormat) -> Any:  # noqa: A002, ARG002  # the name is psycopg's
-        """One dumper for each type of array."""
+        """Returns one dumper for each type of array."""
         return (self.cls, obj.oid)
 
     def upgrade(self, obj: Any, format: PyFormat) -> Dumper:  # noqa: A002, ARG002
-        """A dumper that knows the type."""
+        """Returns a dumper that knows the type."""
         dumper = _ArrayDumper(self.cls)
         dumper.oid = obj.oid
         return dumper

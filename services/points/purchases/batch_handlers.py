@@ -37,7 +37,7 @@ class BatchHandlers:
     async def BatchRecordPurchases(
         self, request: purchase_pb2.BatchRecordPurchasesRequest, context: Context
     ) -> purchase_pb2.BatchRecordPurchasesResponse:
-        """Records receipts together and answers each on its own."""
+        """Records receipts together; each has its own result."""
         response = purchase_pb2.BatchRecordPurchasesResponse()
         client_id = caller().id
         for portion in _portions(request.purchases):
@@ -53,8 +53,8 @@ class BatchHandlers:
         record = partial(self._record_patiently, caller().id)
         with self._streams.opened(caller().id, request_iterator, record) as stream:
             await context.send_initial_metadata(())  # the edge waits long for a stream that has begun
-            async for answer in stream.answers():
-                yield answer
+            async for response in stream.responses():
+                yield response
 
     async def _record_patiently(self, client_id: UUID, receipts: Receipts) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
@@ -83,7 +83,7 @@ class BatchHandlers:
         try:
             validation.validate(receipt)
             return self._receipts.decode(receipt, client_id)
-        except Exception as error:  # noqa: BLE001  # answered as the single call would be
+        except Exception as error:  # noqa: BLE001  # its result is as of the single call
             return error
 
 

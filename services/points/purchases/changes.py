@@ -214,7 +214,7 @@ async def bind_code(connection: Connection, code_id: str, kept: KeptPurchase) ->
 async def give_to_member(connection: Connection, key: ReceiptKey, new: NewOwner) -> None:
     """Moves the rows of a purchase without a member to its member.
 
-    The receipt comes last: a recording that repeats it waits for that row, and may itself hold the account.
+    The receipt comes last: a recording that repeats it waits for that row, and may itself lock the account.
     """
     owner = {"purchase_id": new.purchase.id, "member_id": new.member_id}
     await execute(

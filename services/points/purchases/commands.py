@@ -59,7 +59,7 @@ def _leaders(waiting: Waiting) -> dict[ReceiptKey, int]:
 def _judge(
     answers: dict[int, Answer], leaders: Mapping[ReceiptKey, int], rest: Waiting, used: frozenset[str]
 ) -> Waiting:
-    """Answers what was not recorded, and returns what must be tried on its own.
+    """Adds the answers to what was not recorded; returns what must be tried on its own.
 
     That is a receipt whose key came first with other content, which was refused. `used` are the signed
     codes that other receipts have.
@@ -121,7 +121,7 @@ class _FoundRow(NamedTuple):
 async def _record(
     connection: Connection, purchases: Waiting, expires_at: datetime | None
 ) -> dict[int, Answer]:
-    """Writes those whose code is kept, or signed and unused, and whose receipt is new; answers them."""
+    """Writes those with a new receipt whose code is kept, or signed and unused; returns their answers."""
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())
@@ -144,7 +144,7 @@ async def _record(
 
 
 async def _record_unclaimed(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
-    """Writes those without a member whose receipt is new; answers them."""
+    """Writes those without a member whose receipt is new; returns their answers."""
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())
@@ -176,7 +176,7 @@ def parameters(news: Sequence[NewPurchase], expires_at: datetime | None) -> dict
 
 
 def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
-    """The receipts and their items as arrays."""
+    """Returns the receipts and their items as arrays."""
     items = [item for new in news for item in new.items]
     counts = [len(new.items) for new in news]
     skus, names, categories, prices, quantities, alcohols = zip(*items, strict=True)
@@ -254,7 +254,7 @@ async def _used(connection: Connection, refused: Sequence[NewPurchase]) -> froze
 
 
 async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]:
-    """Answers those whose receipt was recorded before, or a moment ago by somebody else."""
+    """Returns the answers to those recorded before, also a moment ago by another batch."""
     if not purchases:
         return {}
     places, news = list(purchases), list(purchases.values())

@@ -16,14 +16,14 @@ def purchase(row: Purchase) -> purchase_pb2.Purchase:
 
 
 def recorded(row: Purchase) -> purchase_pb2.RecordPurchaseResponse:
-    """Returns the answer to a receipt."""
+    """Returns the result of a receipt."""
     reply = purchase_pb2.RecordPurchaseResponse()
     set_recorded(reply, row)
     return reply
 
 
 def set_recorded(reply: purchase_pb2.RecordPurchaseResponse, row: Purchase) -> None:
-    """Writes the answer to a receipt in its place: a message that is put into another one is copied."""
+    """Writes the result of a receipt in its place: a message that is put into another one is copied."""
     _set_purchase(reply.purchase, row)
     reply.balance_after = row.balance_after
     if row.claim:

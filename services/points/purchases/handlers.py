@@ -41,14 +41,14 @@ class PurchaseListHandlers:
     async def ListMyPurchases(
         self, request: points_pb2.ListMyPurchasesRequest, context: Context
     ) -> points_pb2.ListMyPurchasesResponse:
-        """A page of the caller's purchases."""
+        """Returns a page of the caller's purchases."""
         purchases, next_token = await self._page(request, caller().id)
         return points_pb2.ListMyPurchasesResponse(purchases=purchases, next_page_token=next_token)
 
     async def ListMemberPurchases(
         self, request: admin_pb2.ListMemberPurchasesRequest, context: Context
     ) -> admin_pb2.ListMemberPurchasesResponse:
-        """A page of a member's purchases."""
+        """Returns a page of a member's purchases."""
         purchases, next_token = await self._page(request, UUID(request.member_id))
         return admin_pb2.ListMemberPurchasesResponse(purchases=purchases, next_page_token=next_token)
 

@@ -22,7 +22,7 @@ class MemberCodesClient:
     async def resolve(self, codes: Sequence[str]) -> dict[str, ResolvedCode]:
         """Returns whose each code is; unknown codes are absent. At most 1,000 codes.
 
-        Raises OutcomeUnknownError when identity does not answer.
+        Raises OutcomeUnknownError when identity does not reply.
         """
         request = identity_pb2.BatchResolveMemberCodesRequest(member_codes=codes)
         reply = await call("identity", self._stub.BatchResolveMemberCodes, request, token=self._token)

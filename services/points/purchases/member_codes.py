@@ -42,7 +42,7 @@ class SignedCode:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCode:
-    """Whose a member code is; `signed` says more of a signed one."""
+    """Whose a member code is; `signed` is set for a signed one."""
 
     member_id: UUID
     signed: SignedCode | None

@@ -40,7 +40,7 @@ class NewPurchase:
 
     `bonus` comes on top of `points` when it is the member's first that earns. One with a `claim` has no
     member. One with a `refusal` is never recorded; it may still be the repetition of one that was, and
-    then gets that answer. `signed_code` is what identity said of a signed member code.
+    then gets that answer. `signed_code` is identity's reading of a signed member code.
     """
 
     key: ReceiptKey

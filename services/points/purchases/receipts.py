@@ -31,7 +31,7 @@ class ReceiptDecoder:
         """Returns the receipt of a client, which the contract's rules have found valid.
 
         Raises MEMBER_CODE_UNKNOWN for what can not be a code, and VALIDATION_FAILED for what those rules
-        can not tell.
+        can not express.
         """
         code = request.member_code
         if code:

@@ -84,7 +84,7 @@ class PurchaseRecorder:
         return await self._record(self._batches, news) if news else []
 
     async def resolve(self, member_code: str) -> SignedCode | None:
-        """Returns what identity says of a signed code; None for a lasting one, which is then kept.
+        """Returns identity's reading of a signed code; None for a lasting one, which is then kept.
 
         Raises MEMBER_CODE_UNKNOWN, and DEPENDENCY_UNAVAILABLE when identity is away.
         """
@@ -126,7 +126,7 @@ class PurchaseRecorder:
     async def _record_batch(self, batch: list[NewPurchase]) -> list[Answer]:
         expires_at = self._programme.expiry(utc_now())
         # Without signed codes each statement is whole in itself, and a receipt that was recorded is found by
-        # whoever tries again: BEGIN and COMMIT would cost two round trips more, with accounts locked.
+        # a retry: BEGIN and COMMIT would cost two round trips more, with accounts locked.
         together = any(new.signed_code for new in batch)
         execute = self._db.run if together else self._db.run_autocommit
         answers = await execute(record_purchases, batch, expires_at=expires_at)

@@ -12,7 +12,7 @@ from psycopg.sql import SQL
 from services.points.purchases.numbered import Numbered
 
 # Receipts are claimed in the order of their keys, then accounts are locked in the order of theirs, so
-# two batches never wait for each other. Whoever claimed a receipt is the one who credits it. Arrays
+# two batches never wait for each other. The batch that claimed a receipt credits it. Arrays
 # travel in binary (%b), which costs the driver a sixth of text.
 
 _ARRAYS = SQL("""
@@ -189,7 +189,7 @@ SELECT place, now() AS recorded_at FROM recorded
 """).format(item_rows=_ITEM_ROWS)
 )
 
-# One that was recorded without a member is answered as it was then, also when it is refunded or claimed
+# One that was recorded without a member gets the answer of then, also when it is refunded or claimed
 # since.
 FIND = Numbered("""
 SELECT g.place, r.fingerprint, p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at,

@@ -1,4 +1,4 @@
-"""Streams of receipts: read ahead, recorded together, answered in order. A slow client slows itself down."""
+"""Streams of receipts: read ahead, recorded together, results in order. A slow client slows itself down."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from services.points.purchases import encoding
 from services.points.purchases.purchase import Purchase
 
 MOST_UNANSWERED = 2_000
-"""Receipts of one stream with which no more is read, until some are answered."""
+"""Receipts of one stream with which no more is read, until some have results."""
 _MOST_BYTES = 2 << 20
 """Of the same receipts, so that large ones do not take too much memory."""
 _TOGETHER = 1_000
-"""Receipts that are recorded together at most; and at least, while answers are still being sent."""
-_MOST_IN_ANSWER = 100
+"""Receipts that are recorded together at most; and at least, while results are still being sent."""
+_MOST_IN_RESPONSE = 100
 """Results of one message: enough that gRPC costs little for each, few enough that it stays small."""
 _MOST_STREAMS, _MOST_OF_ONE_CLIENT = 64, 16
 
@@ -40,13 +40,13 @@ def set_result(result: purchase_pb2.PurchaseResult, outcome: Outcome) -> None:
 
 
 class PurchaseStream:
-    """One stream. Nothing more is read while as many receipts as may be wait for their answers."""
+    """One stream. Nothing more is read while the most receipts allowed wait for their results."""
 
     def __init__(self, requests: AsyncIterable[purchase_pb2.StreamPurchasesRequest], record: Record) -> None:
         self._requests = requests
         self._record = record
         self._unrecorded: list[purchase_pb2.RecordPurchaseRequest] = []
-        self._sizes: deque[int] = deque()  # of those without an answer
+        self._sizes: deque[int] = deque()  # of those without a result
         self._bytes = 0
         self._least = 1  # of receipts, to begin recording
         self._failure: Exception | None = None
@@ -55,7 +55,7 @@ class PurchaseStream:
         self._room = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
-    async def answers(self) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
+    async def responses(self) -> AsyncIterator[purchase_pb2.StreamPurchasesResponse]:
         """Yields a result for each receipt, in order. At last raises what ended the stream."""
         self._reading = asyncio.create_task(self._read())
         recording = asyncio.create_task(self._record_next())
@@ -65,13 +65,13 @@ class PurchaseStream:
                 # While these are being sent; but not with a few, for those to come would share the statement.
                 self._least = _TOGETHER
                 recording = asyncio.create_task(self._record_next())
-                for begin in range(0, len(outcomes), _MOST_IN_ANSWER):
-                    answer = purchase_pb2.StreamPurchasesResponse(first_position=position)
-                    for outcome in outcomes[begin : begin + _MOST_IN_ANSWER]:
-                        set_result(answer.results.add(), outcome)
-                    yield answer
-                    position += len(answer.results)
-                    self._note_answered(len(answer.results))
+                for begin in range(0, len(outcomes), _MOST_IN_RESPONSE):
+                    response = purchase_pb2.StreamPurchasesResponse(first_position=position)
+                    for outcome in outcomes[begin : begin + _MOST_IN_RESPONSE]:
+                        set_result(response.results.add(), outcome)
+                    yield response
+                    position += len(response.results)
+                    self._note_sent(len(response.results))
                 self._least = 1
                 self._more.set()
         finally:
@@ -81,7 +81,7 @@ class PurchaseStream:
             raise self._failure
 
     def stop(self) -> None:
-        """Reads no more. What was read is answered, and the client told to come back."""
+        """Reads no more. What was read gets its results, then the stream ends with DEPENDENCY_UNAVAILABLE."""
         self._failure = self._failure or unavailable("points")
         if self._reading:
             self._reading.cancel()
@@ -97,7 +97,7 @@ class PurchaseStream:
                 while self._is_full:
                     self._room.clear()
                     await self._room.wait()
-        except Exception as error:  # noqa: BLE001  # raised again after the answers that are due
+        except Exception as error:  # noqa: BLE001  # raised again after the results that are due
             self._failure = error
         finally:
             self._ended = True
@@ -115,7 +115,7 @@ class PurchaseStream:
         receipts, self._unrecorded = self._unrecorded[:_TOGETHER], self._unrecorded[_TOGETHER:]
         return await self._record(receipts) if receipts else ()
 
-    def _note_answered(self, count: int) -> None:
+    def _note_sent(self, count: int) -> None:
         self._bytes -= sum(self._sizes.popleft() for _ in range(count))
         self._room.set()
 
@@ -148,7 +148,7 @@ class PurchaseStreams:
             del self._open[stream]
 
     def close(self) -> None:
-        """Lets each end with the answers that are due."""
+        """Lets each end with the results that are due."""
         self._closing = True
         for stream in self._open:
             stream.stop()

@@ -27,7 +27,7 @@ class Receipt(Base):
 class UsedCode(Base):
     """A signed member code, bound for ever to the receipt that it came with. Keyed by the code's id.
 
-    Not by member: whoever comes second is told so by this key alone.
+    Not by member: a second use of a code, by anybody, violates this key.
     """
 
     __tablename__ = "used_codes"
@@ -42,7 +42,7 @@ class UsedCode(Base):
 class UnclaimedPurchase(Base):
     """A purchase without a member. Until it is claimed its rows stand under its own id as member.
 
-    Its row in `purchases` tells what it will earn, which is less after a refund.
+    Its row in `purchases` has what it will earn, which is less after a refund.
     """
 
     __tablename__ = "unclaimed_purchases"
@@ -50,7 +50,7 @@ class UnclaimedPurchase(Base):
     purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
     claim_code: Mapped[str] = mapped_column(unique=True)
     claim_until: Mapped[datetime]
-    points: Mapped[int]  # what the receipt was answered at first
+    points: Mapped[int]  # what the receipt earned at first
     claimed_by: Mapped[UUID | None]
     claimed_with: Mapped[bytes | None]  # fingerprint of the member code that the till sent
 

@@ -50,7 +50,7 @@ class NewRefund:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """The answer to a refund, and the balance now of the member, if there is one."""
+    """The result of a refund, and the balance now of the member, if there is one."""
 
     refund: Refund
     balance_after: int
@@ -84,7 +84,7 @@ class _RefundRow:
 async def refund_purchase(
     connection: Connection, new: NewRefund, *, terms: Terms, programme: Programme
 ) -> Refunded:
-    """Refunds once per purchase and refund number; a repetition gets the first answer.
+    """Refunds once per purchase and refund number; a repetition gets the first result.
 
     `terms` are the rules that judged the purchase, which exists. Goods of a purchase that is not claimed
     have earned nothing yet; what it will earn is lowered.
@@ -163,7 +163,7 @@ async def _lock(connection: Connection, purchase_id: UUID) -> _Locked:
 
 
 async def _repeat(connection: Connection, locked: _Locked, new: NewRefund) -> Refunded | None:
-    """Returns the first answer, if there was one."""
+    """Returns the first result, if there was one."""
     row = await fetch_first(
         connection,
         _RefundRow,

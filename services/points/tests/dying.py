@@ -1,8 +1,8 @@
 """A points service that kills itself before the statement of one's choice.
 
 `python -m services.points.tests.dying <socket>` imports everything once, and forks a child for each line
-that it reads. A child composes the service, connects to the socket, tells its port, and then does what it is
-told there. What counts as a statement: each one that is sent, COMMIT among them, and the moment after the
+that it reads. A child composes the service, connects to the socket, sends its port, and then does what it is
+asked there. What counts as a statement: each one that is sent, COMMIT among them, and the moment after the
 last, when the connection goes back to the pool.
 """
 
@@ -83,12 +83,12 @@ async def _live(socket: str) -> None:
         reader, writer = await asyncio.open_unix_connection(socket)
         writer.write(b"%d\n" % port)
         while line := await reader.readline():
-            told = orjson.loads(line)
-            if "die" in told:
-                clock.left = told["die"]
-            if "run_import" in told:
-                await Importer(parts.db, parts.balances, parts.programme).run(told["run_import"])
-            if "expire" in told:
+            words = orjson.loads(line)
+            if "die" in words:
+                clock.left = words["die"]
+            if "run_import" in words:
+                await Importer(parts.db, parts.balances, parts.programme).run(words["run_import"])
+            if "expire" in words:
                 await expire_due(parts.db, parts.balances.void)
             writer.write(b"done\n")
         os._exit(0)
@@ -109,8 +109,8 @@ class Mortal:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def tell(self, **words: object) -> None:
-        """Tells it something. Raises DiedError when it died of that."""
+    async def command(self, **words: object) -> None:
+        """Has it do something. Raises DiedError when it died of that."""
         self.writer.write(orjson.dumps(words) + b"\n")
         try:
             done = await self.reader.readline()
@@ -142,7 +142,7 @@ class Mortals:
         self._numbers = itertools.count()
 
     async def born(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One says that it is ready."""
+        """A child reports that it is ready."""
         port = int(await reader.readline())
         mortal = Mortal(open_channel(f"ipv4:127.0.0.1:{port}"), reader, writer)
         self._all.append(mortal)
@@ -154,7 +154,7 @@ class Mortals:
         self._process.stdin.write(b"\n")
 
     async def next(self) -> Mortal:
-        """A child that is ready; another one takes its place."""
+        """Returns a child that is ready; another one takes its place."""
         self.order()
         async with asyncio.timeout(_READY_SECONDS):
             return await self._ready.get()

@@ -43,7 +43,7 @@ class Staff:
         return earn_rule_pb2_grpc.EarnRuleServiceStub(self.points.channel)
 
     async def create(self, *, key: str | None = None, **fields: Any) -> earn_rule_pb2.EarnRule:
-        """Creates a rule: a multiplier for dairy, when nothing else is said."""
+        """Creates a rule: a multiplier for dairy, when nothing else is given."""
         effect = {"multiplier": DOUBLE_DAIRY}
         if fields.keys() & {"base_rate", "exclusion", "multiplier", "first_purchase_bonus"}:
             effect = {}
@@ -60,7 +60,7 @@ class Staff:
         return (await self.stub.GetEarnRule(request, metadata=bearer(self.token))).rule
 
     async def list(self, **fields: Any) -> earn_rule_pb2.ListEarnRulesResponse:
-        """A page of rules."""
+        """Returns a page of rules."""
         request = earn_rule_pb2.ListEarnRulesRequest(**fields)
         return await self.stub.ListEarnRules(request, metadata=bearer(self.token))
 
@@ -77,19 +77,19 @@ class Staff:
     async def dry_run(
         self, *items: purchase_pb2.PurchaseItem, **fields: Any
     ) -> earn_rule_pb2.DryRunPurchaseResponse:
-        """What a receipt would earn."""
+        """Returns what a receipt would earn."""
         request = earn_rule_pb2.DryRunPurchaseRequest(items=items, **fields)
         return await self.stub.DryRunPurchase(request, metadata=bearer(self.token))
 
     async def bought(self, *items: purchase_pb2.PurchaseItem, **fields: Any) -> purchase_pb2.Purchase:
-        """A purchase by a new member."""
+        """Returns a purchase by a new member."""
         member = await self.points.platform.member()
         return (await self.points.record(receipt(member.code, *items, **fields))).purchase
 
     async def in_force(
         self, words: str, *items: purchase_pb2.PurchaseItem, seconds: float = 20.0
     ) -> purchase_pb2.Purchase:
-        """The first purchase of these items that is judged in these words, within so many seconds."""
+        """Returns the first purchase of these items that is judged in these words, within so many seconds."""
 
         async def judged() -> purchase_pb2.Purchase:
             purchase = await self.bought(*items)
@@ -120,7 +120,7 @@ class Staff:
 
 
 def at(moment: datetime) -> timestamp_pb2.Timestamp:
-    """A moment as protobuf has it."""
+    """Returns a moment as protobuf has it."""
     return sold(moment)
 
 
@@ -132,7 +132,7 @@ async def at_once(calls: Iterable[Awaitable[T]]) -> tuple[list[T], list[BaseExce
 
 
 async def refused_fields(call: Awaitable[object]) -> set[str]:
-    """The fields that a call was refused for."""
+    """Returns the fields that a call was refused for."""
     status, code = await refused_status(call)
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     violations = error_details_pb2.BadRequest()

@@ -56,7 +56,7 @@ _world: ContextVar[World] = ContextVar("world")
 
 
 class Machine(RuleBasedStateMachine):
-    """Two members and what is known of them; which things happen is said by who inherits."""
+    """Two members and what is known of them; which things happen is decided by subclasses."""
 
     points: OwnService
     staff: Staff
@@ -74,7 +74,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _member(self) -> Member:
         member = await self.points.platform.member()
-        await self.points.tell(member.id, 1, "REGISTERED")
+        await self.points.send_event(member.id, 1, "REGISTERED")
         return member
 
     def teardown(self) -> None:
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         return self.model.accounts[member.id]
 
     def _outcome(self, call: Any) -> str:
-        """Why a call was refused, or DONE."""
+        """Returns why a call was refused, or DONE."""
         return self.world.do(_outcome(call))
 
 

@@ -65,7 +65,7 @@ class Manager:
         return reply.adjustment_import
 
     async def get_import(self, import_id: str) -> admin_pb2.AdjustmentImport:
-        """How far an import is."""
+        """Returns how far an import is."""
         request = admin_pb2.GetAdjustmentImportRequest(import_id=import_id)
         reply: admin_pb2.GetAdjustmentImportResponse = await self.stub.GetAdjustmentImport(
             request, metadata=bearer(self.token)
@@ -73,7 +73,7 @@ class Manager:
         return reply.adjustment_import
 
     async def finished(self, import_id: str, *, seconds: float = 20) -> admin_pb2.AdjustmentImport:
-        """An import when it is finished."""
+        """Returns an import when it is finished."""
 
         async def look() -> admin_pb2.AdjustmentImport:
             found = await self.get_import(import_id)
@@ -83,31 +83,31 @@ class Manager:
         return await eventually(look, seconds=seconds)
 
     async def pieces(self, import_id: str) -> list[httpbody_pb2.HttpBody]:
-        """The result of an import, as it comes."""
+        """Returns the result of an import, as it comes."""
         request = admin_pb2.GetAdjustmentImportResultRequest(import_id=import_id)
         stream = self.stub.GetAdjustmentImportResult(request, metadata=bearer(self.token))
         return [piece async for piece in stream]
 
     async def result(self, import_id: str) -> list[dict[str, str]]:
-        """The lines of the result of an import, by column."""
+        """Returns the lines of the result of an import, by column."""
         data = b"".join(piece.data for piece in await self.pieces(import_id))
         return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
 
 
 def csv_file(*lines: tuple[object, ...]) -> str:
-    """A file with a header and these lines."""
+    """Returns a file with a header and these lines."""
     out = io.StringIO()
     csv.writer(out).writerows([HEADER.split(","), *lines])
     return out.getvalue()
 
 
 async def faulty_fields(call: Awaitable[object]) -> list[str]:
-    """The fields for which a call was refused with VALIDATION_FAILED."""
+    """Returns the fields for which a call was refused with VALIDATION_FAILED."""
     return [violation.field for violation in await violations(call)]
 
 
 async def violations(call: Awaitable[object]) -> list[error_details_pb2.BadRequest.FieldViolation]:
-    """What was wrong with the fields of a call that was refused with VALIDATION_FAILED."""
+    """Returns what was wrong with the fields of a call that was refused with VALIDATION_FAILED."""
     status, _ = await refused_status(call)
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     assert any(detail.Unpack(info) for detail in status.details)
@@ -126,7 +126,7 @@ async def execute(points: Points, statement: str, /, **values: Any) -> None:
 
 
 def environment(points: OwnService) -> dict[str, str]:
-    """The environment of a process of points that uses this database."""
+    """Returns the environment of a process of points that uses this database."""
     made = dict(os.environ)
     settings = points.platform.settings["points"].model_copy(update={"database_url": points.database_url})
     for name, value in settings:

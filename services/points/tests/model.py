@@ -17,7 +17,7 @@ class Lot:
     earned: int
     left: int
     expired: int = 0
-    expired_told: int = 0
+    expired_counted: int = 0
     """What of the expired points refunds have counted already."""
     due: bool = False
 
@@ -52,12 +52,12 @@ class Judge:
         """Points on top of a first purchase that earns."""
         return next((rule.amount for rule in self.rules if rule.kind == "bonus"), 0)
 
-    def earned(self, lines: list[Line]) -> int:
-        """Points for what is left of these lines: 1 for each full 10.00, unless a rule says otherwise."""
+    def earned(self, lines: list[ModelLine]) -> int:
+        """Returns points for what is left of these lines: 1 for each full 10.00, or as a rule has it."""
         for_a_point = next((rule.amount for rule in self.rules if rule.kind == "rate"), 1_000)
         return sum(line.price * line.left * self._percent(line) for line in lines) // (100 * for_a_point)
 
-    def _percent(self, line: Line) -> int:
+    def _percent(self, line: ModelLine) -> int:
         excluded = any(rule.kind == "exclusion" and rule.category == line.category for rule in self.rules)
         if line.alcohol or excluded:
             return 0
@@ -72,7 +72,7 @@ class Judge:
 
 
 @dataclass
-class Line:
+class ModelLine:
     """A line of a receipt, of which so many were not refunded."""
 
     category: str
@@ -94,7 +94,7 @@ class Account:
     """Kind, change of the balance, change of the debt."""
 
     def credit(self, kind: str, points: int) -> int:
-        """What of a credit can be spent: it first pays what is owed and what is missing."""
+        """Returns what of a credit can be spent: it first pays what is owed and what is missing."""
         paid = min(self.debt, points)
         before = max(self.balance, 0)
         self.debt -= paid
@@ -102,7 +102,7 @@ class Account:
         return max(self.balance, 0) - before
 
     def new_lot(self, points: int) -> Lot | None:
-        """A lot of the newest entry's points."""
+        """Returns a lot of the newest entry's points."""
         if not points:
             return None
         self.lots.append(Lot(len(self.entries), points, points))
@@ -160,7 +160,7 @@ class Sale:
 
     id: str
     judge: Judge
-    lines: list[Line]
+    lines: list[ModelLine]
     owner: UUID | None = None
     bonus: int = 0
     lot: Lot | None = None
@@ -193,7 +193,7 @@ class Model:
     sales: list[Sale] = field(default_factory=list)
     orders: dict[UUID, Order] = field(default_factory=dict)
 
-    def sell(self, lines: list[Line], owner: UUID | None, *, old: bool) -> Sale:
+    def sell(self, lines: list[ModelLine], owner: UUID | None, *, old: bool) -> Sale:
         """Records a purchase."""
         sale = Sale("", Judge.of(list(self.rules.values()), old=old), lines)
         if owner:
@@ -202,7 +202,7 @@ class Model:
         return sale
 
     def give(self, sale: Sale, owner: UUID) -> int:
-        """Credits a purchase to its member; answers the points."""
+        """Credits a purchase to its member; returns the points."""
         account, points = self.accounts[owner], sale.worth
         sale.owner = owner
         if points:
@@ -225,9 +225,9 @@ class Model:
         own = expired = 0
         if sale.lot:
             own = min(points, sale.lot.left)
-            expired = min(points - own, sale.lot.expired - sale.lot.expired_told)
+            expired = min(points - own, sale.lot.expired - sale.lot.expired_counted)
             sale.lot.left -= own
-            sale.lot.expired_told += expired
+            sale.lot.expired_counted += expired
         missing = points - own - expired
         others = min(missing, max(account.balance, 0) - own)
         account.take_oldest(others)
@@ -242,7 +242,7 @@ class Model:
         return points, taken, owed, expired, points - taken - owed - expired
 
     def debit(self, order_id: UUID, member_id: UUID, points: int) -> str:
-        """Spends points; why not, if not."""
+        """Spends points; returns why not, or DONE."""
         known = self.orders.get(order_id)
         if known:
             if known.owner != member_id:
@@ -274,7 +274,7 @@ class Model:
         return DONE
 
     def adjust(self, member_id: UUID, delta: int) -> str:
-        """What staff give or take; why not, if not."""
+        """Gives or takes points, as staff; returns why not, or DONE."""
         account = self.accounts[member_id]
         if account.closed:
             return "MEMBER_CLOSED"

@@ -43,7 +43,7 @@ class OwnService(Points):
 
 @asynccontextmanager
 async def own_service(platform: Platform, **settings: object) -> AsyncIterator[OwnService]:
-    """Starts the service on a new database, and stops it. Of members it hears nothing by itself."""
+    """Starts the service on a new database, and stops it. It gets no member events by itself."""
     name = f"own_{new_id().hex}"
     platform.postgres.create_database(name)
     database_url = platform.postgres.url(name)

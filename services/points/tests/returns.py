@@ -73,26 +73,26 @@ async def claim_mine(points: Points, member: Member, code: str) -> points_pb2.Cl
 async def unclaimed(
     points: Points, *items: purchase_pb2.PurchaseItem, **fields: Any
 ) -> purchase_pb2.RecordPurchaseResponse:
-    """A receipt recorded without a member."""
+    """Returns a receipt recorded without a member."""
     return await points.record(receipt("", *items, **fields))
 
 
 async def find(points: Points, *, token: str = "", **fields: Any) -> purchase_pb2.PurchaseDetails:
-    """A purchase by its receipt, as the till or with another token."""
+    """Returns a purchase by its receipt, as the till or with another token."""
     stub = purchase_pb2_grpc.PurchaseServiceStub(points.channel)
     request = purchase_pb2.FindPurchaseRequest(**fields)
     return (await stub.FindPurchase(request, metadata=bearer(token or points.till))).details
 
 
 async def get(points: Points, purchase_id: str, *, token: str = "") -> purchase_pb2.PurchaseDetails:
-    """A purchase by its id, as the till or with another token."""
+    """Returns a purchase by its id, as the till or with another token."""
     stub = purchase_pb2_grpc.PurchaseServiceStub(points.channel)
     request = purchase_pb2.GetPurchaseRequest(purchase_id=purchase_id)
     return (await stub.GetPurchase(request, metadata=bearer(token or points.till))).details
 
 
 async def get_mine(points: Points, member: Member, purchase_id: str) -> purchase_pb2.PurchaseDetails:
-    """One of the member's purchases, as the member sees it."""
+    """Returns one of the member's purchases, as the member sees it."""
     stub = points_pb2_grpc.PointsServiceStub(points.channel)
     request = points_pb2.GetMyPurchaseRequest(purchase_id=purchase_id)
     return (await stub.GetMyPurchase(request, metadata=bearer(member.token))).details
@@ -106,18 +106,18 @@ async def owing(points: Points, member: Member) -> tuple[int, int]:
 
 
 def split(reply: purchase_pb2.RefundPurchaseResponse) -> tuple[int, int, int, int, int]:
-    """Points of a refund, and what of them was taken, owed, expired and waived."""
+    """Returns points of a refund, and what of them was taken, owed, expired and waived."""
     made = reply.refund
     return made.points, made.points_taken, made.points_owed, made.points_expired, made.points_waived
 
 
 def encoded(reply: Any) -> bytes:
-    """An answer byte for byte."""
+    """Returns a reply byte for byte."""
     return bytes(reply.SerializeToString(deterministic=True))
 
 
 async def fields_refused(call: Any) -> list[str]:
-    """The fields that a refusal names."""
+    """Returns the fields that a refusal names."""
     status, _ = await refused_status(call)
     found = error_details_pb2.BadRequest()
     assert any(detail.Unpack(found) for detail in status.details), status

@@ -27,7 +27,7 @@ _receipts = itertools.count(1)
 
 
 def item(price_minor: int = 1_000, quantity: int = 1, *, alcohol: bool = False) -> purchase_pb2.PurchaseItem:
-    """A line of a receipt."""
+    """Returns a line of a receipt."""
     return purchase_pb2.PurchaseItem(
         sku="4711",
         name="Bread",
@@ -39,7 +39,7 @@ def item(price_minor: int = 1_000, quantity: int = 1, *, alcohol: bool = False) 
 
 
 def sold(moment: datetime | None = None) -> timestamp_pb2.Timestamp:
-    """A time of sale: a minute ago, when none is given."""
+    """Returns a time of sale: a minute ago, when none is given."""
     stamp = timestamp_pb2.Timestamp()
     stamp.FromDatetime(moment or datetime.now(UTC) - timedelta(minutes=1))
     return stamp
@@ -48,7 +48,7 @@ def sold(moment: datetime | None = None) -> timestamp_pb2.Timestamp:
 def receipt(
     member_code: str, *items: purchase_pb2.PurchaseItem, **fields: Any
 ) -> purchase_pb2.RecordPurchaseRequest:
-    """A receipt with a number of its own; one line of 10.00 when none is given."""
+    """Returns a receipt with a number of its own; one line of 10.00 when none is given."""
     wanted: dict[str, Any] = {
         "receipt_number": f"R-{next(_receipts)}",
         "sold_at": sold(),
@@ -88,25 +88,25 @@ class Points:
         return await self.record(receipt(member.code, item(1_000 * points)))
 
     async def balance(self, member: Member) -> int:
-        """What the member sees as balance."""
+        """Returns what the member sees as balance."""
         stub = points_pb2_grpc.PointsServiceStub(self.channel)
         reply = await stub.GetMyBalance(points_pb2.GetMyBalanceRequest(), metadata=bearer(member.token))
         return reply.balance
 
     async def entries(self, member: Member, **fields: Any) -> points_pb2.ListMyEntriesResponse:
-        """A page of what the member sees as movements."""
+        """Returns a page of what the member sees as movements."""
         stub = points_pb2_grpc.PointsServiceStub(self.channel)
         request = points_pb2.ListMyEntriesRequest(**fields)
         return await stub.ListMyEntries(request, metadata=bearer(member.token))
 
     async def purchases(self, member: Member, **fields: Any) -> points_pb2.ListMyPurchasesResponse:
-        """A page of what the member sees as purchases."""
+        """Returns a page of what the member sees as purchases."""
         stub = points_pb2_grpc.PointsServiceStub(self.channel)
         request = points_pb2.ListMyPurchasesRequest(**fields)
         return await stub.ListMyPurchases(request, metadata=bearer(member.token))
 
     async def debit(self, order: UUID, member: Member, points: int) -> int:
-        """Debits an order, as vouchers; answers the balance after."""
+        """Debits an order, as vouchers; returns the balance after."""
         stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
         request = internal_pb2.DebitRequest(order_id=str(order), member_id=str(member.id), points=points)
         return (await stub.Debit(request, metadata=bearer(self.vouchers))).balance_after
@@ -117,8 +117,10 @@ class Points:
         request = internal_pb2.UndoDebitRequest(order_id=str(order), member_id=str(member.id))
         await stub.UndoDebit(request, metadata=bearer(self.vouchers))
 
-    async def tell(self, member_id: UUID, version: int, event: str, *, event_id: UUID | None = None) -> None:
-        """Tells of an event, as identity; `event` is a name of MemberEventType without its prefix."""
+    async def send_event(
+        self, member_id: UUID, version: int, event: str, *, event_id: UUID | None = None
+    ) -> None:
+        """Sends an event, as identity; `event` is a name of MemberEventType without its prefix."""
         stub = member_events_pb2_grpc.MemberEventsServiceStub(self.channel)
         request = member_events_pb2.ApplyRequest(
             event_id=str(event_id or new_id()),
@@ -130,7 +132,7 @@ class Points:
         await stub.Apply(request, metadata=bearer(await self.platform.service_token("identity")))
 
     async def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        """Rows straight from the database of points."""
+        """Returns rows straight from the database of points."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(query, values or None)).fetchall()
@@ -138,7 +140,7 @@ class Points:
         return await self.database.read(fetch)
 
     async def lines(self, purchase_id: str) -> list[tuple[Any, ...]]:
-        """The lines that were kept of a purchase."""
+        """Returns the lines that were kept of a purchase."""
         return await self.rows(
             "SELECT line, sku, name, category, unit_price_minor, quantity, alcohol FROM purchase_items"
             " WHERE purchase_id = %(id)s::uuid ORDER BY line",
@@ -146,7 +148,7 @@ class Points:
         )
 
     async def lots(self, member: Member) -> list[tuple[int, int]]:
-        """What each of the member's lots earned and has left, oldest first."""
+        """Returns what each of the member's lots earned and has left, oldest first."""
         rows = await self.rows(
             "SELECT earned, remaining FROM lots WHERE member_id = %(id)s ORDER BY id", id=member.id
         )
@@ -160,6 +162,6 @@ class Points:
 async def apply_event(
     connection: Connection, kind: type[members.MemberEvent], member_id: UUID, version: int
 ) -> None:
-    """Applies an event of a member, as the service does when identity tells it."""
+    """Applies a member event, as the service does when identity sends one."""
     event = kind(new_id(), member_id, version, utc_now(), None, shares_contact=False)
     await apply_member_event(connection, event, [codes.on_member_event, ledger.on_member_event])

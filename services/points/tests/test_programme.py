@@ -41,7 +41,7 @@ def programme(**fields: Any) -> Programme:
 
 
 def expiry(earned_at: str, months: int, zone: str = "UTC") -> str:
-    """When points expire, in UTC."""
+    """Returns when points expire, in UTC."""
     one = programme(time_zone=ZoneInfo(zone), expire_months=months)
     found = one.expiry(datetime.fromisoformat(earned_at))
     assert found is not None
@@ -174,7 +174,7 @@ def test_amounts_and_currencies_have_their_limits() -> None:
 
 
 def refused(**fields: Any) -> str | None:
-    """The reason of the refusal of a receipt, or None."""
+    """Returns the reason of the refusal of a receipt, or None."""
     values: dict[str, Any] = {
         "currency_code": "USD",
         "sold_at": NOW,

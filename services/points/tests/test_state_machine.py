@@ -26,7 +26,7 @@ from services.points.programme import RefundPolicy
 from services.points.tests.earn_rule_help import Staff
 from services.points.tests.machine import DEBT, FLOOR, NEGATIVE, Machine, World, driven
 from services.points.tests.manager import Manager
-from services.points.tests.model import DONE, Account, EarnRule, Line, Model, Sale
+from services.points.tests.model import DONE, Account, EarnRule, Model, ModelLine, Sale
 from services.points.tests.own_service import own_service
 from services.points.tests.returns import change, claim, claim_mine, encoded, refund, split
 from services.points.tests.support import receipt, sold
@@ -39,7 +39,7 @@ MOST_RULES = 4
 
 _lines = st.lists(
     st.builds(
-        Line,
+        ModelLine,
         category=st.sampled_from(["bakery", *CATEGORIES]),
         price=st.sampled_from([9_999, 2_500, 1_000, 333, 0]),
         left=st.integers(1, 5),
@@ -65,7 +65,7 @@ class Programme(Machine):
     whose = st.sampled_from([0, 0, 0, 1])
 
     @initialize(policy=st.sampled_from([DEBT, NEGATIVE]), rules=st.lists(_rules, max_size=2), lines=_lines)
-    def begin(self, policy: RefundPolicy, rules: list[EarnRule], lines: list[Line]) -> None:
+    def begin(self, policy: RefundPolicy, rules: list[EarnRule], lines: list[ModelLine]) -> None:
         """Some rules, two new members, one of whom shops twice, and a purchase of nobody."""
         self.points = self.world.services[policy]
         self.staff = Staff(self.points, self.world.admin)
@@ -76,11 +76,11 @@ class Programme(Machine):
         for made in rules:
             self.make_rule(made)
         for who in (0, 0):
-            self.purchase(who, [Line("bakery", 9_999, 3, alcohol=False)], old=False)
+            self.purchase(who, [ModelLine("bakery", 9_999, 3, alcohol=False)], old=False)
         self.purchase_of_nobody(lines, old=False)
 
     @rule(who=whose, lines=_lines, old=st.booleans())
-    def purchase(self, who: int, lines: list[Line], old: bool) -> None:
+    def purchase(self, who: int, lines: list[ModelLine], old: bool) -> None:
         """A member shops, perhaps ten days ago."""
         member = self.members[who]
         request = receipt(member.code, *map(_item, lines), sold_at=_sold(old=old))
@@ -94,7 +94,7 @@ class Programme(Machine):
         assert reply.balance_after == self._account(member).balance
 
     @rule(lines=_lines, old=st.booleans())
-    def purchase_of_nobody(self, lines: list[Line], old: bool) -> None:
+    def purchase_of_nobody(self, lines: list[ModelLine], old: bool) -> None:
         """Somebody shops who shows no code."""
         request = receipt("", *map(_item, lines), sold_at=_sold(old=old))
         reply = self.world.do(self.points.record(request))
@@ -233,7 +233,7 @@ class Programme(Machine):
 
     @rule(who=whose, delta=st.sampled_from([-1_000, -25, 1, 40]))
     def adjust(self, who: int, delta: int) -> None:
-        """Staff give points or take some; the answer gets lost, and they try again."""
+        """Staff give points or take some; the response is lost, and they try again."""
         member, key = self.members[who], str(uuid4())
         wanted = self.model.adjust(member.id, delta)
         for _ in range(2):
@@ -270,7 +270,7 @@ class Programme(Machine):
         self._expire(member)
 
     def _sales_of(self, who: int) -> list[Sale]:
-        """What the member has bought and not given back."""
+        """Returns what the member has bought and not given back."""
         return [
             sale
             for sale, _, _ in self.sent
@@ -302,12 +302,12 @@ class Programme(Machine):
     @precondition(lambda self: len(self.sent) > 5)
     @rule(who=whose)
     def close(self, who: int) -> None:
-        """A member closes the account; points hears of it twice."""
+        """A member closes the account; the event is delivered twice."""
         member, event_id = self.members[who], uuid4()
         if not self._account(member).closed:
             self._account(member).close()
             for _ in range(2):
-                self.world.do(self.points.tell(member.id, 2, "CLOSED", event_id=event_id))
+                self.world.do(self.points.send_event(member.id, 2, "CLOSED", event_id=event_id))
 
     @precondition(lambda self: len(self.model.rules) < MOST_RULES)
     @rule(made=_rules)
@@ -325,7 +325,7 @@ class Programme(Machine):
         self.world.do(self._deleted(rule_id))
 
 
-def _item(line: Line) -> purchase_pb2.PurchaseItem:
+def _item(line: ModelLine) -> purchase_pb2.PurchaseItem:
     return purchase_pb2.PurchaseItem(
         sku="1",
         name="Something",

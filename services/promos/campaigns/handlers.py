@@ -47,14 +47,14 @@ class CampaignHandlers:
     async def GetCampaign(
         self, request: campaign_pb2.GetCampaignRequest, context: Context
     ) -> campaign_pb2.GetCampaignResponse:
-        """One campaign."""
+        """Returns one campaign."""
         row = await self._db.read(queries.get_campaign, UUID(request.campaign_id))
         return campaign_pb2.GetCampaignResponse(campaign=_campaign(row))
 
     async def ListCampaigns(
         self, request: campaign_pb2.ListCampaignsRequest, context: Context
     ) -> campaign_pb2.ListCampaignsResponse:
-        """A page of campaigns."""
+        """Returns a page of campaigns."""
         state = campaign_pb2.CampaignState.Name(request.state).removeprefix("CAMPAIGN_STATE_")
         page = Page(request.page_size, request.page_token, "campaigns", state)
         rows, next_token = await self._db.read(
@@ -88,7 +88,7 @@ class CampaignHandlers:
     async def ListWinners(
         self, request: campaign_pb2.ListWinnersRequest, context: Context
     ) -> campaign_pb2.ListWinnersResponse:
-        """A page of winners."""
+        """Returns a page of winners."""
         page = Page(request.page_size, request.page_token, "winners", request.campaign_id)
         rows, next_token = await self._db.read(
             queries.list_winners, page, campaign_id=UUID(request.campaign_id)
@@ -121,7 +121,7 @@ class PromotionHandlers:
     async def ListMyPromotions(
         self, request: campaign_pb2.ListMyPromotionsRequest, context: Context
     ) -> campaign_pb2.ListMyPromotionsResponse:
-        """A page of the caller's promotions."""
+        """Returns a page of the caller's promotions."""
         page = Page(request.page_size, request.page_token, "promotions")
         rows, next_token = await self._db.read(queries.list_promotions, page, member_id=caller().id)
         return campaign_pb2.ListMyPromotionsResponse(

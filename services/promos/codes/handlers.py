@@ -35,7 +35,7 @@ class CodeHandlers:
     async def VerifyCode(
         self, request: code_pb2.VerifyCodeRequest, context: Context
     ) -> code_pb2.VerifyCodeResponse:
-        """What a code is worth now."""
+        """Returns what a code is worth now."""
         who = caller()
         async with self._guess(who):
             usable = await self._db.read(
@@ -67,7 +67,7 @@ class CodeHandlers:
         return code_pb2.CancelRedemptionResponse(redemption=_encode(row))
 
     async def GetCodeQr(self, request: code_pb2.GetCodeQrRequest, context: Context) -> httpbody_pb2.HttpBody:
-        """A code as an image."""
+        """Returns a code as an image."""
         code = await self._db.read(
             queries.get_code_text, code_id=UUID(request.code_id), owner=_own_only(caller())
         )

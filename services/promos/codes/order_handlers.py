@@ -57,7 +57,7 @@ class OrderCodesHandlers:
     async def BatchGetCodes(
         self, request: promos_pb2.BatchGetCodesRequest, context: Context
     ) -> promos_pb2.BatchGetCodesResponse:
-        """Codes with their present state."""
+        """Returns codes with their present state."""
         rows = await self._db.read(queries.get_codes, [UUID(code_id) for code_id in request.code_ids])
         return promos_pb2.BatchGetCodesResponse(
             codes=[

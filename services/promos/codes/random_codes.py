@@ -20,7 +20,7 @@ def random_bytes(count: int) -> bytes:
 
 
 def new_codes(count: int) -> list[str]:
-    """Returns random codes; whether one exists already is for the database to say."""
+    """Returns random codes; whether one exists already is decided by the database."""
     pairs = (count + 1) // 2
     text = encode(random_bytes(pairs * _PAIR_BYTES))
     return [text[start : start + LENGTH] for start in range(0, count * LENGTH, LENGTH)]

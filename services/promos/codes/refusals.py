@@ -9,7 +9,7 @@ from services.common.errors import DomainError
 
 
 def code_not_valid() -> DomainError:
-    """No such code, or not for this caller: the two must not be told apart."""
+    """No such code, or not for this caller: the two must look alike."""
     return DomainError("CODE_NOT_VALID", "the code is not valid")
 
 

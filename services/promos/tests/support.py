@@ -135,7 +135,7 @@ class Promos:
         return (await self.internal.EnsureCodes(request, metadata=bearer(self.vouchers))).made
 
     async def code_set(self, quantity: int, **fields: Any) -> UUID:
-        """A set with so many codes ready."""
+        """Returns a set with so many codes ready."""
         code_set_id = new_id()
         await self.ensure(code_set_id, quantity, **fields)
         await self.until_made(code_set_id, quantity)
@@ -150,7 +150,7 @@ class Promos:
         await eventually(check, seconds=15)
 
     async def ready(self, code_set_id: UUID) -> int:
-        """How many codes of a set are ready."""
+        """Returns how many codes of a set are ready."""
         count = "SELECT count(*) FROM codes WHERE code_set_id = %(id)s AND state = 'READY'"
         return int(await self.value(count, id=code_set_id))
 
@@ -172,17 +172,17 @@ class Promos:
         await self.internal.ReleaseCodes(request, metadata=bearer(self.vouchers))
 
     async def get(self, code_ids: Sequence[str]) -> dict[str, promos_pb2.Code]:
-        """Codes by id."""
+        """Returns codes by id."""
         request = promos_pb2.BatchGetCodesRequest(code_ids=code_ids)
         reply = await self.internal.BatchGetCodes(request, metadata=bearer(self.vouchers))
         return {code.id: code for code in reply.codes}
 
     async def state(self, code_id: str) -> int:
-        """A code's state."""
+        """Returns a code's state."""
         return (await self.get([code_id]))[code_id].state
 
     async def assigned_code(self, owner: UUID | None = None, **fields: Any) -> promos_pb2.Code:
-        """A new code that somebody owns."""
+        """Returns a new code that somebody owns."""
         [code_id] = await self.assign(await self.code_set(1, **fields), owner=owner)
         return (await self.get([code_id]))[code_id]
 
@@ -204,7 +204,7 @@ class Promos:
     # Campaigns
 
     async def campaign(self, *, key: str | None = None, **fields: Any) -> campaign_pb2.Campaign:
-        """A new campaign; by default the first 100 get 30 %."""
+        """Returns a new campaign; by default the first 100 get 30 %."""
         request = campaign_pb2.CreateCampaignRequest(
             **{"name": "First 100 logins", "places": 100, "benefit": THIRTY_PERCENT, **fields}
         )
@@ -234,7 +234,7 @@ class Promos:
         return (await self.campaigns.GetCampaign(request, metadata=bearer(self.admin))).campaign
 
     async def winners(self, campaign_id: str) -> list[campaign_pb2.Winner]:
-        """All winners, page by page."""
+        """Returns all winners, page by page."""
         winners: list[campaign_pb2.Winner] = []
         token = ""
         while True:
@@ -248,7 +248,7 @@ class Promos:
                 return winners
 
     async def first_login(self, member: UUID | None = None, **fields: Any) -> UUID:
-        """Tells of a member's first login."""
+        """Sends the event of a member's first login."""
         member = member or new_id()
         await self.apply(member, **{"version": 2, "event": FIRST_LOGIN, **fields})
         return member
@@ -262,7 +262,7 @@ class Promos:
         at: datetime | None = None,
         phone_hash: bytes = b"",
     ) -> None:
-        """Tells of an event."""
+        """Sends an event."""
         request = member_events_pb2.ApplyRequest(
             event_id=str(new_id()),
             member_id=str(member),
@@ -274,7 +274,7 @@ class Promos:
         await self.events.Apply(request, metadata=bearer(self.identity))
 
     async def promotions_of(self, member: UUID) -> list[campaign_pb2.Promotion]:
-        """The first 200 promotions of a member."""
+        """Returns the first 200 promotions of a member."""
         token = await self.platform.token("member", member)
         request = campaign_pb2.ListMyPromotionsRequest(page_size=200)
         reply = await self.promotions.ListMyPromotions(request, metadata=bearer(token))
@@ -283,7 +283,7 @@ class Promos:
     # The database
 
     async def value(self, query: LiteralString, **values: object) -> Any:
-        """The one value of a query."""
+        """Returns the one value of a query."""
         return await self.db.read(fetch_value, query, **values)
 
     async def execute(self, statement: LiteralString, **values: object) -> None:
@@ -326,5 +326,5 @@ async def raising(error: Exception) -> None:
 
 
 def in_days(days: float) -> datetime:
-    """A moment so many days from now."""
+    """Returns a moment so many days from now."""
     return datetime.now(UTC) + timedelta(days=days)

@@ -1,7 +1,7 @@
 """What the programme offers, with its stock: what staff create, and the offers that members see.
 
 Owns `vouchers`. Has a new voucher's codes made at promos. Stock is taken and given back by orders, in one
-statement with the order; here it is only told.
+statement with the order; here it is only read.
 """
 
 from services.vouchers.catalogue.queries import ON_SALE as ON_SALE

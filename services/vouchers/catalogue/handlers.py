@@ -36,14 +36,14 @@ class CatalogueHandlers:
     async def GetVoucher(
         self, request: catalogue_pb2.GetVoucherRequest, context: Context
     ) -> catalogue_pb2.GetVoucherResponse:
-        """One voucher."""
+        """Returns one voucher."""
         row = await self._db.read(queries.get_voucher, UUID(request.voucher_id))
         return catalogue_pb2.GetVoucherResponse(voucher=encoding.voucher(row))
 
     async def ListVouchers(
         self, request: catalogue_pb2.ListVouchersRequest, context: Context
     ) -> catalogue_pb2.ListVouchersResponse:
-        """A page of vouchers."""
+        """Returns a page of vouchers."""
         page = Page(request.page_size, request.page_token, "vouchers")
         rows, next_token = await self._db.read(queries.list_vouchers, page)
         return catalogue_pb2.ListVouchersResponse(

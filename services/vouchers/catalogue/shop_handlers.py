@@ -37,7 +37,7 @@ class ShopHandlers:
     async def ListOffers(
         self, request: shop_pb2.ListOffersRequest, context: Context
     ) -> shop_pb2.ListOffersResponse:
-        """A page of what is on sale."""
+        """Returns a page of what is on sale."""
         page = Page(request.page_size, request.page_token, "offers")
         rows, next_token = await self._db.read(queries.list_offers, page)
         return shop_pb2.ListOffersResponse(
@@ -47,7 +47,7 @@ class ShopHandlers:
     async def GetOffer(
         self, request: shop_pb2.GetOfferRequest, context: Context
     ) -> shop_pb2.GetOfferResponse:
-        """One offer."""
+        """Returns one offer."""
         row = await self._db.read(queries.get_offer, UUID(request.voucher_id))
         return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
 

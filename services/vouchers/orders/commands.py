@@ -33,7 +33,7 @@ async def place_order(
     existing = await find_order(connection, member_id, key)
     if existing is not None:
         return same_order(existing, voucher_id, key)
-    # Whether anything is left is not asked again: stock may have come back since, and it was refused.
+    # The stock is not read again: some may have come back since, and this call was refused.
     match await is_on_sale(connection, voucher_id):
         case None:
             raise voucher_not_found(voucher_id)

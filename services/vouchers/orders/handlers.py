@@ -44,14 +44,14 @@ class OrderHandlers:
     async def GetMyOrder(
         self, request: order_pb2.GetMyOrderRequest, context: Context
     ) -> order_pb2.GetMyOrderResponse:
-        """One of the caller's orders."""
+        """Returns one of the caller's orders."""
         row = await self._db.read(queries.get_member_order, UUID(request.order_id), caller().id)
         return order_pb2.GetMyOrderResponse(order=_encode(row))
 
     async def ListMyOrders(
         self, request: order_pb2.ListMyOrdersRequest, context: Context
     ) -> order_pb2.ListMyOrdersResponse:
-        """A page of the caller's orders."""
+        """Returns a page of the caller's orders."""
         page = Page(request.page_size, request.page_token, "orders")
         rows, next_token = await self._db.read(queries.list_orders, page, caller().id)
         return order_pb2.ListMyOrdersResponse(

@@ -1,6 +1,6 @@
 """Limited quantity under a crowd: a gate that turns it away cheaply, and a cap before the hot row.
 
-PostgreSQL decides; the gate only repeats, for a second, what it said. It is asked only for vouchers that were
+PostgreSQL decides; the gate only repeats its refusal for a second. It is asked only for vouchers that were
 sold out of late, so most orders cost no call of Redis.
 """
 

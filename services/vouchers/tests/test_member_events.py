@@ -1,4 +1,4 @@
-"""What vouchers keeps of what identity tells of members."""
+"""What vouchers keeps of member events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from services.common.ids import new_id, utc_now
 from tests.inprocess import Platform, bearer, reason
 
 
-async def tell(platform: Platform, member_id: UUID, version: int, event: str, role: str = "identity") -> None:
+async def send_event(
+    platform: Platform, member_id: UUID, version: int, event: str, role: str = "identity"
+) -> None:
     stub = member_events_pb2_grpc.MemberEventsServiceStub(platform.channels["vouchers"])
     request = member_events_pb2.ApplyRequest(
         event_id=str(new_id()),
@@ -56,7 +58,7 @@ async def test_where_a_member_stands_follows_the_events_in_order(platform: Platf
         (7, "CLOSED", (7, "CLOSED", True)),
         (8, "RESTORED", (7, "CLOSED", True)),
     ):
-        await tell(platform, member, version, event)
+        await send_event(platform, member, version, event)
         assert await known(platform, member) == expected
 
 
@@ -64,10 +66,10 @@ async def test_where_a_member_stands_follows_the_events_in_order(platform: Platf
 async def test_events_that_arrive_at_once_leave_the_newest(platform: Platform) -> None:
     member = new_id()
     events = [(version, "SUSPENDED" if version % 2 else "RESTORED") for version in range(3, 23)]
-    await asyncio.gather(*(tell(platform, member, version, event) for version, event in events * 3))
+    await asyncio.gather(*(send_event(platform, member, version, event) for version, event in events * 3))
     assert await known(platform, member) == (22, "ACTIVE", False)
 
 
 @pytest.mark.parametrize("role", ["points", "promos", "vouchers"])
 async def test_only_identity_tells(platform: Platform, role: str) -> None:
-    assert await reason(tell(platform, new_id(), 1, "REGISTERED", role)) == "ROLE_NOT_ALLOWED"
+    assert await reason(send_event(platform, new_id(), 1, "REGISTERED", role)) == "ROLE_NOT_ALLOWED"

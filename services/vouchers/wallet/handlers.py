@@ -28,7 +28,7 @@ class WalletHandlers:
     async def ListMyVouchers(
         self, request: wallet_pb2.ListMyVouchersRequest, context: Context
     ) -> wallet_pb2.ListMyVouchersResponse:
-        """A page of what the caller owns."""
+        """Returns a page of what the caller owns."""
         page = Page(request.page_size, request.page_token, "wallet")
         rows, next_token = await self._db.read(queries.list_wallet, page, caller().id)
         codes = await self._codes.get([row.code_id for row in rows])
@@ -39,14 +39,14 @@ class WalletHandlers:
     async def GetMyVoucher(
         self, request: wallet_pb2.GetMyVoucherRequest, context: Context
     ) -> wallet_pb2.GetMyVoucherResponse:
-        """One of the caller's vouchers."""
+        """Returns one of the caller's vouchers."""
         row, code = await self._owned(request.id)
         return wallet_pb2.GetMyVoucherResponse(voucher=_encode(row, code))
 
     async def GetMyVoucherQr(
         self, request: wallet_pb2.GetMyVoucherQrRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
-        """The code of one of the caller's vouchers as an image."""
+        """Returns the code of one of the caller's vouchers as an image."""
         _, code = await self._owned(request.id)
         return await image_body(context, qr.render(code.text, svg=request.format == qr_pb2.QR_FORMAT_SVG))
 

@@ -60,12 +60,12 @@ def moment(value: datetime) -> Timestamp:
 
 
 def wanted(**fields: Any) -> audit_pb2.ListAuditEntriesRequest:
-    """A request with these fields; `from_` stands for `from`."""
+    """Returns a request with these fields; `from_` stands for `from`."""
     return audit_pb2.ListAuditEntriesRequest(**{name.rstrip("_"): value for name, value in fields.items()})
 
 
 def entry(**fields: Any) -> identity_pb2.RecordAuditRequest:
-    """An entry as another service sends it, with other fields if given."""
+    """Returns an entry as another service sends it, with other fields if given."""
     values: dict[str, Any] = {
         "entry_id": str(new_id()),
         "service": "vouchers",
@@ -87,7 +87,7 @@ async def record(platform: Platform, *entries: identity_pb2.RecordAuditRequest) 
 
 
 async def ids(stub: Stub, admin: list[tuple[str, str]], **fields: Any) -> list[str]:
-    """The ids of all entries that a request finds, page after page."""
+    """Returns the ids of all entries that a request finds, page after page."""
     found: list[str] = []
     token = ""
     while True:
@@ -380,7 +380,7 @@ async def test_a_page_costs_the_same_however_long_the_list_is(
     crowded: Database, filters: AuditFilter, reads: int
 ) -> None:
     async def rows_read(connection: Connection) -> int:
-        """What this connection has read of the table; a sequential scan reads it all."""
+        """Returns what this connection has read of the table; a sequential scan reads it all."""
         return int(
             await fetch_value(
                 connection,
@@ -392,7 +392,7 @@ async def test_a_page_costs_the_same_however_long_the_list_is(
         )
 
     async def cost(connection: Connection) -> int:
-        """What two pages read, and a few rows at which the planner looks."""
+        """Returns what two pages read, and a few rows at which the planner looks."""
         await execute(connection, "SET LOCAL max_parallel_workers_per_gather = 0")
         before = await rows_read(connection)
         page = Page(50, "", "audit")

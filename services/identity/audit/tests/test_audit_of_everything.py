@@ -65,7 +65,7 @@ class Admin:
 
 
 async def change_staff_and_tills(admin: Admin) -> list[tuple[str, str]]:
-    """What was done, and to whom."""
+    """Returns what was done, and to whom."""
     channel = admin.platform.channels["identity"]
     request: Any
     stub: Any = staff_pb2_grpc.StaffServiceStub(channel)
@@ -92,7 +92,7 @@ async def change_staff_and_tills(admin: Admin) -> list[tuple[str, str]]:
 
 
 async def change_member(admin: Admin, member: Member) -> list[tuple[str, str]]:
-    """What was done, and to whom."""
+    """Returns what was done, and to whom."""
     stub = member_pb2_grpc.MemberAdminServiceStub(admin.platform.channels["identity"])
     who = str(member.id)
     await admin.call(
@@ -105,7 +105,7 @@ async def change_member(admin: Admin, member: Member) -> list[tuple[str, str]]:
 
 
 async def change_offers(admin: Admin) -> list[tuple[str, str]]:
-    """What was done, and to what."""
+    """Returns what was done, and to what."""
     catalogue = catalogue_pb2_grpc.CatalogueServiceStub(admin.platform.channels["vouchers"])
     face_value = money_pb2.Money(currency_code="USD", amount_minor=500)
     offer = catalogue_pb2.CreateVoucherRequest(
@@ -128,7 +128,7 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
 
 
 async def change_earn_rules(admin: Admin) -> list[tuple[str, str]]:
-    """What was done, and to what."""
+    """Returns what was done, and to what."""
     stub = earn_rule_pb2_grpc.EarnRuleServiceStub(admin.platform.channels["points"])
     exclusion = earn_rule_pb2.Exclusion(categories=["nothing that anybody sells"])
     wanted = earn_rule_pb2.CreateEarnRuleRequest(name="None", exclusion=exclusion)
@@ -141,7 +141,7 @@ async def change_earn_rules(admin: Admin) -> list[tuple[str, str]]:
 
 
 async def change_points(admin: Admin, member: Member) -> list[tuple[str, str]]:
-    """What was done, and to whom or what."""
+    """Returns what was done, and to whom or what."""
     channel, who = admin.platform.channels["points"], str(member.id)
     stub: Any = admin_pb2_grpc.PointsAdminServiceStub(channel)
 
@@ -149,7 +149,7 @@ async def change_points(admin: Admin, member: Member) -> list[tuple[str, str]]:
         request = admin_pb2.AdjustPointsRequest(member_id=who, delta=5, reason="amends")
         try:
             await stub.AdjustPoints(request, metadata=bearer(admin.token, idempotency_key=who))
-        except grpc.aio.AioRpcError as error:  # points has not heard of the member yet
+        except grpc.aio.AioRpcError as error:  # points does not know the member yet
             raise AssertionError from error
 
     await eventually(adjusted)
@@ -178,7 +178,7 @@ async def change_points(admin: Admin, member: Member) -> list[tuple[str, str]]:
 
 
 async def use_code(admin: Admin, member: Member) -> list[tuple[str, str]]:
-    """What was done, and to what."""
+    """Returns what was done, and to what."""
     channel = admin.platform.channels["promos"]
     internal = promos_pb2_grpc.PromosInternalServiceStub(channel)
     vouchers, code_set = bearer(await admin.platform.service_token("vouchers")), str(new_id())
@@ -205,7 +205,7 @@ async def use_code(admin: Admin, member: Member) -> list[tuple[str, str]]:
 
 
 async def new_admin(platform: Platform) -> Admin:
-    """An admin who can change its own password."""
+    """Returns an admin who can change its own password."""
     channel = platform.channels["identity"]
     stub = staff_pb2_grpc.StaffServiceStub(channel)
     first = await platform.token("admin", new_id())
@@ -243,7 +243,7 @@ async def test_everything_that_staff_change_is_listed_once(platform: Platform) -
 
 
 def changes() -> set[str]:
-    """The RPCs with which staff change something."""
+    """Returns the RPCs with which staff change something."""
     staff = {"admin", "manager", "cashier", "brand_manager"}
     named = {
         rpc.short_name

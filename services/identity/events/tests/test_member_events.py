@@ -1,4 +1,4 @@
-"""What happens to members reaches every service: once in effect, in order, whatever dies in between."""
+"""What happens to members reaches every service: once in effect, in order, also when processes are killed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.inprocess import InProcess, Member, Platform, bearer, eventually
 
 
 async def assert_delivered(people: People, member_id: UUID) -> None:
-    """That identity has nothing left to send of a member; it removes a message after it was taken."""
+    """Asserts that identity has nothing left to send of a member; it removes a message after it was taken."""
     assert await people.unsent(member_id) == []
 
 
 async def prizes(people: People, members: Sequence[Member], campaign_id: str) -> list[int]:
-    """How many places of a campaign each member has."""
+    """Returns how many places of a campaign each member has."""
     rows = await people.rows(
         "promos",
         "SELECT member_id FROM winners WHERE campaign_id = %(campaign)s",
@@ -88,7 +88,7 @@ async def test_events_made_at_once_are_counted_without_gaps(people: People, plat
     assert tally(await outcomes(calls)) == {DONE: 50}
     assert len(await people.events(member.id)) == 52
     await eventually(lambda: people.assert_all_heard(member.id), seconds=10)
-    # The jobs that are left have nothing to tell, one a second: they would keep the other tests waiting.
+    # The jobs that are left have nothing to send, one a second: they would keep the other tests waiting.
     left = "DELETE FROM procrastinate_jobs WHERE args ->> 'subject' = %(id)s AND status = 'todo'"
     await people.execute("identity", left, id=str(member.id))
 
@@ -145,7 +145,7 @@ async def test_a_service_that_is_away_for_long_holds_up_none_of_the_others(
 async def test_an_event_delivered_again_and_again_takes_effect_once(
     people: People, platform: Platform, campaign_id: str
 ) -> None:
-    """As if workers had died between telling a service and removing the message."""
+    """As if workers had died between sending a message and removing it."""
     members = [await platform.member() for _ in range(5)]
     for member in members:
         await eventually(lambda member=member: people.assert_all_heard(member.id))  # type: ignore[misc]
@@ -212,7 +212,7 @@ async def test_a_suspension_does_not_wait_behind_a_first_login_that_can_not_be_a
 
 
 async def no_jobs(people: People) -> None:
-    """That identity has told all that there is to tell."""
+    """Asserts that identity has nothing left to send."""
     query = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = %(name)s"
     assert await people.rows("identity", query, name=OUTBOX_JOB) == [(0,)]
 

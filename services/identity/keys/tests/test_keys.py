@@ -64,7 +64,7 @@ async def keys(database: Database, platform: Platform) -> SigningKeys:
 
 
 async def published(database: Database) -> list[str]:
-    """The ids of the published keys, the oldest first."""
+    """Returns the ids of the published keys, the oldest first."""
     return [key["kid"] for key in (await database.read(read_jwks))["keys"]]
 
 
@@ -331,7 +331,7 @@ async def test_no_valid_token_is_refused_while_keys_rotate(
     load = Load(list(map(TokenIssuer, processes)), list(map(TokenVerifier, rings)), token_seconds)
     for ring in rings:
         await ring.refresh()
-        # Services hear of keys by asking now and then: a token must not be what tells them.
+        # Services learn of keys by polling: a token must not be what announces them.
         monkeypatch.setattr(ring, "find", partial(_find, ring))
     async with AsyncExitStack() as stack:
         for chore in chores:
@@ -364,7 +364,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 @pytest.mark.covers("I3 AuthService.GetJwks")
 async def test_services_go_on_while_keys_rotate(people: People, platform: Platform) -> None:
-    """The services themselves, over the wire: keys are made amid calls, and no call is refused."""
+    """The services themselves, over the wire: keys are made during calls, and no call is refused."""
     member = await platform.member()
     identity = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
     points = points_pb2_grpc.PointsServiceStub(platform.channels["points"])

@@ -19,7 +19,7 @@ def grpc_stub_cls() -> type[identity_pb2_grpc.IdentityInternalServiceStub]:
 
 
 def secret_of(platform: Platform, service: str) -> str:
-    """The secret that a service was given."""
+    """Returns the secret that a service was given."""
     return str(platform.settings[service].service_secret.get_secret_value())
 
 

@@ -1,4 +1,4 @@
-"""Access tokens: what they say, how long they live, and what is no token though it looks like one."""
+"""Access tokens: what they hold, how long they live, and what is no token though it looks like one."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ class Forge:
         without: str = "",
         **claims: Any,
     ) -> str:
-        """A token like the good one, but for what is given."""
+        """Returns a token like the good one, but for what is given."""
         content = {name: value for name, value in (self.claims | claims).items() if name != without}
         header = {"kid": self.key.id, "typ": TOKEN_TYPE} | (headers or {})
         return jwt.encode(content, STRANGER if by_a_stranger else self.key.private_key, "RS256", header)
 
     def hmac_signed(self, secret: bytes) -> str:
-        """A token signed with HS256, which the library itself refuses to make with a public key."""
+        """Returns a token signed with HS256, which the library itself refuses to make with a public key."""
         return self.by_hand({"alg": "HS256"}, lambda text: hmac.digest(secret, text, hashlib.sha256))
 
     def by_hand(self, header: Claims, sign: Callable[[bytes], bytes]) -> str:
-        """A token with any header."""
+        """Returns a token with any header."""
         head = orjson.dumps({"kid": self.key.id, "typ": TOKEN_TYPE} | header)
         text = b".".join(map(_base64, (head, orjson.dumps(self.claims))))
         return b".".join((text, _base64(sign(text)))).decode()
@@ -114,7 +114,7 @@ def at_points(platform: Platform, token: str) -> Awaitable[object]:
 
 
 async def assert_refused(platform: Platform, token: str, wanted: str = "TOKEN_NOT_VALID") -> None:
-    """That two services refuse it for this reason, and the second try is no better than the first."""
+    """Asserts that two services refuse it for this reason, at the first and the second try."""
     for _ in range(2):
         for call in (at_identity, at_points):
             name, code, _ = await refusal(call(platform, token))

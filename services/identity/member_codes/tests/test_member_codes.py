@@ -49,7 +49,7 @@ def vault() -> Vault:
 
 
 async def resolve(platform: Platform, *codes: str) -> dict[str, identity_pb2.ResolvedMemberCode]:
-    """What identity says of these codes to points."""
+    """Returns how identity resolves these codes for points."""
     stub = identity_pb2_grpc.IdentityInternalServiceStub(platform.channels["identity"])
     request = identity_pb2.BatchResolveMemberCodesRequest(member_codes=codes)
     token = await platform.service_token("points")
@@ -67,12 +67,12 @@ async def get_qr(
 
 
 def headers(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
-    """The headers of an answer."""
+    """Returns the headers of a response."""
     return {name: str(value) for name, value in metadata}
 
 
 def read_png(data: bytes) -> tuple[str, Image.Image]:
-    """The text in a PNG, and its pixels."""
+    """Returns the text in a PNG, and its pixels."""
     image = Image.open(io.BytesIO(data)).convert("L")
     large = image.resize((image.width * 4, image.height * 4), Image.Resampling.NEAREST)
     found = zxingcpp.read_barcodes(large if image.width < 200 else image)
@@ -81,7 +81,7 @@ def read_png(data: bytes) -> tuple[str, Image.Image]:
 
 
 def read_svg(data: bytes) -> tuple[str, int]:
-    """The text in an SVG, drawn from its lines, and its width in pixels."""
+    """Returns the text in an SVG, drawn from its lines, and its width in pixels."""
     root = ET.fromstring(data)  # our own
     group = root[0]
     scale = 1

@@ -34,7 +34,7 @@ from tests.invariants import check_ledger
 
 
 async def whole_member(people: People) -> tuple[Member, member_pb2.Member]:
-    """A member with everything that a member can have."""
+    """Returns a member with everything that a member can have."""
     phone = new_phone()
     made = await people.register(
         otp=await people.prove(phone, REGISTER),

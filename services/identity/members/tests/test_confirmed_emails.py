@@ -44,7 +44,7 @@ def enter(
 
 
 async def unsent(people: People, to: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
-    """A one-time password of which staff see that it was not sent in time."""
+    """Returns a one-time password of which staff see that it was not sent in time."""
     proof = await people.prove(to, purpose)
     row = "INSERT INTO otp_deliveries (otp_id, tries, failed_at) VALUES (%(id)s, 9, now())"
     await people.execute("identity", row, id=UUID(proof.otp_id))
@@ -52,7 +52,7 @@ async def unsent(people: People, to: str, purpose: auth_pb2.OtpPurpose.ValueType
 
 
 async def kept(people: People, *proofs: otp_pb2.OtpProof) -> set[str]:
-    """Those of these one-time passwords that are still there, whole or in part."""
+    """Returns those of these one-time passwords that are still there, whole or in part."""
     query = (
         "SELECT id FROM otps UNION SELECT otp_id FROM otp_deliveries UNION SELECT otp_id FROM sandbox_otps"
     )

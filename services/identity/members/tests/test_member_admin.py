@@ -39,7 +39,7 @@ async def manager(platform: Platform) -> str:
 
 
 async def buy(platform: Platform, member: Member) -> str:
-    """Has a till record a receipt of 100.00; answers the purchase's id."""
+    """Has a till record a receipt of 100.00; returns the purchase's id."""
     request = purchase_pb2.RecordPurchaseRequest(
         member_code=member.code,
         receipt_number=str(new_id()),
@@ -52,7 +52,7 @@ async def buy(platform: Platform, member: Member) -> str:
 
 
 async def audit_of(people: People, member_id: object) -> list[audit_pb2.AuditEntry]:
-    """What staff did to a member, the first first."""
+    """Returns what staff did to a member, the first first."""
     stub = audit_pb2_grpc.AuditServiceStub(people.channel)
     request = audit_pb2.ListAuditEntriesRequest(target_id=str(member_id))
     reply = await stub.ListAuditEntries(request, metadata=bearer(await people.platform.admin()))

@@ -247,7 +247,7 @@ async def test_of_fifty_members_who_take_one_number_at_once_one_gets_it(
 
 async def test_a_change_of_number_is_told_with_the_new_ones_hash(people: People, platform: Platform) -> None:
     member, phone = await platform.member(), new_phone()
-    for _ in range(2):  # the second one changes nothing, so nothing is told
+    for _ in range(2):  # the second one changes nothing, so nothing is published
         await people.change_phone(member.token, await people.prove(phone, CHANGE_PHONE))
     assert await people.events(member.id) == ["REGISTERED", "FIRST_LOGIN", "PHONE_CHANGED"]
     rows = await people.rows(

@@ -247,7 +247,7 @@ async def test_a_code_sent_in_five_times_at_once_logs_in_once(
 async def test_a_stranger_learns_nothing_of_a_number(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, platform: Platform
 ) -> None:
-    """Whether or not it has an account, and whatever is asked for: same answer, same refusals."""
+    """Whether or not it has an account, and whatever is asked for: same response, same refusals."""
 
     async def seen(phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> list[object]:
         sent = await grpc_stub.SendOtp(auth_pb2.SendOtpRequest(phone=phone, purpose=purpose))

@@ -1,4 +1,4 @@
-"""One outbox for all that other services are told. What happened to members is kept as before."""
+"""One outbox for all messages to other services. What happened to members is kept as before."""
 
 from __future__ import annotations
 

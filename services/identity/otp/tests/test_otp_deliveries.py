@@ -22,7 +22,7 @@ NO_WAY = ("DEPENDENCY_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE, {"dependency": 
 async def unsent(
     identity: Sending, state: otp_pb2.OtpDeliveryState.ValueType = ALL
 ) -> Sequence[otp_pb2.OtpDelivery]:
-    """What staff see."""
+    """Returns what staff see."""
     staff = auth_pb2.PasswordCredentials(user_name="admin", password=ADMIN_PASSWORD)
     token = (await identity.auth.LogIn(auth_pb2.LogInRequest(password=staff))).token.access_token
     stub = member_pb2_grpc.MemberAdminServiceStub(identity.own.channel)

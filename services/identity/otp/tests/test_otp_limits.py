@@ -59,7 +59,7 @@ async def test_the_sandbox_keeps_and_logs_codes_only_while_it_is_on(
 
 
 def came_from(address: str) -> tuple[tuple[str, str]]:
-    """What the edge says of where a call came from."""
+    """Returns the edge's header with a call's address."""
     return (("x-envoy-external-address", address),)
 
 
@@ -295,7 +295,7 @@ def by_password(identity: Sending, address: str = "192.0.2.1") -> Awaitable[auth
 
 
 async def code_for(identity: Sending, phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
-    """A one-time password, asked for until Redis was quick enough to count it."""
+    """Returns a one-time password, asked for until Redis was quick enough to count it."""
 
     async def ask() -> str:
         try:
@@ -316,7 +316,7 @@ def wrong(proof: otp_pb2.OtpProof) -> otp_pb2.OtpProof:
 
 
 async def try_code(identity: Sending, proof: otp_pb2.OtpProof, purpose: auth_pb2.OtpPurpose.ValueType) -> str:
-    """What becomes of using a code for what it is for."""
+    """Returns what becomes of using a code for what it is for."""
     auth, metadata = identity.auth, came_from("192.0.2.1")
     if purpose == REGISTER:
         request = auth_pb2.RegisterMemberRequest(full_name="Grace Hopper", otp=proof)

@@ -236,7 +236,7 @@ async def test_a_provider_that_hangs_holds_up_no_member_event(platform: Platform
 
 
 def _certificate(folder: Path) -> ssl.SSLContext:
-    """A server's TLS with a certificate that nobody trusts unless told to."""
+    """Returns a server's TLS with a certificate that nobody trusts unless configured to."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -22,7 +22,7 @@ SET_HASH = "UPDATE accounts SET password_hash = %(hash)s WHERE id = CAST(%(id)s 
 
 
 async def log_in(people: People, member: member_pb2.Member, password: str = PASSWORD) -> str:
-    """What becomes of logging in."""
+    """Returns what becomes of logging in."""
     given = auth_pb2.PasswordCredentials(user_name=member.user_name, password=password)
     return await outcome(people.auth.LogIn(auth_pb2.LogInRequest(password=given)))
 
@@ -35,7 +35,7 @@ async def keep_old_hash(people: People, member_id: str) -> str:
 
 
 async def kept_hash(people: People, member_id: str) -> str:
-    """The hash of the account's password."""
+    """Returns the hash of the account's password."""
     query = "SELECT password_hash FROM accounts WHERE id = CAST(%(id)s AS uuid)"
     [(kept,)] = await people.rows("identity", query, id=member_id)
     return str(kept)

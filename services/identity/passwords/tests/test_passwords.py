@@ -50,7 +50,7 @@ async def throttle(platform: Platform) -> AsyncIterator[Throttle]:
 
 
 async def try_in(people: People, name: str, password: str, address: str = "") -> str:
-    """What becomes of logging in from this address."""
+    """Returns what becomes of logging in from this address."""
     given = auth_pb2.PasswordCredentials(user_name=name, password=password)
     metadata = (("x-envoy-external-address", address or f"address-{new_id()}"),)
     return await outcome(people.auth.LogIn(auth_pb2.LogInRequest(password=given), metadata=metadata))
@@ -66,7 +66,7 @@ async def reset(people: People, proof: otp_pb2.OtpProof, new: str) -> None:
 
 
 async def assert_out(people: People, device: Device) -> None:
-    """That a login has ended, by both of its tokens."""
+    """Asserts that a login has ended, by both of its tokens."""
     assert await reason(use(people, device.token.refresh_token, device.id)) == "SESSION_ENDED"
 
     async def refused() -> None:

@@ -1,4 +1,4 @@
-"""What identity tells Redis about logins, when it can not, or does so late, or is asked by a crowd."""
+"""What identity writes to Redis about logins, when it can not, or does so late, or is asked by a crowd."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ async def test_a_change_that_is_rolled_back_locks_nobody_out(people: People, pla
     device = await device_of(people, member)
     before = await platform.databases["identity"].read(queries.session_state, member.id)
     client = Redis(platform.redis_url, seconds=1)
-    # What Redis is told before a commit that never comes.
-    assert await SessionCache(client).doubt(replace(before, version=before.version + 1))
+    # What is written to Redis before a commit that never comes.
+    assert await SessionCache(client).mark_in_doubt(replace(before, version=before.version + 1))
     await client.close()
     assert await people.answers(device.access) == {DONE}
     new = await device_of(people, member)

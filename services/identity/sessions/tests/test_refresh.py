@@ -1,4 +1,4 @@
-"""Going on with a login: the chain of refresh tokens, lost answers, stolen tokens, and the end."""
+"""Going on with a login: the chain of refresh tokens, lost responses, stolen tokens, and the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def device(people: People) -> Device:
 
 
 def claims(token: auth_pb2.AccessToken) -> dict[str, object]:
-    """What an access token says."""
+    """Returns the claims of an access token."""
     found: dict[str, object] = jwt.decode(token.access_token, options={"verify_signature": False})
     return found
 
@@ -41,7 +41,7 @@ def tokens(token: auth_pb2.AccessToken) -> tuple[str, str]:
 
 
 async def ended(people: People, device: Device) -> str:
-    """Why the login has ended, by the database; empty while it goes on."""
+    """Returns why the login has ended, by the database; empty while it goes on."""
     query = "SELECT coalesce(end_reason, '') FROM sessions WHERE id = %(id)s"
     [(why,)] = await people.rows("identity", query, id=UUID(str(claims(device.token)["sid"])))
     return str(why)

@@ -59,10 +59,10 @@ class Faults:
         if self.server._process is None:
             self.server._process = process = await asyncio.to_thread(self._run)
 
-            async def answers() -> None:
+            async def is_ready() -> None:
                 assert await asyncio.to_thread(self.server.is_ready, process.pid)
 
-            await eventually(answers)
+            await eventually(is_ready)
 
     def _run(self) -> subprocess.Popen[bytes]:
         # With nothing to do before its program runs, the child is not forked: gRPC may be in use here.
@@ -267,7 +267,7 @@ async def test_without_identity_those_who_are_known_go_on(people: People, in_pro
         await asyncio.sleep(SECOND)
 
         async def let_in() -> None:
-            # Identity's worker goes on vouching for what Redis holds.
+            # Identity's worker goes on renewing the lease.
             assert await elsewhere(people, device.access) == {DONE}
 
         await eventually(let_in)
@@ -320,7 +320,7 @@ async def test_staff_may_not_have_more_than_ten_logins(platform: Platform) -> No
 
 
 async def elsewhere(people: People, token: str) -> set[str]:
-    """What the services other than identity answer to a token."""
+    """Returns what the services other than identity answer to a token."""
     channels, metadata = people.platform.channels, bearer(token)
     points = points_pb2_grpc.PointsServiceStub(channels["points"])
     wallet = wallet_pb2_grpc.WalletServiceStub(channels["vouchers"])

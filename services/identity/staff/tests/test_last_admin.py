@@ -47,7 +47,7 @@ async def own(started: tuple[OwnIdentity, list[str]]) -> OwnIdentity:
 
 
 async def active_admins(database: Database) -> list[str]:
-    """Their ids."""
+    """Returns their ids."""
 
     async def find(connection: Connection) -> list[str]:
         found = await fetch_values(

@@ -59,18 +59,18 @@ async def manager(grpc_channel: grpc.aio.Channel, platform: Platform) -> staff_p
 
 
 async def refused_within_a_second(call: Callable[[], Awaitable[object]], since: float) -> str:
-    """The reason that a call gets from a second after `since` on, if it gets it by then."""
+    """Returns the reason that a call gets from a second after `since` on, if it gets it by then."""
     await asyncio.sleep(max(0.0, since + 0.95 - time.monotonic()))
     return await reason(call())
 
 
 def role_of(token: str) -> str:
-    """The role that a token carries."""
+    """Returns the role that a token carries."""
     return str(jwt.decode(token, options={"verify_signature": False})["role"])
 
 
 async def refresh(channel: grpc.aio.Channel, token: auth_pb2.AccessToken) -> auth_pb2.AccessToken:
-    """The next tokens of a login."""
+    """Returns the next tokens of a login."""
     stub = auth_pb2_grpc.AuthServiceStub(channel)
     request = auth_pb2.RefreshSessionRequest(refresh_token=token.refresh_token)
     return (await stub.RefreshSession(request)).token
@@ -195,7 +195,7 @@ async def test_staff_are_listed_by_user_name_page_by_page_and_by_role(
 
 
 def changes(stub: Stub, staff_id: str) -> list[tuple[Callable[..., Any], Any]]:
-    """Every call that names staff."""
+    """Returns every call that names staff."""
     return [
         (stub.GetStaff, staff_pb2.GetStaffRequest(staff_id=staff_id)),
         (stub.ChangeStaffRole, staff_pb2.ChangeStaffRoleRequest(staff_id=staff_id, role=CASHIER)),

@@ -45,12 +45,12 @@ async def till(
 
 
 def form(**fields: str) -> httpbody_pb2.HttpBody:
-    """A body as browsers and OAuth libraries send it."""
+    """Returns a body as browsers and OAuth libraries send it."""
     return httpbody_pb2.HttpBody(content_type=FORM, data=urlencode(fields).encode())
 
 
 def basic(client_id: str, secret: str) -> list[tuple[str, str]]:
-    """The credentials as a header (RFC 6749, 2.3.1)."""
+    """Returns the credentials as a header (RFC 6749, 2.3.1)."""
     pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
     return [("authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
 

@@ -48,7 +48,7 @@ async def till(grpc_stub: Stub, admin: list[tuple[str, str]]) -> client_pb2.Crea
 
 
 async def token(channel: grpc.aio.Channel, client_id: str, secret: str) -> str:
-    """A token for a till."""
+    """Returns a token for a till."""
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
     body = httpbody_pb2.HttpBody(
         content_type="application/x-www-form-urlencoded", data=urlencode(form).encode()
@@ -58,7 +58,7 @@ async def token(channel: grpc.aio.Channel, client_id: str, secret: str) -> str:
 
 
 async def listed(stub: Stub, platform: Platform, client_id: str) -> client_pb2.Client:
-    """The till as the list has it."""
+    """Returns the till as the list has it."""
     page_token = ""
     while True:
         request = client_pb2.ListClientsRequest(page_size=200, page_token=page_token)
@@ -265,7 +265,7 @@ async def test_of_fifty_at_once_one_gets_the_name(
 
 
 def changes(stub: Stub, client_id: str) -> list[tuple[Callable[..., Any], Any]]:
-    """Every call that names a till."""
+    """Returns every call that names a till."""
     return [
         (stub.RotateClientSecret, rotation(client_id, 0)),
         (stub.DisableClient, client_pb2.DisableClientRequest(client_id=client_id)),

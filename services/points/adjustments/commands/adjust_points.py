@@ -1,4 +1,4 @@
-"""Giving a member points, or taking some, because staff say so."""
+"""Giving a member points, or taking some, as staff decide."""
 
 from __future__ import annotations
 

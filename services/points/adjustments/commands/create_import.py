@@ -8,14 +8,14 @@ from services.common import audit, jobs
 from services.common.caller import Caller
 from services.common.db import Connection, execute
 from services.common.ids import new_id
-from services.points.adjustments.files import NOT_VALID, Line
+from services.points.adjustments.files import NOT_VALID, FileLine
 from services.points.adjustments.queries import Import, get_import
 
 IMPORT_JOB = "run_import"
 IMPORT_QUEUE = "imports"
 
 
-async def create_import(connection: Connection, *, actor: Caller, lines: Sequence[Line]) -> Import:
+async def create_import(connection: Connection, *, actor: Caller, lines: Sequence[FileLine]) -> Import:
     """Keeps the lines, and has those done that can be; the others are refused at once."""
     import_id, refused = new_id(), sum(not line.valid for line in lines)
     await execute(

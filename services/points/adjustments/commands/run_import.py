@@ -1,4 +1,4 @@
-"""Doing the lines of an import, each in a transaction of its own: it counts once, whatever dies when."""
+"""Applying the lines of an import, each in its own transaction: each counts once, also after a crash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.points.adjustments.files import DONE
 
 
 async def do_line(connection: Connection, import_id: UUID, line: int, adjustment: Adjustment) -> None:
-    """Adjusts as the line says, unless it was settled before.
+    """Adjusts by the line, unless it was settled before.
 
     Refuses as `adjust_points.move` does, and then nothing is settled.
     """

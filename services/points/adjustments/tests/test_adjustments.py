@@ -29,7 +29,7 @@ async def manager(points: Points, platform: Platform) -> Manager:
 
 @pytest.fixture
 async def member(points: Points, platform: Platform) -> Member:
-    """A member of whom points has heard."""
+    """A member that points knows."""
     return await heard_member(points, platform)
 
 
@@ -188,7 +188,7 @@ async def test_who_is_unknown_or_gone_is_refused(
     name, _, metadata = await refusal(manager.adjust(stranger, 10))
     assert (name, metadata) == ("MEMBER_NOT_FOUND", {"member_id": str(stranger)})
     gone = await heard_member(points, platform, 10)
-    await points.tell(gone.id, 3, "CLOSED")
+    await points.send_event(gone.id, 3, "CLOSED")
     for delta in (10, -10):
         assert await reason(manager.adjust(gone.id, delta)) == "MEMBER_CLOSED"
     assert await points.rows("SELECT 1 FROM accounts WHERE member_id = %(id)s", id=stranger) == []
@@ -196,7 +196,7 @@ async def test_who_is_unknown_or_gone_is_refused(
 
 
 async def test_a_suspended_member_may_be_adjusted(points: Points, manager: Manager, member: Member) -> None:
-    await points.tell(member.id, 3, "SUSPENDED")
+    await points.send_event(member.id, 3, "SUSPENDED")
     assert (await manager.adjust(member.id, 10)).entry.balance_after == 10
     assert (await manager.adjust(member.id, -10)).entry.balance_after == 0
 
@@ -226,7 +226,7 @@ async def test_adjustments_and_the_closing_at_once_leave_an_empty_account(
     for _ in range(5):
         member = await heard_member(points, platform, 30)
         calls = [manager.adjust(member.id, (-1) ** number * 5) for number in range(20)]
-        calls.insert(10, points.tell(member.id, 3, "CLOSED"))  # type: ignore[arg-type]
+        calls.insert(10, points.send_event(member.id, 3, "CLOSED"))  # type: ignore[arg-type]
         await asyncio.gather(*calls, return_exceptions=True)
         query = "SELECT balance, closed FROM accounts WHERE member_id = %(id)s"
         assert await points.rows(query, id=member.id) == [(0, True)]
@@ -300,7 +300,7 @@ async def test_an_adjustment_is_in_the_audit_list(
 
 
 async def audited(platform: Platform, action: str, target_id: str) -> list[dict[str, Any]]:
-    """What identity's audit list says of an action done to a target."""
+    """Returns the entries of identity's audit list about an action done to a target."""
 
     async def fetch(connection: db.Connection) -> list[dict[str, Any]]:
         return await db.fetch_values(

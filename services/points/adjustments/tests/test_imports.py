@@ -48,8 +48,8 @@ async def test_each_line_is_done_or_refused_on_its_own(
 ) -> None:
     first, second = await heard_member(points, platform, 10), await heard_member(points, platform)
     gone, rich = await heard_member(points, platform), await heard_member(points, platform)
-    await points.tell(gone.id, 3, "CLOSED")
-    await points.tell(second.id, 3, "SUSPENDED")
+    await points.send_event(gone.id, 3, "CLOSED")
+    await points.send_event(second.id, 3, "SUSPENDED")
     for _ in range(2):
         await manager.adjust(rich.id, 1_000_000_000)
     stranger = uuid4()
@@ -378,7 +378,7 @@ async def assert_consistent(own: OwnService, import_id: str, *, finished: bool) 
 
 
 async def with_members(own: OwnService, platform: Platform, number: int) -> tuple[Manager, list[UUID]]:
-    """A manager, and members of whom points has heard."""
+    """Returns a manager, and members that points knows."""
     members = sorted(uuid4() for _ in range(number))
     for member in members:
         await execute(own, "INSERT INTO members (member_id, version) VALUES (%(id)s, 1)", id=member)

@@ -25,7 +25,7 @@ async def cashier(points: Points, platform: Platform) -> Manager:
 
 
 async def looked_up(staff: Manager, member_id: object) -> admin_pb2.GetMemberPointsResponse:
-    """A member's points as staff see them."""
+    """Returns a member's points as staff see them."""
     request = admin_pb2.GetMemberPointsRequest(member_id=str(member_id))
     reply: admin_pb2.GetMemberPointsResponse = await staff.stub.GetMemberPoints(
         request, metadata=bearer(staff.token)
@@ -47,7 +47,7 @@ async def test_staff_see_balance_debt_and_what_refunds_do(
     await refund(points, bought.purchase.id)
     seen = await looked_up(cashier, member.id)
     assert (seen.balance, seen.debt, seen.refund_policy, seen.balance_floor) == (0, 20, DEBT, 0)
-    await points.tell(member.id, 3, "CLOSED")
+    await points.send_event(member.id, 3, "CLOSED")
     seen = await looked_up(cashier, member.id)
     assert (seen.balance, seen.debt, seen.closed) == (0, 0, True)
 

@@ -1,4 +1,4 @@
-"""What members see: balance, movements, purchases; and what identity tells of them."""
+"""What members see: balance, movements, purchases; and what is known of them from identity."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_every_change_is_seen_at_once(points: Points, platform: Platform) 
 
 
 async def kept(cache: redis.Redis, member: Member) -> str:
-    """What the cache holds of a member's balance, without its epoch."""
+    """Returns what the cache holds of a member's balance, without its epoch."""
     keys = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
     values = [str(await cache.get(key) or "") for key in keys]
     assert len(values) <= 1
@@ -85,7 +85,7 @@ async def test_a_balance_is_kept_when_it_is_read_and_void_when_points_move(
     assert await kept(cache, member) == ""
     assert await points.balance(member) == 61
     await put(cache, member, 60)
-    await points.record(first)  # who recorded it first may have died before it told the cache
+    await points.record(first)  # who recorded it first may have died before it voided the cache
     assert await points.balance(member) == 61
 
 
@@ -236,7 +236,7 @@ async def test_tills_and_strangers_see_no_points(points: Points) -> None:
 
 
 async def heard_of(points: Points, member_id: UUID) -> list[tuple[Any, ...]]:
-    """What points keeps of a member."""
+    """Returns what points keeps of a member."""
     query = "SELECT version, registered_at FROM members WHERE member_id = %(id)s"
     return await points.rows(query, id=member_id)
 

@@ -21,7 +21,7 @@ from stack.redis import Redis as RedisServer
 from tests.inprocess import eventually
 
 
-class Books:
+class Source:
     """A database of numbers, and how often each was read."""
 
     def __init__(self) -> None:
@@ -40,21 +40,21 @@ class Books:
         await cache.void([key])
 
     async def get(self, cache: LeasedCache, key: str = "a") -> int:
-        """What somebody who reads gets."""
+        """Returns what somebody who reads gets."""
         [value] = await cache.get_all([key], self.load)
         return int(value)
 
     async def is_kept(self, cache: LeasedCache, key: str = "a") -> bool:
-        """Whether this process believes what Redis holds, if that is anything."""
+        """Returns whether this process believes what Redis holds, if that is anything."""
         before = len(self.reads)
         await self.get(cache, key)
         return len(self.reads) == before
 
 
 @pytest.fixture
-def books() -> Books:
+def source() -> Source:
     """A database in which everything is 0."""
-    return Books()
+    return Source()
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def own(own_redis: RedisServer) -> AsyncIterator[tuple[LeasedCache, Leased
 
 @contextmanager
 def hung(server: RedisServer) -> Iterator[None]:
-    """A server that takes connections and answers nobody."""
+    """Suspends a server: it takes connections and never replies."""
     assert server._process
     pid = server._process.pid
     os.kill(pid, signal.SIGSTOP)
@@ -84,27 +84,27 @@ def hung(server: RedisServer) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_it_is_filled_on_read_and_voided_on_write(cache: LeasedCache, books: Books) -> None:
-    assert not await books.is_kept(cache)
-    assert await books.is_kept(cache)
-    await books.change(cache, "a", 7)
-    assert not await books.is_kept(cache)
-    assert await books.get(cache) == 7
-    assert await books.is_kept(cache)
+async def test_it_is_filled_on_read_and_voided_on_write(cache: LeasedCache, source: Source) -> None:
+    assert not await source.is_kept(cache)
+    assert await source.is_kept(cache)
+    await source.change(cache, "a", 7)
+    assert not await source.is_kept(cache)
+    assert await source.get(cache) == 7
+    assert await source.is_kept(cache)
     assert await cache.held(["a", "nobody"]) == {"a": "7"}
 
 
-async def test_many_values_are_read_in_one_question(cache: LeasedCache, books: Books) -> None:
-    books.values = {"a": 1, "b": 2, "c": 3}
-    await cache.get_all(["a", "c"], books.load)
-    assert await cache.get_all(["b", "c", "nobody", "a"], books.load) == ["2", "3", "0", "1"]
-    assert books.reads == ["a", "c", "b", "nobody"]
-    assert await cache.get_all(["nobody", "a", "b", "c"], books.load) == ["0", "1", "2", "3"]
-    assert len(books.reads) == 4
+async def test_many_values_are_read_in_one_question(cache: LeasedCache, source: Source) -> None:
+    source.values = {"a": 1, "b": 2, "c": 3}
+    await cache.get_all(["a", "c"], source.load)
+    assert await cache.get_all(["b", "c", "nobody", "a"], source.load) == ["2", "3", "0", "1"]
+    assert source.reads == ["a", "c", "b", "nobody"]
+    assert await cache.get_all(["nobody", "a", "b", "c"], source.load) == ["0", "1", "2", "3"]
+    assert len(source.reads) == 4
     await cache.void(["c", "a"])
     await cache.void([])
-    await cache.get_all(["a", "b", "c"], books.load)
-    assert books.reads[4:] == ["a", "c"]
+    await cache.get_all(["a", "b", "c"], source.load)
+    assert source.reads[4:] == ["a", "c"]
 
 
 async def test_values_may_hold_anything(cache: LeasedCache) -> None:
@@ -122,47 +122,47 @@ async def test_values_may_hold_anything(cache: LeasedCache) -> None:
     assert await cache.held(keys) == dict(zip(keys, odd, strict=True))
 
 
-async def test_values_end_after_their_time(redis: Redis, books: Books) -> None:
+async def test_values_end_after_their_time(redis: Redis, source: Source) -> None:
     cache = LeasedCache(redis, f"{new_id()}:", seconds=1)
-    await books.get(cache)
-    assert await books.is_kept(cache)
+    await source.get(cache)
+    assert await source.is_kept(cache)
     await asyncio.sleep(1.1)
-    assert not await books.is_kept(cache)
+    assert not await source.is_kept(cache)
 
 
-async def test_what_was_read_before_a_change_is_not_kept_after_it(cache: LeasedCache, books: Books) -> None:
+async def test_what_was_read_before_a_change_is_not_kept_after_it(cache: LeasedCache, source: Source) -> None:
     async def slow(keys: list[str]) -> list[str]:
-        found = await books.load(keys)
-        await books.change(cache, "a", 1)
+        found = await source.load(keys)
+        await source.change(cache, "a", 1)
         return found
 
     assert await cache.get_all(["a", "b"], slow) == ["0", "0"]
     assert await cache.held(["a", "b"]) == {"b": "0"}
-    assert await books.get(cache) == 1
+    assert await source.get(cache) == 1
 
 
-async def test_nor_when_it_was_read_again_meanwhile(cache: LeasedCache, books: Books) -> None:
+async def test_nor_when_it_was_read_again_meanwhile(cache: LeasedCache, source: Source) -> None:
     async def slow(keys: list[str]) -> list[str]:
-        found = await books.load(keys)
-        await books.change(cache, "a", 1)
-        assert await books.get(cache) == 1
+        found = await source.load(keys)
+        await source.change(cache, "a", 1)
+        assert await source.get(cache) == 1
         return found
 
     assert await cache.get_all(["a"], slow) == ["0"]
     assert await cache.held(["a"]) == {"a": "1"}
 
 
-async def test_nor_with_the_lease_of_another_who_reads(cache: LeasedCache, books: Books) -> None:
+async def test_nor_with_the_lease_of_another_who_reads(cache: LeasedCache, source: Source) -> None:
     go_on, leased = asyncio.Event(), asyncio.Event()
 
     async def other(keys: list[str]) -> list[str]:
         leased.set()
         await go_on.wait()
-        return await books.load(keys)
+        return await source.load(keys)
 
     async def slow(keys: list[str]) -> list[str]:
-        found = await books.load(keys)
-        await books.change(cache, "a", 1)
+        found = await source.load(keys)
+        await source.change(cache, "a", 1)
         reads.append(asyncio.create_task(cache.get_all(keys, other)))
         await leased.wait()
         return found
@@ -176,137 +176,137 @@ async def test_nor_with_the_lease_of_another_who_reads(cache: LeasedCache, books
 
 
 async def test_who_finds_the_lease_of_another_reads_and_fills_nothing(
-    cache: LeasedCache, books: Books
+    cache: LeasedCache, source: Source
 ) -> None:
     async def slow(keys: list[str]) -> list[str]:
-        assert not await books.is_kept(cache)
+        assert not await source.is_kept(cache)
         assert await cache.held(["a"]) == {}
-        return await books.load(keys)
+        return await source.load(keys)
 
     await cache.get_all(["a"], slow)
-    assert await books.is_kept(cache)
+    assert await source.is_kept(cache)
 
 
-async def test_a_read_that_fails_keeps_nothing(cache: LeasedCache, books: Books) -> None:
+async def test_a_read_that_fails_keeps_nothing(cache: LeasedCache, source: Source) -> None:
     async def broken(keys: list[str]) -> list[str]:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
         await cache.get_all(["a"], broken)
     assert await cache.held(["a"]) == {}
-    assert await books.get(cache) == 0
+    assert await source.get(cache) == 0
 
 
 async def test_flushed_in_the_middle_it_knows_nothing_and_goes_on(
-    cache: LeasedCache, books: Books, own: tuple[LeasedCache, LeasedCache]
+    cache: LeasedCache, source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
     one, other = own
 
     async def slow(keys: list[str]) -> list[str]:
-        found = await books.load(keys)
+        found = await source.load(keys)
         await one._server.client.flushall()
-        await books.change(other, "a", 1)
+        await source.change(other, "a", 1)
         return found
 
-    await books.get(one)
+    await source.get(one)
     await one.void(["a"])
     assert await one.get_all(["a"], slow) == ["0"]
     assert await one.held(["a"]) == await other.held(["a"]) == {}
-    assert await books.get(other) == await books.get(one) == 1
-    assert await books.is_kept(one)
-    assert await books.is_kept(other)
+    assert await source.get(other) == await source.get(one) == 1
+    assert await source.is_kept(one)
+    assert await source.is_kept(other)
 
 
 async def test_an_epoch_that_is_forgotten_never_comes_again(
-    books: Books, own: tuple[LeasedCache, LeasedCache]
+    source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
-    """Redis may evict any key, also the one that says which values are old."""
+    """Redis may evict any key, also the one that marks which values are old."""
     one, _ = own
-    await books.get(one)
+    await source.get(one)
     [name] = await one._server.client.keys("x:epoch:*")
     await one._server.client.delete(name)
-    assert not await books.is_kept(one)
-    assert await books.is_kept(one)
+    assert not await source.is_kept(one)
+    assert await source.is_kept(one)
 
 
-async def test_without_redis_everything_is_read_where_it_is_decided(books: Books) -> None:
+async def test_without_redis_everything_is_read_where_it_is_decided(source: Source) -> None:
     away = Redis(f"redis://127.0.0.1:{free_port()}/0")
     cache = LeasedCache(away, "x:")
     for number in range(10):  # before and after the breaker opens
-        await books.change(cache, "a", number)
-        assert await books.get(cache) == number
+        await source.change(cache, "a", number)
+        assert await source.get(cache) == number
     with pytest.raises(RedisAwayError):
         await cache.held(["a"])
     await away.close()
-    assert await books.get(cache) == 9
+    assert await source.get(cache) == 9
     assert cache._beginning is not None
     await asyncio.wait_for(cache._beginning, 1)  # what is closed is not tried for ever
 
 
 async def test_a_redis_that_hangs_and_misses_a_change_never_shows_the_old_state(
-    own_redis: RedisServer, books: Books, own: tuple[LeasedCache, LeasedCache]
+    own_redis: RedisServer, source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
     one, other = own
-    await books.get(one)
-    await books.get(one, "b")
-    assert await books.is_kept(other)
+    await source.get(one)
+    await source.get(one, "b")
+    assert await source.is_kept(other)
     with hung(own_redis):
-        await books.change(one, "a", 1)
-        assert await books.get(one) == 1
-    assert await books.get(one) == 1
+        await source.change(one, "a", 1)
+        assert await source.get(one) == 1
+    assert await source.get(one) == 1
 
     async def void_everywhere() -> None:
-        assert await books.get(other) == 1
+        assert await source.get(other) == 1
 
     await eventually(void_everywhere)
 
     async def kept_again() -> None:
-        assert await books.is_kept(one)
-        assert await books.is_kept(one, "b")
-        assert await books.is_kept(other)
+        assert await source.is_kept(one)
+        assert await source.is_kept(one, "b")
+        assert await source.is_kept(other)
 
     await eventually(kept_again)
     assert await one.held(["a", "b"]) == {"a": "1", "b": "0"}
 
 
 async def test_a_fill_that_comes_late_is_of_an_old_epoch(
-    own_redis: RedisServer, books: Books, own: tuple[LeasedCache, LeasedCache]
+    own_redis: RedisServer, source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
     """Redis hangs while it is given what was read before a change, and misses the change."""
     one, other = own
 
     async def slow(keys: list[str]) -> list[str]:
-        found = await books.load(keys)
+        found = await source.load(keys)
         os.kill(pid, signal.SIGSTOP)
-        await books.change(other, "a", 1)
+        await source.change(other, "a", 1)
         return found
 
     assert own_redis._process
     pid = own_redis._process.pid
-    await asyncio.gather(books.get(one, "warm"), books.get(other, "warm"))
+    await asyncio.gather(source.get(one, "warm"), source.get(other, "warm"))
     assert await one.get_all(["a"], slow) == ["0"]
     os.kill(pid, signal.SIGCONT)
 
     async def void_everywhere() -> None:
         assert not other._in_doubt
-        assert await books.get(one) == await books.get(other) == 1
+        assert await source.get(one) == await source.get(other) == 1
 
     await eventually(void_everywhere)
     for _ in range(50):
-        assert await books.get(one) == await books.get(other) == 1
+        assert await source.get(one) == await source.get(other) == 1
         await asyncio.sleep(0.01)
 
 
 async def test_a_void_that_fails_again_while_the_epoch_begins_is_not_forgotten(
     own_redis: RedisServer,
-    books: Books,
+    source: Source,
     own: tuple[LeasedCache, LeasedCache],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, _ = own
-    await books.get(one)
+    await source.get(one)
     own_redis.stop()
-    await books.change(one, "a", 1)
+    await source.change(one, "a", 1)
     begun: list[str] = []
     call_in_run = one._server.call_in_run
 
@@ -315,7 +315,7 @@ async def test_a_void_that_fails_again_while_the_epoch_begins_is_not_forgotten(
         if getattr(command, "__name__", "") == "begin":
             begun.append("epoch")
             if len(begun) == 1:
-                one._doubt()  # a void that failed between what Redis did and the answer
+                one._doubt()  # a void that failed between what Redis did and its reply
         return result
 
     monkeypatch.setattr(one._server, "call_in_run", amid)
@@ -329,70 +329,70 @@ async def test_a_void_that_fails_again_while_the_epoch_begins_is_not_forgotten(
 
 
 async def test_a_void_whose_call_was_cancelled_counts_as_failed(
-    books: Books, own: tuple[LeasedCache, LeasedCache]
+    source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
     one, other = own
-    await books.get(one)
+    await source.get(one)
     for _ in range(16):  # all connections are in use, so it is not even sent
         await one._server._slots.acquire()
-    change = asyncio.create_task(books.change(one, "a", 1))
+    change = asyncio.create_task(source.change(one, "a", 1))
     await asyncio.sleep(0.01)
     change.cancel()
     with pytest.raises(asyncio.CancelledError):
         await change
     for _ in range(16):
         one._server._slots.release()
-    assert await books.get(one) == 1
+    assert await source.get(one) == 1
 
     async def void_everywhere() -> None:
-        assert await books.get(other) == 1
+        assert await source.get(other) == 1
 
     await eventually(void_everywhere)
 
 
 async def test_restarted_with_an_old_snapshot_it_is_not_believed(
-    own_redis: RedisServer, books: Books, own: tuple[LeasedCache, LeasedCache]
+    own_redis: RedisServer, source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
     one, other = own
-    await books.get(one)
-    await books.get(other)
+    await source.get(one)
+    await source.get(other)
     async with plain_redis.Redis.from_url(own_redis.url) as raw:
         old = {key: await raw.dump(key) for key in await raw.keys("*")}
     assert len(old) == 2, "a value and its epoch"
-    await books.change(one, "a", 1)
+    await source.change(one, "a", 1)
     own_redis.stop()
     own_redis.start()
     async with plain_redis.Redis.from_url(own_redis.url) as raw:
         for key, value in old.items():
             await raw.restore(key, 60_000, value or b"")
     # The old connections are dead, and those who used them knew the id of the run before.
-    assert [await books.get(one) for _ in range(20)] == [1] * 20
-    assert [await books.get(other) for _ in range(20)] == [1] * 20
+    assert [await source.get(one) for _ in range(20)] == [1] * 20
+    assert [await source.get(other) for _ in range(20)] == [1] * 20
 
     async def kept_again() -> None:
-        assert await books.is_kept(one)
-        assert await books.is_kept(other)
+        assert await source.is_kept(one)
+        assert await source.is_kept(other)
 
     await eventually(kept_again)
-    assert await books.get(one) == await books.get(other) == 1
+    assert await source.get(one) == await source.get(other) == 1
 
 
 async def test_stopped_and_started_nothing_older_than_the_last_change_is_read(
-    own_redis: RedisServer, books: Books, own: tuple[LeasedCache, LeasedCache]
+    own_redis: RedisServer, source: Source, own: tuple[LeasedCache, LeasedCache]
 ) -> None:
     one, other = own
-    await books.get(one)
+    await source.get(one)
     for number in range(1, 4):
         own_redis.stop()
-        await books.change(one, "a", number)
-        assert await books.get(one) == await books.get(other) == number
+        await source.change(one, "a", number)
+        assert await source.get(one) == await source.get(other) == number
         own_redis.start()
-        assert await books.get(one) == await books.get(other) == number
+        assert await source.get(one) == await source.get(other) == number
 
 
 @pytest.mark.covers("P4 PointsService.GetMyBalance")
 async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_reported(
-    redis_server: RedisServer, books: Books
+    redis_server: RedisServer, source: Source
 ) -> None:
     """Values only grow: a read that begins after a change was reported finds that or more."""
     servers = [Redis(redis_server.url, seconds=10) for _ in range(2)]  # a slow machine is no outage
@@ -402,23 +402,23 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
     stop, hits, luck = asyncio.Event(), list[bool](), random.Random(8)  # the same pauses in every run
 
     async def load(keys: list[str]) -> list[str]:
-        found = await books.load(keys)
+        found = await source.load(keys)
         await asyncio.sleep(luck.random() / 100)
         return found
 
     async def write(cache: LeasedCache, key: str) -> None:
         while not stop.is_set():
-            value = books.values[key] = books.values.get(key, 0) + 1
+            value = source.values[key] = source.values.get(key, 0) + 1
             await cache.void([key])
             reported[key] = max(reported[key], value)
             await asyncio.sleep(luck.random() / 20)
 
     async def read(cache: LeasedCache) -> None:
         while not stop.is_set():
-            before, reads = dict(reported), len(books.reads)
+            before, reads = dict(reported), len(source.reads)
             found = await cache.get_all(list("abc"), load)
             assert all(int(value) >= before[key] for key, value in zip("abc", found, strict=True))
-            hits.append(len(books.reads) == reads)
+            hits.append(len(source.reads) == reads)
             await asyncio.sleep(0)
 
     async def flush() -> None:

@@ -37,18 +37,18 @@ async def cache(platform: Platform) -> AsyncIterator[redis.Redis]:
 
 
 async def check(own: OwnService) -> tuple[bool, list[str]]:
-    """Whether all books agree, and what was told."""
-    told: list[str] = []
+    """Returns whether all books agree, and what was reported."""
+    reported: list[str] = []
     server = Redis(own.platform.redis_url, PATIENT_SECONDS)
     try:
         checker = BooksChecker(own.database, LeasedCache(server, BALANCE_KEYS))
-        return await checker.run(asyncio.Event(), told.append), told
+        return await checker.run(asyncio.Event(), reported.append), reported
     finally:
         await server.close()
 
 
 async def busy_member(own: OwnService, platform: Platform) -> Member:
-    """A member with two purchases and an order."""
+    """Returns a member with two purchases and an order."""
     member = await platform.member()
     await own.earn(member, 60)
     await own.earn(member, 10)
@@ -123,11 +123,11 @@ async def test_each_difference_is_named(
     wrong = await busy_member(own, platform)
     assert await check(own) == (True, ["2 members, 0 whose books do not agree"])
     await execute(own, statement, id=wrong.id)
-    agree, told = await check(own)
+    agree, reported = await check(own)
     assert not agree
-    assert f"member {wrong.id}: {said}" in told
-    assert told[-1].endswith(" members, 1 whose books do not agree")
-    assert all(str(wrong.id) in line for line in told[:-1])
+    assert f"member {wrong.id}: {said}" in reported
+    assert reported[-1].endswith(" members, 1 whose books do not agree")
+    assert all(str(wrong.id) in line for line in reported[:-1])
 
 
 async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = "") -> None:
@@ -137,7 +137,7 @@ async def put(cache: redis.Redis, member: Member, balance: int, *, epoch: str = 
 
 
 async def kept(cache: redis.Redis, member: Member) -> tuple[str, str]:
-    """The key of the member's balance in the cache, and what is there."""
+    """Returns the key of the member's balance in the cache, and what is there."""
     [key] = await cache.keys(f"{BALANCE_KEYS}*:{member.id}")
     return str(key), str(await cache.get(key) or "")
 
@@ -151,9 +151,9 @@ async def test_a_wrong_balance_in_the_cache_is_named(
     assert await check(own) == (True, ["1 members, 0 whose books do not agree"])
     await put(cache, member, 51)
     assert await own.balance(member) == 51, "it is believed"
-    agree, told = await check(own)
+    agree, reported = await check(own)
     assert not agree
-    assert told[0] == f"member {member.id}: the cache holds 51, the balance is 50"
+    assert reported[0] == f"member {member.id}: the cache holds 51, the balance is 50"
     await cache.delete((await kept(cache, member))[0])
     assert (await check(own))[0]
 
@@ -189,11 +189,11 @@ async def test_without_redis_the_rest_is_checked(
     await busy_member(own, platform)
     redis_server.stop()
     try:
-        agree, told = await check(own)
+        agree, reported = await check(own)
     finally:
         redis_server.start()
     assert not agree, "what was not looked at is not proved"
-    assert told == [
+    assert reported == [
         "Redis does not answer: not every balance was compared with the cache",
         "1 members, 0 whose books do not agree",
     ]
@@ -207,11 +207,11 @@ async def test_every_page_of_members_is_checked(own: OwnService) -> None:
         await execute(
             own, "UPDATE accounts SET balance = balance + 1 WHERE member_id = %(id)s", id=rows[place][0]
         )
-    agree, told = await check(own)
+    agree, reported = await check(own)
     assert not agree
-    named = [line.split()[1].rstrip(":") for line in told if "the ledger adds up" in line]
+    named = [line.split()[1].rstrip(":") for line in reported if "the ledger adds up" in line]
     assert named == [str(rows[place][0]) for place in places]
-    assert told[-1] == "2500 members, 6 whose books do not agree"
+    assert reported[-1] == "2500 members, 6 whose books do not agree"
 
 
 @pytest.mark.covers("P4 PointsService.GetMyBalance")
@@ -231,9 +231,9 @@ async def test_points_may_move_meanwhile(own: OwnService, platform: Platform) ->
 
 
 async def test_a_check_that_is_stopped_proves_nothing(own: OwnService) -> None:
-    stop, told = asyncio.Event(), list[str]()
+    stop, reported = asyncio.Event(), list[str]()
     stop.set()
     server = Redis(own.platform.redis_url)
-    assert not await BooksChecker(own.database, LeasedCache(server, "x:")).run(stop, told.append)
+    assert not await BooksChecker(own.database, LeasedCache(server, "x:")).run(stop, reported.append)
     await server.close()
-    assert told == ["stopped after 0 members"]
+    assert reported == ["stopped after 0 members"]

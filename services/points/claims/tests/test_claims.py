@@ -41,7 +41,7 @@ TAKEN: object = ("PURCHASE_CLAIMED", FAILED, {})
 
 
 async def end_claim(points: Points, code: str) -> str:
-    """Lets the time for a claim be over; answers when it was."""
+    """Lets the time for a claim be over; returns when it ended."""
     rows = await points.rows(
         "SELECT claim_until - interval '20 days' FROM unclaimed_purchases WHERE claim_code = %(code)s",
         code=code,
@@ -216,7 +216,7 @@ async def test_members_who_are_out_claim_nothing(
     bought = await unclaimed(points)
     signed = platform.signed_code(member)
     await points.earn(member, 1)
-    await points.tell(member.id, 3, event)
+    await points.send_event(member.id, 3, event)
     expected = f"ACCOUNT_{refused}"
     assert await reason(claim_mine(points, member, bought.claim.claim_code)) == expected
     # identity knows nothing of this event, so the code is good there

@@ -30,7 +30,7 @@ def day(number: float) -> datetime:
 
 
 def rule(kind: str = MULTIPLIER, **fields: Any) -> Rule:
-    """A rule; its effect's parts are given beside the other fields."""
+    """Returns a rule; its effect's parts are given beside the other fields."""
     return Rule(
         UUID(int=fields.pop("number", 1)),
         fields.pop("name", kind.lower()),

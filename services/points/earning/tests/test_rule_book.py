@@ -40,7 +40,7 @@ class OwnPoints:
         return self._opened[-1]
 
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows straight from the database."""
+        """Returns rows straight from the database."""
 
         async def fetch(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(query)).fetchall()
@@ -68,7 +68,7 @@ ADMIN = Caller(str(new_id()), "admin")
 
 
 def new_rule(**fields: Any) -> NewRule:
-    """A rule as the command takes it."""
+    """Returns a rule as the command takes it."""
     values: dict[str, Any] = {
         "name": "Double",
         "effect": Multiplier(200, ()),
@@ -81,7 +81,7 @@ def new_rule(**fields: Any) -> NewRule:
 
 
 def all_know(books: Iterable[RuleBook], *, rules: int) -> Any:
-    """A check that every process has so many rules in force."""
+    """Returns a check that every process has so many rules in force."""
 
     async def check() -> None:
         for book in books:

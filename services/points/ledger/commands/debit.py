@@ -79,7 +79,7 @@ SELECT coalesce(sum(points), 0)::bigint FROM kept
 async def debit(connection: Connection, *, order_id: UUID, member_id: UUID, points: int) -> int:
     """Takes points for an order, oldest lots first, once; returns the balance right after that.
 
-    A repetition gets the first answer. Raises INSUFFICIENT_POINTS, DEBIT_CONFLICT or ORDER_UNDONE, and then
+    A repetition gets the first result. Raises INSUFFICIENT_POINTS, DEBIT_CONFLICT or ORDER_UNDONE, and then
     takes nothing.
     """
     tried = await fetch_one(

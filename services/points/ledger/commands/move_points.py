@@ -62,7 +62,7 @@ async def credit(connection: Connection, member_id: UUID, points: int, entry: En
 
 
 async def take(connection: Connection, member_id: UUID, points: int, entry: Entry) -> Moved:
-    """Takes points out of the oldest lots. Raises INSUFFICIENT_POINTS, and then nothing was changed."""
+    """Takes points out of the oldest lots. Raises INSUFFICIENT_POINTS before it changes anything."""
     now = await fetch_first(
         connection,
         Balance,

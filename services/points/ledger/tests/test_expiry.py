@@ -1,4 +1,4 @@
-"""Points expire: when, in which order, and exactly once whatever dies."""
+"""Points expire: when, in which order, and exactly once, also after a crash."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ async def own(platform: Platform) -> AsyncIterator[OwnService]:
 
 
 async def expire(own: OwnService) -> int:
-    """What the worker does every minute; answers how many points expired."""
+    """Does what the worker does every minute; returns how many points expired."""
     async with balances(own) as cached:
         return await expire_due(own.database, cached.void)
 
 
 @asynccontextmanager
 async def balances(own: OwnService) -> AsyncIterator[Balances]:
-    """Balances as the worker tells the cache of them."""
+    """Balances as the worker has them, which voids the cache."""
     redis = Redis(own.platform.redis_url, seconds=1)
     try:
         yield Balances(own.database, LeasedCache(redis, BALANCE_KEYS))
@@ -67,14 +67,14 @@ async def let_time_pass(own: OwnService, member: Member, *lots: int, until: date
 
 
 async def expiries(own: OwnService, member: Member, **fields: Any) -> points_pb2.ListMyExpiriesResponse:
-    """A page of what the member sees to expire."""
+    """Returns a page of what the member sees to expire."""
     stub = points_pb2_grpc.PointsServiceStub(own.channel)
     request = points_pb2.ListMyExpiriesRequest(**fields)
     return await stub.ListMyExpiries(request, metadata=bearer(member.token))
 
 
 async def lots(own: OwnService, member: Member) -> list[tuple[Any, ...]]:
-    """What each lot earned, has left, and has lost."""
+    """Returns what each lot earned, has left, and has lost."""
     query = "SELECT earned, remaining, expired FROM lots WHERE member_id = %(id)s ORDER BY id"
     return await own.rows(query, id=member.id)
 
@@ -212,7 +212,7 @@ async def many_members(own: OwnService, number: int, lots_each: int = 2) -> None
 
 
 async def assert_each_once(own: OwnService) -> None:
-    """All that is due is gone, by one entry of each member that tells of the whole."""
+    """All that is due is gone, by one entry of each member about the whole."""
     assert await own.rows("SELECT DISTINCT balance FROM accounts") == [(5,)]
     entries = (
         "SELECT count(*), count(DISTINCT member_id), sum(delta) FROM ledger_entries WHERE kind = 'EXPIRE'"
@@ -318,7 +318,7 @@ async def test_expiry_amid_purchases_debits_undos_refunds_and_adjustments(
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether it is the refusal of one who has too few points."""
+    """Returns whether it is the refusal of one who has too few points."""
     return isinstance(error, grpc.aio.AioRpcError) and "there are" in (error.details() or "")
 
 

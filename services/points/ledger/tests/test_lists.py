@@ -34,7 +34,7 @@ DAYS = 200
 
 
 def at(moment: datetime) -> timestamp_pb2.Timestamp:
-    """A moment as protobuf has it."""
+    """Returns a moment as protobuf has it."""
     return sold(moment)
 
 
@@ -56,12 +56,12 @@ async def member(points: Points, platform: Platform) -> Member:
 
 
 async def entry_numbers(points: Points, member: Member, **fields: Any) -> list[int]:
-    """The numbers of the entries found on the first page."""
+    """Returns the numbers of the entries found on the first page."""
     return [entry.sequence for entry in (await points.entries(member, **fields)).entries]
 
 
 async def receipt_numbers(points: Points, member: Member, **fields: Any) -> list[int]:
-    """The numbers of the receipts found on the first page."""
+    """Returns the numbers of the receipts found on the first page."""
     found = (await points.purchases(member, **fields)).purchases
     return [int(purchase.receipt_number.rpartition("-")[2]) for purchase in found]
 
@@ -224,7 +224,7 @@ async def fill(own: OwnService, member_id: UUID) -> None:
 
 
 async def rows_read(database: Database, query: Any, **arguments: Any) -> tuple[int, int]:
-    """How many rows a list shows, and how many its plan reads."""
+    """Returns how many rows a list shows, and how many its plan reads."""
 
     async def explained(connection: Connection) -> tuple[int, int]:
         shown, statement, parameters = await _seen(connection, query, **arguments)
@@ -235,7 +235,7 @@ async def rows_read(database: Database, query: Any, **arguments: Any) -> tuple[i
 
 
 async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[int, str, Any]:
-    """How many rows a list shows, and the statement by which it found them."""
+    """Returns how many rows a list shows, and the statement by which it found them."""
     statements: list[tuple[str, Any]] = []
 
     class Seen(psycopg.AsyncCursor[Any]):

@@ -21,7 +21,7 @@ SPEND_UNDONE = public_pb2.ENTRY_KIND_SPEND_UNDONE
 
 
 async def reason_or_answer(call: Awaitable[T]) -> T | str:
-    """The answer of a call, or the reason of its refusal."""
+    """Returns the reply to a call, or the reason of its refusal."""
     (outcome,) = await asyncio.gather(call, return_exceptions=True)
     if not isinstance(outcome, BaseException):
         return outcome

@@ -17,7 +17,7 @@ from tests.inprocess import Member, Platform, eventually, reason, refusal
 
 
 async def registered(points: Points, platform: Platform, earned: int = 0) -> Member:
-    """A member of whom points has heard all, and who has earned so many points."""
+    """Returns a member whose events points has, and who has earned so many points."""
     member = await platform.member()
     await eventually(lambda: heard(points, member.id, 2))
     if earned:
@@ -48,7 +48,7 @@ async def test_closing_forfeits_all_points_by_an_entry_of_the_ledger(
     await points.debit(uuid4(), member, 20)
     assert await points.balance(member) == 100
     event_id = new_id()
-    await points.tell(member.id, 3, "CLOSED", event_id=event_id)
+    await points.send_event(member.id, 3, "CLOSED", event_id=event_id)
     assert await points.balance(member) == 0
     assert (await ledger(points, member))[-1] == ("FORFEIT", -100, 0, str(event_id))
     assert await points.lots(member) == [(70, 0), (50, 0)]
@@ -59,14 +59,14 @@ async def test_closing_forfeits_all_points_by_an_entry_of_the_ledger(
 
 async def test_an_event_sent_fifty_times_at_once_forfeits_once(points: Points, platform: Platform) -> None:
     member = await registered(points, platform, 10)
-    await asyncio.gather(*(points.tell(member.id, 3, "CLOSED") for _ in range(50)))
+    await asyncio.gather(*(points.send_event(member.id, 3, "CLOSED") for _ in range(50)))
     assert [entry[:3] for entry in await ledger(points, member)] == [("EARN", 10, 10), ("FORFEIT", -10, 0)]
     await points.assert_balanced()
 
 
 async def test_one_who_never_earned_forfeits_nothing(points: Points, platform: Platform) -> None:
     member = await registered(points, platform)
-    await points.tell(member.id, 3, "CLOSED")
+    await points.send_event(member.id, 3, "CLOSED")
     assert await ledger(points, member) == []
     assert await points.rows("SELECT closed FROM accounts WHERE member_id = %(id)s", id=member.id) == [
         (True,)
@@ -77,27 +77,27 @@ async def test_one_who_never_earned_forfeits_nothing(points: Points, platform: P
 @pytest.mark.covers("I7 MemberEventsService.Apply")
 async def test_events_are_applied_in_order_and_the_end_is_the_end(points: Points, platform: Platform) -> None:
     member = await registered(points, platform, 10)
-    await points.tell(member.id, 5, "SUSPENDED")
+    await points.send_event(member.id, 5, "SUSPENDED")
     for version, event in ((4, "CLOSED"), (5, "RESTORED"), (3, "RESTORED")):
-        await points.tell(member.id, version, event)
+        await points.send_event(member.id, version, event)
         await heard(points, member.id, 5, "SUSPENDED")
     assert await points.balance(member) == 10
-    await points.tell(member.id, 6, "RESTORED")
+    await points.send_event(member.id, 6, "RESTORED")
     await heard(points, member.id, 6, "ACTIVE")
-    await points.tell(member.id, 7, "CLOSED")
-    await points.tell(member.id, 8, "RESTORED")
+    await points.send_event(member.id, 7, "CLOSED")
+    await points.send_event(member.id, 8, "RESTORED")
     await heard(points, member.id, 7, "CLOSED")
 
 
 async def test_other_events_leave_the_member_as_it_was(points: Points, platform: Platform) -> None:
     member = await registered(points, platform, 10)
     for version, event in ((3, "PHONE_CHANGED"), (4, "CONSENT_CHANGED")):
-        await points.tell(member.id, version, event)
+        await points.send_event(member.id, version, event)
     await heard(points, member.id, 4, "ACTIVE")
     kept = await points.rows("SELECT member_code FROM member_codes WHERE member_id = %(id)s", id=member.id)
     assert kept == [(member.code,)]
-    await points.tell(member.id, 5, "SUSPENDED")
-    await points.tell(member.id, 6, "CONSENT_CHANGED")
+    await points.send_event(member.id, 5, "SUSPENDED")
+    await points.send_event(member.id, 6, "CONSENT_CHANGED")
     await heard(points, member.id, 6, "SUSPENDED")
 
 
@@ -108,16 +108,16 @@ async def test_the_code_of_a_suspended_member_is_unknown_even_while_identity_sti
     member = await registered(points, platform, 10)
     before = receipt(member.code)
     recorded = await points.record(before)
-    await points.tell(member.id, 3, "SUSPENDED")
+    await points.send_event(member.id, 3, "SUSPENDED")
     assert await reason(points.record(receipt(member.code))) == "MEMBER_CODE_UNKNOWN"
     assert await points.record(before) == recorded, "a repetition still gets its answer"
-    await points.tell(member.id, 4, "RESTORED")
+    await points.send_event(member.id, 4, "RESTORED")
     await points.record(receipt(member.code))
     assert await points.balance(member) == 12
 
 
 async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: Platform) -> None:
-    """Identity said that the code is good, and the event comes before the code is committed."""
+    """Identity resolved the code, and the event comes before the code is committed."""
     member_id, code, database = new_id(), uuid4().hex.upper(), platform.databases["points"]
     await database.run(apply_event, Registered, member_id, 1)
     kept, done = asyncio.Event(), asyncio.Event()
@@ -202,7 +202,7 @@ async def test_purchases_debits_undos_and_closing_at_once_leave_an_empty_account
         calls = [
             *(points.record(receipt(member.code, item(5_000))) for _ in range(20)),
             *(points.undo(order, member) for order in orders[:5]),
-            points.tell(member.id, 3, "CLOSED"),
+            points.send_event(member.id, 3, "CLOSED"),
             *(points.debit(order, member, 10) for order in orders[5:]),
             *(points.record(receipt(member.code, item(5_000))) for _ in range(20)),
         ]
@@ -218,7 +218,7 @@ async def test_what_is_given_back_after_the_closing_is_forfeited_too(
 ) -> None:
     member, order = await registered(points, platform, 120), uuid4()
     await points.debit(order, member, 50)
-    await points.tell(member.id, 3, "CLOSED")
+    await points.send_event(member.id, 3, "CLOSED")
     for _ in range(3):
         await points.undo(order, member)
     assert [entry[:3] for entry in await ledger(points, member)] == [
@@ -236,7 +236,7 @@ async def test_what_is_given_back_after_the_closing_is_forfeited_too(
 async def test_an_open_order_is_debited_by_the_usual_rules(points: Points, platform: Platform) -> None:
     member, paid, late = await registered(points, platform, 50), uuid4(), uuid4()
     assert await points.debit(paid, member, 20) == 30
-    await points.tell(member.id, 3, "CLOSED")
+    await points.send_event(member.id, 3, "CLOSED")
     assert await points.debit(paid, member, 20) == 30, "a repetition gets the first answer"
     name, _, metadata = await refusal(points.debit(late, member, 20))
     assert (name, metadata) == ("INSUFFICIENT_POINTS", {"required": "20", "available": "0"})

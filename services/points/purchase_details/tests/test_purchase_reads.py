@@ -29,7 +29,7 @@ NOT_FOUND: object = ("PURCHASE_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {})
 
 
 async def client_of(points: Points, purchase_id: str) -> str:
-    """The client that recorded a purchase."""
+    """Returns the client that recorded a purchase."""
     rows = await points.rows("SELECT client_id FROM purchases WHERE id = %(id)s::uuid", id=purchase_id)
     return str(rows[0][0])
 

@@ -1,4 +1,4 @@
-"""Batches: each receipt is answered on its own, as the single call would, and counts once."""
+"""Batches: each receipt has its own result, as of the single call, and counts once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HUGE = 10**10
 
 
 async def batch(points: Points, receipts: Sequence[Request], **options: Any) -> list[Any]:
-    """The results of a batch, as the till."""
+    """Returns the results of a batch, as the till."""
     stub = purchase_pb2_grpc.PurchaseServiceStub(points.channel)
     request = purchase_pb2.BatchRecordPurchasesRequest(purchases=receipts)
     reply = await stub.BatchRecordPurchases(request, metadata=bearer(points.till), **options)
@@ -45,7 +45,7 @@ async def batch(points: Points, receipts: Sequence[Request], **options: Any) -> 
 
 
 def reason_of(result: purchase_pb2.PurchaseResult) -> str:
-    """The reason of a refused receipt, or `recorded`."""
+    """Returns the reason of a refused receipt, or `recorded`."""
     if result.HasField("recorded"):
         return "recorded"
     info = error_details_pb2.ErrorInfo()
@@ -54,7 +54,7 @@ def reason_of(result: purchase_pb2.PurchaseResult) -> str:
 
 
 def without_dates(status: status_pb2.Status) -> str:
-    """A status as text; of one that names the moment it was made, only its code."""
+    """Returns a status as text; of one that names the moment it was made, only its code."""
     return str(status.code) if b"sold_at must lie" in status.SerializeToString() else str(status)
 
 
@@ -321,7 +321,7 @@ async def test_a_thousand_new_members_take_one_question_and_three_commands(platf
 
 
 def platform_programme(platform: Platform) -> Programme:
-    """The programme as the service under test has it."""
+    """Returns the programme as the service under test has it."""
     settings = platform.settings["points"]
     return Programme(
         settings.currency,
@@ -334,6 +334,6 @@ def platform_programme(platform: Platform) -> Programme:
 
 
 def _lasting_code(number: int) -> str:
-    """A lasting member code as identity makes them."""
+    """Returns a lasting member code as identity makes them."""
     body = f"{uuid4().hex[:8].upper()}{number:03d}"
     return body + mod_37_36.calc_check_digit(body)

@@ -1,4 +1,4 @@
-"""Whatever statement of a write a process dies before, all of the write is there or nothing of it."""
+"""A process dies before any statement of a write: all of the write is there or nothing of it."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ class World:
     admin: str
 
     async def member(self, points: int = 0) -> Member:
-        """A member of whom points has heard, with so many points."""
+        """Returns a member that points knows, with so many points."""
         member = await self.points.platform.member()
-        await self.points.tell(member.id, 1, "REGISTERED")
+        await self.points.send_event(member.id, 1, "REGISTERED")
         if points:
             await self.points.earn(member, points)
         return member
 
     async def state(self) -> Sequence[int]:
-        """What there is."""
+        """Returns what there is."""
         [found] = await self.points.rows(_STATE)
         return [int(each or 0) for each in found]
 
@@ -185,7 +185,7 @@ async def import_a_line(world: World) -> Call:
     made = await manager.upload(csv_file((member.id, 9, "Goodwill")))
 
     async def run(_: OwnService, mortal: Mortal) -> list[tuple[str, str]]:
-        await mortal.tell(run_import=made.id)
+        await mortal.command(run_import=made.id)
         return [(line["outcome"], line["balance_after"]) for line in await manager.result(made.id)]
 
     return run
@@ -197,7 +197,7 @@ async def expire_a_batch(world: World) -> Call:
     await change(world.points, late, ids=[member.id for member in members])
 
     async def run(_: OwnService, mortal: Mortal) -> list[tuple[Any, ...]]:
-        await mortal.tell(expire=True)
+        await mortal.command(expire=True)
         balances = "SELECT balance FROM accounts WHERE member_id = ANY(%(ids)s)"
         return await world.points.rows(balances, ids=[member.id for member in members])
 
@@ -219,7 +219,7 @@ async def undo(world: World) -> Call:
 
 async def close(world: World) -> Call:
     member, event = await world.member(20), uuid4()
-    return lambda points, _: points.tell(member.id, 2, "CLOSED", event_id=event)
+    return lambda points, _: points.send_event(member.id, 2, "CLOSED", event_id=event)
 
 
 async def make_a_rule(world: World) -> Call:
@@ -264,13 +264,13 @@ _NONE = object()
 _OWN = re.compile(r"(id|reference|receipt_number|claim_code|seconds|nanos|name|etag|message|value): .*")
 
 
-def told(answer: Any) -> str:
-    """An answer without what is another one each time: ids, codes, times."""
+def repeatable(answer: Any) -> str:
+    """Returns a reply without what differs each time: ids, codes, times."""
     return _OWN.sub("", str(answer))
 
 
 def content(answer: Any) -> Any:
-    """An answer byte for byte."""
+    """Returns a reply byte for byte."""
     return encoded(answer) if isinstance(answer, Message) else answer
 
 
@@ -281,14 +281,14 @@ class Seen:
     survived: bool
     half: tuple[int, ...]
     whole: tuple[int, ...]
-    told: str
+    repeatable: str
 
 
 async def killed(world: World, prepare: Callable[[World], Awaitable[Call]], statement: int) -> Seen:
     """Does a write in a process that dies before a statement of it, and then again in one that lives."""
     call, first = await prepare(world), _NONE
     before, mortal = await world.state(), await world.mortals.next()
-    await mortal.tell(die=statement)
+    await mortal.command(die=statement)
     try:
         first = await call(replace(world.points, own_channel=mortal.channel), mortal)
     except DiedError:
@@ -310,7 +310,7 @@ async def killed(world: World, prepare: Callable[[World], Awaitable[Call]], stat
         assert content(first) == content(answer)
         assert half == whole
     await mortal.close()
-    return Seen(survived, _more(before, half), _more(before, whole), told(answer))
+    return Seen(survived, _more(before, half), _more(before, whole), repeatable(answer))
 
 
 def _more(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...]:
@@ -329,7 +329,7 @@ async def test_all_or_nothing(world: World, write: Callable[[World], Awaitable[C
     assert any(undisturbed.whole), "the write leaves nothing"
     for one in seen:
         assert one.whole == undisturbed.whole
-        assert one.told == undisturbed.told
+        assert one.repeatable == undisturbed.repeatable
         assert write is record_a_batch or one.half in ((0,) * len(one.half), one.whole), one
     halves = [one.half for one in seen[:-1]]
     assert (0,) * len(undisturbed.half) in halves

@@ -22,7 +22,7 @@ from tests.inprocess import InProcess, Platform, eventually, refusal
 
 
 def new_purchase(member_code: str, **changes: object) -> NewPurchase:
-    """A purchase as the handler decodes it, which earns 3 points."""
+    """Returns a purchase as the handler decodes it, which earns 3 points."""
     purchase = NewPurchase(
         key=ReceiptKey(uuid4(), "", "R-1"),
         fingerprint=b"first",
@@ -49,7 +49,7 @@ async def known_code(platform: Platform) -> str:
 
 
 def reasons(answers: list[Recorded | DomainError]) -> list[str]:
-    """The reason of each answer, or `recorded`."""
+    """Returns the reason of each answer, or `recorded`."""
     return [answer.reason if isinstance(answer, DomainError) else "recorded" for answer in answers]
 
 

@@ -31,37 +31,37 @@ REPLAYED: Refusal = ("MEMBER_CODE_REPLAYED", grpc.StatusCode.FAILED_PRECONDITION
 
 
 def now() -> datetime:
-    """The present, in whole seconds, as codes are made."""
+    """Returns the present, in whole seconds, as codes are made."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def signed_receipt(
     platform: Platform, member: Member, issued: datetime | None = None, **fields: Any
 ) -> purchase_pb2.RecordPurchaseRequest:
-    """A receipt with a signed code of the member, sold when the code was made."""
+    """Returns a receipt with a signed code of the member, sold when the code was made."""
     issued = issued or now()
     return receipt(platform.signed_code(member, issued), sold_at=sold(issued), **fields)
 
 
 def signed_code(member_id: UUID | None = None) -> SignedCode:
-    """A signed code as identity tells of it."""
+    """Returns a signed code as identity resolves it."""
     return SignedCode(new_id().hex, member_id or uuid4(), utc_now(), utc_now() + timedelta(seconds=60))
 
 
 def signed_purchase(code: SignedCode, **changes: object) -> NewPurchase:
-    """A purchase with a code that identity knew, which earns 3 points."""
+    """Returns a purchase with a code that identity knew, which earns 3 points."""
     return new_purchase("S1" + code.id, signed_code=code, **changes)
 
 
 async def used_by(points: Points, code: SignedCode) -> list[tuple[Any, ...]]:
-    """The purchases that the code is bound to."""
+    """Returns the purchases that the code is bound to."""
     return await points.rows("SELECT purchase_id FROM used_codes WHERE code_id = %(id)s", id=code.id)
 
 
 async def until_recorded(
     points: Points, request: purchase_pb2.RecordPurchaseRequest
 ) -> purchase_pb2.RecordPurchaseResponse:
-    """The answer, once points has found identity again."""
+    """Returns the response, once points has found identity again."""
 
     async def record() -> purchase_pb2.RecordPurchaseResponse:
         try:
@@ -376,7 +376,7 @@ async def test_every_single_typo_of_a_lasting_code_is_caught_without_asking_iden
         if read_code(wrong) != right  # O, I and L are read as the digits that they look like
     ]
     calls = [points.record(receipt(code, item(1_000))) for code in typos]
-    await platform.stop("identity")  # whoever asks it gets DEPENDENCY_UNAVAILABLE
+    await platform.stop("identity")  # calls to it get DEPENDENCY_UNAVAILABLE
     try:
         answers = await asyncio.gather(*[reason(call) for call in calls])
         assert set(answers) == {"MEMBER_CODE_UNKNOWN"}

@@ -1,4 +1,4 @@
-"""Streams: answers in order, a bounded number of receipts at work, and an end that loses nothing."""
+"""Streams: results in order, a bounded number of receipts at work, and an end that loses nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Result = purchase_pb2.PurchaseResult
 def open_stream(
     points: Points, requests: Any = None, token: str = "", channel: grpc.aio.Channel | None = None
 ) -> Any:
-    """A stream, as the till; without requests it is written to and read from."""
+    """Returns a stream, as the till; without requests it is written to and read from."""
     stub = purchase_pb2_grpc.PurchaseServiceStub(channel or points.channel)
     return stub.StreamPurchases(requests, metadata=bearer(token or points.till))
 
@@ -42,7 +42,7 @@ async def sent(receipts: Sequence[Receipt], at_once: int = 1) -> AsyncIterator[R
 
 
 async def results_of(answers: AsyncIterable[Answer]) -> list[Result]:
-    """The results of all answers, whose positions have no gap."""
+    """Returns the results of all responses, whose positions have no gap."""
     found: list[Result] = []
     async for answer in answers:
         assert answer.results
@@ -125,7 +125,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_from(points: Points, p
         await asyncio.sleep(1.0)
     assert 0 < written < 4 * MOST_UNANSWERED, "what is unread waits at the sender"
     assert await points.balance(member) <= 1 + 5 * (written + 1)
-    # It goes on as soon as answers are read.
+    # It goes on as soon as responses are read.
     answered = 0
     while answered < 2 * before:
         answer = await call.read()
@@ -159,7 +159,7 @@ async def test_no_more_than_so_many_are_at_work(at_once: int) -> None:
         await asyncio.sleep(0.01)
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    async for answer in PurchaseStream(endless(), record).answers():
+    async for answer in PurchaseStream(endless(), record).responses():
         assert answer.first_position == answered[0] + 1
         answered[0] += len(answer.results)
     assert answered == [6_000]
@@ -179,7 +179,7 @@ async def test_while_answers_are_sent_a_few_wait_for_more_and_a_thousand_do_not(
         together.append(len(receipts))
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    stream = PurchaseStream(requests(), record).answers()
+    stream = PurchaseStream(requests(), record).responses()
     arriving.put_nowait(100)
     await anext(stream)  # and the stream does not go on until the next is asked for
     for arrived, recorded in ((10, [100]), (990, [100, 1_000])):
@@ -208,7 +208,7 @@ async def test_large_receipts_count_by_their_size(monkeypatch: pytest.MonkeyPatc
         await go_on.wait()
         return [status_pb2.Status(code=1) for _ in receipts]
 
-    stream = asyncio.create_task(results_of(PurchaseStream(large(), record).answers()))
+    stream = asyncio.create_task(results_of(PurchaseStream(large(), record).responses()))
     await asyncio.sleep(0.05)
     assert read <= 10
     go_on.set()

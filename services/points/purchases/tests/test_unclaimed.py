@@ -1,4 +1,4 @@
-"""Purchases without a member: how they are recorded, answered again, and refunded."""
+"""Purchases without a member: how they are recorded, repeated, and refunded."""
 
 from __future__ import annotations
 

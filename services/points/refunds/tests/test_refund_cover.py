@@ -152,7 +152,7 @@ async def test_expired_points_are_not_taken_twice(points: Points, platform: Plat
 async def test_a_closed_account_gives_nothing_back(points: Points, platform: Platform) -> None:
     member = await registered(points, platform)
     bought = await points.earn(member, 10)
-    await points.tell(member.id, 3, "CLOSED")
+    await points.send_event(member.id, 3, "CLOSED")
     before = await ledger(points, member)
     reply = await refund(points, bought.purchase.id)
     assert (split(reply), reply.balance_after) == ((10, 0, 0, 0, 10), 0)
@@ -163,7 +163,7 @@ async def test_a_closed_account_gives_nothing_back(points: Points, platform: Pla
 async def test_a_suspended_members_goods_can_be_returned(points: Points, platform: Platform) -> None:
     member = await registered(points, platform)
     bought = await points.earn(member, 10)
-    await points.tell(member.id, 3, "SUSPENDED")
+    await points.send_event(member.id, 3, "SUSPENDED")
     assert split(await refund(points, bought.purchase.id)) == (10, 10, 0, 0, 0)
 
 

@@ -197,7 +197,7 @@ async def test_tills_refund_their_own_receipts_and_staff_all(points: Points, pla
 
 
 class Audited(NamedTuple):
-    """What an audit entry says."""
+    """The text of an audit entry."""
 
     actor_id: str
     actor_role: str

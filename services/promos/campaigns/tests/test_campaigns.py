@@ -1,4 +1,4 @@
-"""What staff do with campaigns, and what is written down of it."""
+"""What staff do with campaigns, and what is audited."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENDED = campaign_pb2.CAMPAIGN_STATE_ENDED
 
 
 async def audit_of(promos: Promos, target: str) -> list[audit_pb2.AuditEntry]:
-    """What identity knows of changes to a target, oldest first."""
+    """Returns what identity knows of changes to a target, oldest first."""
     stub = audit_pb2_grpc.AuditServiceStub(promos.platform.channels["identity"])
     request = audit_pb2.ListAuditEntriesRequest(target_id=target)
     reply = await stub.ListAuditEntries(request, metadata=bearer(promos.admin))

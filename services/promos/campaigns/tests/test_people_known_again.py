@@ -32,7 +32,7 @@ RESTORED = member_events_pb2.MEMBER_EVENT_TYPE_RESTORED
 
 
 def new_hash() -> bytes:
-    """The hash of a phone number that nobody has had yet."""
+    """Returns the hash of a phone number that nobody has had yet."""
     return secrets.token_bytes(32)
 
 

@@ -25,7 +25,7 @@ NOWHERE = "7" * 12
 
 
 async def whole_answer(call: Awaitable[object]) -> tuple[bytes, grpc.StatusCode]:
-    """All that a refused caller gets to see."""
+    """Returns all that a refused caller gets to see."""
     status, code = await refused_status(call)
     return status.SerializeToString(deterministic=True), code
 

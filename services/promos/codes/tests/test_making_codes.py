@@ -35,7 +35,7 @@ def make(promos: Promos, platform: Platform) -> Task:
 
 
 async def lacking_set(promos: Promos, wanted: int) -> str:
-    """A set whose codes no worker was asked to make."""
+    """Returns a set whose codes no worker was asked to make."""
     code_set_id = new_id()
     await promos.execute(
         "INSERT INTO code_sets (id, percent_off, wanted) VALUES (%(id)s, 10, %(wanted)s)",

@@ -1,4 +1,4 @@
-"""One outbox for all that other services are told; a member's first login is kept, as everywhere."""
+"""One outbox for all messages to other services; a member's first login is kept, as everywhere."""
 
 from __future__ import annotations
 

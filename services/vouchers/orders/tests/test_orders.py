@@ -124,15 +124,15 @@ async def test_an_order_without_a_key_is_refused(
 
 
 async def ended(order: Order, member: Member, voucher_id: str) -> order_pb2.PlaceOrderResponse:
-    """An order that is asked for by its key until it has ended, as apps do when the services are slow."""
+    """Returns an order once it has ended, repeated by its key as apps do when the services are slow."""
     key = str(new_id())
 
-    async def answer() -> order_pb2.PlaceOrderResponse:
+    async def when_ended() -> order_pb2.PlaceOrderResponse:
         placed = await order(member, voucher_id, key)
         assert placed.order.state != order_pb2.ORDER_STATE_PENDING
         return placed
 
-    return await eventually(answer)
+    return await eventually(when_ended)
 
 
 @pytest.mark.covers("V4 OrderService.PlaceOrder")
