@@ -10,10 +10,12 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 
+from services.common.cache import Redis as RedisClient
 from stack.postgres import Postgres
 from stack.redis import Redis
 from tests.inprocess import InProcess, Platform
 from tests.slow import SLOW
+from tests.spare_redis import SpareRedis
 from tests.workers import WHOLE_STACK, Sharing, keep_ports_apart, unit_of
 
 # The same examples in every run, however slow the machine.
@@ -53,6 +55,23 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis that a test may stop."""
+    server = SpareRedis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def redis(redis_server: Redis) -> AsyncIterator[RedisClient]:
+    """Redis behind its breaker. A slow machine is no outage: calls may take seconds here."""
+    client = RedisClient(redis_server.url, seconds=5)
+    yield client
+    await client.close()
 
 
 @pytest.fixture(scope="session")

@@ -88,26 +88,33 @@ def _status_after(event: MemberEvent) -> str | None:
 async def keep_member_event(connection: Connection, event: MemberEvent) -> bool:
     """Applies an event to the member's row; returns whether it is new.
 
-    Events may come again and out of order. The status is that of the newest version; registration and first
-    login are kept whenever they come, once. Nothing changes for a member who is gone.
+    Events may come again and out of order. The status is that of the newest event that told of one;
+    registration and first login are kept whenever they come, once. A change of phone or consent that comes
+    after a newer event is old. Nothing changes for a member who is gone.
     """
+    status = _status_after(event)
     kept = await fetch_first(
         connection,
         _Kept,
         """
-        INSERT INTO members AS m (member_id, version, status, registered_at, first_login_at)
+        INSERT INTO members AS m (
+          member_id, version, status, status_version, registered_at, first_login_at
+        )
         VALUES (
-          %(member_id)s, %(version)s, coalesce(%(status)s, 'ACTIVE'), %(registered_at)s, %(first_login_at)s
+          %(member_id)s, %(version)s, coalesce(%(status)s, 'ACTIVE'), %(status_version)s,
+          %(registered_at)s, %(first_login_at)s
         )
         ON CONFLICT (member_id) DO UPDATE SET
           version = greatest(m.version, excluded.version),
           status = CASE
-            WHEN m.version < excluded.version THEN coalesce(%(status)s, m.status) ELSE m.status
+            WHEN m.status_version < excluded.status_version THEN excluded.status ELSE m.status
           END,
+          status_version = greatest(m.status_version, excluded.status_version),
           registered_at = coalesce(m.registered_at, excluded.registered_at),
           first_login_at = coalesce(m.first_login_at, excluded.first_login_at)
         WHERE m.status <> 'CLOSED' AND (
           m.version < excluded.version
+          OR m.status_version < excluded.status_version
           OR (m.registered_at IS NULL AND excluded.registered_at IS NOT NULL)
           OR (m.first_login_at IS NULL AND excluded.first_login_at IS NOT NULL)
         )
@@ -115,7 +122,8 @@ async def keep_member_event(connection: Connection, event: MemberEvent) -> bool:
         """,
         member_id=event.member_id,
         version=event.version,
-        status=_status_after(event),
+        status=status,
+        status_version=event.version if status else 0,
         registered_at=event.occurred_at if isinstance(event, Registered) else None,
         first_login_at=event.occurred_at if isinstance(event, FirstLogin) else None,
     )

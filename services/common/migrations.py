@@ -12,6 +12,8 @@ from procrastinate.schema import SchemaManager
 from sqlalchemy import MetaData, create_engine, pool
 from sqlalchemy.engine import make_url
 
+NOT_DESCRIBED = ("procrastinate_", "alembic_version")
+
 _SERVICES = Path(__file__).resolve().parent.parent
 
 
@@ -28,10 +30,15 @@ def run_environment(metadata: MetaData) -> None:
     url = make_url(context.config.attributes["database_url"]).set(drivername="postgresql+psycopg")
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.begin() as connection:
-        context.configure(connection=connection, target_metadata=metadata)
+        context.configure(connection=connection, target_metadata=metadata, include_object=is_described)
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()
+
+
+def is_described(_: object, name: str | None, kind: str, *__: object) -> bool:
+    """Whether a table is one of ours: those of the job queue and of Alembic are described nowhere."""
+    return kind != "table" or not str(name).startswith(NOT_DESCRIBED)
 
 
 def execute(statement: LiteralString | bytes) -> None:
@@ -80,6 +87,16 @@ def queue_outbox() -> None:
           jsonb_build_object('topic', topic, 'receiver', receiver, 'subject', subject), NULL
         )::procrastinate_job_to_defer_v1))
         FROM (SELECT DISTINCT topic, receiver, subject, queue FROM outbox) AS subjects
+        """
+    )
+
+
+def add_status_version() -> None:
+    """Adds the version of the event that a member's status comes from."""
+    execute(
+        """
+        ALTER TABLE members ADD COLUMN status_version bigint NOT NULL DEFAULT '0';
+        UPDATE members SET status_version = version;
         """
     )
 

@@ -81,7 +81,8 @@ def outbox_table(metadata: MetaData) -> Table:
 def members_table(metadata: MetaData) -> Table:
     """Returns the table of what is known of members from identity's events: see `members.keep_member_event`.
 
-    Version 0 is that of one of whom only a code is known yet.
+    Version 0 is that of one of whom only a code is known yet. `status_version` is that of the event that the
+    status comes from: one that arrives late still counts, unless a newer one said what the status is.
     """
     return Table(
         "members",
@@ -89,6 +90,7 @@ def members_table(metadata: MetaData) -> Table:
         Column("member_id", Uuid, primary_key=True),
         Column("version", BigInteger, nullable=False),
         Column("status", Text, nullable=False, server_default="ACTIVE"),
+        Column("status_version", BigInteger, nullable=False, server_default="0"),
         Column("registered_at", DateTime(timezone=True)),
         Column("first_login_at", DateTime(timezone=True)),
         CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),

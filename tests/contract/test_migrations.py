@@ -22,7 +22,6 @@ from stack.postgres import Postgres
 from stack.settings import ROOT
 
 SERVICES = ("identity", "points", "promos", "vouchers")
-NOT_MODELLED = ("procrastinate_", "alembic_version")
 # Tables as PostgreSQL's catalogue has them: Alembic compares neither checks nor the predicates of indexes.
 CATALOGUE = {
     "columns": """
@@ -72,7 +71,11 @@ def built(service: str, postgres: Postgres) -> Built:
 def test_alembic_finds_nothing_to_do(built: Built) -> None:
     engine = _engine(built.migrated)
     with engine.connect() as connection:
-        options = {"include_object": _is_modelled, "compare_type": True, "compare_server_default": True}
+        options = {
+            "include_object": migrations.is_described,
+            "compare_type": True,
+            "compare_server_default": True,
+        }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, built.metadata) == []
     engine.dispose()
@@ -120,13 +123,9 @@ def _engine(url: str) -> sa.Engine:
     return create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
 
 
-def _is_modelled(_: object, name: str | None, kind: str, *__: object) -> bool:
-    return kind != "table" or not str(name).startswith(NOT_MODELLED)
-
-
 def _catalogue(url: str, query: str) -> Mapping[str, Any]:
     engine = _engine(url)
     with engine.connect() as connection:
         found = {row[0]: tuple(row[1:]) for row in connection.execute(text(query))}
     engine.dispose()
-    return {name: row for name, row in found.items() if not name.startswith(NOT_MODELLED)}
+    return {name: row for name, row in found.items() if not name.startswith(migrations.NOT_DESCRIBED)}

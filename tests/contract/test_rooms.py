@@ -72,9 +72,14 @@ def test_what_is_listed_is_there() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_what_serves_loads_neither_sqlalchemy_nor_the_job_library(service: str) -> None:
+@pytest.mark.parametrize(
+    ("process", "never"),
+    [("server", {"sqlalchemy", "alembic", "procrastinate"}), ("worker", {"sqlalchemy", "alembic"})],
+)
+def test_no_process_loads_what_it_does_not_run(service: str, process: str, never: set[str]) -> None:
     shown = (
-        f"import sys, services.{service}.__main__; print(*sorted(m.partition('.')[0] for m in sys.modules))"
+        "import services.common.process, sys;"
+        f" import services.{service}.{process}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     )
     run = subprocess.run(
         [sys.executable, "-c", shown],
@@ -84,4 +89,4 @@ def test_what_serves_loads_neither_sqlalchemy_nor_the_job_library(service: str) 
         text=True,
         check=True,
     )
-    assert {"sqlalchemy", "alembic", "procrastinate"} & set(run.stdout.split()) == set()
+    assert never & set(run.stdout.split()) == set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -14,11 +14,10 @@ from services.common.cache import Redis
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.sessions import SessionCache
-from services.common.tables import idempotency_table, new_metadata, outbox_table
+from services.common.tables import idempotency_table, members_table, new_metadata, outbox_table
 from services.common.tests.sessions import Servers, the_epoch
 from stack.postgres import Postgres
 from stack.redis import Redis as RedisServer
-from tests.spare_redis import SpareRedis
 
 _TABLES = """
 CREATE TABLE counters (
@@ -39,6 +38,7 @@ def database_url(postgres: Postgres) -> str:
     metadata = new_metadata()
     idempotency_table(metadata)
     outbox_table(metadata)
+    members_table(metadata)
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     metadata.create_all(engine)
     engine.dispose()
@@ -55,23 +55,6 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url, pool_size=10, constraints=constraints)
     yield database
     await database.close()
-
-
-@pytest.fixture
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that a test may stop."""
-    server = SpareRedis(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
-    """Redis behind its breaker. A slow machine is no outage: calls may take seconds here."""
-    client = Redis(redis_server.url, seconds=5)
-    yield client
-    await client.close()
 
 
 @pytest.fixture

@@ -5,8 +5,24 @@ from __future__ import annotations
 from scrip.common.v1 import money_pb2
 from scrip.vouchers.v1 import catalogue_pb2, shop_pb2
 
-from services.common.encoding import timestamp
+from services.common.encoding import moment, timestamp
+from services.vouchers.catalogue.commands import NewVoucher
 from services.vouchers.catalogue.queries import VoucherRow
+
+
+def new_voucher(request: catalogue_pb2.CreateVoucherRequest) -> NewVoucher:
+    """Returns what staff want to offer."""
+    return NewVoucher(
+        title=request.title.strip(),
+        description=request.description,
+        face_value_minor=request.face_value.amount_minor,
+        currency_code=request.face_value.currency_code,
+        price_points=request.price_points,
+        quantity=request.quantity,
+        sale_starts_at=moment(request, "sale_starts_at"),
+        sale_ends_at=moment(request, "sale_ends_at"),
+        codes_expire_at=moment(request, "codes_expire_at"),
+    )
 
 
 def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:

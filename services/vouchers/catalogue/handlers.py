@@ -8,11 +8,11 @@ from scrip.vouchers.v1 import catalogue_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, moment
+from services.common.encoding import Context
 from services.common.idempotent import idempotent
 from services.common.paging import Page
 from services.vouchers.catalogue import encoding, queries
-from services.vouchers.catalogue.commands import NewVoucher, create_voucher
+from services.vouchers.catalogue.commands import create_voucher
 
 
 class CatalogueHandlers:
@@ -27,7 +27,7 @@ class CatalogueHandlers:
         """Creates a voucher, once per key if one is given."""
 
         async def create(connection: Connection) -> catalogue_pb2.CreateVoucherResponse:
-            row = await create_voucher(connection, actor=caller(), new=_new_voucher(request))
+            row = await create_voucher(connection, actor=caller(), new=encoding.new_voucher(request))
             return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row))
 
         reply = catalogue_pb2.CreateVoucherResponse
@@ -49,17 +49,3 @@ class CatalogueHandlers:
         return catalogue_pb2.ListVouchersResponse(
             vouchers=[encoding.voucher(row) for row in rows], next_page_token=next_token
         )
-
-
-def _new_voucher(request: catalogue_pb2.CreateVoucherRequest) -> NewVoucher:
-    return NewVoucher(
-        title=request.title.strip(),
-        description=request.description,
-        face_value_minor=request.face_value.amount_minor,
-        currency_code=request.face_value.currency_code,
-        price_points=request.price_points,
-        quantity=request.quantity,
-        sale_starts_at=moment(request, "sale_starts_at"),
-        sale_ends_at=moment(request, "sale_ends_at"),
-        codes_expire_at=moment(request, "codes_expire_at"),
-    )

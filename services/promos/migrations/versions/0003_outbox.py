@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from services.common.migrations import create_outbox, move_audit_to_outbox
+from services.common.migrations import add_status_version, create_outbox, move_audit_to_outbox
 
 revision = "0003"
 down_revision = "0002"
@@ -16,3 +16,4 @@ def upgrade() -> None:
     create_outbox()
     move_audit_to_outbox()
     op.add_column("members", sa.Column("registered_at", sa.DateTime(timezone=True)))
+    add_status_version()
