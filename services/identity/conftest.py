@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import grpc
 import pytest
+import redis.asyncio as redis
 
+from services.identity.accounts.guesses import PER_ADDRESS
 from services.identity.tests.people import People
 from tests.inprocess import Platform
 
@@ -25,3 +29,18 @@ def grpc_channel(platform: Platform) -> grpc.aio.Channel:
 def people(platform: Platform) -> People:
     """Members and staff, as they meet identity."""
     return People(platform)
+
+
+@pytest.fixture(scope="session")
+async def counters(platform: Platform) -> AsyncIterator[redis.Redis]:
+    """The Redis in which tries are counted."""
+    async with redis.Redis.from_url(platform.redis_url) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+async def no_failures_yet(counters: redis.Redis) -> None:
+    """All tests are one address, from which a hundred guesses may fail within five minutes."""
+    kept = [key async for key in counters.scan_iter(f"throttle:{PER_ADDRESS.name}:*")]
+    if kept:
+        await counters.delete(*kept)
