@@ -149,6 +149,10 @@ class Platform:
         """Returns a signed code of the member, made now or at another moment."""
         return sign_member_code(self.vault, member.id, issued_at or utc_now()).text
 
+    def deadlocks(self) -> int:
+        """Returns how many deadlocks the database server has dissolved since it was started."""
+        return (self.postgres.folder / "server.log").read_text(errors="replace").count("deadlock detected")
+
     async def close(self) -> None:
         """Closes what tests opened."""
         for channel in self.channels.values():

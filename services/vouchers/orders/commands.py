@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from services.common.db import Connection, fetch_all, fetch_first
 from services.common.errors import DomainError
 from services.common.idempotency import reused
+from services.common.ids import new_id
 from services.vouchers.catalogue import is_on_sale, sold_out, voucher_not_found, voucher_not_on_sale
 from services.vouchers.orders import statements
 from services.vouchers.orders.queries import COLUMNS, OrderRow, find_order
@@ -25,13 +26,19 @@ async def place_order(
 
     Raises VOUCHER_NOT_FOUND, VOUCHER_NOT_ON_SALE, SOLD_OUT or IDEMPOTENCY_KEY_REUSED; nothing is kept then.
     """
+    order_id = new_id()
     placed = await statements.place(
-        connection, member_id=member_id, voucher_id=voucher_id, key=key, lease_seconds=lease_seconds
+        connection,
+        order_id=order_id,
+        member_id=member_id,
+        voucher_id=voucher_id,
+        key=key,
+        lease_seconds=lease_seconds,
     )
     if placed is not None:
         return placed
     existing = await find_order(connection, member_id, key)
-    if existing is not None:
+    if existing is not None and existing.id != order_id:
         return same_order(existing, voucher_id, key)
     # The stock is not read again: some may have come back since, and this call was refused.
     match await is_on_sale(connection, voucher_id):

@@ -43,7 +43,7 @@ class Placing:
             return same_order(existing, voucher_id, key)
         async with voucher.slots:
             try:
-                return await self._db.run_autocommit(
+                return await self._db.run(
                     place_order,
                     member_id=member_id,
                     voucher_id=voucher_id,

@@ -15,43 +15,42 @@ from services.common.ids import new_id
 from services.vouchers.catalogue import ON_SALE
 from services.vouchers.orders.queries import COLUMNS, OrderRow
 
-# The voucher is locked first, so the order is made exactly when a piece is left, and a piece is taken exactly
-# when the order is made. A second call with the same key waits at the voucher or at the key, and makes none.
+# The order is claimed by its key first; a second call with the same key waits there for the first to commit.
+# The voucher's row is locked by the UPDATE alone: a SELECT that locks it before, in the same statement, ends in
+# deadlocks when others wait for it.
 _PLACE = SQL(
     """
-    WITH stock AS (
-      SELECT id, price_points FROM vouchers
-      WHERE id = %(voucher_id)s AND issued < quantity AND {on_sale}
-      FOR NO KEY UPDATE
-    ), o AS (
+    WITH o AS (
       INSERT INTO orders AS o (id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at)
       SELECT
         %(id)s, %(member_id)s, %(key)s, id, price_points, 'PENDING',
         now() + make_interval(secs => %(lease_seconds)s)
-      FROM stock
+      FROM vouchers WHERE id = %(voucher_id)s
       ON CONFLICT (member_id, idempotency_key) DO NOTHING
       RETURNING {columns}
     ), taken AS (
-      UPDATE vouchers SET issued = issued + 1 FROM o WHERE vouchers.id = o.voucher_id
+      UPDATE vouchers SET issued = issued + 1 FROM o
+      WHERE vouchers.id = o.voucher_id AND issued < quantity AND {on_sale}
+      RETURNING vouchers.id
     )
-    SELECT {columns} FROM o
+    SELECT {columns} FROM o JOIN taken ON taken.id = o.voucher_id
     """
 ).format(on_sale=ON_SALE, columns=COLUMNS)
 
 
 async def place(
-    connection: Connection, *, member_id: UUID, voucher_id: UUID, key: str, lease_seconds: int
+    connection: Connection, *, order_id: UUID, member_id: UUID, voucher_id: UUID, key: str, lease_seconds: int
 ) -> OrderRow | None:
-    """Makes an order and takes a piece for it; returns None, when neither is done.
+    """Makes an order and takes a piece for it; returns None unless both are done.
 
-    That is so when nothing is left, when the voucher is not on sale, and when the member has an order with
-    this key.
+    None means that the member has an order with this key; or that the order was made and no piece could be
+    taken, and then the caller must roll back.
     """
     return await fetch_first(
         connection,
         OrderRow,
         _PLACE,
-        id=new_id(),
+        id=order_id,
         member_id=member_id,
         key=key,
         voucher_id=voucher_id,

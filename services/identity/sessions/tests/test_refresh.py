@@ -251,7 +251,7 @@ async def test_refreshing_against_logging_in_and_out_leaves_one_login_or_none(
     people: People, platform: Platform
 ) -> None:
     member = await platform.member()
-    devices, before = [await device_of(people, member, "old")], deadlocks(platform)
+    devices, before = [await device_of(people, member, "old")], platform.deadlocks()
     for turn in range(6):
         old, used = devices[-1], devices[-1].token.refresh_token
         crowd: list[Awaitable[object]] = [
@@ -267,13 +267,7 @@ async def test_refreshing_against_logging_in_and_out_leaves_one_login_or_none(
         query = "SELECT count(*) FROM sessions WHERE account_id = %(id)s AND ended_at IS NULL"
         assert (await people.rows("identity", query, id=member.id))[0][0] in (0, 1)
         devices.append(await device_of(people, member, f"next-{turn}"))
-    assert deadlocks(platform) == before
-
-
-def deadlocks(platform: Platform) -> int:
-    """Returns how many deadlocks the server has dissolved since it was started, by any test."""
-    log = platform.postgres.folder / "server.log"
-    return log.read_text(errors="replace").count("deadlock detected")
+    assert platform.deadlocks() == before
 
 
 @pytest.mark.covers("I3 AuthService.RefreshSession")

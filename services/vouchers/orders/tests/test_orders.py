@@ -150,7 +150,9 @@ async def test_200_members_for_50_coupons_get_exactly_50(
         except grpc.aio.AioRpcError as error:
             return str(error.details())
 
+    deadlocks = platform.deadlocks()
     outcomes = await asyncio.gather(*(outcome(member) for member in members))
+    assert platform.deadlocks() == deadlocks
     assert outcomes.count("ORDER_STATE_COMPLETED") == 50
     assert len([text for text in outcomes if text == "nothing is left of this voucher"]) == 150
     assert await issued(platform, voucher.id) == 50
