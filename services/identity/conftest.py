@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import grpc
 import pytest
 import redis.asyncio as redis
@@ -31,16 +29,10 @@ def people(platform: Platform) -> People:
     return People(platform)
 
 
-@pytest.fixture(scope="session")
-async def counters(platform: Platform) -> AsyncIterator[redis.Redis]:
-    """The Redis in which tries are counted."""
-    async with redis.Redis.from_url(platform.redis_url) as client:
-        yield client
-
-
 @pytest.fixture(autouse=True)
-async def no_failures_yet(counters: redis.Redis) -> None:
+async def no_failures_yet(platform: Platform) -> None:
     """All tests are one address, from which a hundred guesses may fail within five minutes."""
-    kept = [key async for key in counters.scan_iter(f"throttle:{PER_ADDRESS.name}:*")]
-    if kept:
-        await counters.delete(*kept)
+    async with redis.Redis.from_url(platform.redis_url) as client:  # a new one: tests restart the server
+        kept = [key async for key in client.scan_iter(f"throttle:{PER_ADDRESS.name}:*")]
+        if kept:
+            await client.delete(*kept)

@@ -122,7 +122,9 @@ class LeasedCache:
 
         Raises RedisAwayError when Redis does not reply.
         """
+        return {key: value.decode() for key, value in (await self._held(keys)).items()}
 
+    async def _held(self, keys: Sequence[str]) -> dict[str, bytes]:
         async def read(run_id: str) -> list[bytes | None]:
             names = [self._epoch_name(run_id), *self._names(run_id, keys)]
             return [cast("bytes | None", value) for value in await self._server.client.mget(names)]
@@ -130,24 +132,31 @@ class LeasedCache:
         epoch, *found = await self._server.call_in_run(read)
         mark = (epoch or b"") + b":="
         held = zip(keys, found, strict=True)
-        return {key: value[len(mark) :].decode() for key, value in held if value and value.startswith(mark)}
+        if epoch is None:
+            return {}
+        return {key: value[len(mark) :] for key, value in held if value and value.startswith(mark)}
 
     async def _look(self, keys: Sequence[str], lease: str) -> Sequence[bytes | int]:
         """Returns for each key its value, or whether it has been leased."""
         if self._in_doubt:
             return [0] * len(keys)
 
-        async def read(run_id: str) -> Sequence[bytes | int]:
-            names = [self._epoch_name(run_id), *self._names(run_id, keys)]
+        async def take_leases(run_id: str) -> Sequence[bytes | int]:
+            names = [self._epoch_name(run_id), *self._names(run_id, missing)]
             found: Sequence[bytes | int] = await self._read(
                 keys=names, args=[lease, _EPOCH_SECONDS, LEASE_SECONDS]
             )
             return found
 
         try:
-            return await self._server.call_in_run(read)
+            known = await self._held(keys)  # without a script, which costs more, and is seldom needed
+            missing = [key for key in keys if key not in known]
+            if not missing:
+                return [known[key] for key in keys]
+            leased = dict(zip(missing, await self._server.call_in_run(take_leases), strict=True))
         except RedisAwayError:
             return [0] * len(keys)
+        return [known[key] if key in known else leased[key] for key in keys]
 
     async def _keep(self, lease: str, values: Sequence[tuple[str, str]]) -> None:
         async def fill(run_id: str) -> None:

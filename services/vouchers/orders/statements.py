@@ -16,8 +16,8 @@ from services.vouchers.catalogue import ON_SALE
 from services.vouchers.orders.queries import COLUMNS, OrderRow
 
 # The order is claimed by its key first; a second call with the same key waits there for the first to commit.
-# The voucher's row is locked by the UPDATE alone: a SELECT that locks it before, in the same statement, ends in
-# deadlocks when others wait for it.
+# The voucher's row is locked by the UPDATE alone: a SELECT that locks it before, in the same statement, ends
+# in deadlocks when others wait for it.
 _PLACE = SQL(
     """
     WITH o AS (
