@@ -14,7 +14,7 @@ from stack.endpoints import Endpoints
 from stack.errors import StackError
 from stack.logs import Console
 from stack.postgres import Postgres
-from stack.process import Process, Program, StopSteps
+from stack.process import Program, StopSteps
 from stack.redis import Redis
 from stack.secrets import Secrets, load_or_create
 from stack.services import SERVICES, Wiring
@@ -69,11 +69,9 @@ class Stack:
         began = time.monotonic()
         await self._start_stores()
         await self._migrate()
-        # The edge starts while the services do, and workers when calls are served already.
-        edge = self._start_envoy()
         await self._start_servers()
-        await self._until_edge_ready(edge)
-        await self._start_workers()
+        await self._start_envoy()
+        await self._start_workers()  # calls are served already
         self.endpoints().write(self.folder.endpoints)
         self.supervisor.say(f"ready after {time.monotonic() - began:.1f} s")
         await self._load_sample()
@@ -175,12 +173,11 @@ class Stack:
             for name, port in zip(names[service], found[service], strict=True)
         ]
 
-    def _start_envoy(self) -> Process:
+    async def _start_envoy(self) -> None:
         config = self.folder.run / "envoy.yaml"
         envoy.write_config(self.settings, config)
-        return self.supervisor.start(envoy.program(self.settings, config, PLAIN_ENVIRONMENT))
+        process = self.supervisor.start(envoy.program(self.settings, config, PLAIN_ENVIRONMENT))
 
-    async def _until_edge_ready(self, process: Process) -> None:
         async def is_ready(_: int) -> bool:
             try:
                 status, _body = await http.request(self.settings.ops_port, "/ready")
