@@ -313,11 +313,11 @@ class Load:
 async def test_no_valid_token_is_refused_while_keys_rotate(
     database: Database, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Days as tenths of a second: a key a second, published 0.9 s before it signs."""
+    """Days as seconds: a key every three, published 2.7 s before it signs; a busy machine may pause."""
     monkeypatch.setattr("services.common.auth._REFETCH_SECONDS", 0.05)
     monkeypatch.setattr("services.common.auth._REFRESH_SECONDS", 0.2)
-    monkeypatch.setattr("services.identity.keys.signing_keys._LATE_SECONDS", 0.5)
-    token_seconds, lasting = 2, 7.0
+    monkeypatch.setattr("services.identity.keys.signing_keys._LATE_SECONDS", 1.5)
+    token_seconds, lasting = 6, 21.0
     vault = platform.vault
     processes = [SigningKeys(database, vault) for _ in range(2)]
     for process in processes:
@@ -325,7 +325,7 @@ async def test_no_valid_token_is_refused_while_keys_rotate(
     first = await published(database)
     rings = [KeyRing(partial(database.read, read_jwks)) for _ in range(3)]
     turning = partial(
-        rotate, database, vault, lead_seconds=0.9, rotation_days=1 / DAY, token_seconds=token_seconds
+        rotate, database, vault, lead_seconds=2.7, rotation_days=3 / DAY, token_seconds=token_seconds
     )
     chores: list[Callable[[], Awaitable[object]]] = [turning, *(process.refresh for process in processes)]
     load = Load(list(map(TokenIssuer, processes)), list(map(TokenVerifier, rings)), token_seconds)
