@@ -39,7 +39,7 @@ reset: setup ## forget the data of `make up`
 test: proto ## run every test, on two cores; those that ARGS chooses, on one
 	@exec $(py) -m pytest $(or $(ARGS),--numprocesses=2)
 
-test-quick: proto ## run what is done in three minutes, on two cores
+test-quick: proto ## run all but the slow tests, on two cores
 	@exec $(py) -m pytest --numprocesses=2 -m 'not slow' $(ARGS)
 
 dump: proto ## dump a platform in the middle of its work for tests/upgrades: make dump NAME=points-whole
