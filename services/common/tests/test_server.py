@@ -170,9 +170,9 @@ async def test_all_checks_must_say_yes_and_none_has_said_so_at_the_start(handler
             await asyncio.sleep(0.15)
             await says(channel, NOT_SERVING)()
             passing[name] = True
-        await eventually(says(channel, SERVING), seconds=5)
+        await eventually(says(channel, SERVING), seconds=1)
         passing["keys"] = False
-        await eventually(says(channel, NOT_SERVING), seconds=5)
+        await eventually(says(channel, NOT_SERVING), seconds=2)
 
 
 async def _passes(passing: dict[str, bool], name: str) -> bool:

@@ -235,7 +235,7 @@ async def test_a_token_that_expires_ends_the_stream_after_the_answers_due(
     async with asyncio.timeout(15):
         assert await ended(call, results) == "TOKEN_EXPIRED"
     await asyncio.gather(writing, return_exceptions=True)
-    assert results, "it went on until then"
+    assert len(results) > 10, "it went on until then"
     assert await points.balance(member) == len(results), "what was recorded was answered"
 
 
