@@ -9,7 +9,16 @@ from collections.abc import Sequence
 import pytest
 from buf.validate import validate_pb2
 
-from tests.contract.descriptors import FIELD_TYPES, Rpc, elements, messages, reasons, request_fields, rpcs
+from tests.contract.descriptors import (
+    FIELD_TYPES,
+    Rpc,
+    elements,
+    files,
+    messages,
+    reasons,
+    request_fields,
+    rpcs,
+)
 
 SERVICES = {"identity", "points", "vouchers", "promos"}
 PUBLIC = [rpc for rpc in rpcs() if not rpc.internal]
@@ -26,6 +35,22 @@ def test_the_contract_is_read() -> None:
     assert len(rpcs()) > len(PUBLIC) + 5
     assert {rpc.package.split(".")[1] for rpc in PUBLIC} == SERVICES
     assert len(LISTS) >= 9
+
+
+def test_every_file_says_how_other_languages_name_it() -> None:
+    """Stubs of a language without such an option would need a copy of the protos."""
+    options = ("csharp_namespace", "go_package", "java_package", "php_namespace", "ruby_package")
+    for file in files():
+        missing = [name for name in options if not getattr(file.options, name)]
+        assert missing == [], file.name
+        assert file.options.java_multiple_files, file.name
+
+
+def test_extensions_collide_with_nobodys() -> None:
+    """Neither with numbers that everybody uses at home, nor with those of the public registry."""
+    numbers = [extension.number for file in files() for extension in file.extension]
+    assert len(numbers) == len(set(numbers)) == 2
+    assert all(number > 99_999 for number in numbers)
 
 
 def test_everything_has_a_comment() -> None:

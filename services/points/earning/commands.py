@@ -13,9 +13,9 @@ from services.common import audit
 from services.common.caller import Caller
 from services.common.db import Connection, execute, fetch_first, fetch_one, fetch_value
 from services.common.errors import DomainError
+from services.common.etags import require_etag
 from services.common.ids import new_id, utc_now
 from services.points.earning import queries
-from services.points.earning.etags import require_etag
 from services.points.earning.kinds import Effect, Rate, describe, to_stored
 from services.points.earning.queries import RuleRow, StoredRuleSet
 from services.points.earning.rule_sets import RuleSet
