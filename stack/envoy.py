@@ -115,16 +115,27 @@ def _with_key(node: object, key: str) -> Iterator[Node]:
             yield from _with_key(value, key)
 
 
+def inner_ports(settings: Settings) -> list[int]:
+    """Returns the ports of the listeners that serve only Envoy itself."""
+    listeners = _list(_read_config(settings), "static_resources", "listeners")
+    found = {listener["address"]["socket_address"]["port_value"] for listener in listeners}
+    return [settings.inner_listener_port(index) for index in range(len(found - {PUBLIC_PORT, OPS_PORT}))]
+
+
 def write_config(settings: Settings, path: Path) -> None:
     """Render the committed configuration into `path`. Raises StackError when something for it is missing."""
+    if not DESCRIPTORS.is_file():
+        raise StackError(f"{DESCRIPTORS} is missing: run `make proto`")
+    path.write_text(yaml.safe_dump(render(_read_config(settings), settings), sort_keys=False))
+
+
+def _read_config(settings: Settings) -> Node:
     source = ROOT / settings.edge_config
     if not source.is_file():
         raise StackError(f"{source} is missing")
-    if not DESCRIPTORS.is_file():
-        raise StackError(f"{DESCRIPTORS} is missing: run `make proto`")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    config = yaml.load(source.read_text(), loader)  # noqa: S506  (both are safe loaders)
-    path.write_text(yaml.safe_dump(render(config, settings), sort_keys=False))
+    config: Node = yaml.load(source.read_text(), loader)  # noqa: S506  (both are safe loaders)
+    return config
 
 
 LOG_FLUSH_MS = 500

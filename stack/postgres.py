@@ -43,6 +43,9 @@ OPTIONS = {
     "log_min_messages": "warning",
     "log_checkpoints": "off",
     "log_line_prefix": "",
+    # The DETAIL of an error holds phone numbers and addresses, which are nothing for a log.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
 }
 # Never for real data: a machine that stops may lose or break the whole folder.
 UNSAFE_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

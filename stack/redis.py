@@ -1,5 +1,6 @@
-"""Redis as a cache: on loopback, bounded, and with nothing written to disk."""
+"""Redis as a cache: on loopback with a password, bounded, and with nothing written to disk."""
 
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from stack import binaries
 from stack.child import before_exec
 from stack.errors import StackError
+from stack.files import write_private
 from stack.ports import free_port
 
 MEMORY = "128mb"
@@ -18,24 +20,33 @@ STOP_SECONDS = 5.0
 
 
 class Redis:
-    """One server on a loopback port, a free one when none is given. It forgets everything when it stops."""
+    """One server on a loopback port, a free one when none is given. It forgets everything when it stops.
+
+    Who is logged in stands in it, so other users of the machine need the password. Each object has its own.
+    """
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = Path(folder).absolute()
         self.port = port or free_port()
+        self._password = secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """The URL for clients."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """The URL for clients, with the password."""
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def _password_file(self) -> Path:
+        return self.folder / "password.conf"
 
     def prepare(self) -> None:
-        """Make the folder that the server runs in."""
+        """Make the folder that the server runs in, and the file with its password."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        write_private(self._password_file, f"requirepass {self._password}\n", durable=False)
 
     def command(self) -> list[str]:
-        """Returns the server's command line."""
+        """Returns the server's command line. It names no secret, for anybody may read it."""
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -44,7 +55,7 @@ class Redis:
             "appendonly": "no",
         }
         options |= {"maxmemory": MEMORY, "maxmemory-policy": "allkeys-lru", "loglevel": "warning"}
-        return [str(binaries.redis_server())] + [
+        return [str(binaries.redis_server()), str(self._password_file)] + [
             part for key, value in options.items() for part in (f"--{key}", value)
         ]
 
@@ -56,8 +67,9 @@ class Redis:
         """Returns whether the server that runs as `pid` replies, and no other that has the port already."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
-                connection.sendall(b"INFO server\r\n")
-                return f"\r\nprocess_id:{pid}\r\n".encode() in connection.recv(16_384)
+                connection.settimeout(0.5)
+                connection.sendall(f"AUTH {self._password}\r\nINFO server\r\n".encode())
+                return f"\r\nprocess_id:{pid}\r\n".encode() in _replies(connection)
         except OSError:
             return False
 
@@ -95,3 +107,14 @@ class Redis:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def _replies(connection: socket.socket) -> bytes:
+    """Returns the beginning of what comes: the two replies may come apart."""
+    received = b""
+    while b"process_id" not in received and len(received) < 16_384:
+        piece = connection.recv(16_384)
+        if not piece:
+            break
+        received += piece
+    return received

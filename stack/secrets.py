@@ -52,6 +52,11 @@ def load_or_create(path: Path) -> Secrets:
     return Secrets(master_key, admin_password, bool(given), service_secrets)
 
 
+def kept_admin_password(path: Path) -> str | None:
+    """Returns the admin's password that the stack made and keeps, or None."""
+    return _read(path).get("admin_password")
+
+
 def _read(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text())

@@ -2,15 +2,21 @@
 
 from pathlib import Path
 
+from stack import text
 from stack.endpoints import Endpoints
+from stack.errors import StackError
+from stack.secrets import kept_admin_password
 from stack.state import DataFolder
 
 
 def report(folder: DataFolder) -> str:
-    """Returns a table of the processes with their memory, and the address of the edge."""
+    """Returns a table of the processes with their memory, and where and how to call them.
+
+    Raises StackError when nothing runs.
+    """
     owner = folder.owner()
     if owner is None:
-        return f"nothing runs on {folder.path}"
+        raise StackError(f"nothing runs on {folder.path}")
     children = _children()
     rows = [("stack", owner, _memory(owner))]
     for name, process in folder.processes().items():
@@ -21,7 +27,9 @@ def report(folder: DataFolder) -> str:
     lines = [f"{name:<{width}}  {pid:>8}  {memory:>7.1f} MiB" for name, pid, memory in rows]
     lines.append(f"{'together':<{width}}  {'':>8}  {sum(memory for _, _, memory in rows):>7.1f} MiB")
     try:
-        lines.append(f"ready on {Endpoints.read(folder.endpoints).edge_url}")
+        endpoints = Endpoints.read(folder.endpoints)
+        given = endpoints.admin_password != kept_admin_password(folder.secrets)
+        lines.append(text.welcome(endpoints, folder.path, password_given=given))
     except FileNotFoundError:
         lines.append("not ready")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from stack.endpoints import Endpoints
 
 
 def welcome(endpoints: Endpoints, data: Path, *, password_given: bool) -> str:
-    """Printed once everything is ready. A password that was given is not repeated."""
+    """Printed once everything is ready, and by `status`. A password that was given is not repeated."""
     password = "the password in SCRIP_ADMIN_PASSWORD" if password_given else endpoints.admin_password
     return f"""
   Scrip is ready.
@@ -19,6 +19,7 @@ def welcome(endpoints: Endpoints, data: Path, *, password_given: bool) -> str:
   In another terminal:
     curl {endpoints.ops_url}/ready     is it well?
     make demo                             see the whole story, call by call
+    make status                           see this again, and what runs
 
   Ctrl-C stops it and keeps the data; `make reset` forgets them.
 """

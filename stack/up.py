@@ -44,6 +44,7 @@ def required_ports(settings: Settings) -> list[tuple[str, int, str, str]]:
         (loopback, settings.postgres_port, "PostgreSQL", base),
         (loopback, settings.envoy_admin_port, "Envoy's admin interface", base),
     ]
+    wanted += [(loopback, port, "an inner listener of Envoy", base) for port in envoy.inner_ports(settings)]
     for service, found in services.ports(settings).items():
         wanted += [(loopback, port, service, base) for port in found]
     return wanted

@@ -24,7 +24,26 @@ def test_it_answers_is_bounded_and_writes_nothing(tmp_path: Path) -> None:
     finally:
         server.stop()
     assert not is_running(number)
-    assert [path.name for path in tmp_path.iterdir()] == ["server.log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["password.conf", "server.log"]
+    assert (tmp_path / "password.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_other_users_of_the_machine_are_refused(tmp_path: Path) -> None:
+    """They reach the port, and could bring a login back that has ended."""
+    server = Redis(tmp_path)
+    server.start()
+    try:
+        with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.set("key", "value")
+        line = Path(f"/proc/{_number(server)}/cmdline").read_text()
+        assert server.url.split("@")[0].removeprefix("redis://:") not in line
+    finally:
+        server.stop()
+
+
+def _number(server: Redis) -> int:
+    with redis.Redis.from_url(server.url) as client:
+        return int(client.info("server")["process_id"])
 
 
 def test_taken_port_is_told(tmp_path: Path) -> None:

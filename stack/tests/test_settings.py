@@ -6,7 +6,7 @@ import pytest
 
 from stack.__main__ import parse
 from stack.errors import StackError
-from stack.ports import free_block, is_free
+from stack.ports import free_block, is_free, require_free, why_not
 from stack.settings import ROOT, read_settings
 from stack.up import required_ports
 
@@ -47,7 +47,25 @@ def test_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 
 def test_no_two_parts_share_a_port() -> None:
     ports = [port for _, port, _, _ in required_ports(read_settings(processes=10))]
-    assert len(ports) == len(set(ports)) == 45
+    assert len(ports) == len(set(ports)) == 46
+
+
+def test_the_port_of_an_inner_listener_is_seen_to_be_taken() -> None:
+    base = free_block(50)
+    with socket.create_server(("127.0.0.1", base + 3)), pytest.raises(StackError, match=f"port {base + 3} "):
+        require_free(required_ports(read_settings(base_port=base, edge_port=base + 48, ops_port=base + 49)))
+
+
+def test_a_port_for_root_alone_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert why_not("127.0.0.1", 80) == "port 80 is for root alone"
+
+
+def test_an_address_of_another_machine_is_not_called_taken() -> None:
+    assert why_not("192.0.2.1", 8080) == "192.0.2.1: Cannot assign requested address"
 
 
 def test_taken_port_is_seen() -> None:

@@ -101,7 +101,14 @@ def test_status_lists_every_process(stack: RunningStack) -> None:
         "vouchers",
         "promos",
     } | workers <= names
-    assert f"ready on {stack.endpoints.edge_url}" in words
+    assert stack.endpoints.edge_url in words
+    assert f"{stack.endpoints.admin_user_name} / {stack.endpoints.admin_password}" in words
+
+
+def test_status_of_nothing_is_an_error(tmp_path: Path) -> None:
+    result = command("status", "--data", str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr == f"stack: nothing runs on {tmp_path}\n"
 
 
 @pytest.mark.parametrize("wanted", ["up", "reset"])
@@ -119,7 +126,7 @@ def test_taken_port_is_named_before_anything_is_started(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == (
         f"stack: port {port} on 127.0.0.1 is taken, but the edge needs it:"
-        " free it, or choose another with SCRIP_STACK_EDGE_PORT\n"
+        " choose another with SCRIP_STACK_EDGE_PORT\n"
     )
     assert not (tmp_path / "postgres").exists()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.platform import Platform, new_phone
+from tests.platform import Platform
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = ROOT / "docs" / "calling.md"
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the exampl
 
 
 async def _run(live: Platform, script: str, folder: Path) -> str:
-    """Returns what a script prints, which must succeed."""
+    """Returns what a script prints, which must succeed in a plain POSIX shell."""
     endpoints = live.stack.endpoints
     shell = await asyncio.create_subprocess_exec(
-        "bash",
+        "sh",
         "-euc",
         script,
         cwd=folder,
@@ -34,7 +34,6 @@ async def _run(live: Platform, script: str, folder: Path) -> str:
             "PATH": os.environ["PATH"],
             "BASE": endpoints.edge_url,
             "PASSWORD": endpoints.admin_password,
-            "PHONE": new_phone(),
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -48,11 +47,14 @@ def _first_purchase() -> str:
     return str(SCRIPT.findall((ROOT / "README.md").read_text())[0])
 
 
-async def test_the_first_purchase_of_the_readme_gives_60_points(live: Platform, tmp_path: Path) -> None:
-    first, second, balance = _answers(await _run(live, _first_purchase(), tmp_path))
-    assert first == second
-    assert first["purchase"]["points"] == 60
-    assert balance == {"balance": 60, "debt": 0}
+async def test_the_first_purchase_of_the_readme_gives_60_points_each_time(
+    live: Platform, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        first, second, balance = _answers(await _run(live, _first_purchase(), tmp_path))
+        assert first == second
+        assert first["purchase"]["points"] == 60
+        assert balance == {"balance": 60, "debt": 0}
 
 
 async def test_the_calls_about_points_do_what_the_document_says(live: Platform, tmp_path: Path) -> None:
