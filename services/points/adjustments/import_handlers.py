@@ -50,7 +50,7 @@ class ImportHandlers:
             return admin_pb2.CreateAdjustmentImportResponse(adjustment_import=_encoded(row))
 
         reply = admin_pb2.CreateAdjustmentImportResponse
-        return await idempotent(self._db, context, request, reply, create)
+        return await idempotent(self._db, context, request, reply, create, content=request.file.data)
 
     async def GetAdjustmentImport(
         self, request: admin_pb2.GetAdjustmentImportRequest, context: Context

@@ -118,7 +118,7 @@ async def test_a_deleted_rule_is_gone(staff: Staff) -> None:
     await staff.delete(made.id)
     for call in (staff.get(made.id), staff.update(made.id, priority=1), staff.delete(made.id)):
         found = await refusal(call)
-        assert found == ("EARN_RULE_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {"rule_id": made.id})
+        assert found == ("EARN_RULE_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {"earn_rule_id": made.id})
     assert await reason(staff.update(made.id, etag=made.etag, priority=1)) == "EARN_RULE_NOT_FOUND"
     assert made.id not in [rule.id for rule in (await staff.list(page_size=200)).rules]
 
