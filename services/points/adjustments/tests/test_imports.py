@@ -234,6 +234,10 @@ async def test_imports_are_listed_newest_first_and_by_state(
 
         every = await listed(admin_pb2.IMPORT_STATE_UNSPECIFIED, page_size=3)
         assert [one.id for one in every.adjustment_imports] == [refused.id, waiting[1].id, waiting[0].id]
+        assert not every.HasField("total")
+        oldest = await listed(RUNNING, order_by="created_at", with_total=True)
+        assert [one.id for one in oldest.adjustment_imports] == [one.id for one in waiting]
+        assert oldest.total.count == 2
         running = await listed(RUNNING)
         assert [one.id for one in running.adjustment_imports] == [waiting[1].id, waiting[0].id]
         first = await listed(RUNNING, page_size=1)
