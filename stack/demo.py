@@ -52,6 +52,8 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
 
 async def _set_up_shop(teller: Teller, user_name: str, password: str) -> dict[str, str]:
     teller.chapter("1. An admin sets up the shop")
+    told = await teller.call("What anybody may know of the programme.", "GET", "/v1/programme")
+    check(told.json["programme"]["currency_code"] == "USD", "the story is told in dollars")
     credentials = {"password": {"user_name": user_name, "password": password}}
     login = await teller.call("The admin logs in.", "POST", "/v1/sessions", credentials)
     admin = login.json["token"]["access_token"]

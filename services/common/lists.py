@@ -128,27 +128,32 @@ class Listing(Generic[Row]):
         descending: bool,
     ) -> Sequence[Row]:
         conditions, values = self._conditions(wanted)
-        sorted_by = sql.SQL(self.keys[name].expression), sql.SQL(self.key.expression)
+        sort, key = sql.SQL(self.keys[name].expression), sql.SQL(self.key.expression)
         direction = sql.SQL("DESC" if descending else "ASC")
+        by_key_alone = self.keys[name].expression == self.key.expression
         if after is not None:
             values["after_value"], values["after_key"] = after
             comparison = sql.SQL("<" if descending else ">")
-            conditions.append(
-                sql.SQL("({}, {}) {} (%(after_value)s, %(after_key)s)").format(*sorted_by, comparison)
-            )
+            if by_key_alone:
+                position = sql.SQL("{} {} %(after_key)s").format(key, comparison)
+            else:
+                position = sql.SQL("({}, {}) {} (%(after_value)s, %(after_key)s)").format(
+                    sort, key, comparison
+                )
+            conditions.append(position)
         statement = sql.SQL(
             """
             SELECT {columns} FROM {source} WHERE {conditions}
-            ORDER BY {value} {direction}, {key} {direction}
+            ORDER BY {order}
             LIMIT %(limit)s
             """
         ).format(
             columns=sql.SQL(self.columns),
             source=sql.SQL(self.source),
             conditions=sql.SQL(" AND ").join(conditions),
-            value=sorted_by[0],
-            key=sorted_by[1],
-            direction=direction,
+            order=sql.SQL(", ").join(
+                sql.SQL("{} {}").format(one, direction) for one in ([key] if by_key_alone else [sort, key])
+            ),
         )
         return await fetch_all(connection, self.row, statement, **values, limit=limit)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.currencies import is_currency
 
 
 class ServiceSettings(BaseSettings):
@@ -33,6 +36,20 @@ class ServiceSettings(BaseSettings):
     promos_target: str
     service_secret: SecretStr = SecretStr("")
     """The service's own secret, exchanged at identity for a service token."""
+    programme_name: Annotated[str, Field(min_length=1, max_length=100)] = "Scrip"
+    """What the programme is called."""
+    currency: Annotated[str, AfterValidator(is_currency)] = "USD"
+    """ISO 4217 code of the programme's only currency: of receipts, vouchers and campaigns."""
+    time_zone: ZoneInfo = ZoneInfo("UTC")
+    """The programme's time zone, such as `Europe/Berlin`: its days end at midnight there."""
+    phone_regions: Annotated[str, Field(pattern="^([A-Z]{2}(,[A-Z]{2})*)?$")] = ""
+    """ISO 3166 regions whose phone numbers get one-time passwords, such as `US,CA`; empty for all."""
+    consent_wording: Annotated[str, Field(min_length=1, max_length=2_000)] = (
+        "I agree that my name and my contact data are shared with the brands of this programme."
+    )
+    """What members agree to when they share their contact data, in words that apps show."""
+    consent_version: Annotated[str, Field(min_length=1, max_length=64)] = "1"
+    """The version of these words, which is kept with each consent."""
     reflection: bool = False
     """Whether gRPC reflection is served. Off in production."""
     log_level: str = "INFO"

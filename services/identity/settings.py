@@ -25,8 +25,6 @@ class Settings(OtpSettings):
     """Password of the first admin."""
     default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     """ISO 3166 region of phone numbers that carry no country code."""
-    phone_regions: Annotated[str, Field(pattern="^([A-Z]{2}(,[A-Z]{2})*)?$")] = ""
-    """ISO 3166 regions whose phone numbers get one-time passwords, such as `US,CA`; empty for all."""
     token_policy: Literal["standard", "bank"] = "standard"  # noqa: S105  # a name
     """How long tokens of people live: one day and 90 days of refreshing, or 30 minutes and 12 hours."""
     access_token_seconds: Annotated[int, Field(ge=5, le=86_400)] | None = None

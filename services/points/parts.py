@@ -11,7 +11,7 @@ from services.common.channels import Peers
 from services.common.db import Database
 from services.common.errors import invalid_field
 from services.points.balances import BALANCE_KEYS, Balances, LeasedCache
-from services.points.programme import Programme, balance_limit_reached
+from services.points.programme import PointValue, Programme, balance_limit_reached
 from services.points.purchases import member_code_unknown
 from services.points.settings import Settings
 
@@ -36,6 +36,13 @@ def _programme(settings: Settings) -> Programme:
         settings.refund_policy,
         settings.balance_floor,
     )
+
+
+def point_value(settings: Settings) -> PointValue | None:
+    """Returns what points are worth; None when the retailer gives them no value."""
+    if not settings.point_value_minor:
+        return None
+    return PointValue(settings.point_value_points, settings.point_value_minor, settings.currency)
 
 
 @dataclass(frozen=True)

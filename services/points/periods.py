@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from google.protobuf.message import Message
 
@@ -19,12 +20,12 @@ class Period:
     end: datetime | None = None
 
 
-def period_of(request: Message) -> Period:
-    """Returns the period that a list is asked for, by the fields `from` and `until`.
+def period_of(request: Message, of: Literal["occurred", "recorded", "sold"]) -> Period:
+    """Returns the period that a list is asked for, by two fields such as `sold_from` and `sold_until`.
 
     Raises VALIDATION_FAILED when it ends before it begins.
     """
-    wanted = Period(moment(request, "from"), moment(request, "until"))
+    wanted = Period(moment(request, f"{of}_from"), moment(request, f"{of}_until"))
     if wanted.start and wanted.end and wanted.end <= wanted.start:
-        raise invalid_field("until", "must be later than from")
+        raise invalid_field(f"{of}_until", f"must be later than {of}_from")
     return wanted

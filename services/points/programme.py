@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from zoneinfo import ZoneInfo
 
+from services.common.currencies import currency_not_supported
 from services.common.errors import DomainError
 
 MAX_TOTAL_MINOR = 10**11
@@ -24,6 +25,19 @@ class RefundPolicy(Enum):
     """The balance goes below zero, down to a floor; what is beyond is given up."""
     DEBT = "debt"
     """The balance stays at zero; the rest is owed, and what is earned next pays it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointValue:
+    """What points are worth: so many of them so many minor units of the currency."""
+
+    points: int
+    amount_minor: int
+    currency_code: str
+
+    def of(self, balance: int) -> int:
+        """Returns what a balance is worth, in minor units, rounded down; 0 when it is below zero."""
+        return max(balance, 0) * self.amount_minor // self.points
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,7 @@ class Programme:
     def refusal_of_amounts(self, *, currency_code: str, total_minor: int, points: int) -> DomainError | None:
         """Returns why a receipt could be recorded at no time, or None."""
         if currency_code != self.currency_code:
-            return DomainError(
-                "CURRENCY_NOT_SUPPORTED",
-                f"receipts must be in {self.currency_code}",
-                currency_code=currency_code,
-                expected=self.currency_code,
-            )
+            return currency_not_supported(currency_code, self.currency_code, of="receipts")
         if total_minor > MAX_TOTAL_MINOR:
             return DomainError(
                 "RECEIPT_TOO_LARGE",

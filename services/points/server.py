@@ -10,7 +10,13 @@ from functools import partial
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
-from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2_grpc, points_pb2_grpc, purchase_pb2_grpc
+from scrip.points.v1 import (
+    admin_pb2_grpc,
+    earn_rule_pb2_grpc,
+    points_pb2_grpc,
+    programme_pb2_grpc,
+    purchase_pb2_grpc,
+)
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
@@ -20,6 +26,7 @@ from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.points import ledger, members
+from services.points.about.handlers import ProgrammeHandlers
 from services.points.adjustments.handlers import AdjustmentHandlers
 from services.points.adjustments.import_handlers import ImportHandlers
 from services.points.balances import Balances
@@ -29,11 +36,12 @@ from services.points.claims.purchase_claims import PurchaseClaims
 from services.points.earning import Rate, RuleBook
 from services.points.earning.handlers import EarnRuleHandlers
 from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
-from services.points.parts import Parts, build
+from services.points.parts import Parts, build, point_value
 from services.points.purchase_details.handlers import PurchaseDetailsHandlers
 from services.points.purchases.batch_handlers import BatchHandlers
-from services.points.purchases.handlers import PurchaseListHandlers, RecordHandlers
+from services.points.purchases.handlers import RecordHandlers
 from services.points.purchases.identity_client import MemberCodesClient
+from services.points.purchases.list_handlers import PurchaseListHandlers
 from services.points.purchases.receipts import ReceiptDecoder
 from services.points.purchases.recorder import PurchaseRecorder
 from services.points.purchases.streams import PurchaseStreams
@@ -59,7 +67,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         )
         streams = PurchaseStreams()
         yield Service(
-            _servicers(parts, rules, recorder, streams),
+            _servicers(settings, parts, rules, recorder, streams),
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("points", parts.db), keys.known, rules.known],
@@ -71,7 +79,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _servicers(
-    parts: Parts, rules: RuleBook, recorder: PurchaseRecorder, streams: PurchaseStreams
+    settings: Settings, parts: Parts, rules: RuleBook, recorder: PurchaseRecorder, streams: PurchaseStreams
 ) -> list[Servicer]:
     db, balances, programme = parts.db, parts.balances, parts.programme
     claims = PurchaseClaims(
@@ -86,7 +94,8 @@ def _servicers(
     details = PurchaseDetailsHandlers(db, rules)
     lists = PurchaseListHandlers(db)
     claiming = ClaimHandlers(claims)
-    balance = BalanceHandlers(db, balances, programme)
+    value = point_value(settings)
+    balance = BalanceHandlers(db, balances, programme, value)
     entries = LedgerHandlers(db)
     return [
         servicer(
@@ -120,6 +129,11 @@ def _servicers(
             AdjustmentHandlers(db, balances, programme),
             ImportHandlers(db),
             lists,
+        ),
+        servicer(
+            "scrip.points.v1.ProgrammeService",
+            programme_pb2_grpc.add_ProgrammeServiceServicer_to_server,
+            ProgrammeHandlers(settings, rules, value),
         ),
         servicer(
             "scrip.points.internal.v1.PointsInternalService",

@@ -58,7 +58,7 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
         servicer(
             "scrip.promos.v1.CampaignService",
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
-            CampaignHandlers(db),
+            CampaignHandlers(db, settings.currency),
         ),
         servicer(
             "scrip.promos.v1.PromotionService",

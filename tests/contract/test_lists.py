@@ -14,7 +14,14 @@ from google.api import httpbody_pb2
 from google.protobuf import descriptor_pool, message_factory, timestamp_pb2
 from scrip.common.v1 import money_pb2, permission_pb2
 from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_grpc
-from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2, purchase_pb2_grpc
+from scrip.points.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    earn_rule_pb2,
+    earn_rule_pb2_grpc,
+    purchase_pb2,
+    purchase_pb2_grpc,
+)
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 
@@ -133,7 +140,8 @@ class World:
     async def _adjustment_import(self) -> None:
         stub = admin_pb2_grpc.PointsAdminServiceStub(self.platform.channels["points"])
         content = f"member_id,delta,reason\n{self.members[1].id},1,Goodwill\n"
-        request = httpbody_pb2.HttpBody(content_type="text/csv", data=content.encode())
+        file = httpbody_pb2.HttpBody(content_type="text/csv", data=content.encode())
+        request = admin_pb2.CreateAdjustmentImportRequest(file=file)
         metadata = bearer(self.admin, idempotency_key=str(new_id()))
         await stub.CreateAdjustmentImport(request, metadata=metadata)
 
@@ -204,7 +212,7 @@ async def tokens(world: World) -> Mapping[str, str]:
 
 def rows(reply: Any) -> list[bytes]:
     """Returns the rows of a page."""
-    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name != "next_page_token"]
+    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name not in ("next_page_token", "total")]
     return [row.SerializeToString(deterministic=True) for row in getattr(reply, repeated)]
 
 

@@ -36,7 +36,9 @@ async def _result(live: Platform, import_id: str) -> list[dict[str, str]]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
-    return list(csv.DictReader(io.StringIO(answer.content.decode(), newline="")))
+    *lines, last = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
+    assert (last["line"], last["member_id"]) == ("#end", str(len(lines))), "the file is cut"
+    return lines
 
 
 # ---------------------------------------------------------------------------- one member
@@ -222,14 +224,18 @@ async def test_a_long_file_is_taken_and_its_result_streams(live: Platform, membe
 )
 async def test_what_is_no_such_file_is_refused_whole(live: Platform, content: str | bytes) -> None:
     refused = refusal(await hand_in(live, content))
-    assert (refused.status, refused.reason, refused.fields) == (400, "VALIDATION_FAILED", ["data"])
+    assert (refused.status, refused.reason, refused.fields) == (400, "VALIDATION_FAILED", ["file.data"])
 
 
 @pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
 @pytest.mark.parametrize("kind", ["", "application/json", "text/plain", "multipart/form-data; boundary=x"])
 async def test_only_csv_is_taken(live: Platform, kind: str) -> None:
     refused = refusal(await hand_in(live, f"{HEADER}{UNKNOWN},1,x\n", kind=kind))
-    assert (refused.status, refused.reason, refused.fields) == (400, "VALIDATION_FAILED", ["content_type"])
+    assert (refused.status, refused.reason, refused.fields) == (
+        400,
+        "VALIDATION_FAILED",
+        ["file.content_type"],
+    )
 
 
 @pytest.mark.covers("P6 PointsAdminService.CreateAdjustmentImport")
@@ -256,6 +262,6 @@ async def test_imports_are_listed_by_state_and_unknown_ones_are_404(live: Platfo
     for path in (f"{IMPORTS}/{UNKNOWN}", f"{IMPORTS}/{UNKNOWN}/result"):
         refused = await live.refused("GET", path, token=live.admin)
         assert (refused.status, refused.reason) == (404, "IMPORT_NOT_FOUND")
-        assert refused.metadata == {"import_id": UNKNOWN}
+        assert refused.metadata == {"adjustment_import_id": UNKNOWN}
     malformed = await live.refused("GET", f"{IMPORTS}/1/result", token=live.admin)
-    assert (malformed.status, malformed.fields) == (400, ["import_id"])
+    assert (malformed.status, malformed.fields) == (400, ["adjustment_import_id"])

@@ -51,7 +51,7 @@ async def test_a_member_claims_by_the_code_on_the_receipt(
     assert (await live.call("POST", MINE, typed, token=member.token)).content == claimed.content
     listed = await live.ok("GET", "/v1/members/me/purchases", token=member.token)
     assert listed["purchases"] == [bought]
-    assert [entry["reference"] for entry in await entries(live, member)] == [bought["id"]]
+    assert [entry["purchase_id"] for entry in await entries(live, member)] == [bought["id"]]
     kept = await details(live, till, bought["id"])
     assert (kept["member_id"], "claim_until" in kept) == (member.id, False)
 

@@ -113,7 +113,7 @@ async def test_a_dry_run_says_why_and_changes_nothing(live: Platform, till: str)
         (3, 0, "alcohol"),
         (4, 100, "counts in full"),
     ]
-    applied = {(one["rule_id"], one["name"]) for one in tried["applied_rules"]}
+    applied = {(one["earn_rule_id"], one["name"]) for one in tried["applied_rules"]}
     assert applied == {("", ""), (twice["id"], "Dairy week"), (never["id"], "Tobacco")}
 
 
@@ -168,7 +168,7 @@ async def test_no_name_of_another_rule_in_the_body_is_taken(live: Platform) -> N
         await create_rule(live, exclusion={"categories": [unique()]}, disabled=True) for _ in range(2)
     ]
     path = f"{RULES}/{mine['id']}"
-    for where, fields in ((path, {"rule_id": other["id"]}), (f"{path}?nope=1", {})):
+    for where, fields in ((path, {"earn_rule_id": other["id"]}), (f"{path}?nope=1", {})):
         refused = await live.refused("PATCH", where, {"priority": 5} | fields, token=live.admin)
         assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
     for rule in (mine, other):
@@ -287,5 +287,5 @@ async def test_an_unknown_rule_is_404(live: Platform) -> None:
     assert (refused.status, refused.reason, refused.metadata) == (
         404,
         "EARN_RULE_NOT_FOUND",
-        {"rule_id": UNKNOWN},
+        {"earn_rule_id": UNKNOWN},
     )

@@ -91,7 +91,7 @@ async def test_what_is_due_is_taken_once_though_the_worker_is_killed(
     await eventually(taken, WORKER_SECONDS)
     newest = (await entries(live, member))[0]
     assert (newest["kind"], newest["delta"], newest["balance_after"]) == ("ENTRY_KIND_EXPIRE", -100, 100)
-    assert datetime.fromisoformat(newest["reference"]) == due
+    assert datetime.fromisoformat(newest["expired_at"]) == due
     assert await _expiries(live, member) == [(later, 100)]
     # Goods of the purchase whose points are gone take nothing of the others'.
     answer: Any = await refunded(live, till, bought[0]["purchase"]["id"], refund())

@@ -61,7 +61,9 @@ async def test_entries_are_filtered_by_kind(live: Platform, busy: Member, kind: 
     assert len(wanted) == (10 if kind == "EARN" else 4)
     assert await _all(live, busy, ENTRIES, f"kind=ENTRY_KIND_{kind}", size=3) == wanted
     assert await _all(live, busy, ENTRIES, f"kind=entry_kind_{kind.lower()}") == wanted
-    assert await _all(live, busy, ENTRIES, f"kind=ENTRY_KIND_{kind}&until=2020-01-01T00:00:00Z") == []
+    assert (
+        await _all(live, busy, ENTRIES, f"kind=ENTRY_KIND_{kind}&occurred_until=2020-01-01T00:00:00Z") == []
+    )
 
 
 async def test_entries_are_filtered_by_time(live: Platform, busy: Member) -> None:
@@ -69,19 +71,26 @@ async def test_entries_are_filtered_by_time(live: Platform, busy: Member) -> Non
     start, end = (whole[n]["occurred_at"] for n in (15, 5))
     wanted = [entry for entry in whole if start <= entry["occurred_at"] < end]
     assert 0 < len(wanted) < len(whole)
-    assert await _all(live, busy, ENTRIES, f"from={start}&until={end}", size=4) == wanted
-    assert await _all(live, busy, ENTRIES, f"from={end}") == [e for e in whole if e["occurred_at"] >= end]
+    assert await _all(live, busy, ENTRIES, f"occurred_from={start}&occurred_until={end}", size=4) == wanted
+    assert await _all(live, busy, ENTRIES, f"occurred_from={end}") == [
+        e for e in whole if e["occurred_at"] >= end
+    ]
     spent = [entry for entry in wanted if entry["kind"] == "ENTRY_KIND_SPEND"]
-    assert await _all(live, busy, ENTRIES, f"kind=ENTRY_KIND_SPEND&from={start}&until={end}") == spent
+    assert (
+        await _all(live, busy, ENTRIES, f"kind=ENTRY_KIND_SPEND&occurred_from={start}&occurred_until={end}")
+        == spent
+    )
 
 
 @pytest.mark.covers("P4 PointsService.ListMyPurchases")
 async def test_purchases_are_filtered_by_the_time_of_sale(live: Platform, busy: Member) -> None:
     whole = await _all(live, busy, PURCHASES)
     start, end = whole[6]["sold_at"], whole[2]["sold_at"]
-    assert await _all(live, busy, PURCHASES, f"from={start}&until={end}", size=2) == whole[3:7]
-    assert await _all(live, busy, PURCHASES, f"until={start}") == whole[7:]
-    seen = await live.ok("GET", f"/v1/members/{busy.id}/purchases?from={start}&until={end}", token=live.admin)
+    assert await _all(live, busy, PURCHASES, f"sold_from={start}&sold_until={end}", size=2) == whole[3:7]
+    assert await _all(live, busy, PURCHASES, f"sold_until={start}") == whole[7:]
+    seen = await live.ok(
+        "GET", f"/v1/members/{busy.id}/purchases?sold_from={start}&sold_until={end}", token=live.admin
+    )
     assert seen["purchases"] == whole[3:7]
 
 
@@ -91,29 +100,30 @@ async def test_a_time_may_have_any_offset_when_it_is_quoted(live: Platform, busy
     for hours in (-5, 0, 2):
         shifted = (start + timedelta(hours=hours)).replace(tzinfo=None).isoformat()
         written = f"{shifted}{'-' if hours < 0 else '+'}{abs(hours):02d}:00"
-        assert await _all(live, busy, PURCHASES, f"from={quote(written, safe='')}") == whole[:5]
-    unquoted = f"{PURCHASES}?from=2026-01-01T00:00:00+02:00"  # a plus is a blank in a query
+        assert await _all(live, busy, PURCHASES, f"sold_from={quote(written, safe='')}") == whole[:5]
+    unquoted = f"{PURCHASES}?sold_from=2026-01-01T00:00:00+02:00"  # a plus is a blank in a query
     refused = await live.refused("GET", unquoted, token=busy.token)
     assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
     assert "from" in refused.message
 
 
-@pytest.mark.parametrize("path", [ENTRIES, PURCHASES])
+@pytest.mark.parametrize("where", [f"{ENTRIES}?occurred", f"{PURCHASES}?sold"])
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ("from=yesterday", "from"),
-        ("from=2026-13-01T00:00:00Z", "from"),
-        ("until=0", "until"),
-        ("from=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "until"),
-        ("from=2026-01-02T00:00:00Z&until=2026-01-02T00:00:00Z", "until"),
-        ("page_size=201", "page_size"),
+        ("{where}_from=yesterday", "from"),
+        ("{where}_from=2026-13-01T00:00:00Z", "from"),
+        ("{where}_until=0", "until"),
+        ("{where}_from=2026-01-02T00:00:00Z&{of}_until=2026-01-01T00:00:00Z", "until"),
+        ("{where}_from=2026-01-02T00:00:00Z&{of}_until=2026-01-02T00:00:00Z", "until"),
+        ("{path}?page_size=201", "page_size"),
     ],
 )
 async def test_a_filter_that_makes_no_sense_is_refused(
-    live: Platform, ada: Member, path: str, query: str, named: str
+    live: Platform, ada: Member, where: str, query: str, named: str
 ) -> None:
-    refused = await live.refused("GET", f"{path}?{query}", token=ada.token)
+    path, _, of = where.partition("?")
+    refused = await live.refused("GET", query.format(where=where, path=path, of=of), token=ada.token)
     assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
     assert named in refused.message
 
@@ -129,7 +139,7 @@ async def test_a_page_token_belongs_to_its_list_its_filter_and_its_member(
     for path, caller in (
         (f"{ENTRIES}?page_token={token}", busy.token),
         (f"{ENTRIES}?kind=ENTRY_KIND_SPEND&page_token={token}", busy.token),
-        (f"{filtered}&from=2020-01-01T00:00:00Z&page_token={token}", busy.token),
+        (f"{filtered}&occurred_from=2020-01-01T00:00:00Z&page_token={token}", busy.token),
         (f"{PURCHASES}?page_token={token}", busy.token),
         (f"{filtered}&page_token={token}", ada.token),
         (f"/v1/members/{busy.id}/points/entries?kind=ENTRY_KIND_EARN&page_token={token}", live.admin),

@@ -1,11 +1,11 @@
-"""Files of adjustments: CSV that staff hand in, and what became of each line, as CSV again."""
+"""Files of adjustments: CSV that staff hand in, and what became of each line."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.common.errors import DomainError, invalid_field
@@ -16,11 +16,10 @@ MOST_POINTS = 1_000_000_000
 DONE, WAITING, NOT_VALID = "done", "waiting", "VALIDATION_FAILED"
 
 _COLUMNS = ("member_id", "delta", "reason")
-_RESULT_COLUMNS = ("line", *_COLUMNS, "outcome", "balance_after")
+RESULT_COLUMNS = ("line", *_COLUMNS, "outcome", "balance_after")
 _MEMBER_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DELTA = re.compile(r"[+-]?[0-9]{1,10}")
 _LONGEST_REASON = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,35 +107,17 @@ def _line(number: int, cells: list[str], places: Sequence[int]) -> FileLine:
     return FileLine(number, member_id, delta, reason, valid)
 
 
-def result_header() -> bytes:
-    """Returns the header of a result."""
-    return _csv([_RESULT_COLUMNS])
-
-
-def result_lines(lines: Iterable[LineResult]) -> bytes:
-    """Returns lines of a result. A spreadsheet takes none of the cells for a formula."""
-    return _csv(
-        [
-            line.number,
-            _harmless(line.member_id),
-            line.delta if _DELTA.fullmatch(line.delta) else _harmless(line.delta),
-            _harmless(line.reason),
-            line.outcome or WAITING,
-            "" if line.balance_after is None else line.balance_after,
-        ]
-        for line in lines
+def result_row(line: LineResult) -> Sequence[object]:
+    """Returns a line of a result, in the order of `RESULT_COLUMNS`."""
+    return (
+        line.number,
+        line.member_id,
+        int(line.delta) if _DELTA.fullmatch(line.delta) else line.delta,
+        line.reason,
+        line.outcome or WAITING,
+        line.balance_after,
     )
 
 
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
-
-
-def _csv(rows: Iterable[Sequence[object]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows(rows)
-    return out.getvalue().encode()
-
-
 def _fault(description: str) -> DomainError:
-    return invalid_field("data", description)
+    return invalid_field("file.data", description)

@@ -13,7 +13,7 @@ from services.common.idempotent import idempotent
 from services.common.ids import new_id, utc_now
 from services.points.adjustments.commands.adjust_points import Adjustment, adjust_points
 from services.points.balances import Balances
-from services.points.ledger import EntryKind, LedgerEntry, Moved
+from services.points.ledger import EntryKind, LedgerEntry, Moved, OfAdjustment
 from services.points.ledger import encoding as ledger_encoding
 from services.points.programme import Programme
 
@@ -54,7 +54,7 @@ def _adjusted(adjustment: Adjustment, moved: Moved) -> admin_pb2.AdjustPointsRes
         kind=EntryKind.ADJUST,
         delta=moved.delta,
         balance_after=moved.now.balance,
-        reference=adjustment.id,
+        cause=OfAdjustment(adjustment.id),
         occurred_at=moved.occurred_at,
         debt_delta=moved.debt_delta,
         reason=adjustment.reason,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from uuid import UUID
 
 from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2
 
 from services.common.caller import caller
+from services.common.csv_lists import csv_replies
 from services.common.db import Connection, Database
-from services.common.encoding import Context, header, timestamp
+from services.common.encoding import Context, timestamp
 from services.common.errors import invalid_field
-from services.common.idempotency import parse_key, run_once
-from services.common.paging import Page
+from services.common.idempotent import idempotent
+from services.common.list_pages import read_page
 from services.points.adjustments import files, queries
 from services.points.adjustments.commands.create_import import create_import
 from services.points.adjustments.queries import Import
@@ -21,11 +22,12 @@ from services.points.adjustments.queries import Import
 _CSV = "text/csv"
 _CHUNK_LINES = 1_000
 
-_FINISHED = {
-    admin_pb2.IMPORT_STATE_UNSPECIFIED: None,
-    admin_pb2.IMPORT_STATE_RUNNING: False,
-    admin_pb2.IMPORT_STATE_FINISHED: True,
+_STATES: dict[admin_pb2.ImportState.ValueType, dict[str, bool]] = {
+    admin_pb2.IMPORT_STATE_UNSPECIFIED: {},
+    admin_pb2.IMPORT_STATE_RUNNING: {"running": True},
+    admin_pb2.IMPORT_STATE_FINISHED: {"finished": True},
 }
+"""The filter for each state."""
 
 
 class ImportHandlers:
@@ -35,52 +37,56 @@ class ImportHandlers:
         self._db = db
 
     async def CreateAdjustmentImport(
-        self, request: httpbody_pb2.HttpBody, context: Context
+        self, request: admin_pb2.CreateAdjustmentImportRequest, context: Context
     ) -> admin_pb2.CreateAdjustmentImportResponse:
         """Takes in a file, once per key."""
         actor = caller()
-        key = parse_key(header(context, "idempotency-key"), required=True)
-        if request.content_type.partition(";")[0].strip().lower() != _CSV:
-            raise invalid_field("content_type", f"must be {_CSV}")
-        lines = files.parse(request.data)
+        if request.file.content_type.partition(";")[0].strip().lower() != _CSV:
+            raise invalid_field("file.content_type", f"must be {_CSV}")
+        lines = files.parse(request.file.data)
 
-        async def create(connection: Connection) -> bytes:
+        async def create(connection: Connection) -> admin_pb2.CreateAdjustmentImportResponse:
             row = await create_import(connection, actor=actor, lines=lines)
-            return admin_pb2.CreateAdjustmentImportResponse(
-                adjustment_import=_encoded(row)
-            ).SerializeToString()
+            return admin_pb2.CreateAdjustmentImportResponse(adjustment_import=_encoded(row))
 
-        scope = (actor.subject, "CreateAdjustmentImport", key)
-        reply = await self._db.run(run_once, scope, request.data, create)
-        return admin_pb2.CreateAdjustmentImportResponse.FromString(reply)
+        reply = admin_pb2.CreateAdjustmentImportResponse
+        return await idempotent(self._db, context, request, reply, create, content=request.file.data)
 
     async def GetAdjustmentImport(
         self, request: admin_pb2.GetAdjustmentImportRequest, context: Context
     ) -> admin_pb2.GetAdjustmentImportResponse:
         """Returns an import and how far it is."""
-        row = await self._db.read(queries.get_import, UUID(request.import_id))
+        row = await self._db.read(queries.get_import, UUID(request.adjustment_import_id))
         return admin_pb2.GetAdjustmentImportResponse(adjustment_import=_encoded(row))
 
     async def ListAdjustmentImports(
         self, request: admin_pb2.ListAdjustmentImportsRequest, context: Context
     ) -> admin_pb2.ListAdjustmentImportsResponse:
         """Returns a page of the imports."""
-        finished = _FINISHED[request.state]
-        page = Page(request.page_size, request.page_token, "imports", finished)
-        rows, next_token = await self._db.read(queries.list_imports, page, finished=finished)
+        page = await read_page(
+            self._db, queries.IMPORTS, request, order_by=request.order_by, **_STATES[request.state]
+        )
         return admin_pb2.ListAdjustmentImportsResponse(
-            adjustment_imports=[_encoded(row) for row in rows], next_page_token=next_token
+            adjustment_imports=map(_encoded, page.rows),
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def GetAdjustmentImportResult(
         self, request: admin_pb2.GetAdjustmentImportResultRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """What became of each line so far, in pieces."""
-        import_id, after = UUID(request.import_id), 0
+        import_id = UUID(request.adjustment_import_id)
         await self._db.read(queries.get_import, import_id)
-        yield httpbody_pb2.HttpBody(content_type=f"{_CSV}; charset=utf-8", data=files.result_header())
+        async for piece in csv_replies(
+            context, "adjustment-import", files.RESULT_COLUMNS, self._results(import_id)
+        ):
+            yield piece
+
+    async def _results(self, import_id: UUID) -> AsyncIterator[Iterable[Sequence[object]]]:
+        after = 0
         while lines := await self._db.read(queries.import_lines, import_id, after=after, limit=_CHUNK_LINES):
-            yield httpbody_pb2.HttpBody(data=files.result_lines(lines))
+            yield map(files.result_row, lines)
             after = lines[-1].number
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.common.db import Connection, fetch_all, fetch_first
 from services.common.errors import DomainError
-from services.common.paging import Page
+from services.common.lists import Listing, SortKey, parse_moment
 from services.points.adjustments.files import LineResult
 
 
@@ -38,29 +38,20 @@ async def get_import(connection: Connection, import_id: UUID) -> Import:
         id=import_id,
     )
     if found is None:
-        raise DomainError("IMPORT_NOT_FOUND", "no such import", import_id=import_id)
+        raise DomainError("IMPORT_NOT_FOUND", "no such import", adjustment_import_id=import_id)
     return found
 
 
-async def list_imports(
-    connection: Connection, page: Page, *, finished: bool | None
-) -> tuple[Sequence[Import], str]:
-    """Returns a page of the imports, the newest first; `finished` of None is all."""
-    rows = await fetch_all(
-        connection,
-        Import,
-        """
-        SELECT id, lines, done, refused, created_by, created_at, finished_at FROM adjustment_imports
-        WHERE (%(after)s::uuid IS NULL OR id < %(after)s::uuid)
-          AND (%(finished)s::boolean IS NULL OR (finished_at IS NOT NULL) = %(finished)s::boolean)
-        ORDER BY id DESC
-        LIMIT %(limit)s
-        """,
-        after=page.after(UUID),
-        finished=finished,
-        limit=page.size + 1,
-    )
-    return page.cut(rows, lambda row: row.id)
+IMPORTS = Listing(
+    row=Import,
+    columns="i.id, i.lines, i.done, i.refused, i.created_by, i.created_at, i.finished_at",
+    source="adjustment_imports i",
+    filters={"running": "i.finished_at IS NULL", "finished": "i.finished_at IS NOT NULL"},
+    keys={"created_at": SortKey("i.created_at", "created_at", parse_moment)},
+    key=SortKey("i.id", "id", UUID),
+    default_order="created_at desc",
+)
+"""Imports. Staff make them by hand: there are never so many that their list needs an index."""
 
 
 async def import_lines(

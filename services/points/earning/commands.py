@@ -162,24 +162,22 @@ async def update_earn_rule(
     return after
 
 
-async def delete_earn_rule(connection: Connection, *, actor: Caller, rule_id: UUID) -> None:
+async def delete_earn_rule(connection: Connection, *, actor: Caller, rule_id: UUID, etag: str) -> None:
     """Takes a rule out of force for ever. Its row stays, for purchases were judged by it.
 
-    Raises EARN_RULE_NOT_FOUND.
+    Raises EARN_RULE_NOT_FOUND, and ETAG_MISMATCH when it is not as the caller read it.
     """
-    name = await fetch_value(
+    row = await queries.lock_earn_rule(connection, rule_id)
+    require_etag(etag, row.etag, of="earn rule")
+    await execute(
         connection,
         """
-        UPDATE earn_rules SET deleted = true, version = version + 1, updated_at = now()
-        WHERE id = %(id)s AND NOT deleted
-        RETURNING name
+        UPDATE earn_rules SET deleted = true, version = version + 1, updated_at = now() WHERE id = %(id)s
         """,
         id=rule_id,
     )
-    if name is None:
-        raise queries.earn_rule_not_found(rule_id)
     await publish_rules(connection)
-    await audit.record(connection, actor, "earn_rule.deleted", rule_id, name=name)
+    await audit.record(connection, actor, "earn_rule.deleted", rule_id, name=row.rule.name)
 
 
 async def publish_rules(connection: Connection, default: Rate | None = None) -> RuleSet:

@@ -46,6 +46,13 @@ def changes(request: earn_rule_pb2.UpdateEarnRuleRequest) -> RuleChanges:
     )
 
 
+def kind_filter(kind: earn_rule_pb2.EarnRuleKind.ValueType) -> str | None:
+    """Returns the kind that a list is asked for, as it is stored; None is every kind."""
+    if kind == earn_rule_pb2.EARN_RULE_KIND_UNSPECIFIED:
+        return None
+    return earn_rule_pb2.EarnRuleKind.Name(kind).removeprefix("EARN_RULE_KIND_")
+
+
 def rule(row: RuleRow) -> earn_rule_pb2.EarnRule:
     """Returns a rule as protobuf has it."""
     kept = row.rule
@@ -90,7 +97,7 @@ def dry_run(explained: Explanation, currency_code: str) -> earn_rule_pb2.DryRunP
         eligible=money(judged.eligible_minor),
         applied_rules=[
             earn_rule_pb2.AppliedRule(
-                rule_id=str(applied.rule_id or ""), name=applied.name, effect=applied.effect
+                earn_rule_id=str(applied.rule_id or ""), name=applied.name, effect=applied.effect
             )
             for applied in explained.applied
         ],

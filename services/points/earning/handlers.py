@@ -9,10 +9,10 @@ from scrip.points.v1 import earn_rule_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, moment
+from services.common.encoding import Context, moment, refuse_nul
 from services.common.idempotent import idempotent
 from services.common.ids import utc_now
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.points.earning import encoding, queries
 from services.points.earning.commands import create_earn_rule, delete_earn_rule, update_earn_rule
 from services.points.earning.dry_run import explain
@@ -48,18 +48,27 @@ class EarnRuleHandlers:
         self, request: earn_rule_pb2.GetEarnRuleRequest, context: Context
     ) -> earn_rule_pb2.GetEarnRuleResponse:
         """Returns one rule."""
-        row = await self._db.read(queries.get_earn_rule, UUID(request.rule_id))
+        row = await self._db.read(queries.get_earn_rule, UUID(request.earn_rule_id))
         return earn_rule_pb2.GetEarnRuleResponse(rule=encoding.rule(row))
 
     async def ListEarnRules(
         self, request: earn_rule_pb2.ListEarnRulesRequest, context: Context
     ) -> earn_rule_pb2.ListEarnRulesResponse:
         """Returns a page of rules."""
-        enabled = request.enabled if request.HasField("enabled") else None
-        page = Page(request.page_size, request.page_token, "earn_rules", enabled)
-        rows, next_token = await self._db.read(queries.list_earn_rules, page, enabled=enabled)
+        refuse_nul(query=request.query)
+        page = await read_page(
+            self._db,
+            queries.EARN_RULES,
+            request,
+            order_by=request.order_by,
+            enabled=request.enabled if request.HasField("enabled") else None,
+            kind=encoding.kind_filter(request.kind),
+            query=request.query or None,
+        )
         return earn_rule_pb2.ListEarnRulesResponse(
-            rules=[encoding.rule(row) for row in rows], next_page_token=next_token
+            rules=[encoding.rule(row.rule_row) for row in page.rows],
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def UpdateEarnRule(
@@ -69,7 +78,7 @@ class EarnRuleHandlers:
         row = await self._db.run(
             update_earn_rule,
             actor=caller(),
-            rule_id=UUID(request.rule_id),
+            rule_id=UUID(request.earn_rule_id),
             etag=request.etag,
             changes=encoding.changes(request),
         )
@@ -79,7 +88,9 @@ class EarnRuleHandlers:
         self, request: earn_rule_pb2.DeleteEarnRuleRequest, context: Context
     ) -> earn_rule_pb2.DeleteEarnRuleResponse:
         """Takes a rule out of force."""
-        await self._db.run(delete_earn_rule, actor=caller(), rule_id=UUID(request.rule_id))
+        await self._db.run(
+            delete_earn_rule, actor=caller(), rule_id=UUID(request.earn_rule_id), etag=request.etag
+        )
         return earn_rule_pb2.DeleteEarnRuleResponse()
 
     async def DryRunPurchase(

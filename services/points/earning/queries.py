@@ -10,7 +10,7 @@ from uuid import UUID
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.paging import Page
+from services.common.lists import Listing, SortKey, parse_bigint, parse_moment
 from services.points.earning.kinds import from_stored
 from services.points.earning.rule_sets import RuleSet
 from services.points.earning.terms import Rule
@@ -41,8 +41,8 @@ class StoredRuleSet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
-    """Columns of `earn_rules`."""
+class StoredRule:
+    """An earn rule as it is stored."""
 
     id: UUID
     name: str
@@ -75,7 +75,7 @@ async def enabled_rules(connection: Connection, *, ends_after: datetime | None =
     """
     rows = await fetch_all(
         connection,
-        _Columns,
+        StoredRule,
         """
         SELECT id, name, kind, effect, priority, starts_at, ends_at, enabled, version, created_at, updated_at
         FROM earn_rules
@@ -92,7 +92,7 @@ async def get_earn_rule(connection: Connection, rule_id: UUID) -> RuleRow:
     """Returns an earn rule. Raises EARN_RULE_NOT_FOUND, also for one that was deleted."""
     found = await fetch_first(
         connection,
-        _Columns,
+        StoredRule,
         """
         SELECT id, name, kind, effect, priority, starts_at, ends_at, enabled, version, created_at, updated_at
         FROM earn_rules
@@ -109,7 +109,7 @@ async def lock_earn_rule(connection: Connection, rule_id: UUID) -> RuleRow:
     """Returns an earn rule that nobody else changes until the commit. Raises EARN_RULE_NOT_FOUND."""
     found = await fetch_first(
         connection,
-        _Columns,
+        StoredRule,
         """
         SELECT id, name, kind, effect, priority, starts_at, ends_at, enabled, version, created_at, updated_at
         FROM earn_rules
@@ -123,35 +123,56 @@ async def lock_earn_rule(connection: Connection, rule_id: UUID) -> RuleRow:
     return _rule_row(found)
 
 
-async def list_earn_rules(
-    connection: Connection, page: Page, *, enabled: bool | None
-) -> tuple[Sequence[RuleRow], str]:
-    """Returns a page of the earn rules, the newest first; `enabled` of None is all."""
-    rows = await fetch_all(
-        connection,
-        _Columns,
-        """
-        SELECT id, name, kind, effect, priority, starts_at, ends_at, enabled, version, created_at, updated_at
-        FROM earn_rules
-        WHERE NOT deleted
-          AND (%(after)s::uuid IS NULL OR id < %(after)s)
-          AND (%(enabled)s::boolean IS NULL OR enabled = %(enabled)s)
-        ORDER BY id DESC
-        LIMIT %(limit)s
-        """,
-        after=page.after(UUID),
-        enabled=enabled,
-        limit=page.size + 1,
-    )
-    return page.cut([_rule_row(row) for row in rows], lambda row: row.rule.id)
+@dataclass(frozen=True, slots=True)
+class ListedRule(StoredRule):
+    """An earn rule in a list, with what it is sorted by when that is the name."""
+
+    sorted_name: str
+
+    @property
+    def rule_row(self) -> RuleRow:
+        """The rule."""
+        return _rule_row(self)
+
+
+def _parse_name(text: str) -> str:
+    """Returns the name in a page token. Raises ValueError unless the database can hold it."""
+    if "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+# Names are sorted by their beginning, so that a page token stays short.
+EARN_RULES = Listing(
+    row=ListedRule,
+    columns="""
+    r.id, r.name, r.kind, r.effect, r.priority, r.starts_at, r.ends_at, r.enabled, r.version, r.created_at,
+    r.updated_at, left(lower(r.name), 40) AS sorted_name
+    """,
+    source="earn_rules r",
+    filters={
+        "enabled": "r.enabled = %(enabled)s",
+        "kind": "r.kind = %(kind)s",
+        "query": "strpos(lower(r.name), lower(%(query)s)) > 0",
+    },
+    keys={
+        "name": SortKey("left(lower(r.name), 40)", "sorted_name", _parse_name),
+        "created_at": SortKey("r.created_at", "created_at", parse_moment),
+        "priority": SortKey("r.priority", "priority", parse_bigint),
+    },
+    key=SortKey("r.id", "id", UUID),
+    default_order="created_at desc",
+    always="NOT r.deleted",
+)
+"""Earn rules. Staff make them by hand: there are never so many that their list needs an index."""
 
 
 def earn_rule_not_found(rule_id: UUID) -> DomainError:
     """No such rule, or not any more."""
-    return DomainError("EARN_RULE_NOT_FOUND", "no such earn rule", rule_id=rule_id)
+    return DomainError("EARN_RULE_NOT_FOUND", "no such earn rule", earn_rule_id=rule_id)
 
 
-def _rule(row: _Columns) -> Rule:
+def _rule(row: StoredRule) -> Rule:
     return Rule(
         id=row.id,
         name=row.name,
@@ -162,7 +183,7 @@ def _rule(row: _Columns) -> Rule:
     )
 
 
-def _rule_row(row: _Columns) -> RuleRow:
+def _rule_row(row: StoredRule) -> RuleRow:
     return RuleRow(
         rule=_rule(row),
         enabled=row.enabled,

@@ -16,6 +16,7 @@ from services.points.ledger.entries import Entry as Entry
 from services.points.ledger.entries import EntryKind as EntryKind
 from services.points.ledger.entries import LedgerEntry as LedgerEntry
 from services.points.ledger.entries import Moved as Moved
+from services.points.ledger.entries import OfAdjustment as OfAdjustment
 from services.points.ledger.expiry import EXPIRY_SECONDS as EXPIRY_SECONDS
 from services.points.ledger.expiry import expire_due as expire_due
 from services.points.ledger.purchase_points import LockedAccount as LockedAccount
@@ -37,6 +38,7 @@ __all__ = [
     "LedgerEntry",
     "LockedAccount",
     "Moved",
+    "OfAdjustment",
     "OnMoved",
     "TakenBack",
     "add_lot",

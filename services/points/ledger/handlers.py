@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from scrip.points.internal.v1 import points_pb2 as internal_pb2
@@ -10,12 +11,13 @@ from scrip.points.v1 import admin_pb2, points_pb2
 from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
+from services.common.list_pages import ListPage, read_page
 from services.common.paging import Page
 from services.points.ledger import encoding
 from services.points.ledger.account import OnMoved
 from services.points.ledger.commands.debit import debit
 from services.points.ledger.commands.undo_debit import undo_debit
-from services.points.ledger.queries import list_entries, list_expiries
+from services.points.ledger.queries import ENTRIES, EntryRow, entry_filters, list_expiries
 from services.points.periods import period_of
 
 
@@ -29,15 +31,19 @@ class LedgerHandlers:
         self, request: points_pb2.ListMyEntriesRequest, context: Context
     ) -> points_pb2.ListMyEntriesResponse:
         """Returns a page of the caller's ledger."""
-        entries, next_token = await self._entries(request, caller().id)
-        return points_pb2.ListMyEntriesResponse(entries=entries, next_page_token=next_token)
+        page = await self._entries(request, caller().id)
+        return points_pb2.ListMyEntriesResponse(
+            entries=_encoded(page.rows), next_page_token=page.next_page_token, total=page.total
+        )
 
     async def ListMemberEntries(
         self, request: admin_pb2.ListMemberEntriesRequest, context: Context
     ) -> admin_pb2.ListMemberEntriesResponse:
         """Returns a page of a member's ledger."""
-        entries, next_token = await self._entries(request, UUID(request.member_id))
-        return admin_pb2.ListMemberEntriesResponse(entries=entries, next_page_token=next_token)
+        page = await self._entries(request, UUID(request.member_id))
+        return admin_pb2.ListMemberEntriesResponse(
+            entries=_encoded(page.rows), next_page_token=page.next_page_token, total=page.total
+        )
 
     async def ListMyExpiries(
         self, request: points_pb2.ListMyExpiriesRequest, context: Context
@@ -57,20 +63,9 @@ class LedgerHandlers:
         self,
         request: points_pb2.ListMyEntriesRequest | admin_pb2.ListMemberEntriesRequest,
         member_id: UUID,
-    ) -> tuple[list[points_pb2.Entry], str]:
-        kind, period = encoding.kind_filter(request.kind), period_of(request)
-        page = Page(
-            request.page_size,
-            request.page_token,
-            request.DESCRIPTOR.name,
-            member_id,
-            kind and kind.value,
-            period,
-        )
-        rows, next_token = await self._db.read(
-            list_entries, page, member_id=member_id, kind=kind, period=period
-        )
-        return [encoding.entry(row) for row in rows], next_token
+    ) -> ListPage[EntryRow]:
+        kind, period = encoding.kind_filter(request.kind), period_of(request, "occurred")
+        return await read_page(self._db, ENTRIES, request, **entry_filters(member_id, kind, period))
 
     async def _expiries(
         self,
@@ -80,6 +75,10 @@ class LedgerHandlers:
         page = Page(request.page_size, request.page_token, request.DESCRIPTOR.name, member_id)
         rows, next_token = await self._db.read(list_expiries, page, member_id=member_id)
         return [encoding.expiry(row) for row in rows], next_token
+
+
+def _encoded(rows: Iterable[EntryRow]) -> Iterator[points_pb2.Entry]:
+    return (encoding.entry(row.entry) for row in rows)
 
 
 class SpendingHandlers:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from psycopg import sql
-
 from services.common.db import Connection, fetch_all, fetch_first
+from services.common.lists import Listing, SortKey, parse_bigint, parse_moment
 from services.common.paging import Page
 from services.points.ledger.account import Balance
-from services.points.ledger.entries import EntryKind, LedgerEntry
+from services.points.ledger.entries import EntryKind, LedgerEntry, cause_of
 from services.points.periods import Period
-
-_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,9 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
-class _EntryRow:
+class EntryRow:
+    """An entry as the database has it."""
+
     sequence: int
     kind: str
     delta: int
@@ -45,6 +44,22 @@ class _EntryRow:
     occurred_at: datetime
     debt_delta: int
     reason: str | None
+    of_order: bool
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """The entry."""
+        kind = EntryKind(self.kind)
+        return LedgerEntry(
+            sequence=self.sequence,
+            kind=kind,
+            delta=self.delta,
+            balance_after=self.balance_after,
+            cause=cause_of(kind, self.reference, of_order=self.of_order),
+            occurred_at=self.occurred_at,
+            debt_delta=self.debt_delta,
+            reason=self.reason,
+        )
 
 
 async def get_points(connection: Connection, member_id: UUID) -> MemberPoints:
@@ -87,77 +102,65 @@ async def balances_of(connection: Connection, members: Sequence[UUID]) -> Sequen
 # An entry's number and its time do not quite agree, for its time is when its transaction began and its
 # number is given when the account is locked. No transaction lasts for ten minutes, so by that much the
 # bounds are wider than the period. Every 64th entry is in an index by time, which costs those who write
-# next to nothing (`ix_ledger_entries_time`). A bound that is not asked for is NULL and finds nothing.
-_ENTRIES = sql.SQL(
-    """
-    SELECT sequence, kind, delta, balance_after, reference, occurred_at, debt_delta, reason
-    FROM ledger_entries
-    WHERE member_id = %(member_id)s
-      AND sequence < %(after)s
-      AND {of_kind}
-      AND (%(start)s::timestamptz IS NULL OR occurred_at >= %(start)s::timestamptz)
-      AND (%(end)s::timestamptz IS NULL OR occurred_at < %(end)s::timestamptz)
-      AND sequence > coalesce(
-        (
-          SELECT sequence FROM ledger_entries
-          WHERE member_id = %(member_id)s
-            AND sequence %% 64 = 0
-            AND occurred_at < %(start)s::timestamptz - interval '10 minutes'
-          ORDER BY occurred_at DESC
+# next to nothing (`ix_ledger_entries_time`).
+#
+# What a FORFEIT was caused by: an order that was undone since, whose points came back in the entry before
+# it, or the event that closed the account.
+ENTRIES = Listing(
+    row=EntryRow,
+    columns="""
+    e.sequence, e.kind, e.delta, e.balance_after, e.reference, e.occurred_at, e.debt_delta, e.reason,
+    CASE WHEN e.kind = 'FORFEIT' THEN coalesce((
+      SELECT u.reference = e.reference FROM ledger_entries u
+      WHERE u.member_id = e.member_id AND u.sequence = e.sequence - 1 AND u.kind = 'SPEND_UNDONE'
+    ), false) ELSE false END AS of_order
+    """,
+    source="ledger_entries e",
+    filters={
+        "member_id": "e.member_id = %(member_id)s",
+        "kind": "e.kind = %(kind)s",
+        # As it stands in the index of what was not earned, `ix_ledger_entries_kind`.
+        "rare_kind": "e.kind = %(rare_kind)s AND e.kind <> 'EARN'",
+        "occurred_from": """
+        e.occurred_at >= %(occurred_from)s::timestamptz
+        AND e.sequence > coalesce((
+          SELECT b.sequence FROM ledger_entries b
+          WHERE b.member_id = %(member_id)s
+            AND b.sequence %% 64 = 0
+            AND b.occurred_at < %(occurred_from)s::timestamptz - interval '10 minutes'
+          ORDER BY b.occurred_at DESC
           LIMIT 1
-        ),
-        0
-      )
-      AND sequence < coalesce(
-        (
-          SELECT sequence FROM ledger_entries
-          WHERE member_id = %(member_id)s
-            AND sequence %% 64 = 0
-            AND occurred_at >= %(end)s::timestamptz + interval '10 minutes'
-          ORDER BY occurred_at
+        ), 0)
+        """,
+        "occurred_until": """
+        e.occurred_at < %(occurred_until)s::timestamptz
+        AND e.sequence < coalesce((
+          SELECT b.sequence FROM ledger_entries b
+          WHERE b.member_id = %(member_id)s
+            AND b.sequence %% 64 = 0
+            AND b.occurred_at >= %(occurred_until)s::timestamptz + interval '10 minutes'
+          ORDER BY b.occurred_at
           LIMIT 1
-        ),
-        9223372036854775807
-      )
-    ORDER BY sequence DESC
-    LIMIT %(limit)s
-    """
+        ), 9223372036854775807)
+        """,
+    },
+    keys={"sequence": SortKey("e.sequence", "sequence", parse_bigint)},
+    key=SortKey("e.sequence", "sequence", parse_bigint),
+    default_order="sequence desc",
 )
-_OF_ANY_KIND = _ENTRIES.format(of_kind=sql.SQL("(%(kind)s::text IS NULL OR kind = %(kind)s::text)"))
-# As it stands in the index of what was not earned, `ix_ledger_entries_kind`.
-_OF_A_RARE_KIND = _ENTRIES.format(of_kind=sql.SQL("kind = %(kind)s::text AND kind <> 'EARN'"))
+"""Entries of a member, who is always asked for, newest first."""
 
 
-async def list_entries(
-    connection: Connection, page: Page, *, member_id: UUID, kind: EntryKind | None, period: Period
-) -> tuple[Sequence[LedgerEntry], str]:
-    """Returns a page of a member's entries, newest first; `kind` of None is every kind."""
-    after = page.after(int)
-    rows = await fetch_all(
-        connection,
-        _EntryRow,
-        _OF_ANY_KIND if kind in {None, EntryKind.EARN} else _OF_A_RARE_KIND,
-        member_id=member_id,
-        after=_MOST if after is None else after,
-        kind=kind and kind.value,
-        start=period.start,
-        end=period.end,
-        limit=page.size + 1,
-    )
-    return page.cut([_entry(row) for row in rows], lambda entry: entry.sequence)
-
-
-def _entry(row: _EntryRow) -> LedgerEntry:
-    return LedgerEntry(
-        sequence=row.sequence,
-        kind=EntryKind(row.kind),
-        delta=row.delta,
-        balance_after=row.balance_after,
-        reference=row.reference,
-        occurred_at=row.occurred_at,
-        debt_delta=row.debt_delta,
-        reason=row.reason,
-    )
+def entry_filters(member_id: UUID, kind: EntryKind | None, period: Period) -> Mapping[str, object]:
+    """Returns what a list of entries is filtered by; `kind` of None is every kind."""
+    rare = kind not in {None, EntryKind.EARN}
+    return {
+        "member_id": member_id,
+        "kind": kind.value if kind and not rare else None,
+        "rare_kind": kind.value if kind and rare else None,
+        "occurred_from": period.start,
+        "occurred_until": period.end,
+    }
 
 
 async def list_expiries(
@@ -177,15 +180,7 @@ async def list_expiries(
         LIMIT %(limit)s
         """,
         member_id=member_id,
-        after=page.after(_moment),
+        after=page.after(parse_moment),
         limit=page.size + 1,
     )
     return page.cut(rows, lambda expiry: expiry.expires_at.isoformat())
-
-
-def _moment(position: str) -> datetime:
-    """Returns the moment in a page token. Raises ValueError unless it is one."""
-    moment = datetime.fromisoformat(position)
-    if moment.tzinfo is None:
-        raise ValueError(position)
-    return moment

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.common.db import Connection, fetch_all, fetch_first
-from services.common.paging import Page
+from services.common.db import Connection, fetch_first
+from services.common.lists import Listing, SortKey, parse_moment
 from services.points.periods import Period
 from services.points.programme import CLOCK_LEEWAY, MAX_AGE
 from services.points.purchases.purchase import Purchase, ReceiptKey
 from services.points.purchases.refusals import purchase_not_found
 
-_LAST_ID = UUID(int=2**128 - 1)
 _ID_TIME_BITS = 48
 _DRIFT = timedelta(minutes=1)
 """By how much a process's clock may be changed between making an id and judging the time of sale."""
+_UNDER_WAY = timedelta(minutes=10)
+"""How much later than its id is made a purchase may be recorded, at the utmost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +95,88 @@ def _found(head: PurchaseHead | None) -> PurchaseHead:
     return head
 
 
-async def list_purchases(
-    connection: Connection, page: Page, *, member_id: UUID, period: Period
-) -> tuple[Sequence[Purchase], str]:
-    """Returns a page of a member's purchases, the last recorded first; `period` is of the times of sale.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPurchase(Purchase):
+    """A purchase in a list: whose it is, None for nobody's, and who recorded it."""
 
-    Ids begin with the time at which the receipt came in, and a sale is reported within 30 days: so only
-    those are looked at that can lie within the period.
+    member_id: UUID | None
+    client_id: UUID
+
+
+# By `recorded_at` they are in the order of their ids, which begin with the time at which the receipt came in:
+# that needs no index of its own. `id_from` and `id_until` are bounds that follow from other filters.
+PURCHASES = Listing(
+    row=ListedPurchase,
+    columns="""
+    p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at, p.currency_code, p.total_minor,
+    p.eligible_minor, p.points, p.earn_rule, p.balance_after, p.bonus, nullif(p.member_id, p.id) AS member_id,
+    p.client_id
+    """,
+    source="purchases p",
+    filters={
+        "member_id": "p.member_id = %(member_id)s",
+        "client_id": "p.client_id = %(client_id)s",
+        "till_number": "p.till_number = %(till_number)s",
+        "sold_from": "p.sold_at >= %(sold_from)s",
+        "sold_until": "p.sold_at < %(sold_until)s",
+        "recorded_from": "p.recorded_at >= %(recorded_from)s",
+        "recorded_until": "p.recorded_at < %(recorded_until)s",
+        "id_from": "p.id >= %(id_from)s",
+        "id_until": "p.id <= %(id_until)s",
+        "sold_near_from": "p.sold_at >= %(sold_near_from)s",
+        "sold_near_until": "p.sold_at <= %(sold_near_until)s",
+        "unclaimed": "p.member_id = p.id",
+    },
+    keys={
+        "sold_at": SortKey("p.sold_at", "sold_at", parse_moment),
+        "recorded_at": SortKey("p.id", "id", UUID),
+    },
+    key=SortKey("p.id", "id", UUID),
+    default_order="sold_at desc",
+)
+"""Purchases, by their time of sale or in the order in which they came in."""
+
+
+def period_filters(*, sold: Period, recorded: Period) -> Mapping[str, object]:
+    """Returns what a list of purchases is filtered by for these periods.
+
+    A sale is reported within 30 days and an id begins with the time of the report: so whatever the list is
+    sorted by, it reads little more than the periods.
     """
-    purchases = await fetch_all(
-        connection,
-        Purchase,
-        """
-        SELECT id, receipt_number, till_number, sold_at, recorded_at, currency_code, total_minor,
-          eligible_minor, points, earn_rule, balance_after, bonus
-        FROM purchases
-        WHERE member_id = %(member_id)s
-          AND id < %(after)s AND id >= %(oldest)s AND id <= %(newest)s
-          AND sold_at >= coalesce(%(start)s::timestamptz, '-infinity')
-          AND sold_at < coalesce(%(end)s::timestamptz, 'infinity')
-        ORDER BY id DESC
-        LIMIT %(limit)s
-        """,
-        member_id=member_id,
-        after=page.after(UUID) or _LAST_ID,
-        oldest=_first_id(period.start, -CLOCK_LEEWAY - _DRIFT, otherwise=UUID(int=0)),
-        newest=_first_id(period.end, MAX_AGE + _DRIFT, otherwise=_LAST_ID),
-        start=period.start,
-        end=period.end,
-        limit=page.size + 1,
-    )
-    return page.cut(purchases, lambda purchase: purchase.id)
+    late = CLOCK_LEEWAY + _DRIFT
+    return {
+        "sold_from": sold.start,
+        "sold_until": sold.end,
+        "recorded_from": recorded.start,
+        "recorded_until": recorded.end,
+        "id_from": _latest(_first_id(sold.start, -late), _first_id(recorded.start, -_UNDER_WAY)),
+        "id_until": _earliest(_first_id(sold.end, MAX_AGE + _DRIFT), _first_id(recorded.end, _DRIFT)),
+        "sold_near_from": _shifted(recorded.start, -MAX_AGE - _UNDER_WAY),
+        "sold_near_until": _shifted(recorded.end, late),
+    }
 
 
-def _first_id(moment: datetime | None, shift: timedelta, *, otherwise: UUID) -> UUID:
+def _first_id(moment: datetime | None, shift: timedelta) -> UUID | None:
     """Returns the smallest id (UUIDv7) that could be made at a moment, shifted."""
     if moment is None:
-        return otherwise
+        return None
     milliseconds = int((moment.timestamp() + shift.total_seconds()) * 1_000)
     return UUID(int=min(max(milliseconds, 0), 2**_ID_TIME_BITS - 1) << (128 - _ID_TIME_BITS))
+
+
+def _shifted(moment: datetime | None, shift: timedelta) -> datetime | None:
+    """Returns a moment, shifted as far as the calendar goes."""
+    if moment is None:
+        return None
+    try:
+        return moment + shift
+    except OverflowError:
+        return moment
+
+
+def _latest(*bounds: UUID | None) -> UUID | None:
+    return max((bound for bound in bounds if bound), default=None)
+
+
+def _earliest(*bounds: UUID | None) -> UUID | None:
+    return min((bound for bound in bounds if bound), default=None)

@@ -63,6 +63,10 @@ class Purchase(Base):
         CheckConstraint("total_minor >= eligible_minor AND eligible_minor >= 0", name="amounts"),
         CheckConstraint("points >= bonus AND bonus >= 0", name="points_floor"),
         Index("ix_purchases_id", "id"),
+        Index("ix_purchases_member_sold", "member_id", "sold_at", "id"),
+        Index("ix_purchases_sold", "sold_at", "id"),
+        Index("ix_purchases_client", "client_id", "id"),
+        Index("ix_purchases_unclaimed", "id", postgresql_where="member_id = id"),
     )
 
     member_id: Mapped[UUID] = mapped_column(primary_key=True)

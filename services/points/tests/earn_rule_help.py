@@ -56,7 +56,7 @@ class Staff:
 
     async def get(self, rule_id: str) -> earn_rule_pb2.EarnRule:
         """Reads a rule."""
-        request = earn_rule_pb2.GetEarnRuleRequest(rule_id=rule_id)
+        request = earn_rule_pb2.GetEarnRuleRequest(earn_rule_id=rule_id)
         return (await self.stub.GetEarnRule(request, metadata=bearer(self.token))).rule
 
     async def list(self, **fields: Any) -> earn_rule_pb2.ListEarnRulesResponse:
@@ -66,12 +66,12 @@ class Staff:
 
     async def update(self, rule_id: str, **fields: Any) -> earn_rule_pb2.EarnRule:
         """Changes a rule."""
-        request = earn_rule_pb2.UpdateEarnRuleRequest(rule_id=rule_id, **fields)
+        request = earn_rule_pb2.UpdateEarnRuleRequest(earn_rule_id=rule_id, **fields)
         return (await self.stub.UpdateEarnRule(request, metadata=bearer(self.token))).rule
 
-    async def delete(self, rule_id: str) -> None:
+    async def delete(self, rule_id: str, etag: str = "") -> None:
         """Deletes a rule."""
-        request = earn_rule_pb2.DeleteEarnRuleRequest(rule_id=rule_id)
+        request = earn_rule_pb2.DeleteEarnRuleRequest(earn_rule_id=rule_id, etag=etag)
         await self.stub.DeleteEarnRule(request, metadata=bearer(self.token))
 
     async def dry_run(
@@ -101,7 +101,7 @@ class Staff:
     async def clear(self) -> None:
         """Deletes what was made, and waits until nothing is in force."""
         for rule_id in self.made:
-            request = earn_rule_pb2.DeleteEarnRuleRequest(rule_id=rule_id)
+            request = earn_rule_pb2.DeleteEarnRuleRequest(earn_rule_id=rule_id)
             try:
                 await self.stub.DeleteEarnRule(request, metadata=bearer(self.token))
             except grpc.aio.AioRpcError as error:

@@ -21,6 +21,7 @@ from google.rpc import error_details_pb2
 from pydantic import SecretStr
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
 
+from services.common.csv_lists import END
 from services.common.db import Connection
 from services.common.ids import new_id
 from services.points.tests.own_service import OwnService
@@ -57,7 +58,8 @@ class Manager:
     ) -> admin_pb2.AdjustmentImport:
         """Hands in a file, under a new key when none is given."""
         data = content if isinstance(content, bytes) else content.encode()
-        request = httpbody_pb2.HttpBody(content_type=content_type, data=data)
+        file = httpbody_pb2.HttpBody(content_type=content_type, data=data)
+        request = admin_pb2.CreateAdjustmentImportRequest(file=file)
         metadata = bearer(self.token, idempotency_key=key or str(new_id()))
         reply: admin_pb2.CreateAdjustmentImportResponse = await self.stub.CreateAdjustmentImport(
             request, metadata=metadata
@@ -66,7 +68,7 @@ class Manager:
 
     async def get_import(self, import_id: str) -> admin_pb2.AdjustmentImport:
         """Returns how far an import is."""
-        request = admin_pb2.GetAdjustmentImportRequest(import_id=import_id)
+        request = admin_pb2.GetAdjustmentImportRequest(adjustment_import_id=import_id)
         reply: admin_pb2.GetAdjustmentImportResponse = await self.stub.GetAdjustmentImport(
             request, metadata=bearer(self.token)
         )
@@ -84,14 +86,20 @@ class Manager:
 
     async def pieces(self, import_id: str) -> list[httpbody_pb2.HttpBody]:
         """Returns the result of an import, as it comes."""
-        request = admin_pb2.GetAdjustmentImportResultRequest(import_id=import_id)
+        request = admin_pb2.GetAdjustmentImportResultRequest(adjustment_import_id=import_id)
         stream = self.stub.GetAdjustmentImportResult(request, metadata=bearer(self.token))
         return [piece async for piece in stream]
 
     async def result(self, import_id: str) -> list[dict[str, str]]:
         """Returns the lines of the result of an import, by column."""
-        data = b"".join(piece.data for piece in await self.pieces(import_id))
-        return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+        return csv_rows(b"".join(piece.data for piece in await self.pieces(import_id)))
+
+
+def csv_rows(data: bytes) -> list[dict[str, str]]:
+    """Returns the rows of a CSV file of Scrip, by column; it is whole."""
+    *rows, last = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    assert list(last.values())[:2] == [END, str(len(rows))], "the file is cut"
+    return rows
 
 
 def csv_file(*lines: tuple[object, ...]) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 from scrip.promos.v1 import campaign_pb2
 
 from services.common.caller import caller
+from services.common.currencies import require_currency
 from services.common.db import Connection, Database
 from services.common.encoding import Context, moment, timestamp
 from services.common.idempotent import idempotent
@@ -20,8 +21,9 @@ from services.promos.campaigns.queries import CampaignRow, CampaignState, Promot
 class CampaignHandlers:
     """Implements CampaignService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, currency_code: str) -> None:
         self._db = db
+        self._currency_code = currency_code
 
     async def CreateCampaign(
         self, request: campaign_pb2.CreateCampaignRequest, context: Context
@@ -29,6 +31,9 @@ class CampaignHandlers:
         """Makes a campaign, once per key when there is one."""
 
         async def create(connection: Connection) -> campaign_pb2.CreateCampaignResponse:
+            if request.benefit.HasField("amount_off"):
+                given = request.benefit.amount_off.currency_code
+                require_currency(given, self._currency_code, of="campaigns")
             row = await create_campaign(
                 connection,
                 actor=caller(),

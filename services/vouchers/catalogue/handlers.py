@@ -7,6 +7,7 @@ from uuid import UUID
 from scrip.vouchers.v1 import catalogue_pb2
 
 from services.common.caller import caller
+from services.common.currencies import require_currency
 from services.common.db import Connection, Database
 from services.common.encoding import Context
 from services.common.idempotent import idempotent
@@ -18,8 +19,9 @@ from services.vouchers.catalogue.commands import create_voucher
 class CatalogueHandlers:
     """Implements CatalogueService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, currency_code: str) -> None:
         self._db = db
+        self._currency_code = currency_code
 
     async def CreateVoucher(
         self, request: catalogue_pb2.CreateVoucherRequest, context: Context
@@ -27,6 +29,7 @@ class CatalogueHandlers:
         """Creates a voucher, once per key if one is given."""
 
         async def create(connection: Connection) -> catalogue_pb2.CreateVoucherResponse:
+            require_currency(request.face_value.currency_code, self._currency_code, of="vouchers")
             row = await create_voucher(connection, actor=caller(), new=encoding.new_voucher(request))
             return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row))
 

@@ -56,7 +56,7 @@ async def test_points_that_are_given_are_seen_at_once_with_the_reason(
     assert entry == given.entry
     assert (entry.kind, entry.delta, entry.balance_after, entry.sequence) == (ADJUST, 250, 250, 1)
     assert entry.reason == "Sorry for the queue"
-    assert UUID(entry.reference) != member.id
+    assert UUID(entry.adjustment_id) != member.id
     assert given.debt == 0
     assert await points.lots(member) == [(250, 250)]
     assert await points.debit(uuid4(), member, 250) == 0
@@ -292,7 +292,7 @@ async def test_an_adjustment_is_in_the_audit_list(
 
     async def forwarded() -> None:
         rows = await audited(platform, "points.adjusted", str(member.id))
-        assert rows == [{"adjustment_id": given.entry.reference, "delta": 10, "reason": "Goodwill"}]
+        assert rows == [{"adjustment_id": given.entry.adjustment_id, "delta": 10, "reason": "Goodwill"}]
         outbox = "SELECT 1 FROM outbox WHERE content ->> 'target_id' = %(id)s"
         assert await platform_points.rows(outbox, id=str(member.id)) == []
 

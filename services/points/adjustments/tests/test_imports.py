@@ -15,6 +15,7 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.cache import Redis
+from services.common.csv_lists import csv_lines
 from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
@@ -98,7 +99,8 @@ async def test_a_member_sees_the_reason_of_a_line(
     [entry] = (await points.entries(member)).entries
     assert (entry.kind, entry.delta) == (points_pb2.ENTRY_KIND_ADJUST, 25)
     assert entry.reason == 'Sorry, "again"\nand again'
-    assert entry.reference == f"{begun.id}:2"
+    line = entry.adjustment_import_line
+    assert (line.adjustment_import_id, line.line) == (begun.id, 2)
     [line] = await manager.result(begun.id)
     assert line["reason"] == 'Sorry, "again"\nand again'
 
@@ -171,7 +173,7 @@ def test_the_longest_file_is_taken() -> None:
 @pytest.mark.parametrize("content_type", ["", "application/json", "text/plain", "text/csvx"])
 async def test_only_csv_is_taken(manager: Manager, content_type: str) -> None:
     [fault] = await violations(manager.upload(f"{HEADER}\n{ROW}", content_type=content_type))
-    assert fault.field == "content_type"
+    assert fault.field == "file.content_type"
 
 
 async def test_a_content_type_may_name_the_character_set(manager: Manager) -> None:
@@ -202,7 +204,8 @@ async def test_a_file_handed_in_again_counts_once(
 
 
 async def test_a_key_is_needed(manager: Manager) -> None:
-    request = httpbody_pb2.HttpBody(content_type="text/csv", data=f"{HEADER}\n{ROW}".encode())
+    file = httpbody_pb2.HttpBody(content_type="text/csv", data=f"{HEADER}\n{ROW}".encode())
+    request = admin_pb2.CreateAdjustmentImportRequest(file=file)
     call = manager.stub.CreateAdjustmentImport(request, metadata=bearer(manager.token))
     assert await reason(call) == "IDEMPOTENCY_KEY_REQUIRED"
 
@@ -231,6 +234,10 @@ async def test_imports_are_listed_newest_first_and_by_state(
 
         every = await listed(admin_pb2.IMPORT_STATE_UNSPECIFIED, page_size=3)
         assert [one.id for one in every.adjustment_imports] == [refused.id, waiting[1].id, waiting[0].id]
+        assert not every.HasField("total")
+        oldest = await listed(RUNNING, order_by="created_at", with_total=True)
+        assert [one.id for one in oldest.adjustment_imports] == [one.id for one in waiting]
+        assert oldest.total.count == 2
         running = await listed(RUNNING)
         assert [one.id for one in running.adjustment_imports] == [waiting[1].id, waiting[0].id]
         first = await listed(RUNNING, page_size=1)
@@ -273,7 +280,7 @@ async def test_a_long_result_comes_in_pieces(manager: Manager) -> None:
     begun = await manager.upload(f"{HEADER}\n" + "me,1,x\n" * 2_500)
     pieces = await manager.pieces(begun.id)
     assert pieces[0].content_type == "text/csv; charset=utf-8"
-    assert len(pieces) == 4
+    assert len(pieces) == 5, "the header, the lines by the thousand, the end"
     assert len(await manager.result(begun.id)) == 2_500
 
 
@@ -281,8 +288,8 @@ async def test_a_long_result_comes_in_pieces(manager: Manager) -> None:
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0"])
 def test_no_cell_of_a_result_is_a_formula(cell: str) -> None:
     line = LineResult(2, cell, cell, cell, None, None)
-    [row] = csv.reader(io.StringIO(adjustment_files.result_lines([line]).decode(), newline=""))
-    delta = cell if cell in {"+1", "-1"} else f"'{cell}"
+    [row] = csv.reader(io.StringIO(csv_lines([adjustment_files.result_row(line)]).decode(), newline=""))
+    delta = str(int(cell)) if cell in {"+1", "-1"} else f"'{cell}"
     assert row == ["2", f"'{cell}", delta, f"'{cell}", "waiting", ""]
 
 

@@ -118,9 +118,95 @@ async def test_a_deleted_rule_is_gone(staff: Staff) -> None:
     await staff.delete(made.id)
     for call in (staff.get(made.id), staff.update(made.id, priority=1), staff.delete(made.id)):
         found = await refusal(call)
-        assert found == ("EARN_RULE_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {"rule_id": made.id})
+        assert found == ("EARN_RULE_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {"earn_rule_id": made.id})
     assert await reason(staff.update(made.id, etag=made.etag, priority=1)) == "EARN_RULE_NOT_FOUND"
     assert made.id not in [rule.id for rule in (await staff.list(page_size=200)).rules]
+
+
+@pytest.mark.covers("P3 EarnRuleService.DeleteEarnRule")
+async def test_a_rule_is_deleted_with_the_etag_read_only_as_it_was_read(staff: Staff) -> None:
+    made = await staff.create(disabled=True)
+    changed = await staff.update(made.id, priority=1)
+    late = await refusal(staff.delete(made.id, made.etag))
+    assert late == ("ETAG_MISMATCH", grpc.StatusCode.ABORTED, {"etag": changed.etag})
+    assert await staff.get(made.id) == changed
+    await staff.delete(made.id, changed.etag)
+    assert await reason(staff.delete(made.id, changed.etag)) == "EARN_RULE_NOT_FOUND"
+
+
+async def test_of_an_update_and_a_deletion_with_one_etag_at_once_one_wins(staff: Staff) -> None:
+    for _ in range(10):
+        made = await staff.create(disabled=True)
+        _, errors = await at_once(
+            [staff.update(made.id, etag=made.etag, priority=1), staff.delete(made.id, made.etag)]
+        )
+        assert len(errors) == 1
+
+
+@pytest.mark.covers("P3 EarnRuleService.ListEarnRules")
+async def test_rules_are_sorted_by_name_priority_and_time(staff: Staff) -> None:
+    mark = str(new_id())
+    names = [f"b {mark}", f"C {mark}", f"A {mark}", f"a {mark}"]
+    made = [
+        (await staff.create(name=name, priority=priority, disabled=True)).id
+        for name, priority in zip(names, (5, -5, 5, 0), strict=True)
+    ]
+    b, c, big_a, small_a = made
+    for order_by, expected in {
+        "": made[::-1],
+        "created_at": made,
+        "created_at desc": made[::-1],
+        "name": [big_a, small_a, b, c],
+        "name desc": [c, b, small_a, big_a],
+        "priority": [c, small_a, b, big_a],
+        "priority desc": [big_a, b, small_a, c],
+    }.items():
+        found: list[str] = []
+        token = ""
+        while True:
+            page = await staff.list(order_by=order_by, query=mark, page_size=1, page_token=token)
+            found += [rule.id for rule in page.rules]
+            if not (token := page.next_page_token):
+                break
+        assert found == expected, order_by
+    assert await refused_fields(staff.list(order_by="enabled")) == {"order_by"}
+
+
+@pytest.mark.covers("P3 EarnRuleService.ListEarnRules")
+async def test_rules_are_found_by_kind_and_by_a_part_of_their_name_and_counted(staff: Staff) -> None:
+    mark = str(new_id())
+    made = {
+        "BASE_RATE": {"base_rate": earn_rule_pb2.BaseRate(points=1, per_minor=100)},
+        "EXCLUSION": {"exclusion": earn_rule_pb2.Exclusion(categories=["tobacco"])},
+        "MULTIPLIER": {"multiplier": DOUBLE_DAIRY},
+        "FIRST_PURCHASE_BONUS": {"first_purchase_bonus": earn_rule_pb2.FirstPurchaseBonus(points=1)},
+    }
+    for kind, effect in made.items():
+        await staff.create(name=f"100 % {kind} {mark}", disabled=True, **effect)
+    for kind in made:
+        value = earn_rule_pb2.EarnRuleKind.Value(f"EARN_RULE_KIND_{kind}")
+        [rule] = (await staff.list(kind=value, query=mark.upper())).rules
+        assert rule.name == f"100 % {kind} {mark}"
+        [same] = (await staff.list(query=f"0 % {kind.lower()} {mark}")).rules
+        assert same == rule
+    counted = await staff.list(query=mark, page_size=1, with_total=True)
+    assert (len(counted.rules), counted.total.count) == (1, 4)
+    assert list((await staff.list(query=f"_{mark}")).rules) == [], "no sign stands for others"
+    assert await refused_fields(staff.list(query="a\0")) == {"query"}
+
+
+async def test_the_longest_names_have_page_tokens_that_are_taken(staff: Staff) -> None:
+    mark = str(new_id())
+    for sign in ("\N{PILE OF POO}", '"', "\\", "\x07"):
+        for _ in range(2):
+            await staff.create(name=sign * 84 + mark, disabled=True)
+    token, count = "", 0
+    while True:
+        page = await staff.list(order_by="name", query=mark, page_size=1, page_token=token)
+        count += len(page.rules)
+        if not (token := page.next_page_token):
+            break
+    assert count == 8
 
 
 @pytest.mark.covers("P3 EarnRuleService.GetEarnRule")

@@ -144,7 +144,7 @@ async def test_a_dry_run_says_what_a_receipt_would_earn_and_why(staff: Staff, po
     assert (said.points, said.bonus_points) == (6 + 50, 50)
     assert (said.total.amount_minor, said.total.currency_code) == (5_100, "USD")
     assert (said.eligible.amount_minor, said.eligible.currency_code) == (3_500, "USD")
-    assert [(rule.rule_id, rule.name, rule.effect) for rule in said.applied_rules] == [
+    assert [(rule.earn_rule_id, rule.name, rule.effect) for rule in said.applied_rules] == [
         ("", "", PLAIN),
         (tobacco.id, "Tobacco", "nothing for 1 line"),
         (dairy.id, "Dairy week", "200 % for 1 line"),

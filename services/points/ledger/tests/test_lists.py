@@ -16,12 +16,13 @@ from scrip.points.v1 import points_pb2
 
 from services.common.db import Connection, Database, fetch_values
 from services.common.ids import new_id, utc_now
+from services.common.lists import Listing
 from services.common.paging import Page
 from services.points.adjustments.tests.test_adjustments import heard_member
 from services.points.ledger import EntryKind
-from services.points.ledger.queries import list_entries
+from services.points.ledger.queries import ENTRIES, entry_filters
 from services.points.periods import Period
-from services.points.purchases import queries as purchases
+from services.points.purchases.queries import PURCHASES, period_filters
 from services.points.tests.manager import Manager, execute, faulty_fields
 from services.points.tests.own_service import OwnService, own_service
 from services.points.tests.support import Points, receipt, sold
@@ -68,13 +69,13 @@ async def receipt_numbers(points: Points, member: Member, **fields: Any) -> list
 
 async def test_entries_are_filtered_by_time(points: Points, member: Member) -> None:
     third, sixth = START + timedelta(days=2), START + timedelta(days=5)
-    assert await entry_numbers(points, member, **{"from": at(third)}) == list(range(10, 2, -1))
-    assert await entry_numbers(points, member, until=at(sixth)) == [5, 4, 3, 2, 1]
-    assert await entry_numbers(points, member, until=at(sixth), **{"from": at(third)}) == [5, 4, 3]
+    assert await entry_numbers(points, member, occurred_from=at(third)) == list(range(10, 2, -1))
+    assert await entry_numbers(points, member, occurred_until=at(sixth)) == [5, 4, 3, 2, 1]
+    assert await entry_numbers(points, member, occurred_until=at(sixth), occurred_from=at(third)) == [5, 4, 3]
     moment = timedelta(microseconds=1)
-    only = {"from": at(third), "until": at(third + moment)}
+    only = {"occurred_from": at(third), "occurred_until": at(third + moment)}
     assert await entry_numbers(points, member, **only) == [3], "from is included"
-    before = {"from": at(third - moment), "until": at(third)}
+    before = {"occurred_from": at(third - moment), "occurred_until": at(third)}
     assert await entry_numbers(points, member, **before) == [], "until is not"
 
 
@@ -86,11 +87,13 @@ async def test_entries_are_filtered_by_time_and_kind(
     await Manager(points, await platform.token("manager")).adjust(member.id, 5)
     now = utc_now()
     spent, adjusted = points_pb2.ENTRY_KIND_SPEND, points_pb2.ENTRY_KIND_ADJUST
-    since = {"from": at(now - timedelta(hours=1))}
+    since = {"occurred_from": at(now - timedelta(hours=1))}
     assert await entry_numbers(points, member, **since) == [12, 11]
     assert await entry_numbers(points, member, kind=spent, **since) == [11]
     assert await entry_numbers(points, member, kind=adjusted, **since) == [12]
-    assert await entry_numbers(points, member, kind=spent, until=at(START + timedelta(days=20))) == []
+    assert (
+        await entry_numbers(points, member, kind=spent, occurred_until=at(START + timedelta(days=20))) == []
+    )
     earned = points_pb2.ENTRY_KIND_EARN
     assert await entry_numbers(points, member, kind=earned, page_size=2, **since) == []
 
@@ -99,15 +102,15 @@ async def test_entries_are_filtered_by_time_and_kind(
 async def test_purchases_are_filtered_by_the_time_of_sale(points: Points, member: Member) -> None:
     now = utc_now()
     third, sixth = now - timedelta(days=8, hours=1), now - timedelta(days=5, hours=1)
-    assert await receipt_numbers(points, member, **{"from": at(third)}) == list(range(10, 2, -1))
-    assert await receipt_numbers(points, member, until=at(sixth)) == [5, 4, 3, 2, 1]
-    assert await receipt_numbers(points, member, until=at(sixth), **{"from": at(third)}) == [5, 4, 3]
+    assert await receipt_numbers(points, member, sold_from=at(third)) == list(range(10, 2, -1))
+    assert await receipt_numbers(points, member, sold_until=at(sixth)) == [5, 4, 3, 2, 1]
+    assert await receipt_numbers(points, member, sold_until=at(sixth), sold_from=at(third)) == [5, 4, 3]
     [last] = (await points.purchases(member, page_size=1)).purchases
     exactly = last.sold_at.ToDatetime(tzinfo=UTC)
     moment = timedelta(microseconds=1)
-    assert await receipt_numbers(points, member, **{"from": at(exactly)}) == [10]
-    assert await receipt_numbers(points, member, **{"from": at(exactly + moment)}) == []
-    assert len(await receipt_numbers(points, member, until=at(exactly))) == 9
+    assert await receipt_numbers(points, member, sold_from=at(exactly)) == [10]
+    assert await receipt_numbers(points, member, sold_from=at(exactly + moment)) == []
+    assert len(await receipt_numbers(points, member, sold_until=at(exactly))) == 9
 
 
 async def test_a_sale_of_the_utmost_past_and_one_ahead_are_found(points: Points, platform: Platform) -> None:
@@ -117,15 +120,18 @@ async def test_a_sale_of_the_utmost_past_and_one_ahead_are_found(points: Points,
     await points.record(receipt(member.code, sold_at=sold(ahead), receipt_number="R-2", till_number="utmost"))
     narrow = timedelta(seconds=1)
     for moment, number in ((old, 1), (ahead, 2)):
-        period = {"from": at(moment), "until": at(moment + narrow)}
+        period = {"sold_from": at(moment), "sold_until": at(moment + narrow)}
         assert await receipt_numbers(points, member, **period) == [number]
 
 
 async def test_pages_of_a_filtered_list_add_up_and_their_tokens_belong_to_the_filter(
     points: Points, member: Member
 ) -> None:
-    period = {"from": at(START + timedelta(days=1)), "until": at(START + timedelta(days=8))}
-    other = {"from": at(START + timedelta(days=1)), "until": at(START + timedelta(days=7))}
+    period = {
+        "occurred_from": at(START + timedelta(days=1)),
+        "occurred_until": at(START + timedelta(days=8)),
+    }
+    other = period | {"occurred_until": at(START + timedelta(days=7))}
     found: list[int] = []
     token = ""
     while True:
@@ -138,23 +144,25 @@ async def test_pages_of_a_filtered_list_add_up_and_their_tokens_belong_to_the_fi
         wrong = points.entries(member, page_size=3, page_token=token, **other)
         assert await reason(wrong) == "PAGE_TOKEN_NOT_VALID"
     assert found == [8, 7, 6, 5, 4, 3, 2]
-    first = await points.purchases(member, page_size=3, **{"from": at(utc_now() - timedelta(days=40))})
+    first = await points.purchases(member, page_size=3, sold_from=at(utc_now() - timedelta(days=40)))
     unfiltered = points.purchases(member, page_size=3, page_token=first.next_page_token)
     assert await reason(unfiltered) == "PAGE_TOKEN_NOT_VALID"
 
 
 async def test_a_period_must_end_after_it_begins(points: Points, member: Member) -> None:
     for end in (START, START - timedelta(days=1)):
-        period = {"from": at(START), "until": at(end)}
-        assert await faulty_fields(points.entries(member, **period)) == ["until"]
-        assert await faulty_fields(points.purchases(member, **period)) == ["until"]
+        occurred = points.entries(member, occurred_from=at(START), occurred_until=at(end))
+        assert await faulty_fields(occurred) == ["occurred_until"]
+        sold_then = points.purchases(member, sold_from=at(START), sold_until=at(end))
+        assert await faulty_fields(sold_then) == ["sold_until"]
 
 
 @pytest.mark.parametrize("seconds", [-(10**12), 10**12])
 async def test_a_moment_beyond_the_calendar_is_refused(points: Points, member: Member, seconds: int) -> None:
     beyond = timestamp_pb2.Timestamp(seconds=seconds)
-    for name in ("from", "until"):
+    for name in ("occurred_from", "occurred_until"):
         assert await faulty_fields(points.entries(member, **{name: beyond})) == [name]
+    for name in ("sold_from", "sold_until"):
         assert await faulty_fields(points.purchases(member, **{name: beyond})) == [name]
 
 
@@ -163,10 +171,10 @@ async def test_the_first_and_the_last_moment_of_the_calendar_are_taken(
 ) -> None:
     first = timestamp_pb2.Timestamp(seconds=-62_135_596_800)
     last = timestamp_pb2.Timestamp(seconds=253_402_300_799)
-    assert len(await entry_numbers(points, member, until=last, **{"from": first})) == 10
-    assert len(await receipt_numbers(points, member, until=last, **{"from": first})) == 10
-    assert await receipt_numbers(points, member, **{"from": last}) == []
-    assert await receipt_numbers(points, member, until=first) == []
+    assert len(await entry_numbers(points, member, occurred_until=last, occurred_from=first)) == 10
+    assert len(await receipt_numbers(points, member, sold_until=last, sold_from=first)) == 10
+    assert await receipt_numbers(points, member, sold_from=last) == []
+    assert await receipt_numbers(points, member, sold_until=first) == []
 
 
 # What a page reads, of a member with a long history.
@@ -179,11 +187,14 @@ async def own(platform: Platform) -> AsyncIterator[OwnService]:
         for member_id in (new_id(), LONG, new_id()):
             await fill(service, member_id)
         await crowd(service)
+        await leave_unclaimed(service)
         await execute(service, "ANALYZE ledger_entries, purchases")
         yield service
 
 
-LONG, CROWDED = new_id(), new_id()
+LONG, CROWDED, RARE = new_id(), new_id(), new_id()
+UNCLAIMED = 40
+"""So many purchases, in the midst of all, are nobody's, and were recorded by a client that has no others."""
 
 
 async def crowd(own: OwnService) -> None:
@@ -196,6 +207,20 @@ async def crowd(own: OwnService) -> None:
         " FROM generate_series(1, 5000) AS i",
         member=CROWDED,
         start=START,
+    )
+
+
+async def leave_unclaimed(own: OwnService) -> None:
+    """Some purchases of the long history without a member, recorded by a client of their own."""
+    await execute(
+        own,
+        """
+        UPDATE purchases SET member_id = id, client_id = %(rare)s WHERE member_id = %(member)s
+          AND number BETWEEN 1000 AND 999 + %(many)s
+        """,
+        rare=RARE,
+        member=LONG,
+        many=UNCLAIMED,
     )
 
 
@@ -223,18 +248,22 @@ async def fill(own: OwnService, member_id: UUID) -> None:
     )
 
 
-async def rows_read(database: Database, query: Any, **arguments: Any) -> tuple[int, int]:
+async def rows_read(
+    database: Database, listing: Listing[Any], order_by: str = "", **wanted: object
+) -> tuple[int, int]:
     """Returns how many rows a list shows, and how many its plan reads."""
 
     async def explained(connection: Connection) -> tuple[int, int]:
-        shown, statement, parameters = await _seen(connection, query, **arguments)
+        shown, statement, parameters = await _seen(connection, listing, order_by, **wanted)
         [(plan,)] = await _explain(connection, f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
         return shown, sum(_read(plan[0]["Plan"]))
 
     return await database.read(explained)
 
 
-async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[int, str, Any]:
+async def _seen(
+    connection: Connection, listing: Listing[Any], order_by: str = "", **wanted: object
+) -> tuple[int, str, Any]:
     """Returns how many rows a list shows, and the statement by which it found them."""
     statements: list[tuple[str, Any]] = []
 
@@ -246,7 +275,7 @@ async def _seen(connection: Connection, query: Any, **arguments: Any) -> tuple[i
 
     usual, connection.cursor_factory = connection.cursor_factory, Seen
     try:
-        rows, _ = await query(connection, Page(50, "", "x"), **arguments)
+        rows, _ = await listing.page(connection, Page(50, "", "x"), order_by=order_by, **wanted)
     finally:
         connection.cursor_factory = usual
     [(statement, parameters)] = statements
@@ -292,7 +321,7 @@ def days(first: float, last: float) -> Period:
 async def test_a_page_of_entries_reads_little_of_a_long_history(
     own: OwnService, kind: EntryKind | None, period: Period, shown: int
 ) -> None:
-    found, read = await rows_read(own.database, list_entries, member_id=LONG, kind=kind, period=period)
+    found, read = await rows_read(own.database, ENTRIES, **entry_filters(LONG, kind, period))
     assert abs(found - shown) <= 1
     assert read <= 51 + 2 * 64 + 10
 
@@ -301,9 +330,8 @@ async def test_a_rare_kind_is_found_by_its_index_also_by_a_plan_for_every_kind(o
     """A statement that is prepared may get one plan for whatever values it is given."""
 
     async def explained(connection: Connection) -> str:
-        _, statement, parameters = await _seen(
-            connection, list_entries, member_id=LONG, kind=EntryKind.ADJUST, period=Period()
-        )
+        filters = entry_filters(LONG, EntryKind.ADJUST, Period())
+        _, statement, parameters = await _seen(connection, ENTRIES, **filters)
         for number, name in enumerate(parameters, 1):
             statement = statement.replace(f"%({name})s", f"${number}")
         statement = statement.replace("%%", "%")
@@ -332,7 +360,7 @@ async def test_nothing_in_the_period_is_left_out(own: OwnService, member_id: UUI
         token = ""
         while True:
             page = Page(200, token, "x")
-            rows, token = await list_entries(connection, page, member_id=member_id, kind=None, period=period)
+            rows, token = await ENTRIES.page(connection, page, **entry_filters(member_id, None, period))
             found += [row.sequence for row in rows]
             if not token:
                 return found
@@ -355,19 +383,51 @@ async def test_nothing_in_the_period_is_left_out(own: OwnService, member_id: UUI
 
 
 @pytest.mark.covers("P4 PointsService.ListMyPurchases")
+@pytest.mark.parametrize("order_by", ["sold_at", "sold_at desc", "recorded_at", "recorded_at desc"])
 @pytest.mark.parametrize(
-    ("period", "shown"),
+    ("period", "shown", "around"),
     [
-        (Period(), 51),
-        (days(100, 101), 51),
-        (Period(start=START + timedelta(days=199.9)), 6),
-        (Period(start=START + timedelta(days=300)), 0),
-        (Period(end=START - timedelta(days=1)), 0),
+        (Period(), 51, 0),
+        (days(100, 101), 51, 31),
+        (Period(start=START + timedelta(days=199.9)), 6, 1),
+        (Period(start=START + timedelta(days=300)), 0, 0),
+        (Period(end=START - timedelta(days=1)), 0, 31),
     ],
 )
-async def test_a_page_of_purchases_reads_those_of_the_period_and_thirty_days(
-    own: OwnService, period: Period, shown: int
+async def test_a_page_of_a_members_purchases_reads_little_of_a_long_history(
+    own: OwnService, order_by: str, period: Period, shown: int, around: int
 ) -> None:
-    found, read = await rows_read(own.database, purchases.list_purchases, member_id=LONG, period=period)
+    """By the time of sale what it shows; as recorded no more than the period and thirty days."""
+    filters = {"member_id": LONG, **period_filters(sold=period, recorded=Period())}
+    found, read = await rows_read(own.database, PURCHASES, order_by, **filters)
     assert abs(found - shown) <= 4
-    assert read <= MANY / DAYS * 31 + 60
+    assert read <= 60 + (MANY / DAYS * around if order_by.startswith("recorded_at") else 0)
+
+
+@pytest.mark.covers("P4 PointsAdminService.ListPurchases")
+@pytest.mark.parametrize("order_by", ["sold_at", "sold_at desc", "recorded_at", "recorded_at desc"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"client_id": True},
+        {"unclaimed": True},
+        {"sold": days(100, 101)},
+        {"recorded": days(100, 101)},
+        {"recorded": Period(end=START)},
+        {"sold": Period(start=START + timedelta(days=300))},
+    ],
+    ids=lambda wanted: ",".join(wanted) or "all",
+)
+async def test_a_page_of_all_purchases_reads_little_of_many(
+    own: OwnService, order_by: str, wanted: dict[str, Any]
+) -> None:
+    """A filter alone, in the order that fits it, reads what it shows; in the other what its period holds."""
+    filters = {
+        "client_id": RARE if "client_id" in wanted else None,
+        "unclaimed": wanted.get("unclaimed"),
+        **period_filters(sold=wanted.get("sold", Period()), recorded=wanted.get("recorded", Period())),
+    }
+    _, read = await rows_read(own.database, PURCHASES, order_by, **filters)
+    periods = {"sold_at": "recorded", "recorded_at": "sold"}[order_by.partition(" ")[0]]
+    assert read <= 200 + (3 * MANY / DAYS * 32 if periods in wanted else 0)

@@ -41,7 +41,7 @@ async def test_a_debit_takes_points_once_and_says_why(points: Points, platform: 
     assert await points.debit(order, member, 500) == 100
     assert await points.balance(member) == 107
     spent = (await points.entries(member, kind=SPEND)).entries
-    assert [(e.delta, e.balance_after, e.reference) for e in spent] == [(-500, 100, str(order))]
+    assert [(e.delta, e.balance_after, e.order_id) for e in spent] == [(-500, 100, str(order))]
     await points.assert_balanced()
 
 
@@ -112,7 +112,7 @@ async def test_an_undo_gives_back_once_and_says_why(points: Points, platform: Pl
     await asyncio.gather(*[points.undo(order, member) for _ in range(16)])
     assert await points.balance(member) == 100
     undone = (await points.entries(member, kind=SPEND_UNDONE)).entries
-    assert [(e.delta, e.balance_after, e.reference) for e in undone] == [(30, 100, str(order))]
+    assert [(e.delta, e.balance_after, e.order_id) for e in undone] == [(30, 100, str(order))]
     await points.assert_balanced()
 
 

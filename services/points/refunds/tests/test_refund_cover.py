@@ -93,7 +93,7 @@ async def test_a_debt_alone_is_an_entry_of_its_own(points: Points, platform: Pla
     await points.debit(order, member, 10)
     assert split(await refund(points, bought.purchase.id, "F-1", [(1, 1)])) == (10, 0, 10, 0, 0)
     entry = (await points.entries(member)).entries[0]
-    assert (entry.delta, entry.debt_delta, entry.reference) == (0, 10, bought.purchase.id)
+    assert (entry.delta, entry.debt_delta, entry.purchase_id) == (0, 10, bought.purchase.id)
     await points.undo(order, member)
     assert await owing(points, member) == (0, 0)
     await points.assert_balanced()

@@ -98,6 +98,16 @@ async def test_bad_input_is_refused_with_its_field(
     assert {violation.field for violation in violations.field_violations} == {field}
 
 
+async def test_an_amount_off_is_in_the_programmes_currency(promos: Promos) -> None:
+    euros = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="EUR", amount_minor=500))
+    expected = {"currency_code": "EUR", "expected": "USD"}
+    assert await refusal(promos.campaign(benefit=euros)) == (
+        "CURRENCY_NOT_SUPPORTED",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        expected,
+    )
+
+
 async def test_a_window_that_ends_before_it_starts_at_once_is_refused(promos: Promos) -> None:
     with pytest.raises(DomainError, match="ends_at: must lie after starts_at"):
         await promos.db.run(

@@ -13,7 +13,7 @@ from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_
 
 from services.common.ids import new_id
 from services.vouchers.tests.support import Create, Earn, Order
-from tests.inprocess import Platform, bearer, eventually, reason, refused_status
+from tests.inprocess import Platform, bearer, eventually, reason, refusal, refused_status
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +209,17 @@ async def test_a_page_token_of_another_list_is_refused(
     assert await reason(shop.ListOffers(foreign, metadata=member)) == "PAGE_TOKEN_NOT_VALID"
     nonsense = catalogue_pb2.ListVouchersRequest(page_token="nonsense")  # not a secret
     assert await reason(grpc_stub.ListVouchers(nonsense, metadata=admin)) == "PAGE_TOKEN_NOT_VALID"
+
+
+@pytest.mark.covers("V1 CatalogueService.CreateVoucher")
+async def test_a_voucher_is_in_the_programmes_currency(
+    platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
+) -> None:
+    euros = money_pb2.Money(currency_code="EUR", amount_minor=500)
+    call = grpc_stub.CreateVoucher(request(face_value=euros), metadata=bearer(await platform.admin()))
+    expected = {"currency_code": "EUR", "expected": "USD"}
+    assert await refusal(call) == (
+        "CURRENCY_NOT_SUPPORTED",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        expected,
+    )

@@ -1,0 +1,56 @@
+"""A page of a list, as list calls of all services reply with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from scrip.common.v1 import list_pb2
+
+from services.common.db import Database
+from services.common.lists import Listing, Total
+from services.common.paging import Page
+
+Row = TypeVar("Row")
+
+
+class ListRequest(Protocol):
+    """What every request for a page has."""
+
+    page_size: int
+    page_token: str
+    with_total: bool
+
+    @property
+    def DESCRIPTOR(self) -> Any:  # noqa: N802  # as protobuf calls it
+        """The request's kind; pages of one kind are not pages of another."""
+
+
+@dataclass(frozen=True)
+class ListPage(Generic[Row]):
+    """The rows of a page, the token of the next one, and the total if it was asked for."""
+
+    rows: Sequence[Row]
+    next_page_token: str
+    total: list_pb2.ListTotal | None
+
+
+async def read_page(
+    db: Database, listing: Listing[Row], request: ListRequest, *, order_by: str = "", **wanted: object
+) -> ListPage[Row]:
+    """Returns the page that is asked for, of the rows that the filters leave.
+
+    A filter whose value is None is not asked for. Raises PAGE_TOKEN_NOT_VALID for a token of another list,
+    of other filters or of another order.
+    """
+    scope = (request.DESCRIPTOR.name, order_by, sorted(wanted.items()))
+    page = Page(request.page_size, request.page_token, *scope)
+    rows, next_page_token = await db.read(listing.page, page, order_by=order_by, **wanted)
+    total = encode_total(await db.read(listing.total, **wanted)) if request.with_total else None
+    return ListPage(rows, next_page_token, total)
+
+
+def encode_total(total: Total) -> list_pb2.ListTotal:
+    """Returns a total as protobuf has it."""
+    return list_pb2.ListTotal(count=total.count, more=total.more)
