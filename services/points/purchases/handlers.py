@@ -10,6 +10,7 @@ from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
 from services.common.paging import Page
+from services.points.earning import RuleBook
 from services.points.periods import period_of
 from services.points.purchases import encoding
 from services.points.purchases.queries import list_purchases
@@ -20,23 +21,27 @@ from services.points.purchases.recorder import PurchaseRecorder
 class RecordHandlers:
     """Implements RecordPurchase of PurchaseService."""
 
-    def __init__(self, receipts: ReceiptDecoder, recorder: PurchaseRecorder) -> None:
+    def __init__(self, receipts: ReceiptDecoder, recorder: PurchaseRecorder, rules: RuleBook) -> None:
         self._receipts = receipts
         self._recorder = recorder
+        self._rules = rules
 
     async def RecordPurchase(
         self, request: purchase_pb2.RecordPurchaseRequest, context: Context
     ) -> purchase_pb2.RecordPurchaseResponse:
         """Records a receipt together with those that come at the same time."""
         new = self._receipts.decode(request, caller().id)
-        return encoding.recorded(await self._recorder.record(new))
+        purchase = await self._recorder.record(new)
+        (rules,) = await self._rules.applied([purchase])
+        return encoding.recorded(purchase, rules)
 
 
 class PurchaseListHandlers:
     """Implements the lists of a member's purchases: of PointsService, and of PointsAdminService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, rules: RuleBook) -> None:
         self._db = db
+        self._rules = rules
 
     async def ListMyPurchases(
         self, request: points_pb2.ListMyPurchasesRequest, context: Context
@@ -60,4 +65,5 @@ class PurchaseListHandlers:
         wanted = period_of(request)
         page = Page(request.page_size, request.page_token, request.DESCRIPTOR.name, member_id, wanted)
         rows, next_token = await self._db.read(list_purchases, page, member_id=member_id, period=wanted)
-        return [encoding.purchase(row) for row in rows], next_token
+        rules = await self._rules.applied(rows)
+        return list(map(encoding.purchase, rows, rules)), next_token

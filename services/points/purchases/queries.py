@@ -107,7 +107,8 @@ async def list_purchases(
         Purchase,
         """
         SELECT id, receipt_number, till_number, sold_at, recorded_at, currency_code, total_minor,
-          eligible_minor, points, earn_rule, balance_after, bonus
+          eligible_minor, points, balance_after, rule_set_id, line_rules, earn_rule,
+          coalesce(redemption_ids, '{}') AS redemption_ids, bonus
         FROM purchases
         WHERE member_id = %(member_id)s
           AND id < %(after)s AND id >= %(oldest)s AND id <= %(newest)s
