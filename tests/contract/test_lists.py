@@ -14,7 +14,14 @@ from google.api import httpbody_pb2
 from google.protobuf import descriptor_pool, message_factory, timestamp_pb2
 from scrip.common.v1 import money_pb2, permission_pb2
 from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_grpc
-from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2, purchase_pb2_grpc
+from scrip.points.v1 import (
+    admin_pb2_grpc,
+    earn_effect_pb2,
+    earn_rule_pb2,
+    earn_rule_pb2_grpc,
+    purchase_pb2,
+    purchase_pb2_grpc,
+)
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 
@@ -141,7 +148,7 @@ class World:
         stub = earn_rule_pb2_grpc.EarnRuleServiceStub(self.platform.channels["points"])
         request = earn_rule_pb2.CreateEarnRuleRequest(
             name="None for gift cards",
-            exclusion=earn_rule_pb2.Exclusion(categories=["gift cards"]),
+            exclusion=earn_effect_pb2.Exclusion(categories=["gift cards"]),
             ends_at=timestamp_pb2.Timestamp(seconds=1),  # long over: no purchase of other tests meets it
         )
         await stub.CreateEarnRule(request, metadata=bearer(self.admin))

@@ -38,7 +38,7 @@ class RuleSet:
 
     def places(self, rules: Sequence[Rule]) -> Sequence[int]:
         """Returns the places in this set, from 1, of the first rules of these, as a purchase keeps them."""
-        return [self._places[rule.id] for rule in rules[:MOST_LINE_RULES]] if rules else ()
+        return tuple(self._places[rule.id] for rule in rules[:MOST_LINE_RULES]) if rules else ()
 
     def applied(self, purchase: JudgedPurchase) -> Sequence[Applied]:
         """Returns the rules that held for a purchase which this set judged."""

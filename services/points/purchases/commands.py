@@ -307,9 +307,9 @@ def _first_answer(row: _FoundRow) -> Recorded:
         points=row.points,
         balance_after=None if claim else row.balance_after,
         rule_set_id=row.rule_set_id,
-        line_rules=row.line_rules,
+        line_rules=tuple(row.line_rules or ()),
         earn_rule=row.earn_rule,
-        redemption_ids=row.redemption_ids,
+        redemption_ids=tuple(row.redemption_ids),
         bonus=0 if claim else row.bonus,
         claim=claim,
     )

@@ -100,7 +100,7 @@ def _redemption_ids(request: purchase_pb2.RecordPurchaseRequest) -> Sequence[UUI
 
     Raises VALIDATION_FAILED for one that is there twice, in other letters.
     """
-    ids = [UUID(written) for written in request.redemption_ids]
+    ids = tuple(map(UUID, request.redemption_ids))
     if len(set(ids)) < len(ids):
         raise invalid_field("redemption_ids", "must not hold an id twice")
     request.redemption_ids[:] = [str(redemption_id) for redemption_id in ids]
