@@ -37,9 +37,9 @@ def _parameters(world: World, client: int, lots: random.Random) -> dict[str, Any
     client_id, now = uuid4(), utc_now()
     news = []
     for place in range(BATCH_SIZE):
-        items = [Item(*line) for line in lines(lots)]
-        total = sum(one.unit_price_minor * one.quantity for one in items)
-        eligible = sum(one.unit_price_minor * one.quantity for one in items if not one.alcohol)
+        items = [Item(*line, quantity_milli=0, total_minor=line[3] * line[4]) for line in lines(lots)]
+        total = sum(one.total_minor for one in items)
+        eligible = sum(one.total_minor for one in items if not one.alcohol)
         news.append(
             NewPurchase(
                 key=ReceiptKey(client_id, str(client), f"{place:036d}"),
@@ -51,7 +51,6 @@ def _parameters(world: World, client: int, lots: random.Random) -> dict[str, Any
                 total_minor=total,
                 eligible_minor=eligible,
                 points=eligible // 1_000,
-                earn_rule="1 per 1000 minor units",
                 items=items,
                 rule_set_id=1,
             )

@@ -58,9 +58,8 @@ INSERT INTO ledger_entries (member_id, sequence, kind, delta, balance_after, ref
   SELECT member_id, s, 'EARN', 5, 5 * s, id::text, at FROM given;
 INSERT INTO lots (member_id, id, earned, remaining) SELECT member_id, s, 5, 5 FROM given;
 INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,
-    currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id,
-    rule_set_id, lot_id)
-  SELECT member_id, id, s, n || '-' || s, '', at, at, 'USD', 5000, 5000, 5, '1 per 1000 minor units', 5 * s,
+    currency_code, total_minor, eligible_minor, points, balance_after, client_id, rule_set_id, lot_id)
+  SELECT member_id, id, s, n || '-' || s, '', at, at, 'USD', 5000, 5000, 5, 5 * s,
     '00000000-0000-7000-8000-000000000000', 1, s FROM given;
 INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
   SELECT '00000000-0000-7000-8000-000000000000', '', n || '-' || s, decode(md5(s::text), 'hex'), member_id, id

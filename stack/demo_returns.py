@@ -29,13 +29,15 @@ async def change_and_return(teller: Teller, shop: Mapping[str, str], member: str
         token=admin,
     )
     check(tried.json["points"] == 30, "expected 30 points")
-    check(tried.json["lines"][0]["why"] == "200 % by Garden week", "the rule is not why")
+    why = tried.json["lines"][0]["multiplying_earn_rule_id"]
+    check(why == rule.json["rule"]["id"], "the rule is not why")
     await asyncio.sleep(RULE_SECONDS)
     code = await teller.call("The member buys them ...", "GET", "/v1/members/me/code", token=member)
     sold = receipt(code.json["member_code"], "R-7", datetime.now(UTC).isoformat(), chairs)
     bought = await teller.call("... for 30 points.", "POST", "/v1/purchases", sold, token=shop["till"])
     check(bought.json["purchase"]["points"] == 30, "expected 30 points")
     purchase_id = bought.json["purchase"]["id"]
+    await _weigh(teller, shop, code.json["member_code"])
     await _return(teller, shop, member, purchase_id)
     path = f"/v1/earn-rules/{rule.json['rule']['id']}"
     await teller.call("Garden week is over.", "DELETE", path, token=admin)
@@ -49,6 +51,21 @@ async def change_and_return(teller: Teller, shop: Mapping[str, str], member: str
         "/v1/members/me/points/expiries",
         token=member,
     )
+
+
+async def _weigh(teller: Teller, shop: Mapping[str, str], member_code: str) -> None:
+    gouda = {"sku": "30", "name": "Gouda", "unit_price_minor": "1999", "quantity_milli": 345}
+    jam = item("31", "Jam", 100, quantity=3) | {"total_minor": "200"}
+    sold = receipt(member_code, "R-8", datetime.now(UTC).isoformat(), gouda, jam)
+    bought = await teller.call(
+        "0.345 kg of Gouda, and three jars of jam for two.", "POST", "/v1/purchases", sold, token=shop["till"]
+    )
+    check(bought.json["purchase"]["total"]["amount_minor"] == "890", "expected $6.90 and $2.00")
+    path = f"/v1/purchases/{bought.json['purchase']['id']}:refund"
+    for number, cost in (("F-1", "66"), ("F-2", "67"), ("F-3", "67")):
+        jar = {"refund_number": number, "lines": [{"line": 2, "quantity": 1}]}
+        back = await teller.call("A jar comes back.", "POST", path, jar, token=shop["till"])
+        check(back.json["refund"]["amount"]["amount_minor"] == cost, f"expected {cost} cents")
 
 
 async def _return(teller: Teller, shop: Mapping[str, str], member: str, purchase_id: str) -> None:

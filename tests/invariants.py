@@ -94,7 +94,8 @@ UNION ALL SELECT p.id, NULL, p.member_id FROM purchases p WHERE p.member_id = p.
 """
 _ITEMS = """
 SELECT * FROM (
-  SELECT member_id, purchase_id, sum(unit_price_minor * quantity) AS cost FROM purchase_items GROUP BY 1, 2
+  SELECT member_id, purchase_id, sum(coalesce(total_minor, unit_price_minor * quantity)) AS cost
+  FROM purchase_items GROUP BY 1, 2
 ) i FULL JOIN purchases p ON p.member_id = i.member_id AND p.id = i.purchase_id
 WHERE i.cost IS DISTINCT FROM p.total_minor
 """
@@ -102,12 +103,15 @@ WHERE i.cost IS DISTINCT FROM p.total_minor
 # it once nothing is left.
 _REFUNDS = """
 WITH lines AS (
-  SELECT member_id, purchase_id, sum(quantity - refunded) AS left_over,
-    sum(refunded * unit_price_minor) AS amount, sum(refunded) AS goods
-  FROM purchase_items GROUP BY member_id, purchase_id
+  SELECT member_id, purchase_id, sum(sold - refunded) AS left_over, sum(refunded) AS goods,
+    sum(div(coalesce(total_minor, unit_price_minor * quantity)::numeric * refunded, sold)) AS amount
+  FROM (SELECT *, coalesce(quantity_milli, quantity) AS sold FROM purchase_items) AS i
+  GROUP BY member_id, purchase_id
 ), refunded AS (
   SELECT member_id, purchase_id, sum(points) AS points, sum(expired) AS expired, sum(amount_minor) AS amount,
-    sum((SELECT sum((line ->> 1)::int) FROM jsonb_array_elements(lines) AS line)) AS goods
+    sum((
+      SELECT sum(coalesce(line ->> 2, line ->> 1)::int) FROM jsonb_array_elements(lines) AS line
+    )) AS goods
   FROM refunds GROUP BY member_id, purchase_id
 )
 SELECT p.member_id, p.id, p.points AS earned, r.points, r.amount, l.amount AS cost, r.goods, l.left_over

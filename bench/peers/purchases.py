@@ -62,6 +62,21 @@ class Money(BaseModel):
     amount_minor: str
 
 
+class BaseRate(BaseModel):
+    """So many points for so much."""
+
+    points: int
+    per_minor: str
+
+
+class AppliedRule(BaseModel):
+    """A rule that held; there is but the programme's own rate."""
+
+    earn_rule_id: str = ""
+    name: str = ""
+    base_rate: BaseRate
+
+
 class PurchaseOut(BaseModel):
     """A recorded purchase."""
 
@@ -73,8 +88,8 @@ class PurchaseOut(BaseModel):
     total: Money
     eligible: Money
     points: int
-    earn_rule: str
     bonus_points: int = 0
+    applied_rules: list[AppliedRule]
 
 
 class RecordedOut(BaseModel):
@@ -95,7 +110,7 @@ class RecordedOut(BaseModel):
             total=Money(currency_code=row.currency_code, amount_minor=str(row.total_minor)),
             eligible=Money(currency_code=row.currency_code, amount_minor=str(row.eligible_minor)),
             points=row.points,
-            earn_rule=row.earn_rule,
+            applied_rules=[AppliedRule(base_rate=BaseRate(points=1, per_minor=str(PER_MINOR)))],
         )
         return cls(purchase=purchase, balance_after=row.balance_after)
 
@@ -151,7 +166,6 @@ async def _record(session: AsyncSession, till_id: UUID, given: PurchaseIn) -> Re
         total_minor=total,
         eligible_minor=eligible,
         points=points,
-        earn_rule=f"1 per {PER_MINOR} minor units",
         balance_after=account.balance,
         client_id=till_id,
         rule_set_id=RULE_SET,

@@ -33,7 +33,7 @@ from services.identity.keys import read_jwks
 from services.identity.keys.handlers import KeyHandlers, ServiceTokenHandlers
 from services.identity.logins.handlers import LoginHandlers
 from services.identity.member_codes.handlers import MemberCodeHandlers, MyCodeHandlers
-from services.identity.members import active_members, get_member_code, resolve_member_codes
+from services.identity.members import code_owners, get_member_code, resolve_member_codes
 from services.identity.members.admin_handlers import MemberAdminHandlers
 from services.identity.members.handlers import MemberHandlers
 from services.identity.members.registration_handlers import RegistrationHandlers
@@ -147,7 +147,7 @@ def _servicers(
             MemberCodeHandlers(
                 vault,
                 lambda codes: db.read(resolve_member_codes, codes),
-                lambda member_ids: db.read(active_members, member_ids),
+                lambda member_ids: db.read(code_owners, member_ids),
             ),
             AuditForwardingHandlers(db),
         ),

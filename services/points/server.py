@@ -39,6 +39,7 @@ from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
 from services.points.parts import Parts, build, point_value
 from services.points.purchase_details.handlers import PurchaseDetailsHandlers
 from services.points.purchases.batch_handlers import BatchHandlers
+from services.points.purchases.dry_run_handlers import DryRunHandlers
 from services.points.purchases.handlers import RecordHandlers
 from services.points.purchases.identity_client import MemberCodesClient
 from services.points.purchases.list_handlers import PurchaseListHandlers
@@ -58,16 +59,17 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
         rules = RuleBook(parts.db, Rate(settings.earn_points, settings.earn_per_minor))
+        member_codes = MemberCodesClient(parts.peers)
         recorder = PurchaseRecorder(
             parts.db,
             parts.balances,
-            MemberCodesClient(parts.peers).resolve,
+            member_codes.resolve,
             parts.programme,
             offline=timedelta(seconds=settings.code_offline_seconds),
         )
         streams = PurchaseStreams()
         yield Service(
-            _servicers(settings, parts, rules, recorder, streams),
+            _servicers(settings, parts, rules, recorder, streams=streams, member_codes=member_codes),
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("points", parts.db), keys.known, rules.known],
@@ -79,7 +81,13 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _servicers(
-    settings: Settings, parts: Parts, rules: RuleBook, recorder: PurchaseRecorder, streams: PurchaseStreams
+    settings: Settings,
+    parts: Parts,
+    rules: RuleBook,
+    recorder: PurchaseRecorder,
+    *,
+    streams: PurchaseStreams,
+    member_codes: MemberCodesClient,
 ) -> list[Servicer]:
     db, balances, programme = parts.db, parts.balances, parts.programme
     claims = PurchaseClaims(
@@ -92,8 +100,8 @@ def _servicers(
     )
     receipts = ReceiptDecoder(programme, rules)
     details = PurchaseDetailsHandlers(db, rules)
-    lists = PurchaseListHandlers(db)
-    claiming = ClaimHandlers(claims)
+    lists = PurchaseListHandlers(db, rules)
+    claiming = ClaimHandlers(claims, rules)
     value = point_value(settings)
     balance = BalanceHandlers(db, balances, programme, value)
     entries = LedgerHandlers(db)
@@ -101,8 +109,8 @@ def _servicers(
         servicer(
             "scrip.points.v1.PurchaseService",
             purchase_pb2_grpc.add_PurchaseServiceServicer_to_server,
-            RecordHandlers(receipts, recorder),
-            BatchHandlers(receipts, recorder, streams),
+            RecordHandlers(receipts, recorder, rules),
+            BatchHandlers(receipts, recorder, streams, rules),
             RefundHandlers(db, balances, programme, rules),
             details,
             claiming,
@@ -110,7 +118,8 @@ def _servicers(
         servicer(
             "scrip.points.v1.EarnRuleService",
             earn_rule_pb2_grpc.add_EarnRuleServiceServicer_to_server,
-            EarnRuleHandlers(db, programme, rules),
+            EarnRuleHandlers(db),
+            DryRunHandlers(db, programme, rules, member_codes.resolve),
         ),
         servicer(
             "scrip.points.v1.PointsService",

@@ -47,8 +47,12 @@ class Import:
 
     @property
     def of_encoding(self) -> bool:
-        """Whether handlers import how another feature encodes its values; a face loads no protobuf."""
-        return self.importer.name.endswith("handlers.py") and self.module == f"{self.other.package}.encoding"
+        """Whether handlers or an encoding import how another feature encodes its values.
+
+        A face loads no protobuf, so this is a module of its own.
+        """
+        encodes = self.importer.name.endswith("handlers.py") or self.importer.name == "encoding.py"
+        return encodes and self.module == f"{self.other.package}.encoding"
 
     def __str__(self) -> str:
         return f"{self.importer.relative_to(ROOT)} imports {self.module}"

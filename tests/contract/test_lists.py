@@ -17,6 +17,7 @@ from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_
 from scrip.points.v1 import (
     admin_pb2,
     admin_pb2_grpc,
+    earn_effect_pb2,
     earn_rule_pb2,
     earn_rule_pb2_grpc,
     purchase_pb2,
@@ -149,7 +150,7 @@ class World:
         stub = earn_rule_pb2_grpc.EarnRuleServiceStub(self.platform.channels["points"])
         request = earn_rule_pb2.CreateEarnRuleRequest(
             name="None for gift cards",
-            exclusion=earn_rule_pb2.Exclusion(categories=["gift cards"]),
+            exclusion=earn_effect_pb2.Exclusion(categories=["gift cards"]),
             ends_at=timestamp_pb2.Timestamp(seconds=1),  # long over: no purchase of other tests meets it
         )
         await stub.CreateEarnRule(request, metadata=bearer(self.admin))

@@ -101,7 +101,7 @@ async def _wait_in_force(live: Platform, till: str) -> None:
 
     async def heard() -> None:
         told = await record(live, till, sale(None, line(1_000, category=category)))
-        assert probe["name"] in told["purchase"]["earn_rule"]
+        assert probe["id"] in [rule["earn_rule_id"] for rule in told["purchase"]["applied_rules"]]
 
     await eventually(heard, HEARD_SECONDS)
     await delete_rule(live, probe)

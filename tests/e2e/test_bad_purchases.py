@@ -248,7 +248,7 @@ async def test_only_tills_record(live: Platform, ada: Member) -> None:
 
 @pytest.mark.covers("P1 PurchaseService.RecordPurchase")
 @pytest.mark.parametrize("out", ["suspended", "closed"])
-async def test_purchases_of_who_is_out_are_refused_until_they_are_in(
+async def test_purchases_of_who_is_out_are_kept_without_a_member_or_refused(
     live: Platform, member: Member, till: str, out: str
 ) -> None:
     body = purchase(member, 1_000)
@@ -261,12 +261,18 @@ async def test_purchases_of_who_is_out_are_refused_until_they_are_in(
 
     async def is_out() -> None:
         [result] = await _sent(live, till, purchase(member, 0))
-        assert "refused" in result
-        assert _reason(result) == "MEMBER_CODE_UNKNOWN"
+        if out == "suspended":
+            assert result["recorded"]["member_suspended"]
+        else:
+            assert _reason(result) == "MEMBER_CODE_UNKNOWN"
 
     await eventually(is_out, HEARD_SECONDS)
-    refused = await live.refused("POST", "/v1/purchases", purchase(member, 0), token=till)
-    assert (refused.status, refused.reason) == (404, "MEMBER_CODE_UNKNOWN")
+    if out == "suspended":
+        kept = await record(live, till, purchase(member, 0))
+        assert (kept["member_suspended"], "balance_after" in kept, "claim" in kept) == (True, False, True)
+    else:
+        refused = await live.refused("POST", "/v1/purchases", purchase(member, 0), token=till)
+        assert (refused.status, refused.reason) == (404, "MEMBER_CODE_UNKNOWN")
     assert await record(live, till, body) == first
     if out == "suspended":
         await live.ok("POST", f"/v1/members/{member.id}:restore", {"reason": "Fine"}, token=live.admin)

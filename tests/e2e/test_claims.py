@@ -38,7 +38,7 @@ async def test_a_member_claims_by_the_code_on_the_receipt(
     answer = await live.call("POST", "/v1/purchases", body, token=till)
     told = answer.json()
     bought = told["purchase"]
-    assert (bought["points"], bought["bonus_points"], told["balance_after"]) == (42, 0, 0)
+    assert (bought["points"], bought["bonus_points"], "balance_after" in told) == (42, 0, False)
     until = datetime.fromisoformat(told["claim"]["claim_until"])
     assert until == datetime.fromisoformat(bought["sold_at"]) + CLAIM_DAYS
     kept = await details(live, till, bought["id"])

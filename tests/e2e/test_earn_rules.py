@@ -24,6 +24,7 @@ from tests.platform import Member, Platform, at_once, refusal, unique
 
 RULES = "/v1/earn-rules"
 TRY = "/v1/earn-rules:dryRun"
+BASE = {"earn_rule_id": "", "name": "", "base_rate": {"points": 1, "per_minor": "1000"}}
 
 
 async def _tried(live: Platform, lines: list[dict[str, Any]], **fields: Any) -> Any:
@@ -38,12 +39,13 @@ async def test_a_rule_doubles_its_category_and_leaves_the_past(
     lines = [line(2_500, category=category.upper()), line(1_000, category="other")]
     before = sale(member, *lines)
     first = await record(live, till, before)
-    assert (first["purchase"]["points"], first["purchase"]["earn_rule"]) == (3, "1 per 1000 minor units")
+    assert (first["purchase"]["points"], first["purchase"]["applied_rules"]) == (3, [BASE])
     double = {"multiplier": {"percent": 200, "categories": [category]}}
     async with rules_in_force(live, till, double) as [rule]:
         told = await record(live, till, sale(member, *lines))
         assert told["purchase"]["points"] == 6
-        assert told["purchase"]["earn_rule"] == f"1 per 1000 minor units; 200 % by {rule['name']}"
+        doubled = {"earn_rule_id": rule["id"], "name": rule["name"], "multiplier_percent": 200}
+        assert told["purchase"]["applied_rules"] == [BASE, doubled]
         assert await record(live, till, before) == first
     kept = await details(live, till, told["purchase"]["id"])
     assert [one["earn_percent"] for one in kept["lines"]] == [200, 100]
@@ -107,14 +109,20 @@ async def test_a_dry_run_says_why_and_changes_nothing(live: Platform, till: str)
     assert tried["points"] == 4
     assert tried["total"] == {"currency_code": "USD", "amount_minor": "3500"}
     assert tried["eligible"]["amount_minor"] == "2100"
-    assert [(one["line"], one["earn_percent"], one["why"]) for one in tried["lines"]] == [
-        (1, 200, "200 % by Dairy week"),
-        (2, 0, "excluded by Tobacco"),
-        (3, 0, "alcohol"),
-        (4, 100, "counts in full"),
+    assert [
+        {name: value for name, value in one.items() if name not in ("amount", "line")}
+        for one in tried["lines"]
+    ] == [
+        {"earn_percent": 200, "multiplying_earn_rule_id": twice["id"]},
+        {"earn_percent": 0, "excluding_earn_rule_id": never["id"]},
+        {"earn_percent": 0, "alcohol": True},
+        {"earn_percent": 100, "in_full": True},
     ]
-    applied = {(one["earn_rule_id"], one["name"]) for one in tried["applied_rules"]}
-    assert applied == {("", ""), (twice["id"], "Dairy week"), (never["id"], "Tobacco")}
+    assert tried["applied_rules"] == [
+        BASE,
+        {"earn_rule_id": never["id"], "name": "Tobacco", "exclusion": True},
+        {"earn_rule_id": twice["id"], "name": "Dairy week", "multiplier_percent": 200},
+    ]
 
 
 @pytest.mark.covers("P3 PurchaseService.RecordPurchase")

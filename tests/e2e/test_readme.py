@@ -63,12 +63,13 @@ async def test_the_calls_about_points_do_what_the_document_says(live: Platform, 
     scripts = SCRIPT.findall(text, begin, end)
     printed = await _run(live, _first_purchase() + ME + "".join(scripts), tmp_path)
     told, _, result = printed.partition("line,member_id,delta,reason,outcome,balance_after")
-    batch, refund, rule, tried, done = _answers(told)[3:]
+    batch, weighed, refund, rule, tried, done = _answers(told)[3:]
     assert [next(iter(one)) for one in batch["results"]] == ["recorded", "refused"]
     assert batch["results"][0]["recorded"]["balance_after"] == 120
     assert batch["results"][1]["refused"]["message"] == "receipts must be in USD"
-    assert (refund["refund"]["points"], refund["balance_after"]) == (30, 90)
-    assert (tried["points"], tried["lines"][0]["why"]) == (30, "200 % by Garden week")
+    assert (weighed["purchase"]["total"]["amount_minor"], weighed["balance_after"]) == ("1690", 121)
+    assert (refund["refund"]["points"], refund["balance_after"]) == (30, 91)
+    assert (tried["points"], tried["lines"][0]["multiplying_earn_rule_id"]) == (30, rule["rule"]["id"])
     assert done["adjustment_import"]["lines"] == 1
     assert "Sorry for the wait" in result
     await live.ok("DELETE", f"/v1/earn-rules/{rule['rule']['id']}", token=live.admin)

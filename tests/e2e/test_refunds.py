@@ -206,7 +206,7 @@ async def test_goods_that_nobody_claimed_lower_what_the_claim_earns(
 ) -> None:
     told = await record(live, till, sale(None, line(10_000, 3)))
     answer = await refunded(live, till, told["purchase"]["id"], refund((1, 1)))
-    assert (answer["refund"]["amount"]["amount_minor"], answer["balance_after"]) == ("10000", 0)
+    assert (answer["refund"]["amount"]["amount_minor"], "balance_after" in answer) == ("10000", False)
     code = {"claim_code": told["claim"]["claim_code"]}
     claimed = await live.ok("POST", "/v1/members/me/purchases:claim", code, token=member.token)
     assert (claimed["purchase"]["points"], claimed["balance_after"]) == (20, 20)

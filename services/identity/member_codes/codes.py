@@ -38,6 +38,14 @@ _SIGNED_LENGTH = _BODY_END + 20
 _SIGNATURE_BYTES = 12
 
 
+@dataclass(frozen=True, slots=True)
+class CodeOwner:
+    """The member who has a code, whose account is active or suspended."""
+
+    member_id: UUID
+    suspended: bool
+
+
 @dataclass(frozen=True)
 class SignedCode:
     """A signed member code: good from `issued_at` to `expires_at`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from google.api import httpbody_pb2
@@ -14,17 +13,17 @@ from scrip.identity.v1 import member_pb2
 from services.common import qr
 from services.common.caller import caller
 from services.common.codes import read_code
-from services.common.encoding import Context, caching, image_body, timestamp
+from services.common.encoding import Context, caching, image_body, set_timestamp, timestamp
 from services.common.ids import utc_now
 from services.identity.keys import Vault
-from services.identity.member_codes.codes import SignedCode, open_signed_code, sign_member_code
+from services.identity.member_codes.codes import CodeOwner, SignedCode, open_signed_code, sign_member_code
 
 CodeOf = Callable[[UUID], Awaitable[str]]
 """Returns the lasting code of a member. Raises MEMBER_NOT_FOUND."""
-OwnersOfCodes = Callable[[Sequence[str]], Awaitable[Mapping[str, UUID]]]
-"""Returns the active members who have these lasting codes, by code."""
-ActiveMembers = Callable[[Sequence[UUID]], Awaitable[AbstractSet[UUID]]]
-"""Returns those of these members whose accounts are active."""
+OwnersOfCodes = Callable[[Sequence[str]], Awaitable[Mapping[str, CodeOwner]]]
+"""Returns the members who have these lasting codes, by code; those whose accounts are closed are absent."""
+OwnersById = Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, CodeOwner]]]
+"""Returns these members by their ids; those whose accounts are closed are absent."""
 
 
 class MyCodeHandlers:
@@ -69,10 +68,10 @@ class MemberCodeHandlers:
     What it needs of members, whose room is above this one, is given to it.
     """
 
-    def __init__(self, vault: Vault, owners: OwnersOfCodes, active_members: ActiveMembers) -> None:
+    def __init__(self, vault: Vault, owners: OwnersOfCodes, owners_by_id: OwnersById) -> None:
         self._vault = vault
         self._owners = owners
-        self._active_members = active_members
+        self._owners_by_id = owners_by_id
 
     async def BatchResolveMemberCodes(
         self, request: identity_pb2.BatchResolveMemberCodesRequest, context: Context
@@ -87,13 +86,14 @@ class MemberCodeHandlers:
         lasting = opened.keys() - signed.keys()
         owners = await self._owners(sorted(lasting)) if lasting else {}
         ids = {found.member_id for found in signed.values()}
-        active = await self._active_members(sorted(ids)) if ids else frozenset()
+        by_id = await self._owners_by_id(sorted(ids)) if ids else {}
         reply = identity_pb2.BatchResolveMemberCodesResponse()
         for written, code in codes.items():
-            if code in owners:
-                reply.members[written].member_id = str(owners[code])
-            elif code in signed and signed[code].member_id in active:
-                reply.members[written].CopyFrom(_signed_code(signed[code]))
+            found = signed.get(code)
+            owner = by_id.get(found.member_id) if found else owners.get(code)
+            if owner:
+                resolved = (reply.suspended if owner.suspended else reply.members)[written]
+                _set_resolved(resolved, owner, found)
         return reply
 
 
@@ -101,10 +101,11 @@ def _cache_control(signed: bool) -> str:
     return "no-store" if signed else "private, max-age=300"
 
 
-def _signed_code(code: SignedCode) -> identity_pb2.ResolvedMemberCode:
-    return identity_pb2.ResolvedMemberCode(
-        member_id=str(code.member_id),
-        code_id=code.id,
-        issued_at=timestamp(code.issued_at),
-        expires_at=timestamp(code.expires_at),
-    )
+def _set_resolved(
+    resolved: identity_pb2.ResolvedMemberCode, owner: CodeOwner, signed: SignedCode | None
+) -> None:
+    resolved.member_id = str(owner.member_id)
+    if signed:
+        resolved.code_id = signed.id
+        set_timestamp(resolved.issued_at, signed.issued_at)
+        set_timestamp(resolved.expires_at, signed.expires_at)

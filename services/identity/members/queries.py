@@ -11,9 +11,10 @@ from uuid import UUID
 
 from psycopg import sql
 
-from services.common.db import Connection, fetch_all, fetch_first, fetch_value, fetch_values
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.errors import DomainError
 from services.common.paging import Page
+from services.identity.member_codes import CodeOwner
 from services.identity.members.refusals import member_not_found
 
 _LIST = sql.SQL(
@@ -165,27 +166,32 @@ async def get_member_code(connection: Connection, member_id: UUID) -> str:
 class _Owner:
     member_code: str
     id: UUID
+    suspended: bool
 
 
-async def resolve_member_codes(connection: Connection, codes: Sequence[str]) -> dict[str, UUID]:
-    """Returns member ids by lasting code; unknown codes, and those of accounts not active, are absent."""
+async def resolve_member_codes(connection: Connection, codes: Sequence[str]) -> dict[str, CodeOwner]:
+    """Returns members by lasting code; unknown codes, and those of closed accounts, are absent."""
     owners = await fetch_all(
         connection,
         _Owner,
         """
-        SELECT member_code, id FROM member_accounts
-        WHERE member_code = ANY(%(codes)s) AND status = 'ACTIVE'
+        SELECT member_code, id, status = 'SUSPENDED' AS suspended FROM member_accounts
+        WHERE member_code = ANY(%(codes)s) AND status IN ('ACTIVE', 'SUSPENDED')
         """,
         codes=list(codes),
     )
-    return {owner.member_code: owner.id for owner in owners}
+    return {owner.member_code: CodeOwner(owner.id, owner.suspended) for owner in owners}
 
 
-async def active_members(connection: Connection, member_ids: Sequence[UUID]) -> set[UUID]:
-    """Returns those of these members whose accounts are active."""
-    found = await fetch_values(
+async def code_owners(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID, CodeOwner]:
+    """Returns these members by their ids, but for those whose accounts are closed."""
+    owners = await fetch_all(
         connection,
-        "SELECT id FROM member_accounts WHERE id = ANY(%(ids)s) AND status = 'ACTIVE'",
+        _Owner,
+        """
+        SELECT member_code, id, status = 'SUSPENDED' AS suspended FROM member_accounts
+        WHERE id = ANY(%(ids)s) AND status IN ('ACTIVE', 'SUSPENDED')
+        """,
         ids=list(member_ids),
     )
-    return set(found)
+    return {owner.id: CodeOwner(owner.id, owner.suspended) for owner in owners}

@@ -7,14 +7,16 @@ from scrip.points.v1 import points_pb2, purchase_pb2
 from services.common.caller import caller
 from services.common.encoding import Context, refuse_nul
 from services.points.claims.purchase_claims import PurchaseClaims
-from services.points.purchases import ReceiptKey, encoding
+from services.points.earning import RuleBook
+from services.points.purchases import Purchase, ReceiptKey, encoding
 
 
 class ClaimHandlers:
     """Implements ClaimPurchase and ClaimMyPurchase."""
 
-    def __init__(self, claims: PurchaseClaims) -> None:
+    def __init__(self, claims: PurchaseClaims, rules: RuleBook) -> None:
         self._claims = claims
+        self._rules = rules
 
     async def ClaimPurchase(
         self, request: purchase_pb2.ClaimPurchaseRequest, context: Context
@@ -24,7 +26,7 @@ class ClaimHandlers:
         key = ReceiptKey(caller().id, request.till_number, request.receipt_number)
         claimed = await self._claims.by_receipt(key, request.member_code)
         return purchase_pb2.ClaimPurchaseResponse(
-            purchase=encoding.purchase(claimed), balance_after=claimed.balance_after
+            purchase=await self._encoded(claimed), balance_after=claimed.balance_after
         )
 
     async def ClaimMyPurchase(
@@ -33,5 +35,9 @@ class ClaimHandlers:
         """Makes a receipt the caller's."""
         claimed = await self._claims.by_claim_code(caller().id, request.claim_code)
         return points_pb2.ClaimMyPurchaseResponse(
-            purchase=encoding.purchase(claimed), balance_after=claimed.balance_after
+            purchase=await self._encoded(claimed), balance_after=claimed.balance_after
         )
+
+    async def _encoded(self, claimed: Purchase) -> purchase_pb2.Purchase:
+        (rules,) = await self._rules.applied([claimed])
+        return encoding.purchase(claimed, rules)

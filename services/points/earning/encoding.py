@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from scrip.common.v1 import money_pb2
-from scrip.points.v1 import earn_rule_pb2
+from scrip.points.v1 import earn_effect_pb2, earn_rule_pb2
 
 from services.common.encoding import moment, refuse_nul, timestamp
 from services.common.errors import invalid_field
+from services.points.earning.applied import Applied
 from services.points.earning.commands import NewRule, RuleChanges
-from services.points.earning.dry_run import Explanation
+from services.points.earning.dry_run import CountedLine, Explanation
 from services.points.earning.kinds import BaseRate, Effect, Exclusion, FirstPurchaseBonus, Multiplier, Rate
 from services.points.earning.queries import RuleRow
 
@@ -83,6 +84,25 @@ def rule(row: RuleRow) -> earn_rule_pb2.EarnRule:
     return encoded
 
 
+def set_applied(encoded: earn_effect_pb2.AppliedRule, applied: Applied) -> None:
+    """Writes a rule that held in its place."""
+    if applied.rule_id:
+        encoded.earn_rule_id = str(applied.rule_id)
+        encoded.name = applied.name
+    match applied.effect:
+        case BaseRate(rate):
+            encoded.base_rate.points = rate.points
+            encoded.base_rate.per_minor = rate.per_minor
+        case Exclusion():
+            encoded.exclusion = True
+        case Multiplier(percent):
+            encoded.multiplier_percent = percent
+        case FirstPurchaseBonus(points):
+            encoded.first_purchase_bonus.points = points
+        case _:
+            assert_never(applied.effect)
+
+
 def dry_run(explained: Explanation, currency_code: str) -> earn_rule_pb2.DryRunPurchaseResponse:
     """Returns what a receipt would earn, and why, as protobuf has it."""
 
@@ -90,24 +110,31 @@ def dry_run(explained: Explanation, currency_code: str) -> earn_rule_pb2.DryRunP
         return money_pb2.Money(currency_code=currency_code, amount_minor=amount_minor)
 
     judged = explained.judged
-    return earn_rule_pb2.DryRunPurchaseResponse(
+    reply = earn_rule_pb2.DryRunPurchaseResponse(
         points=judged.points + explained.bonus,
         bonus_points=explained.bonus,
         total=money(judged.total_minor),
         eligible=money(judged.eligible_minor),
-        applied_rules=[
-            earn_rule_pb2.AppliedRule(
-                earn_rule_id=str(applied.rule_id or ""), name=applied.name, effect=applied.effect
-            )
-            for applied in explained.applied
-        ],
-        lines=[
-            earn_rule_pb2.DryRunLine(
-                line=number, amount=money(line.amount_minor), earn_percent=line.percent, why=line.why
-            )
-            for number, line in enumerate(explained.lines, 1)
-        ],
     )
+    for applied in explained.applied:
+        set_applied(reply.applied_rules.add(), applied)
+    for number, line in enumerate(explained.lines, 1):
+        encoded = reply.lines.add(
+            line=number, amount=money(line.amount_minor), earn_percent=line.counted.percent
+        )
+        _set_why(encoded, line)
+    return reply
+
+
+def _set_why(encoded: earn_rule_pb2.DryRunLine, line: CountedLine) -> None:
+    if line.alcohol:
+        encoded.alcohol = True
+    elif line.counted.rule is None:
+        encoded.in_full = True
+    elif line.counted.percent:
+        encoded.multiplying_earn_rule_id = str(line.counted.rule.id)
+    else:
+        encoded.excluding_earn_rule_id = str(line.counted.rule.id)
 
 
 def _name(text: str) -> str:

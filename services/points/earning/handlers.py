@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from scrip.points.v1 import earn_rule_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, moment, refuse_nul
+from services.common.encoding import Context, refuse_nul
 from services.common.idempotent import idempotent
-from services.common.ids import utc_now
 from services.common.list_pages import read_page
 from services.points.earning import encoding, queries
 from services.points.earning.commands import create_earn_rule, delete_earn_rule, update_earn_rule
-from services.points.earning.dry_run import explain
-from services.points.earning.rule_book import RuleBook
-from services.points.earning.rule_sets import RuleSet
-from services.points.earning.terms import Item, Terms
-from services.points.programme import Programme
 
 
 class EarnRuleHandlers:
-    """Implements EarnRuleService."""
+    """Implements EarnRuleService, but for the dry run, which `purchases` does."""
 
-    def __init__(self, db: Database, programme: Programme, rules: RuleBook) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._programme = programme
-        self._rules = rules
 
     async def CreateEarnRule(
         self, request: earn_rule_pb2.CreateEarnRuleRequest, context: Context
@@ -92,27 +83,3 @@ class EarnRuleHandlers:
             delete_earn_rule, actor=caller(), rule_id=UUID(request.earn_rule_id), etag=request.etag
         )
         return earn_rule_pb2.DeleteEarnRuleResponse()
-
-    async def DryRunPurchase(
-        self, request: earn_rule_pb2.DryRunPurchaseRequest, context: Context
-    ) -> earn_rule_pb2.DryRunPurchaseResponse:
-        """Judges a receipt and records nothing."""
-        terms = await self._terms_at(moment(request, "sold_at") or utc_now())
-        items = [
-            Item(i.sku, i.name, i.category, i.unit_price_minor, i.quantity, i.alcohol) for i in request.items
-        ]
-        explained = explain(terms, items, first_purchase=request.first_purchase)
-        currency = request.currency_code or self._programme.currency_code
-        refusal = self._programme.refusal_of_amounts(
-            currency_code=currency,
-            total_minor=explained.judged.total_minor,
-            points=explained.judged.points + explained.bonus,
-        )
-        if refusal:
-            raise refusal
-        return encoding.dry_run(explained, currency)
-
-    async def _terms_at(self, moment: datetime) -> Terms:
-        """Uses the rules as they stand in the database, so that a change is seen at once."""
-        rules = await self._db.read(queries.enabled_rules)
-        return RuleSet(0, self._rules.current.default, rules).at(moment)

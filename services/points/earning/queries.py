@@ -68,6 +68,17 @@ async def get_rule_set(connection: Connection, set_id: int) -> RuleSet:
     return RuleSet.from_content(set_id, content)
 
 
+async def get_rule_sets(connection: Connection, set_ids: Sequence[int]) -> Sequence[RuleSet]:
+    """Returns sets of rules, which exist."""
+    rows = await fetch_all(
+        connection,
+        StoredRuleSet,
+        "SELECT id, content FROM earn_rule_sets WHERE id = ANY(%(ids)s::bigint[])",
+        ids=list(set_ids),
+    )
+    return [RuleSet.from_content(row.id, row.content) for row in rows]
+
+
 async def enabled_rules(connection: Connection, *, ends_after: datetime | None = None) -> Sequence[Rule]:
     """Returns the earn rules that are enabled.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 
 from services.common.db import Database
 from services.common.errors import DomainError, unavailable
 from services.points.earning import queries
+from services.points.earning.applied import Applied, JudgedPurchase
 from services.points.earning.commands import publish_rules
 from services.points.earning.kinds import Rate
 from services.points.earning.rule_sets import RuleSet
@@ -47,15 +49,16 @@ class RuleBook:
 
     async def get(self, set_id: int) -> RuleSet:
         """Returns a set of rules that some purchase was judged by."""
-        if self._current and set_id == self._current.id:
-            return self._current
-        found = self._known.get(set_id)
-        if found is None:
-            found = await self._db.read(queries.get_rule_set, set_id)
-            self._remember(found)
-        else:
-            self._known.move_to_end(set_id)
-        return found
+        return (await self._all([set_id]))[set_id]
+
+    async def applied(self, purchases: Sequence[JudgedPurchase]) -> list[Sequence[Applied]]:
+        """Returns the rules that held for each of some purchases."""
+        sets = await self._all({purchase.rule_set_id for purchase in purchases})
+        return [sets[purchase.rule_set_id].applied(purchase) for purchase in purchases]
+
+    async def newest(self) -> RuleSet:
+        """Returns the rules as they stand in the database at this moment, for trying a change at once."""
+        return RuleSet(0, self.current.default, await self._db.read(queries.enabled_rules))
 
     async def refresh(self) -> None:
         """Reads the newest set, and publishes one when the programme's own rate is another than in it."""
@@ -75,6 +78,24 @@ class RuleBook:
             except DomainError as error:
                 log.warning("earn rules can not be read: %s", error)
             await asyncio.sleep(_REFRESH_SECONDS)
+
+    async def _all(self, set_ids: Iterable[int]) -> dict[int, RuleSet]:
+        """Returns sets by their numbers; those that are not in memory are read together."""
+        found: dict[int, RuleSet] = {}
+        missing: list[int] = []
+        for set_id in set_ids:
+            if self._current and set_id == self._current.id:
+                found[set_id] = self._current
+            elif set_id in self._known:
+                self._known.move_to_end(set_id)
+                found[set_id] = self._known[set_id]
+            else:
+                missing.append(set_id)
+        if missing:
+            for one in await self._db.read(queries.get_rule_sets, missing):
+                self._remember(one)
+                found[one.id] = one
+        return found
 
     def _remember(self, found: RuleSet) -> None:
         """Keeps a set, and forgets those that were not asked for the longest when they take too much."""

@@ -10,6 +10,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from services.points.earning.applied import (
+    MOST_LINE_RULES,
+    Applied,
+    JudgedPurchase,
+    applied_rules,
+    named_in,
+)
 from services.points.earning.kinds import Rate, categories_of, from_stored, to_stored
 from services.points.earning.terms import Rule, Terms
 
@@ -29,10 +36,28 @@ class RuleSet:
         turn = bisect_right(self._turns, sold_at)
         return self._terms.get(turn) or self._made(turn)
 
+    def places(self, rules: Sequence[Rule]) -> Sequence[int]:
+        """Returns the places in this set, from 1, of the first rules of these, as a purchase keeps them."""
+        return tuple(self._places[rule.id] for rule in rules[:MOST_LINE_RULES]) if rules else ()
+
+    def applied(self, purchase: JudgedPurchase) -> Sequence[Applied]:
+        """Returns the rules that held for a purchase which this set judged."""
+        terms = self.at(purchase.sold_at)
+        rules: Sequence[Rule] = ()
+        if purchase.line_rules:
+            rules = [self.rules[place - 1] for place in purchase.line_rules]
+        elif purchase.earn_rule:
+            rules = named_in(purchase.earn_rule, terms.rules)
+        return applied_rules(terms, rules, bonus=purchase.bonus > 0)
+
     @cached_property
     def size(self) -> int:
         """How much memory it takes, in rules and categories."""
         return 1 + sum(1 + len(categories_of(rule.effect)) for rule in self.rules)
+
+    @cached_property
+    def _places(self) -> Mapping[UUID, int]:
+        return {rule.id: place for place, rule in enumerate(self.rules, 1)}
 
     @cached_property
     def _turns(self) -> Sequence[datetime]:

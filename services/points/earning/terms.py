@@ -1,6 +1,6 @@
 """What purchases earn: rules, and how those that hold at a moment judge a receipt. Knows no gRPC and no SQL.
 
-Everything is exact: prices are minor units, multipliers are percent, and the receipt is rounded down
+Everything is exact: totals of lines are minor units, multipliers are percent, and the receipt is rounded down
 once, at its end. So what lines earn never grows when lines are taken away, and refunds add up.
 """
 
@@ -13,15 +13,7 @@ from functools import cached_property
 from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from services.points.earning.kinds import (
-    BaseRate,
-    Effect,
-    Exclusion,
-    FirstPurchaseBonus,
-    Multiplier,
-    Rate,
-    enumerate_words,
-)
+from services.points.earning.kinds import BaseRate, Effect, Exclusion, FirstPurchaseBonus, Multiplier, Rate
 
 FULL = 100
 """Percent for which a line counts that no multiplier matches."""
@@ -30,7 +22,11 @@ _MOST_CATEGORIES = 1_000
 
 
 class Item(NamedTuple):
-    """What a line of a receipt sells. Prices are in minor units of the receipt's currency."""
+    """What a line of a receipt sells, in minor units of the receipt's currency.
+
+    It is `quantity` whole pieces, or `quantity_milli` thousandths of what the price is for; the other is 0.
+    `total_minor` is what the line costs, and what counts.
+    """
 
     sku: str
     name: str
@@ -38,6 +34,20 @@ class Item(NamedTuple):
     unit_price_minor: int
     quantity: int
     alcohol: bool
+    quantity_milli: int
+    total_minor: int
+
+    @property
+    def milli(self) -> int:
+        """How much it is, in thousandths."""
+        return self.quantity_milli or self.quantity * 1_000
+
+
+def usual_total(unit_price_minor: int, quantity: int, quantity_milli: int) -> int:
+    """Returns what a line costs without a total of its own: a fraction is rounded half up."""
+    if quantity:
+        return unit_price_minor * quantity
+    return (unit_price_minor * quantity_milli + 500) // 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +142,13 @@ class Terms:
         total = eligible = weight = 0
         if self._plain:  # nearly always, and on the hottest path
             for item in items:
-                amount = item.unit_price_minor * item.quantity
+                amount = item.total_minor
                 total += amount
                 if not item.alcohol:
                     eligible += amount
             return Judged(total, eligible, self.rate.earned(eligible))
         for item in items:
-            amount = item.unit_price_minor * item.quantity
+            amount = item.total_minor
             total += amount
             percent = self.counted(item).percent
             if percent:
@@ -146,16 +156,12 @@ class Terms:
                 weight += amount * percent
         return Judged(total, eligible, self.rate.earned(weight // FULL))
 
-    def describe(self, items: Iterable[Item]) -> str:
-        """Returns the rules that judged lines, such as `1 per 1000 minor units; 200 % by Dairy week`."""
+    def line_rules(self, items: Iterable[Item]) -> Sequence[Rule]:
+        """Returns the rules that held for lines, the highest first."""
         if self._plain:
-            return self._rate_words
-        applied = {each.rule.id: each for each in map(self.counted, items) if each.rule}
-        return enumerate_words([self._rate_words, *sorted(map(_describe, applied.values()))], "; ")
-
-    @cached_property
-    def _rate_words(self) -> str:
-        return f"{self.rate} by {self.rate_rule.name}" if self.rate_rule else str(self.rate)
+            return ()
+        held = {each.rule.id: each.rule for each in map(self.counted, items) if each.rule}
+        return sorted(held.values(), key=lambda rule: rule.rank, reverse=True)
 
     @cached_property
     def _plain(self) -> bool:
@@ -197,9 +203,3 @@ class Terms:
             if not multiplier.categories or category in multiplier.folded:
                 return Counted(multiplier.percent, rule)
         return _FULLY
-
-
-def _describe(counted: Counted) -> str:
-    assert counted.rule, "only rules are named"
-    effect = f"{counted.percent} %" if counted.percent else "none"
-    return f"{effect} by {counted.rule.name}"

@@ -27,6 +27,7 @@ from services.points.ledger.purchase_points import get_lot as get_lot
 from services.points.ledger.purchase_points import lock_account as lock_account
 from services.points.ledger.purchase_points import take_back as take_back
 from services.points.ledger.queries import balances_of as balances_of
+from services.points.ledger.queries import first_bonus_is_due as first_bonus_is_due
 from services.points.ledger.queries import get_points as get_points
 from services.points.ledger.queries import list_balances as list_balances
 
@@ -46,6 +47,7 @@ __all__ = [
     "count_purchase",
     "credit",
     "expire_due",
+    "first_bonus_is_due",
     "get_balance",
     "get_lot",
     "get_points",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.common.db import Connection, fetch_all, fetch_first
+from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.lists import Listing, SortKey, parse_bigint, parse_moment
 from services.common.paging import Page
 from services.points.ledger.account import Balance
@@ -71,6 +71,16 @@ async def get_points(connection: Connection, member_id: UUID) -> MemberPoints:
         member_id=member_id,
     )
     return found or MemberPoints(0, 0, closed=False)
+
+
+async def first_bonus_is_due(connection: Connection, member_id: UUID) -> bool:
+    """Returns whether none of a member's purchases has earned yet: the next that does gets the bonus."""
+    had = await fetch_value(
+        connection,
+        "SELECT first_bonus IS NOT NULL FROM accounts WHERE member_id = %(member_id)s",
+        member_id=member_id,
+    )
+    return not had
 
 
 async def list_balances(connection: Connection, *, after: UUID, limit: int) -> Sequence[Balance]:

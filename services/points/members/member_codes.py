@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.common.db import Connection, execute, fetch_value
+from services.common.db import Connection, execute, fetch_value, fetch_values
+from services.common.members import SUSPENDED
 
 
 async def keep_member_codes(connection: Connection, members: Mapping[str, UUID]) -> None:
@@ -54,3 +55,17 @@ async def get_member_of_code(connection: Connection, member_code: str) -> UUID |
         member_code=member_code,
     )
     return member_id
+
+
+async def suspended_among(connection: Connection, member_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Returns those of these members who are suspended, by what identity has told."""
+    found = await fetch_values(
+        connection,
+        """
+        SELECT member_id FROM members
+        WHERE member_id = ANY(%(member_ids)s::uuid[]) AND status = %(suspended)s
+        """,
+        member_ids=list(member_ids),
+        suspended=SUSPENDED,
+    )
+    return frozenset(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from scrip.points.v1 import points_pb2, purchase_pb2
@@ -10,7 +11,7 @@ from services.common.caller import Caller, caller
 from services.common.db import Database
 from services.common.encoding import Context, refuse_nul, timestamp
 from services.common.errors import invalid_field
-from services.points.earning import RuleBook, Terms
+from services.points.earning import Applied, RuleBook, Terms
 from services.points.purchase_details.queries import (
     PurchaseDetails,
     find_purchase,
@@ -54,8 +55,8 @@ class PurchaseDetailsHandlers:
         return points_pb2.GetMyPurchaseResponse(details=await self._encoded(found))
 
     async def _encoded(self, found: PurchaseDetails) -> purchase_pb2.PurchaseDetails:
-        terms = (await self._rules.get(found.rule_set_id)).at(found.purchase.sold_at)
-        return _details(found, terms)
+        rules = await self._rules.get(found.purchase.rule_set_id)
+        return _details(found, rules.at(found.purchase.sold_at), rules.applied(found.purchase))
 
 
 def _client(request: purchase_pb2.FindPurchaseRequest, who: Caller) -> UUID:
@@ -74,10 +75,10 @@ def _client(request: purchase_pb2.FindPurchaseRequest, who: Caller) -> UUID:
     return wanted
 
 
-def _details(row: PurchaseDetails, terms: Terms) -> purchase_pb2.PurchaseDetails:
-    """Returns a purchase with its lines and refunds; `terms` are the rules that judged it."""
+def _details(row: PurchaseDetails, terms: Terms, applied: Sequence[Applied]) -> purchase_pb2.PurchaseDetails:
+    """Returns a purchase with its lines and refunds; `terms` judged it, and of them `applied` held."""
     return purchase_pb2.PurchaseDetails(
-        purchase=purchases.purchase(row.purchase),
+        purchase=purchases.purchase(row.purchase, applied),
         member_id=str(row.member_id or ""),
         client_id=str(row.client_id),
         lines=[_line(line, terms) for line in row.lines],
@@ -87,9 +88,11 @@ def _details(row: PurchaseDetails, terms: Terms) -> purchase_pb2.PurchaseDetails
 
 
 def _line(row: SoldLine, terms: Terms) -> purchase_pb2.PurchaseLine:
-    return purchase_pb2.PurchaseLine(
-        line=row.number,
-        item=purchase_pb2.PurchaseItem(**row.item._asdict()),
-        quantity_left=row.left,
-        earn_percent=terms.counted(row.item).percent,
+    line = purchase_pb2.PurchaseLine(
+        line=row.number, item=purchases.item(row.item), earn_percent=terms.counted(row.item).percent
     )
+    if row.in_pieces:
+        line.quantity_left = row.left // 1_000
+    else:
+        line.quantity_left_milli = row.left
+    return line

@@ -11,14 +11,13 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_first
-from services.points.earning import Item
 from services.points.purchases import Purchase, ReceiptKey, SoldLine, purchase_not_found
 from services.points.refunds import Refund, Returned
 
 
 @dataclass(frozen=True)
 class PurchaseDetails:
-    """A purchase with its lines, its refunds, the oldest first, and by which rules it was judged.
+    """A purchase with its lines and its refunds, the oldest first.
 
     `member_id` is None until it is claimed; `claim_until` is set while it can be.
     """
@@ -26,7 +25,6 @@ class PurchaseDetails:
     purchase: Purchase
     member_id: UUID | None
     client_id: UUID
-    rule_set_id: int
     lines: Sequence[SoldLine]
     refunds: Sequence[Refund]
     claim_until: datetime | None
@@ -49,8 +47,10 @@ class _Row:
     total_minor: int
     eligible_minor: int
     points: int
-    earn_rule: str
     balance_after: int
+    line_rules: Sequence[int] | None
+    earn_rule: str | None
+    redemption_ids: Sequence[UUID]
     bonus: int
 
 
@@ -68,7 +68,8 @@ _COLUMNS = SQL("""
     ORDER BY r.refunded_at, r.refund_number
   ) AS refunds,
   p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at, p.currency_code, p.total_minor,
-  p.eligible_minor, p.points, p.earn_rule, p.balance_after, p.bonus
+  p.eligible_minor, p.points, p.balance_after, p.line_rules, p.earn_rule,
+  coalesce(p.redemption_ids, '{}') AS redemption_ids, p.bonus
 """)
 
 _BY_ID = SQL("""
@@ -127,31 +128,28 @@ def _details(row: _Row | None) -> PurchaseDetails:
         total_minor=row.total_minor,
         eligible_minor=row.eligible_minor,
         points=row.points,
-        earn_rule=row.earn_rule,
         balance_after=row.balance_after,
+        rule_set_id=row.rule_set_id,
+        line_rules=row.line_rules,
+        earn_rule=row.earn_rule,
+        redemption_ids=row.redemption_ids,
         bonus=row.bonus,
     )
     return PurchaseDetails(
         purchase=purchase,
         member_id=None if row.owner == row.id else row.owner,
         client_id=row.client_id,
-        rule_set_id=row.rule_set_id,
-        lines=[_line(line) for line in row.lines],
+        lines=[SoldLine.of(line) for line in row.lines],
         refunds=[_refund(refund) for refund in row.refunds],
         claim_until=row.claim_until,
     )
-
-
-def _line(kept: Mapping[str, Any]) -> SoldLine:
-    item = Item(**{field: kept[field] for field in Item._fields})
-    return SoldLine(kept["line"], item, kept["quantity"] - kept["refunded"])
 
 
 def _refund(kept: Mapping[str, Any]) -> Refund:
     return Refund(
         number=kept["refund_number"],
         refunded_at=datetime.fromisoformat(kept["refunded_at"]),
-        lines=[Returned(line, quantity) for line, quantity in kept["lines"]],
+        lines=[Returned(*line) for line in kept["lines"]],
         amount_minor=kept["amount_minor"],
         points=kept["points"],
         taken=kept["taken"],

@@ -59,6 +59,16 @@ def texts(values: Sequence[str]) -> Array:
     return blobs([value.encode() for value in values], _TEXT)
 
 
+def lists(values: Sequence[Sequence[object]]) -> Array:
+    """Returns a `text[]` of lists of numbers or ids as PostgreSQL writes them, empty when all of them are.
+
+    An array of lists of different lengths does not exist: these are cast in the statement, '' to NULL.
+    """
+    if not any(values):
+        return NONE
+    return texts([f"{{{','.join(map(str, value))}}}" if value else "" for value in values])
+
+
 def blobs(values: Sequence[bytes], element: int = _BYTEA) -> Array:
     """Returns a `bytea[]`."""
     return _array(
@@ -76,6 +86,10 @@ def _array(body: bytes, element: int, count: int) -> Array:
     if not count:
         return Array(struct.pack(">iiI", 0, 0, element), _ARRAY_OF[element])
     return Array(_HEAD.pack(1, 0, element, count, 1) + body, _ARRAY_OF[element])
+
+
+NONE = _array(b"", _TEXT, 0)
+"""An empty `text[]`: beside others in one `unnest`, all of its elements are NULL."""
 
 
 class _ArrayDumper(Dumper):

@@ -13,10 +13,11 @@ from scrip.points.v1 import purchase_pb2
 from services.common import status, validation
 from services.common.caller import caller
 from services.common.encoding import Context
+from services.points.earning import RuleBook
 from services.points.purchases.purchase import NewPurchase, Purchase
 from services.points.purchases.receipts import ReceiptDecoder
 from services.points.purchases.recorder import MOST_TOGETHER, PurchaseRecorder
-from services.points.purchases.streams import Outcome, PurchaseStreams, Receipts, set_result
+from services.points.purchases.streams import Answered, Outcome, PurchaseStreams, Receipts, set_result
 
 _MOST_ITEMS = 20_000
 """Lines of receipts that go into one statement, but for those of a single receipt."""
@@ -28,11 +29,16 @@ class BatchHandlers:
     """Implements BatchRecordPurchases and StreamPurchases of PurchaseService."""
 
     def __init__(
-        self, receipts: ReceiptDecoder, recorder: PurchaseRecorder, streams: PurchaseStreams
+        self,
+        receipts: ReceiptDecoder,
+        recorder: PurchaseRecorder,
+        streams: PurchaseStreams,
+        rules: RuleBook,
     ) -> None:
         self._receipts = receipts
         self._recorder = recorder
         self._streams = streams
+        self._rules = rules
 
     async def BatchRecordPurchases(
         self, request: purchase_pb2.BatchRecordPurchasesRequest, context: Context
@@ -73,8 +79,12 @@ class BatchHandlers:
                 if count % _BREATH == 0:
                     await asyncio.sleep(0)
             valid = [new for new in decoded if isinstance(new, NewPurchase)]
-            outcomes = iter(await self._recorder.record_all(valid))
-            return _with_statuses([one if isinstance(one, Exception) else next(outcomes) for one in decoded])
+            recorded = await self._recorder.record_all(valid)
+            rules = iter(await self._rules.applied([one for one in recorded if isinstance(one, Purchase)]))
+            answers = iter(
+                [Answered(one, next(rules)) if isinstance(one, Purchase) else one for one in recorded]
+            )
+            return _with_statuses([one if isinstance(one, Exception) else next(answers) for one in decoded])
 
     def _decoded(
         self, receipt: purchase_pb2.RecordPurchaseRequest, client_id: UUID
@@ -102,12 +112,12 @@ def _portions(receipts: Receipts) -> Iterator[Receipts]:
         yield portion
 
 
-def _with_statuses(outcomes: Sequence[Purchase | Exception]) -> Sequence[Outcome]:
+def _with_statuses(outcomes: Sequence[Answered | Exception]) -> Sequence[Outcome]:
     """Returns the outcomes with each error as the status that its caller sees."""
     known: dict[int, status_pb2.Status] = {}  # many may share one error, whose status is made once
     made: list[Outcome] = []
     for outcome in outcomes:
-        if isinstance(outcome, Purchase):
+        if isinstance(outcome, Answered):
             made.append(outcome)
             continue
         refused = known.get(id(outcome))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_one, fetch_value
-from services.points.earning import Item
 from services.points.purchases.purchase import Purchase, ReceiptKey, SoldLine
 
 
@@ -63,21 +62,26 @@ class _KeptRow:
     total_minor: int
     eligible_minor: int
     points: int
-    earn_rule: str
     balance_after: int
+    rule_set_id: int
+    line_rules: Sequence[int] | None
+    earn_rule: str | None
+    redemption_ids: Sequence[UUID]
     bonus: int
 
 
 @dataclass(frozen=True, slots=True)
 class _LineRow:
     line: int
-    left: int
     sku: str
     name: str
     category: str
     unit_price_minor: int
     quantity: int
     alcohol: bool
+    refunded: int
+    quantity_milli: int | None
+    total_minor: int | None
 
 
 async def lock_unclaimed(connection: Connection, purchase_id: UUID) -> Claimable | None:
@@ -105,7 +109,8 @@ async def get_kept_purchase(connection: Connection, purchase_id: UUID) -> KeptPu
         _KeptRow,
         """
         SELECT member_id, client_id, lot_id, id, receipt_number, till_number, sold_at, recorded_at,
-          currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, bonus
+          currency_code, total_minor, eligible_minor, points, balance_after, rule_set_id, line_rules,
+          earn_rule, coalesce(redemption_ids, '{}') AS redemption_ids, bonus
         FROM purchases
         WHERE id = %(purchase_id)s
         """,
@@ -121,8 +126,11 @@ async def get_kept_purchase(connection: Connection, purchase_id: UUID) -> KeptPu
         total_minor=row.total_minor,
         eligible_minor=row.eligible_minor,
         points=row.points,
-        earn_rule=row.earn_rule,
         balance_after=row.balance_after,
+        rule_set_id=row.rule_set_id,
+        line_rules=row.line_rules,
+        earn_rule=row.earn_rule,
+        redemption_ids=row.redemption_ids,
         bonus=row.bonus,
     )
     key = ReceiptKey(row.client_id, row.till_number, row.receipt_number)
@@ -135,7 +143,8 @@ async def get_sold_lines(connection: Connection, owner: UUID, purchase_id: UUID)
         connection,
         _LineRow,
         """
-        SELECT line, quantity - refunded AS left, sku, name, category, unit_price_minor, quantity, alcohol
+        SELECT line, sku, name, category, unit_price_minor, quantity, alcohol, refunded, quantity_milli,
+          total_minor
         FROM purchase_items
         WHERE member_id = %(owner)s AND purchase_id = %(purchase_id)s
         ORDER BY line
@@ -143,34 +152,23 @@ async def get_sold_lines(connection: Connection, owner: UUID, purchase_id: UUID)
         owner=owner,
         purchase_id=purchase_id,
     )
-    return [
-        SoldLine(
-            number=row.line,
-            item=Item(
-                sku=row.sku,
-                name=row.name,
-                category=row.category,
-                unit_price_minor=row.unit_price_minor,
-                quantity=row.quantity,
-                alcohol=row.alcohol,
-            ),
-            left=row.left,
-        )
-        for row in rows
-    ]
+    return [SoldLine.of(asdict(row)) for row in rows]
 
 
 async def note_returned(
     connection: Connection, owner: UUID, purchase_id: UUID, quantities: Mapping[int, int]
 ) -> None:
-    """Notes how many of which line came back. The purchase, or its member's account, must be locked."""
+    """Notes how much of which line came back, in the unit in which it was sold: pieces, or thousandths.
+
+    The purchase, or its member's account, must be locked.
+    """
     changed = await execute(
         connection,
         """
         UPDATE purchase_items i SET refunded = i.refunded + g.quantity
         FROM unnest(%(lines)s::smallint[], %(quantities)s::int[]) AS g (line, quantity)
         WHERE i.member_id = %(owner)s AND i.purchase_id = %(purchase_id)s AND i.line = g.line
-          AND i.refunded + g.quantity <= i.quantity
+          AND i.refunded + g.quantity <= coalesce(i.quantity_milli, i.quantity)
         """,
         owner=owner,
         purchase_id=purchase_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import eq, mul
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -107,11 +108,15 @@ class _FoundRow(NamedTuple):
     total_minor: int
     eligible_minor: int
     points: int
-    earn_rule: str
     balance_after: int
+    rule_set_id: int
+    line_rules: Sequence[int] | None
+    earn_rule: str | None
+    redemption_ids: Sequence[UUID]
     bonus: int
     claim_code: str | None
     claim_until: datetime | None
+    member_suspended: bool | None
     member_id: UUID | None
     version: int | None
     balance: int | None
@@ -157,10 +162,11 @@ async def _record_unclaimed(connection: Connection, purchases: Waiting) -> dict[
             **_content(news),
             "claim_codes": [claim.code for claim in claims],
             "claim_untils": [claim.until for claim in claims],
+            "suspended": arrays.bools([claim.member_suspended for claim in claims]),
         },
     )
     return {
-        places[row.place - 1]: Recorded(_purchase(news[row.place - 1], row.recorded_at, 0, 0), None)
+        places[row.place - 1]: Recorded(_purchase(news[row.place - 1], row.recorded_at, None, 0), None)
         for row in rows
     }
 
@@ -179,7 +185,7 @@ def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
     """Returns the receipts and their items as arrays."""
     items = [item for new in news for item in new.items]
     counts = [len(new.items) for new in news]
-    skus, names, categories, prices, quantities, alcohols = zip(*items, strict=True)
+    skus, names, categories, prices, quantities, alcohols, millis, totals = zip(*items, strict=True)
     return {
         **_keys(news),
         "purchase_ids": arrays.uuids([new.id for new in news]),
@@ -189,8 +195,9 @@ def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
         "totals": arrays.int8s([new.total_minor for new in news]),
         "eligibles": arrays.int8s([new.eligible_minor for new in news]),
         "points": arrays.int4s([new.points for new in news]),
-        "earn_rules": arrays.texts([new.earn_rule for new in news]),
         "rule_sets": arrays.int8s([new.rule_set_id for new in news]),
+        "line_rules": arrays.lists([new.line_rules for new in news]),
+        "redemptions": arrays.lists([new.redemption_ids for new in news]),
         "item_places": arrays.int8s([place for place, count in enumerate(counts, 1) for _ in range(count)]),
         "item_lines": arrays.int2s([line for count in counts for line in range(1, count + 1)]),
         "item_skus": arrays.texts(skus),
@@ -199,10 +206,23 @@ def _content(news: Sequence[NewPurchase]) -> dict[str, Any]:
         "item_prices": arrays.int8s(prices),
         "item_quantities": arrays.int4s(quantities),
         "item_alcohols": arrays.bools(alcohols),
+        # Nearly always there are none, and then an empty array, which unnest fills up, costs nothing.
+        "item_millis": arrays.int4s(millis if any(millis) else ()),
+        "item_totals": arrays.int8s(_own_totals(prices, quantities, totals)),
     }
 
 
-def _purchase(new: NewPurchase, recorded_at: datetime, balance_after: int, bonus: int) -> Purchase:
+def _own_totals(prices: Sequence[int], quantities: Sequence[int], totals: Sequence[int]) -> Sequence[int]:
+    """Returns the totals that are not price times whole pieces, and -1 in place of the others; or nothing."""
+    if all(map(eq, totals, map(mul, prices, quantities))):
+        return ()
+    return [
+        -1 if total == price * quantity else total
+        for price, quantity, total in zip(prices, quantities, totals, strict=True)
+    ]
+
+
+def _purchase(new: NewPurchase, recorded_at: datetime, balance_after: int | None, bonus: int) -> Purchase:
     return Purchase(
         id=new.id,
         receipt_number=new.key.receipt_number,
@@ -213,8 +233,10 @@ def _purchase(new: NewPurchase, recorded_at: datetime, balance_after: int, bonus
         total_minor=new.total_minor,
         eligible_minor=new.eligible_minor,
         points=new.points + bonus,
-        earn_rule=new.earn_rule,
         balance_after=balance_after,
+        rule_set_id=new.rule_set_id,
+        line_rules=new.line_rules,
+        redemption_ids=new.redemption_ids,
         bonus=bonus,
         claim=new.claim,
     )
@@ -269,7 +291,7 @@ async def _find(connection: Connection, purchases: Waiting) -> dict[int, Answer]
 def _first_answer(row: _FoundRow) -> Recorded:
     claim: Claim | None = None
     if row.claim_code is not None and row.claim_until is not None:
-        claim = Claim(row.claim_code, row.claim_until)
+        claim = Claim(row.claim_code, row.claim_until, bool(row.member_suspended))
     now: Balance | None = None
     if row.member_id and row.version is not None and row.balance is not None and row.debt is not None:
         now = Balance(row.member_id, row.version, row.balance, row.debt)
@@ -283,8 +305,11 @@ def _first_answer(row: _FoundRow) -> Recorded:
         total_minor=row.total_minor,
         eligible_minor=row.eligible_minor,
         points=row.points,
+        balance_after=None if claim else row.balance_after,
+        rule_set_id=row.rule_set_id,
+        line_rules=tuple(row.line_rules or ()),
         earn_rule=row.earn_rule,
-        balance_after=0 if claim else row.balance_after,
+        redemption_ids=tuple(row.redemption_ids),
         bonus=0 if claim else row.bonus,
         claim=claim,
     )

@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scrip.points.v1 import purchase_pb2
 
 from services.common.encoding import set_timestamp
+from services.points.earning import Applied, Item
+from services.points.earning.encoding import set_applied
 from services.points.purchases.purchase import Purchase
 
 
-def purchase(row: Purchase) -> purchase_pb2.Purchase:
-    """Returns a purchase as protobuf has it."""
+def purchase(row: Purchase, rules: Sequence[Applied]) -> purchase_pb2.Purchase:
+    """Returns a purchase as protobuf has it, with the rules that held for it (`RuleBook.applied`)."""
     encoded = purchase_pb2.Purchase()
-    _set_purchase(encoded, row)
+    _set_purchase(encoded, row, rules)
     return encoded
 
 
-def recorded(row: Purchase) -> purchase_pb2.RecordPurchaseResponse:
+def recorded(row: Purchase, rules: Sequence[Applied]) -> purchase_pb2.RecordPurchaseResponse:
     """Returns the result of a receipt."""
     reply = purchase_pb2.RecordPurchaseResponse()
-    set_recorded(reply, row)
+    set_recorded(reply, row, rules)
     return reply
 
 
-def set_recorded(reply: purchase_pb2.RecordPurchaseResponse, row: Purchase) -> None:
+def set_recorded(reply: purchase_pb2.RecordPurchaseResponse, row: Purchase, rules: Sequence[Applied]) -> None:
     """Writes the result of a receipt in its place: a message that is put into another one is copied."""
-    _set_purchase(reply.purchase, row)
-    reply.balance_after = row.balance_after
+    _set_purchase(reply.purchase, row, rules)
+    if row.balance_after is not None:
+        reply.balance_after = row.balance_after
     if row.claim:
         reply.claim.claim_code = row.claim.code
         set_timestamp(reply.claim.claim_until, row.claim.until)
+        reply.member_suspended = row.claim.member_suspended
 
 
-def _set_purchase(encoded: purchase_pb2.Purchase, row: Purchase) -> None:
+def item(sold: Item) -> purchase_pb2.PurchaseItem:
+    """Returns a line of a receipt as protobuf has it, with its total."""
+    encoded = purchase_pb2.PurchaseItem(
+        sku=sold.sku,
+        name=sold.name,
+        category=sold.category,
+        unit_price_minor=sold.unit_price_minor,
+        alcohol=sold.alcohol,
+        total_minor=sold.total_minor,
+    )
+    if sold.quantity_milli:
+        encoded.quantity_milli = sold.quantity_milli
+    else:
+        encoded.quantity = sold.quantity
+    return encoded
+
+
+def _set_purchase(encoded: purchase_pb2.Purchase, row: Purchase, rules: Sequence[Applied]) -> None:
     encoded.id = str(row.id)
     encoded.receipt_number = row.receipt_number
     encoded.till_number = row.till_number
@@ -42,5 +65,8 @@ def _set_purchase(encoded: purchase_pb2.Purchase, row: Purchase) -> None:
     encoded.eligible.currency_code = row.currency_code
     encoded.eligible.amount_minor = row.eligible_minor
     encoded.points = row.points
-    encoded.earn_rule = row.earn_rule
     encoded.bonus_points = row.bonus
+    for rule in rules:
+        set_applied(encoded.applied_rules.add(), rule)
+    if row.redemption_ids:
+        encoded.redemption_ids.extend(map(str, row.redemption_ids))

@@ -20,20 +20,21 @@ class MemberCodesClient:
         self._token = peers.token
 
     async def resolve(self, codes: Sequence[str]) -> dict[str, ResolvedCode]:
-        """Returns whose each code is; unknown codes are absent. At most 1,000 codes.
+        """Returns whose each code is; unknown codes, and those of closed accounts, are absent.
 
-        Raises OutcomeUnknownError when identity does not reply.
+        Takes 1,000 codes at most. Raises OutcomeUnknownError when identity does not reply.
         """
         request = identity_pb2.BatchResolveMemberCodesRequest(member_codes=codes)
         reply = await call("identity", self._stub.BatchResolveMemberCodes, request, token=self._token)
-        return {code: _resolved(found) for code, found in reply.members.items()}
+        active = {code: _resolved(found, suspended=False) for code, found in reply.members.items()}
+        return active | {code: _resolved(found, suspended=True) for code, found in reply.suspended.items()}
 
 
-def _resolved(found: identity_pb2.ResolvedMemberCode) -> ResolvedCode:
+def _resolved(found: identity_pb2.ResolvedMemberCode, *, suspended: bool) -> ResolvedCode:
     member_id = UUID(found.member_id)
     if not found.code_id:
-        return ResolvedCode(member_id, None)
+        return ResolvedCode(member_id, None, suspended)
     issued_at, expires_at = moment(found, "issued_at"), moment(found, "expires_at")
     assert issued_at is not None, "identity tells it of every signed code"
     assert expires_at is not None, "identity tells it of every signed code"
-    return ResolvedCode(member_id, SignedCode(found.code_id, member_id, issued_at, expires_at))
+    return ResolvedCode(member_id, SignedCode(found.code_id, member_id, issued_at, expires_at), suspended)

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from google.api import httpbody_pb2
-from scrip.points.v1 import admin_pb2, points_pb2
+from scrip.points.v1 import admin_pb2, points_pb2, purchase_pb2
 
 from services.common.caller import caller
 from services.common.csv_lists import csv_replies
 from services.common.db import Database
 from services.common.encoding import Context, refuse_nul
 from services.common.list_pages import ListPage, read_page
+from services.points.earning import RuleBook
 from services.points.periods import Period, period_of
 from services.points.purchases import encoding
 from services.points.purchases.queries import PURCHASES, ListedPurchase, period_filters
@@ -38,8 +39,9 @@ _COLUMNS = (
 class PurchaseListHandlers:
     """Implements the lists of purchases: of PointsService, and of PointsAdminService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, rules: RuleBook) -> None:
         self._db = db
+        self._rules = rules
 
     async def ListMyPurchases(
         self, request: points_pb2.ListMyPurchasesRequest, context: Context
@@ -47,7 +49,7 @@ class PurchaseListHandlers:
         """Returns a page of the caller's purchases."""
         page = await self._page(request, caller().id)
         return points_pb2.ListMyPurchasesResponse(
-            purchases=map(encoding.purchase, page.rows),
+            purchases=await self._encoded(page.rows),
             next_page_token=page.next_page_token,
             total=page.total,
         )
@@ -58,7 +60,7 @@ class PurchaseListHandlers:
         """Returns a page of a member's purchases."""
         page = await self._page(request, UUID(request.member_id))
         return admin_pb2.ListMemberPurchasesResponse(
-            purchases=map(encoding.purchase, page.rows),
+            purchases=await self._encoded(page.rows),
             next_page_token=page.next_page_token,
             total=page.total,
         )
@@ -69,8 +71,11 @@ class PurchaseListHandlers:
         """Returns a page of the purchases of all."""
         order_by = request.order_by or _NEWEST
         page = await read_page(self._db, PURCHASES, request, order_by=order_by, **_filters(request))
+        encoded = await self._encoded(page.rows)
         return admin_pb2.ListPurchasesResponse(
-            purchases=map(_summary, page.rows), next_page_token=page.next_page_token, total=page.total
+            purchases=map(_summary, page.rows, encoded),
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def ExportPurchases(
@@ -91,6 +96,9 @@ class PurchaseListHandlers:
             self._db, PURCHASES, request, order_by=request.order_by, member_id=member_id, **periods
         )
 
+    async def _encoded(self, rows: Sequence[ListedPurchase]) -> list[purchase_pb2.Purchase]:
+        return list(map(encoding.purchase, rows, await self._rules.applied(rows)))
+
 
 def _filters(
     request: admin_pb2.ListPurchasesRequest | admin_pb2.ExportPurchasesRequest,
@@ -105,9 +113,9 @@ def _filters(
     }
 
 
-def _summary(row: ListedPurchase) -> admin_pb2.PurchaseSummary:
+def _summary(row: ListedPurchase, encoded: purchase_pb2.Purchase) -> admin_pb2.PurchaseSummary:
     return admin_pb2.PurchaseSummary(
-        purchase=encoding.purchase(row), member_id=str(row.member_id or ""), client_id=str(row.client_id)
+        purchase=encoded, member_id=str(row.member_id or ""), client_id=str(row.client_id)
     )
 
 

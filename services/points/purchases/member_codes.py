@@ -42,10 +42,11 @@ class SignedCode:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCode:
-    """Whose a member code is; `signed` is set for a signed one."""
+    """Whose a member code is, and whether that member is suspended; `signed` is set for a signed one."""
 
     member_id: UUID
     signed: SignedCode | None
+    suspended: bool = False
 
 
 def read_member_code(written: str) -> str:

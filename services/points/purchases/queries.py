@@ -109,7 +109,8 @@ PURCHASES = Listing(
     row=ListedPurchase,
     columns="""
     p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at, p.currency_code, p.total_minor,
-    p.eligible_minor, p.points, p.earn_rule, p.balance_after, p.bonus, nullif(p.member_id, p.id) AS member_id,
+    p.eligible_minor, p.points, p.balance_after, p.rule_set_id, p.line_rules, p.earn_rule,
+    coalesce(p.redemption_ids, '{}') AS redemption_ids, p.bonus, nullif(p.member_id, p.id) AS member_id,
     p.client_id
     """,
     source="purchases p",

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from uuid import UUID
 
 from scrip.points.v1 import purchase_pb2
 
 from services.common.encoding import moment, refuse_nul
+from services.common.errors import invalid_field
 from services.common.idempotency import fingerprint
 from services.common.ids import new_id, utc_now
-from services.points.earning import Item, RuleBook
+from services.points.earning import Item, RuleBook, usual_total
 from services.points.programme import Programme
 from services.points.purchases.member_codes import read_member_code
 from services.points.purchases.purchase import Claim, NewPurchase, ReceiptKey, new_claim_code
 from services.points.purchases.refusals import total_mismatch
 
 _fields = attrgetter(*Item._fields)
+_new_item = partial(tuple.__new__, Item)
 
 
 class ReceiptDecoder:
@@ -36,10 +40,11 @@ class ReceiptDecoder:
         code = request.member_code
         if code:
             request.member_code = code = read_member_code(code)
+        items = items_of(request.items)
+        redemption_ids = _redemption_ids(request) if request.redemption_ids else ()
         content = request.SerializePartialToString(deterministic=True)
         if b"\0" in content:
             _refuse_nul(request)
-        items = list(map(Item._make, map(_fields, request.items)))
         sold_at = _sold_at(request)
         rules = self._rules.current
         terms = rules.at(sold_at)
@@ -63,13 +68,43 @@ class ReceiptDecoder:
             total_minor=total,
             eligible_minor=eligible,
             points=points,
-            earn_rule=terms.describe(items),
             items=items,
             rule_set_id=rules.id,
+            line_rules=rules.places(terms.line_rules(items)),
+            redemption_ids=redemption_ids,
             bonus=terms.bonus,
             claim=None if code else Claim(new_claim_code(), self._programme.claim_until(sold_at)),
             refusal=refusal,
         )
+
+
+def items_of(lines: Iterable[purchase_pb2.PurchaseItem]) -> list[Item]:
+    """Returns the lines of a receipt, each with its total.
+
+    A total that a line would have anyway is taken out of the message: told or not, it is the same receipt.
+    """
+    items: list[Item] = []
+    for line in lines:
+        sku, name, category, price, quantity, alcohol, milli, total = _fields(line)
+        usual = price * quantity if quantity else usual_total(price, quantity, milli)
+        if total == usual:
+            line.ClearField("total_minor")
+        elif not total and not line.HasField("total_minor"):
+            total = usual
+        items.append(_new_item((sku, name, category, price, quantity, alcohol, milli, total)))
+    return items
+
+
+def _redemption_ids(request: purchase_pb2.RecordPurchaseRequest) -> Sequence[UUID]:
+    """Returns the ids, which from now on are written in the request as ours are.
+
+    Raises VALIDATION_FAILED for one that is there twice, in other letters.
+    """
+    ids = tuple(map(UUID, request.redemption_ids))
+    if len(set(ids)) < len(ids):
+        raise invalid_field("redemption_ids", "must not hold an id twice")
+    request.redemption_ids[:] = [str(redemption_id) for redemption_id in ids]
+    return ids
 
 
 def _sold_at(request: purchase_pb2.RecordPurchaseRequest) -> datetime:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from services.common.batching import Batcher, Outcomes, Room
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.ids import utc_now
 from services.points.balances import Balances
-from services.points.members import keep_member_codes
+from services.points.members import keep_member_codes, suspended_among
 from services.points.programme import Programme
 from services.points.purchases.commands import Answer, record_purchases
 from services.points.purchases.member_codes import ResolvedCode, SignedCode, may_be_a_code
-from services.points.purchases.purchase import NewPurchase, Purchase, Recorded
+from services.points.purchases.purchase import Claim, NewPurchase, Purchase, Recorded, new_claim_code
 from services.points.purchases.refusals import member_code_unknown
 
 MOST_TOGETHER = 1_000
@@ -32,8 +33,9 @@ class PurchaseRecorder:
 
     Single calls and batches have queues of their own, so that nobody at a till waits for a day that is
     replayed. Codes that are not kept are resolved in a third, so that a slow identity delays only those
-    purchases that need it, and a repetition never needs it. Signed codes are never kept. `offline` is how
-    long after its end a signed code may be reported.
+    purchases that need it, and a repetition never needs it. Signed codes are never kept. The receipt of a
+    member who is suspended is recorded without a member. `offline` is how long after its end a signed code
+    may be reported.
     """
 
     def __init__(
@@ -86,9 +88,13 @@ class PurchaseRecorder:
     async def resolve(self, member_code: str) -> SignedCode | None:
         """Returns identity's reading of a signed code; None for a lasting one, which is then kept.
 
-        Raises MEMBER_CODE_UNKNOWN, and DEPENDENCY_UNAVAILABLE when identity is away.
+        Raises MEMBER_CODE_UNKNOWN, also for a member who is suspended, and DEPENDENCY_UNAVAILABLE when
+        identity is away.
         """
-        return await self._codes.submit(member_code)
+        resolved = await self._codes.submit(member_code)
+        if resolved.suspended:
+            raise member_code_unknown()
+        return resolved.signed
 
     async def drain(self) -> None:
         """Waits for what is under way."""
@@ -100,28 +106,51 @@ class PurchaseRecorder:
         self, queue: Batcher[NewPurchase, Recorded], news: Sequence[NewPurchase]
     ) -> Outcomes[Purchase]:
         outcomes = await queue.submit_all(news)
-        unknown = [place for place, outcome in enumerate(outcomes) if _is_unknown(outcome, news[place])]
+        unknown = {place: new for place, new in enumerate(news) if _is_unknown(outcomes[place], new)}
         if unknown:
-            codes = list({news[place].member_code for place in unknown})
-            resolved = dict(zip(codes, await self._codes.submit_all(codes), strict=True))
-            again: dict[int, NewPurchase] = {}
-            for place in unknown:
-                found = resolved[news[place].member_code]
-                if isinstance(found, Exception):
-                    outcomes[place] = found
-                else:
-                    again[place] = self._with_code(news[place], found)
-            if again:
-                retried = await queue.submit_all(list(again.values()))
-                for place, outcome in zip(again, retried, strict=True):
-                    outcomes[place] = outcome
+            await self._record_resolved(queue, unknown, outcomes)
         return [one.purchase if isinstance(one, Recorded) else one for one in outcomes]
 
-    def _with_code(self, new: NewPurchase, signed: SignedCode | None) -> NewPurchase:
-        if signed is None:
-            return new
-        refusal = signed.refusal(sold_at=new.sold_at, now=utc_now(), offline=self._offline)
-        return replace(new, signed_code=signed, refusal=refusal)
+    async def _record_resolved(
+        self,
+        queue: Batcher[NewPurchase, Recorded],
+        unknown: Mapping[int, NewPurchase],
+        outcomes: Outcomes[Recorded],
+    ) -> None:
+        """Asks identity whose codes these are, tries again, and puts what became of them in its place.
+
+        Whom identity calls active may be suspended by what points was told since: then the code is not kept,
+        nor taken, and the receipt is recorded without a member.
+        """
+        codes = list({new.member_code for new in unknown.values()})
+        resolved = dict(zip(codes, await self._codes.submit_all(codes), strict=True))
+        owners: dict[int, UUID] = {}
+        again: dict[int, NewPurchase] = {}
+        for place, new in unknown.items():
+            found = resolved[new.member_code]
+            if isinstance(found, Exception):
+                outcomes[place] = found
+            else:
+                owners[place] = found.member_id
+                again[place] = self._with_code(new, found)
+        await _submit(queue, again, outcomes)
+        out = [place for place, new in again.items() if _is_unknown(outcomes[place], new)]
+        if out:
+            suspended = await self._db.read(suspended_among, [owners[place] for place in out])
+            without = {p: self._without_member(again[p]) for p in out if owners[p] in suspended}
+            await _submit(queue, without, outcomes)
+
+    def _with_code(self, new: NewPurchase, resolved: ResolvedCode) -> NewPurchase:
+        signed = resolved.signed
+        if signed:
+            refusal = signed.refusal(sold_at=new.sold_at, now=utc_now(), offline=self._offline)
+            new = replace(new, signed_code=signed, refusal=refusal)
+        return self._without_member(new) if resolved.suspended else new
+
+    def _without_member(self, new: NewPurchase) -> NewPurchase:
+        """Returns the receipt of a member who is suspended; a signed code of such a one is not used up."""
+        claim = Claim(new_claim_code(), self._programme.claim_until(new.sold_at), member_suspended=True)
+        return replace(new, signed_code=None, claim=claim)
 
     async def _record_batch(self, batch: list[NewPurchase]) -> list[Answer]:
         expires_at = self._programme.expiry(utc_now())
@@ -133,13 +162,27 @@ class PurchaseRecorder:
         await self._balances.changed(a.now for a in answers if isinstance(a, Recorded) and a.now)
         return answers
 
-    async def _resolve_batch(self, codes: list[str]) -> list[SignedCode | DomainError | None]:
-        """Keeps the members of lasting codes, and returns what is known of signed ones."""
+    async def _resolve_batch(self, codes: list[str]) -> list[ResolvedCode | DomainError]:
+        """Returns whose codes these are, and keeps the lasting ones of active members."""
         found = await self._resolve_codes(sorted(set(codes)))
-        lasting = {code: resolved.member_id for code, resolved in found.items() if not resolved.signed}
+        lasting = {
+            code: resolved.member_id
+            for code, resolved in found.items()
+            if not resolved.signed and not resolved.suspended
+        }
         if lasting:
             await self._db.run(keep_member_codes, lasting)
-        return [found[code].signed if code in found else member_code_unknown() for code in codes]
+        return [found.get(code) or member_code_unknown() for code in codes]
+
+
+async def _submit(
+    queue: Batcher[NewPurchase, Recorded], news: Mapping[int, NewPurchase], outcomes: Outcomes[Recorded]
+) -> None:
+    """Records purchases, and puts what became of them in their places."""
+    if news:
+        retried = await queue.submit_all(list(news.values()))
+        for place, outcome in zip(news, retried, strict=True):
+            outcomes[place] = outcome
 
 
 def _is_unknown(outcome: Recorded | Exception, new: NewPurchase) -> bool:

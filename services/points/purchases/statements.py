@@ -13,30 +13,34 @@ from services.points.purchases.numbered import Numbered
 
 # Receipts are claimed in the order of their keys, then accounts are locked in the order of theirs, so
 # two batches never wait for each other. The batch that claimed a receipt credits it. Arrays
-# travel in binary (%b), which costs the driver a sixth of text.
+# travel in binary (%b), which costs the driver a sixth of text. An array that is shorter than the others ends
+# in NULLs: so what hardly any receipt has is given as an empty array when none has it.
 
 _ARRAYS = SQL("""
     %(purchase_ids)b::uuid[], %(client_ids)b::uuid[], %(till_numbers)b::text[],
     %(receipt_numbers)b::text[], %(fingerprints)b::bytea[], %(member_codes)b::text[],
     %(sold_ats)b::timestamptz[], %(currency_codes)b::text[], %(totals)b::bigint[],
-    %(eligibles)b::bigint[], %(points)b::int[], %(earn_rules)b::text[], %(rule_sets)b::bigint[],
-    %(bonuses)b::int[]
+    %(eligibles)b::bigint[], %(points)b::int[], %(rule_sets)b::bigint[], %(line_rules)b::text[],
+    %(redemptions)b::text[], %(bonuses)b::int[]
 """)
 _COLUMNS = SQL("""
     purchase_id, client_id, till_number, receipt_number, fingerprint, member_code,
-    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule, rule_set_id, bonus
+    sold_at, currency_code, total_minor, eligible_minor, points, rule_set_id, line_rules, redemptions, bonus
 """)
 
 _ITEM_ROWS = SQL("""
 item_rows AS (
   INSERT INTO purchase_items
-    (member_id, purchase_id, line, sku, name, category, unit_price_minor, quantity, alcohol)
-  SELECT r.member_id, r.purchase_id, i.line, i.sku, i.name, i.category, i.price, i.quantity, i.alcohol
+    (member_id, purchase_id, line, sku, name, category, unit_price_minor, quantity, alcohol, quantity_milli,
+     total_minor)
+  SELECT r.member_id, r.purchase_id, i.line, i.sku, i.name, i.category, i.price, i.quantity, i.alcohol,
+    nullif(i.milli, 0), nullif(i.total, -1)
   FROM unnest(
     %(item_places)b::bigint[], %(item_lines)b::smallint[], %(item_skus)b::text[], %(item_names)b::text[],
     %(item_categories)b::text[], %(item_prices)b::bigint[], %(item_quantities)b::int[],
-    %(item_alcohols)b::bool[]
-  ) AS i (place, line, sku, name, category, price, quantity, alcohol) JOIN recorded r USING (place)
+    %(item_alcohols)b::bool[], %(item_millis)b::int[], %(item_totals)b::bigint[]
+  ) AS i (place, line, sku, name, category, price, quantity, alcohol, milli, total)
+  JOIN recorded r USING (place)
 )
 """)
 
@@ -86,11 +90,11 @@ won AS (
   FROM (SELECT *, got - points - got_bonus AS got_before FROM gained) AS g
 ), purchase_rows AS (
   INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,
-    currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id,
-    rule_set_id, bonus, lot_id)
+    currency_code, total_minor, eligible_minor, points, balance_after, client_id, rule_set_id, line_rules,
+    redemption_ids, bonus, lot_id)
   SELECT member_id, purchase_id, number, receipt_number, till_number, sold_at, now(),
-    currency_code, total_minor, eligible_minor, points + got_bonus, earn_rule, balance_after, client_id,
-    rule_set_id, got_bonus,
+    currency_code, total_minor, eligible_minor, points + got_bonus, balance_after, client_id, rule_set_id,
+    nullif(line_rules, '')::smallint[], nullif(redemptions, '')::uuid[], got_bonus,
     CASE WHEN greatest(balance_after, 0) > greatest(balance_before, 0) THEN sequence END
   FROM recorded
 ), {item_rows}, entry_rows AS (
@@ -160,12 +164,12 @@ WITH given AS (
     %(purchase_ids)b::uuid[], %(client_ids)b::uuid[], %(till_numbers)b::text[],
     %(receipt_numbers)b::text[], %(fingerprints)b::bytea[],
     %(sold_ats)b::timestamptz[], %(currency_codes)b::text[], %(totals)b::bigint[],
-    %(eligibles)b::bigint[], %(points)b::int[], %(earn_rules)b::text[], %(rule_sets)b::bigint[],
-    %(claim_codes)b::text[], %(claim_untils)b::timestamptz[]
+    %(eligibles)b::bigint[], %(points)b::int[], %(rule_sets)b::bigint[], %(line_rules)b::text[],
+    %(redemptions)b::text[], %(claim_codes)b::text[], %(claim_untils)b::timestamptz[], %(suspended)b::bool[]
   ) WITH ORDINALITY AS t (
     purchase_id, client_id, till_number, receipt_number, fingerprint,
-    sold_at, currency_code, total_minor, eligible_minor, points, earn_rule, rule_set_id, claim_code,
-    claim_until, place
+    sold_at, currency_code, total_minor, eligible_minor, points, rule_set_id, line_rules,
+    redemptions, claim_code, claim_until, member_suspended, place
   )
 ), claimed AS (
   INSERT INTO receipts (client_id, till_number, receipt_number, fingerprint, member_id, purchase_id)
@@ -177,13 +181,15 @@ WITH given AS (
   SELECT g.purchase_id AS member_id, g.* FROM given g JOIN claimed USING (purchase_id)
 ), purchase_rows AS (
   INSERT INTO purchases (member_id, id, number, receipt_number, till_number, sold_at, recorded_at,
-    currency_code, total_minor, eligible_minor, points, earn_rule, balance_after, client_id, rule_set_id)
+    currency_code, total_minor, eligible_minor, points, balance_after, client_id, rule_set_id, line_rules,
+    redemption_ids)
   SELECT member_id, purchase_id, 1, receipt_number, till_number, sold_at, now(),
-    currency_code, total_minor, eligible_minor, points, earn_rule, 0, client_id, rule_set_id
+    currency_code, total_minor, eligible_minor, points, 0, client_id, rule_set_id,
+    nullif(line_rules, '')::smallint[], nullif(redemptions, '')::uuid[]
   FROM recorded
 ), unclaimed_rows AS (
-  INSERT INTO unclaimed_purchases (purchase_id, claim_code, claim_until, points)
-  SELECT purchase_id, claim_code, claim_until, points FROM recorded
+  INSERT INTO unclaimed_purchases (purchase_id, claim_code, claim_until, points, member_suspended)
+  SELECT purchase_id, claim_code, claim_until, points, member_suspended FROM recorded
 ), {item_rows}
 SELECT place, now() AS recorded_at FROM recorded
 """).format(item_rows=_ITEM_ROWS)
@@ -193,8 +199,10 @@ SELECT place, now() AS recorded_at FROM recorded
 # since.
 FIND = Numbered("""
 SELECT g.place, r.fingerprint, p.id, p.receipt_number, p.till_number, p.sold_at, p.recorded_at,
-  p.currency_code, p.total_minor, p.eligible_minor, coalesce(u.points, p.points) AS points, p.earn_rule,
-  p.balance_after, p.bonus, u.claim_code, u.claim_until, a.member_id, a.version, a.balance, a.debt
+  p.currency_code, p.total_minor, p.eligible_minor, coalesce(u.points, p.points) AS points,
+  p.balance_after, p.rule_set_id, p.line_rules, p.earn_rule,
+  coalesce(p.redemption_ids, '{}') AS redemption_ids, p.bonus,
+  u.claim_code, u.claim_until, u.member_suspended, a.member_id, a.version, a.balance, a.debt
 FROM unnest(%(client_ids)b::uuid[], %(till_numbers)b::text[], %(receipt_numbers)b::text[])
   WITH ORDINALITY AS g (client_id, till_number, receipt_number, place)
 JOIN receipts r USING (client_id, till_number, receipt_number)

@@ -6,12 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 from uuid import UUID
 
 from google.rpc import status_pb2
 from scrip.points.v1 import purchase_pb2
 
 from services.common.errors import overloaded, unavailable
+from services.points.earning import Applied
 from services.points.purchases import encoding
 from services.points.purchases.purchase import Purchase
 
@@ -26,15 +28,24 @@ _MOST_IN_RESPONSE = 100
 _MOST_STREAMS, _MOST_OF_ONE_CLIENT = 64, 16
 
 Receipts = Sequence[purchase_pb2.RecordPurchaseRequest]
-Outcome = Purchase | status_pb2.Status
+
+
+class Answered(NamedTuple):
+    """A recorded purchase, and the rules that held for it."""
+
+    purchase: Purchase
+    rules: Sequence[Applied]
+
+
+Outcome = Answered | status_pb2.Status
 """What became of a receipt: recorded, or refused."""
 Record = Callable[[Receipts], Awaitable[Sequence[Outcome]]]
 
 
 def set_result(result: purchase_pb2.PurchaseResult, outcome: Outcome) -> None:
     """Writes what became of a receipt."""
-    if isinstance(outcome, Purchase):
-        encoding.set_recorded(result.recorded, outcome)
+    if isinstance(outcome, Answered):
+        encoding.set_recorded(result.recorded, outcome.purchase, outcome.rules)
     else:
         result.refused.CopyFrom(outcome)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, SmallInteger
+from sqlalchemy import ARRAY, BigInteger, Boolean, CheckConstraint, Index, SmallInteger, Uuid, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.points.tables import Base
@@ -53,6 +53,7 @@ class UnclaimedPurchase(Base):
     points: Mapped[int]  # what the receipt earned at first
     claimed_by: Mapped[UUID | None]
     claimed_with: Mapped[bytes | None]  # fingerprint of the member code that the till sent
+    member_suspended: Mapped[bool] = mapped_column(Boolean, server_default=false())  # whose code it came with
 
 
 class Purchase(Base):
@@ -82,16 +83,22 @@ class Purchase(Base):
     total_minor: Mapped[int] = mapped_column(BigInteger)
     eligible_minor: Mapped[int] = mapped_column(BigInteger)
     points: Mapped[int]
-    earn_rule: Mapped[str]
+    earn_rule: Mapped[str | None]  # in words, of purchases from before `line_rules`
     balance_after: Mapped[int]
     client_id: Mapped[UUID]
     rule_set_id: Mapped[int] = mapped_column(BigInteger)
     bonus: Mapped[int] = mapped_column(server_default="0")  # among the points
     lot_id: Mapped[int | None] = mapped_column(BigInteger)  # the entry that earned them
+    # Places in the rule set, from 1, of the rules that held for lines; NULL when none did, which is usual.
+    line_rules: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    redemption_ids: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))  # as the till told; NULL for none
 
 
 class PurchaseItem(Base):
-    """A line of a receipt."""
+    """A line of a receipt: so many whole pieces, or, with quantity 0, so many thousandths.
+
+    What came back is counted in the same unit. The total is NULL when it is price times whole pieces.
+    """
 
     __tablename__ = "purchase_items"
 
@@ -105,3 +112,5 @@ class PurchaseItem(Base):
     quantity: Mapped[int]
     alcohol: Mapped[bool] = mapped_column(Boolean)
     refunded: Mapped[int] = mapped_column(server_default="0")
+    quantity_milli: Mapped[int | None]
+    total_minor: Mapped[int | None] = mapped_column(BigInteger)

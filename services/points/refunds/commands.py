@@ -33,7 +33,17 @@ from services.points.purchases import (
     lower_expected_points,
     note_returned,
 )
-from services.points.refunds.rules import Cover, Refund, Returned, Standing, amount, cover, due, returned
+from services.points.refunds.rules import (
+    Cover,
+    Refund,
+    Returned,
+    Standing,
+    afterwards,
+    amount,
+    cover,
+    due,
+    returned,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,10 @@ class NewRefund:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """The result of a refund, and the balance now of the member, if there is one."""
+    """The result of a refund, and the balance now of the member; None of both when there was none."""
 
     refund: Refund
-    balance_after: int
+    balance_after: int | None
     now: Balance | None
 
 
@@ -68,10 +78,10 @@ class _Locked:
 @dataclass(frozen=True, slots=True)
 class _RefundRow:
     fingerprint: bytes
-    balance_after: int
+    balance_after: int | None
     refund_number: str
     refunded_at: datetime
-    lines: list[tuple[int, int]]
+    lines: list[list[int]]
     amount_minor: int
     points: int
     taken: int
@@ -99,8 +109,10 @@ async def refund_purchase(
         return repeated
     lines = await get_sold_lines(connection, owner, new.purchase_id)
     back = returned(lines, new.lines)
-    points = due(terms, locked.kept.purchase.bonus, lines, back)
-    await note_returned(connection, owner, new.purchase_id, back)
+    after = afterwards(lines, back)
+    points = due(terms, locked.kept.purchase.bonus, lines, after)
+    came = [Returned.of(line, back[line.number]) for line in lines if line.number in back]
+    await note_returned(connection, owner, new.purchase_id, {one.line: one.in_own_unit for one in came})
     now: Balance | None = None
     covered = Cover()
     if locked.account is None:
@@ -115,13 +127,13 @@ async def refund_purchase(
             TakenBack(covered.own, covered.others, covered.below_zero, covered.owed),
             Entry(EntryKind.REFUND, str(new.purchase_id), new.reason or None),
         )
-    balance_after = now.balance if now else 0
+    balance_after = now.balance if now else None
     refund = await _write(
         connection,
         owner,
         new,
-        back=[Returned(line, quantity) for line, quantity in sorted(back.items())],
-        amount_minor=amount(lines, back),
+        back=came,
+        amount_minor=amount(lines, after),
         covered=covered,
         balance_after=balance_after,
     )
@@ -188,7 +200,7 @@ async def _repeat(connection: Connection, locked: _Locked, new: NewRefund) -> Re
     refund = Refund(
         number=row.refund_number,
         refunded_at=row.refunded_at,
-        lines=[Returned(line, quantity) for line, quantity in row.lines],
+        lines=[Returned(*line) for line in row.lines],
         amount_minor=row.amount_minor,
         points=row.points,
         taken=row.taken,
@@ -229,7 +241,7 @@ async def _write(
     back: Sequence[Returned],
     amount_minor: int,
     covered: Cover,
-    balance_after: int,
+    balance_after: int | None,
 ) -> Refund:
     refunded_at = await fetch_value(
         connection,
@@ -245,7 +257,7 @@ async def _write(
         purchase_id=new.purchase_id,
         number=new.number,
         fingerprint=new.fingerprint,
-        lines=Jsonb([[one.line, one.quantity] for one in back]),
+        lines=Jsonb([one.stored() for one in back]),
         amount_minor=amount_minor,
         points=covered.points,
         taken=covered.taken,

@@ -6,7 +6,7 @@ from scrip.common.v1 import money_pb2
 from scrip.points.v1 import purchase_pb2
 
 from services.common.encoding import timestamp
-from services.points.refunds.rules import Refund
+from services.points.refunds.rules import Refund, Returned
 
 
 def refund(row: Refund, currency_code: str) -> purchase_pb2.Refund:
@@ -14,7 +14,7 @@ def refund(row: Refund, currency_code: str) -> purchase_pb2.Refund:
     return purchase_pb2.Refund(
         refund_number=row.number,
         refunded_at=timestamp(row.refunded_at),
-        lines=[purchase_pb2.RefundLine(line=one.line, quantity=one.quantity) for one in row.lines],
+        lines=map(_line, row.lines),
         amount=money_pb2.Money(currency_code=currency_code, amount_minor=row.amount_minor),
         points=row.points,
         points_taken=row.taken,
@@ -23,3 +23,9 @@ def refund(row: Refund, currency_code: str) -> purchase_pb2.Refund:
         points_waived=row.waived,
         reason=row.reason,
     )
+
+
+def _line(one: Returned) -> purchase_pb2.RefundLine:
+    if one.quantity_milli:
+        return purchase_pb2.RefundLine(line=one.line, quantity_milli=one.quantity_milli)
+    return purchase_pb2.RefundLine(line=one.line, quantity=one.quantity)

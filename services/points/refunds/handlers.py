@@ -46,9 +46,9 @@ class RefundHandlers:
 
 def _decode(request: purchase_pb2.RefundPurchaseRequest) -> NewRefund:
     refuse_nul(refund_number=request.refund_number, reason=request.reason)
-    lines = [Returned(one.line, one.quantity) for one in request.lines]
+    lines = [Returned(one.line, one.quantity, one.quantity_milli) for one in request.lines]
     refuse_doubles(lines)
-    content = [sorted([*line] for line in lines), request.reason]
+    content = [sorted(line.stored() for line in lines), request.reason]
     return NewRefund(
         purchase_id=UUID(request.purchase_id),
         number=request.refund_number,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from services.common.errors import DomainError, invalid_field
 from services.points.earning import Terms
@@ -18,10 +18,30 @@ from services.points.purchases import SoldLine
 
 
 class Returned(NamedTuple):
-    """How many of a line come back."""
+    """How much of a line comes back: whole pieces, or thousandths; the other is 0."""
 
     line: int
     quantity: int
+    quantity_milli: int = 0
+
+    @classmethod
+    def of(cls, line: SoldLine, milli: int) -> Self:
+        """Returns so many thousandths of a line, in the unit in which it was sold."""
+        return cls(line.number, milli // 1_000) if line.in_pieces else cls(line.number, 0, milli)
+
+    @property
+    def milli(self) -> int:
+        """How much it is, in thousandths."""
+        return self.quantity_milli or self.quantity * 1_000
+
+    @property
+    def in_own_unit(self) -> int:
+        """How much it is, in pieces or in thousandths."""
+        return self.quantity_milli or self.quantity
+
+    def stored(self) -> list[int]:
+        """Returns it as it is stored, and as it is compared with a repetition."""
+        return [*self] if self.quantity_milli else [self.line, self.quantity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,45 +110,62 @@ def refuse_doubles(wanted: Sequence[Returned]) -> None:
 
 
 def returned(lines: Iterable[SoldLine], wanted: Sequence[Returned]) -> dict[int, int]:
-    """Returns how many of which line come back; all that is left when nothing is named.
+    """Returns how much of which line comes back, in thousandths; all that is left when nothing is named.
 
-    Raises NOTHING_TO_REFUND, REFUND_EXCEEDS_PURCHASE, and VALIDATION_FAILED for a line that is not there.
+    Raises NOTHING_TO_REFUND, REFUND_EXCEEDS_PURCHASE, and VALIDATION_FAILED for a line that is not there, or
+    was sold in the other unit.
     """
-    left = {line.number: line.left for line in lines}
+    sold = {line.number: line for line in lines}
     if not wanted:
-        rest = {number: quantity for number, quantity in left.items() if quantity}
+        rest = {line.number: line.left for line in sold.values() if line.left}
         if not rest:
             raise DomainError("NOTHING_TO_REFUND", "everything was refunded already")
         return rest
-    for index, (line, quantity) in enumerate(wanted):
-        if line not in left:
+    for index, one in enumerate(wanted):
+        line = sold.get(one.line)
+        if line is None:
             raise invalid_field(f"lines[{index}].line", "is not on the receipt")
-        if quantity > left[line]:
+        if one.quantity and not line.in_pieces:
+            raise invalid_field(f"lines[{index}].quantity", "the line was sold in thousandths")
+        if one.quantity_milli and line.in_pieces:
+            raise invalid_field(f"lines[{index}].quantity_milli", "the line was sold in whole pieces")
+        if one.milli > line.left:
+            left = _written(line)
             raise DomainError(
                 "REFUND_EXCEEDS_PURCHASE",
-                f"of line {line} there are {left[line]} left to refund",
-                line=line,
-                quantity_left=left[line],
+                f"of line {one.line} there are {left} left to refund",
+                line=one.line,
+                quantity_left=left,
             )
-    return dict(wanted)
+    return {one.line: one.milli for one in wanted}
 
 
-def amount(lines: Iterable[SoldLine], back: Mapping[int, int]) -> int:
+def _written(line: SoldLine) -> str:
+    """Returns what is left of a line as people write it: `2` pieces, or `0.345`."""
+    whole, thousandths = divmod(line.left, 1_000)
+    return str(whole) if line.in_pieces else f"{whole}.{thousandths:03}"
+
+
+def afterwards(lines: Iterable[SoldLine], back: Mapping[int, int]) -> Sequence[SoldLine]:
+    """Returns the lines as they are when so many thousandths of them have come back."""
+    return [line._replace(left=line.left - back.get(line.number, 0)) for line in lines]
+
+
+def amount(lines: Iterable[SoldLine], after: Iterable[SoldLine]) -> int:
     """Returns what the returned goods had cost, in minor units."""
-    return sum(line.item.unit_price_minor * back.get(line.number, 0) for line in lines)
+    return sum(line.left_minor for line in lines) - sum(line.left_minor for line in after)
 
 
-def due(terms: Terms, bonus: int, lines: Sequence[SoldLine], back: Mapping[int, int]) -> int:
+def due(terms: Terms, bonus: int, lines: Iterable[SoldLine], after: Iterable[SoldLine]) -> int:
     """Returns the points that the returned goods had earned.
 
     The bonus came with the first point and goes with the last.
     """
-    after = [line._replace(left=line.left - back.get(line.number, 0)) for line in lines]
     return _earned(terms, bonus, lines) - _earned(terms, bonus, after)
 
 
 def _earned(terms: Terms, bonus: int, lines: Iterable[SoldLine]) -> int:
-    points = terms.judge(line.item._replace(quantity=line.left) for line in lines).points
+    points = terms.judge(line.item._replace(total_minor=line.left_minor) for line in lines).points
     return points + bonus if points else 0
 
 

@@ -26,7 +26,7 @@ class Refund(Base):
     purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
     refund_number: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes]
-    lines: Mapped[list[Any]] = mapped_column(JSONB)  # [[line, quantity], …]
+    lines: Mapped[list[Any]] = mapped_column(JSONB)  # [[line, pieces] or [line, 0, thousandths], …]
     amount_minor: Mapped[int] = mapped_column(BigInteger)
     points: Mapped[int]
     taken: Mapped[int]
@@ -36,5 +36,5 @@ class Refund(Base):
     reason: Mapped[str]
     actor_id: Mapped[str]
     actor_role: Mapped[str]
-    balance_after: Mapped[int]
+    balance_after: Mapped[int | None]  # NULL when there was no member
     refunded_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf import timestamp_pb2
 from google.rpc import error_details_pb2
-from scrip.points.v1 import earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2
+from scrip.points.v1 import earn_effect_pb2, earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2
 
 from services.common.ids import new_id
 from services.points.tests.support import Points, receipt, sold
@@ -19,8 +19,8 @@ from tests.inprocess import bearer, eventually, refused_status
 
 T = TypeVar("T")
 PLAIN = "1 per 1000 minor units"
-DOUBLE_DAIRY = earn_rule_pb2.Multiplier(percent=200, categories=["Dairy"])
-WELCOME = earn_rule_pb2.FirstPurchaseBonus(points=50)
+DOUBLE_DAIRY = earn_effect_pb2.Multiplier(percent=200, categories=["Dairy"])
+WELCOME = earn_effect_pb2.FirstPurchaseBonus(points=50)
 
 
 def item(category: str, price: int = 1_000, *, alcohol: bool = False) -> purchase_pb2.PurchaseItem:
@@ -93,7 +93,7 @@ class Staff:
 
         async def judged() -> purchase_pb2.Purchase:
             purchase = await self.bought(*items)
-            assert purchase.earn_rule == words
+            assert words_of(purchase) == words
             return purchase
 
         return await eventually(judged, seconds)
@@ -113,10 +113,28 @@ class Staff:
             purchase = await self.bought()
             query = "SELECT rule_set_id FROM purchases WHERE id = %(id)s::uuid"
             assert await self.points.rows(query, id=purchase.id) == [(cleared,)]
-            assert purchase.earn_rule == PLAIN
+            assert words_of(purchase) == PLAIN
 
         if self.made:
             await eventually(plain)
+
+
+def words_of(purchase: purchase_pb2.Purchase) -> str:
+    """Returns the rules of a purchase in words, such as `1 per 1000 minor units; 200 % by Dairy week`.
+
+    The bonus is not among them.
+    """
+    rate, *others = purchase.applied_rules
+    words = f"{rate.base_rate.points} per {rate.base_rate.per_minor} minor units"
+    if rate.earn_rule_id:
+        words += f" by {rate.name}"
+    told = {
+        "exclusion": [f"none by {rule.name}" for rule in others if rule.exclusion],
+        "multiplier": [
+            f"{rule.multiplier_percent} % by {rule.name}" for rule in others if rule.multiplier_percent
+        ],
+    }
+    return "; ".join([words, *sorted(told["multiplier"] + told["exclusion"])])
 
 
 def at(moment: datetime) -> timestamp_pb2.Timestamp:

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
 )
-from scrip.points.v1 import earn_rule_pb2, points_pb2, points_pb2_grpc, purchase_pb2
+from scrip.points.v1 import earn_effect_pb2, points_pb2, points_pb2_grpc, purchase_pb2
 
 from services.common.cache import Redis
 from services.common.ids import utc_now
@@ -89,14 +89,14 @@ class Machine(RuleBasedStateMachine):
 
     async def _made(self, made: EarnRule) -> str:
         effects: dict[str, dict[str, Any]] = {
-            "rate": {"base_rate": earn_rule_pb2.BaseRate(points=1, per_minor=made.amount)},
-            "exclusion": {"exclusion": earn_rule_pb2.Exclusion(categories=[made.category])},
+            "rate": {"base_rate": earn_effect_pb2.BaseRate(points=1, per_minor=made.amount)},
+            "exclusion": {"exclusion": earn_effect_pb2.Exclusion(categories=[made.category])},
             "multiplier": {
-                "multiplier": earn_rule_pb2.Multiplier(
+                "multiplier": earn_effect_pb2.Multiplier(
                     percent=made.amount, categories=[made.category.upper()] if made.category else []
                 )
             },
-            "bonus": {"first_purchase_bonus": earn_rule_pb2.FirstPurchaseBonus(points=made.amount)},
+            "bonus": {"first_purchase_bonus": earn_effect_pb2.FirstPurchaseBonus(points=made.amount)},
         }
         between, before_all = utc_now() - timedelta(days=5), utc_now() - timedelta(days=20)
         if made.old_sales:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 DONE = ""
+PORTION = 345
+"""Thousandths."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Judge:
     def earned(self, lines: list[ModelLine]) -> int:
         """Returns points for what is left of these lines: 1 for each full 10.00, or as a rule has it."""
         for_a_point = next((rule.amount for rule in self.rules if rule.kind == "rate"), 1_000)
-        return sum(line.price * line.left * self._percent(line) for line in lines) // (100 * for_a_point)
+        return sum(line.left_cost * self._percent(line) for line in lines) // (100 * for_a_point)
 
     def _percent(self, line: ModelLine) -> int:
         excluded = any(rule.kind == "exclusion" and rule.category == line.category for rule in self.rules)
@@ -73,12 +75,40 @@ class Judge:
 
 @dataclass
 class ModelLine:
-    """A line of a receipt, of which so many were not refunded."""
+    """A line of a receipt, of which so many were not refunded: pieces, or portions of 0.345 when `weighed`.
+
+    `total` is what it costs, when that is not price times quantity.
+    """
 
     category: str
     price: int
     left: int
     alcohol: bool
+    weighed: bool = False
+    total: int | None = None
+    sold: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is refunded yet."""
+        self.sold = self.left
+
+    @property
+    def cost(self) -> int:
+        """What all of it cost."""
+        if self.total is not None:
+            return self.total
+        return round_half_up(self.price * PORTION * self.sold) if self.weighed else self.price * self.sold
+
+    @property
+    def left_cost(self) -> int:
+        """What is left of that, when what came back has cost its share, rounded down."""
+        return self.cost - self.cost * (self.sold - self.left) // self.sold
+
+
+def round_half_up(thousandths: int) -> int:
+    """Returns the nearest whole number."""
+    whole, rest = divmod(thousandths, 1_000)
+    return whole + (rest >= 500)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,8 +27,8 @@ BONUS = (
     ' "effect": {"percent": 200, "categories": []}, "priority": 0, "starts_at": null, "ends_at": null}]'
 )
 
-Lines = list[tuple[int, int]]
-"""Line and quantity of each."""
+Lines = Sequence[tuple[int, int] | purchase_pb2.RefundLine]
+"""Line and quantity of each, or as it is."""
 
 
 async def refund(
@@ -38,11 +39,17 @@ async def refund(
     request = purchase_pb2.RefundPurchaseRequest(
         purchase_id=purchase_id,
         refund_number=number,
-        lines=[purchase_pb2.RefundLine(line=line, quantity=quantity) for line, quantity in lines or ()],
+        lines=map(_refund_line, lines or ()),
         **options,
     )
     stub = purchase_pb2_grpc.PurchaseServiceStub(points.channel)
     return await stub.RefundPurchase(request, metadata=bearer(token))
+
+
+def _refund_line(line: tuple[int, int] | purchase_pb2.RefundLine) -> purchase_pb2.RefundLine:
+    if isinstance(line, purchase_pb2.RefundLine):
+        return line
+    return purchase_pb2.RefundLine(line=line[0], quantity=line[1])
 
 
 async def claim(

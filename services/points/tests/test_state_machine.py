@@ -26,7 +26,7 @@ from services.points.programme import RefundPolicy
 from services.points.tests.earn_rule_help import Staff
 from services.points.tests.machine import DEBT, FLOOR, NEGATIVE, Machine, World, driven
 from services.points.tests.manager import Manager
-from services.points.tests.model import DONE, Account, EarnRule, Model, ModelLine, Sale
+from services.points.tests.model import DONE, PORTION, Account, EarnRule, Model, ModelLine, Sale
 from services.points.tests.own_service import own_service
 from services.points.tests.returns import change, claim, claim_mine, encoded, refund, split
 from services.points.tests.support import receipt, sold
@@ -44,6 +44,8 @@ _lines = st.lists(
         price=st.sampled_from([9_999, 2_500, 1_000, 333, 0]),
         left=st.integers(1, 5),
         alcohol=st.sampled_from([False, False, True]),
+        weighed=st.booleans(),
+        total=st.sampled_from([None, None, None, 0, 1_000, 9_999]),
     ),
     min_size=1,
     max_size=3,
@@ -100,7 +102,8 @@ class Programme(Machine):
         reply = self.world.do(self.points.record(request))
         sale = self.model.sell(lines, None, old=old)
         self._recorded(sale, request, reply)
-        assert (reply.purchase.points, reply.balance_after) == (sale.worth, 0)
+        assert (reply.purchase.points, reply.HasField("balance_after")) == (sale.worth, False)
+        assert reply.purchase.total.amount_minor == sum(line.cost for line in lines)
 
     def _recorded(
         self,
@@ -119,7 +122,7 @@ class Programme(Machine):
         _, request, reply = data.draw(st.sampled_from(self.sent))
         again = purchase_pb2.RecordPurchaseRequest.FromString(request.SerializeToString())
         if other:
-            again.items[0].quantity += 1
+            again.items[0].unit_price_minor += 1
             assert self._outcome(self.points.record(again)) == "RECEIPT_CONFLICT"
         else:
             assert encoded(self.world.do(self.points.record(again))) == encoded(reply)
@@ -183,7 +186,7 @@ class Programme(Machine):
     def _refund(self, sale: Sale, number: int | None, count: int) -> None:
         whole = number is None
         line = sale.lines[number or 0]
-        lines = [] if number is None else [(number + 1, count)]
+        lines = [] if number is None else [_back(number + 1, line, count)]
         sale.refunds += 1
         name = f"F-{sale.refunds}"
         if whole and not any(each.left for each in sale.lines):
@@ -200,8 +203,8 @@ class Programme(Machine):
 
         reply = self.world.do(refund(self.points, sale.id, name, lines))
         assert split(reply) == self.model.refund(sale, back)
-        account = self.model.accounts[sale.owner] if sale.owner else Account()
-        assert reply.balance_after == account.balance
+        balance = self.model.accounts[sale.owner].balance if sale.owner else None
+        assert (reply.balance_after if reply.HasField("balance_after") else None) == balance
         assert encoded(self.world.do(refund(self.points, sale.id, name, lines))) == encoded(reply)
 
     @rule(who=whose, order=st.integers(0, 2), points=st.sampled_from([5, 30]))
@@ -326,14 +329,22 @@ class Programme(Machine):
 
 
 def _item(line: ModelLine) -> purchase_pb2.PurchaseItem:
+    amount = {"quantity_milli": PORTION * line.left} if line.weighed else {"quantity": line.left}
     return purchase_pb2.PurchaseItem(
         sku="1",
         name="Something",
         category=line.category,
         unit_price_minor=line.price,
-        quantity=line.left,
         alcohol=line.alcohol,
+        total_minor=line.total,
+        **amount,
     )
+
+
+def _back(number: int, line: ModelLine, count: int) -> purchase_pb2.RefundLine:
+    if line.weighed:
+        return purchase_pb2.RefundLine(line=number, quantity_milli=PORTION * count)
+    return purchase_pb2.RefundLine(line=number, quantity=count)
 
 
 def _sold(*, old: bool) -> Any:

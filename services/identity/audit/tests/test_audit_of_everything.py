@@ -27,6 +27,7 @@ from scrip.identity.v1 import (
 from scrip.points.v1 import (
     admin_pb2,
     admin_pb2_grpc,
+    earn_effect_pb2,
     earn_rule_pb2,
     earn_rule_pb2_grpc,
     purchase_pb2,
@@ -130,7 +131,7 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
 async def change_earn_rules(admin: Admin) -> list[tuple[str, str]]:
     """Returns what was done, and to what."""
     stub = earn_rule_pb2_grpc.EarnRuleServiceStub(admin.platform.channels["points"])
-    exclusion = earn_rule_pb2.Exclusion(categories=["nothing that anybody sells"])
+    exclusion = earn_effect_pb2.Exclusion(categories=["nothing that anybody sells"])
     wanted = earn_rule_pb2.CreateEarnRuleRequest(name="None", exclusion=exclusion)
     rule = (await admin.call(stub, "EarnRuleService", wanted)).rule.id
     await admin.call(

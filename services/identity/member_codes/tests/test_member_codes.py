@@ -48,13 +48,16 @@ def vault() -> Vault:
     return Vault(base64.b64encode(bytes(32)).decode())
 
 
-async def resolve(platform: Platform, *codes: str) -> dict[str, identity_pb2.ResolvedMemberCode]:
-    """Returns how identity resolves these codes for points."""
+async def resolve(
+    platform: Platform, *codes: str, suspended: bool = False
+) -> dict[str, identity_pb2.ResolvedMemberCode]:
+    """Returns how identity resolves these codes for points: of active, or of suspended members."""
     stub = identity_pb2_grpc.IdentityInternalServiceStub(platform.channels["identity"])
     request = identity_pb2.BatchResolveMemberCodesRequest(member_codes=codes)
     token = await platform.service_token("points")
     reply = await stub.BatchResolveMemberCodes(request, metadata=bearer(token))
-    return dict(reply.members)
+    assert not reply.members.keys() & reply.suspended.keys()
+    return dict(reply.suspended if suspended else reply.members)
 
 
 async def get_qr(
@@ -252,10 +255,14 @@ async def test_a_signed_code_for_nobody_is_unknown(platform: Platform) -> None:
 
 
 @pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
-async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(platform: Platform) -> None:
+async def test_the_codes_of_who_is_suspended_are_told_apart_and_of_who_is_gone_unknown(
+    platform: Platform,
+) -> None:
     suspended, closed = await platform.member(), await platform.member()
     codes = [code for member in (suspended, closed) for code in (member.code, platform.signed_code(member))]
-    assert set(await resolve(platform, *codes)) == set(codes)
+    known = await resolve(platform, *codes)
+    assert set(known) == set(codes)
+    assert await resolve(platform, *codes, suspended=True) == {}
     admin = member_pb2_grpc.MemberAdminServiceStub(platform.channels["identity"])
     who, token = str(suspended.id), bearer(await platform.admin())
     await admin.SuspendMember(
@@ -264,10 +271,13 @@ async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(platform: Platf
     own = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
     await own.CloseMe(member_pb2.CloseMeRequest(confirm=True), metadata=bearer(closed.token))
     assert await resolve(platform, *codes) == {}
+    out = await resolve(platform, *codes, suspended=True)
+    assert out == {code: known[code] for code in codes[:2]}
     await admin.RestoreMember(
         member_pb2.RestoreMemberRequest(member_id=who, reason="found it"), metadata=token
     )
     assert set(await resolve(platform, *codes)) == set(codes[:2])
+    assert await resolve(platform, *codes, suspended=True) == {}
 
 
 @pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")

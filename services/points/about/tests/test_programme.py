@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from scrip.common.v1 import money_pb2
 from scrip.points.v1 import (
     admin_pb2,
-    earn_rule_pb2,
     points_pb2,
     points_pb2_grpc,
     programme_pb2,
@@ -56,7 +55,7 @@ async def test_anybody_reads_what_the_retailer_decided(platform: Platform) -> No
             currency_code="JPY",
             currency_decimals=0,
             time_zone="Asia/Tokyo",
-            base_rate=earn_rule_pb2.BaseRate(points=2, per_minor=100),
+            base_rate=earn_effect_pb2.BaseRate(points=2, per_minor=100),
             point_value=programme_pb2.PointValue(
                 points=100, value=money_pb2.Money(currency_code="JPY", amount_minor=250)
             ),
@@ -84,8 +83,8 @@ async def test_what_was_not_decided_is_absent_and_all_may_be_cached(points: Poin
 
 @pytest.mark.covers("P4 ProgrammeService.GetProgramme")
 async def test_the_base_rate_is_that_of_the_rules_in_force(staff: Staff, points: Points) -> None:
-    assert (await programme(points)).base_rate == earn_rule_pb2.BaseRate(points=1, per_minor=1_000)
-    triple = earn_rule_pb2.BaseRate(points=3, per_minor=1_000)
+    assert (await programme(points)).base_rate == earn_effect_pb2.BaseRate(points=1, per_minor=1_000)
+    triple = earn_effect_pb2.BaseRate(points=3, per_minor=1_000)
     await staff.create(base_rate=triple)
 
     async def in_force() -> None:

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import timestamp_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
-from scrip.points.v1 import earn_rule_pb2
+from scrip.points.v1 import earn_effect_pb2, earn_rule_pb2
 
 from services.common.ids import new_id, utc_now
 from services.points.tests.earn_rule_help import DOUBLE_DAIRY, Staff, at, at_once, item, refused_fields
@@ -36,10 +36,10 @@ async def test_a_rule_is_created_and_read_back(staff: Staff) -> None:
 @pytest.mark.parametrize(
     "effect",
     [
-        {"base_rate": earn_rule_pb2.BaseRate(points=3, per_minor=100_000_000_000)},
-        {"exclusion": earn_rule_pb2.Exclusion(categories=[f"{n}" for n in range(200)])},
-        {"multiplier": earn_rule_pb2.Multiplier(percent=1)},
-        {"first_purchase_bonus": earn_rule_pb2.FirstPurchaseBonus(points=1_000_000)},
+        {"base_rate": earn_effect_pb2.BaseRate(points=3, per_minor=100_000_000_000)},
+        {"exclusion": earn_effect_pb2.Exclusion(categories=[f"{n}" for n in range(200)])},
+        {"multiplier": earn_effect_pb2.Multiplier(percent=1)},
+        {"first_purchase_bonus": earn_effect_pb2.FirstPurchaseBonus(points=1_000_000)},
     ],
 )
 async def test_every_effect_is_kept_and_can_become_any_other(staff: Staff, effect: dict[str, Any]) -> None:
@@ -176,10 +176,10 @@ async def test_rules_are_sorted_by_name_priority_and_time(staff: Staff) -> None:
 async def test_rules_are_found_by_kind_and_by_a_part_of_their_name_and_counted(staff: Staff) -> None:
     mark = str(new_id())
     made = {
-        "BASE_RATE": {"base_rate": earn_rule_pb2.BaseRate(points=1, per_minor=100)},
-        "EXCLUSION": {"exclusion": earn_rule_pb2.Exclusion(categories=["tobacco"])},
+        "BASE_RATE": {"base_rate": earn_effect_pb2.BaseRate(points=1, per_minor=100)},
+        "EXCLUSION": {"exclusion": earn_effect_pb2.Exclusion(categories=["tobacco"])},
         "MULTIPLIER": {"multiplier": DOUBLE_DAIRY},
-        "FIRST_PURCHASE_BONUS": {"first_purchase_bonus": earn_rule_pb2.FirstPurchaseBonus(points=1)},
+        "FIRST_PURCHASE_BONUS": {"first_purchase_bonus": earn_effect_pb2.FirstPurchaseBonus(points=1)},
     }
     for kind, effect in made.items():
         await staff.create(name=f"100 % {kind} {mark}", disabled=True, **effect)
@@ -283,28 +283,28 @@ LATE, EARLY = at(datetime(2026, 5, 2, tzinfo=UTC)), at(datetime(2026, 5, 1, tzin
         ({"name": "a\0b"}, "name"),
         ({"priority": 1_000_001}, "priority"),
         ({"priority": -1_000_001}, "priority"),
-        ({"multiplier": earn_rule_pb2.Multiplier(percent=0)}, "multiplier.percent"),
-        ({"multiplier": earn_rule_pb2.Multiplier(percent=-5)}, "multiplier.percent"),
-        ({"multiplier": earn_rule_pb2.Multiplier(percent=10_001)}, "multiplier.percent"),
+        ({"multiplier": earn_effect_pb2.Multiplier(percent=0)}, "multiplier.percent"),
+        ({"multiplier": earn_effect_pb2.Multiplier(percent=-5)}, "multiplier.percent"),
+        ({"multiplier": earn_effect_pb2.Multiplier(percent=10_001)}, "multiplier.percent"),
         (
-            {"multiplier": earn_rule_pb2.Multiplier(percent=1, categories=TOO_MANY)},
+            {"multiplier": earn_effect_pb2.Multiplier(percent=1, categories=TOO_MANY)},
             "multiplier.categories",
         ),
         (
-            {"multiplier": earn_rule_pb2.Multiplier(percent=1, categories=["a", "b\0"])},
+            {"multiplier": earn_effect_pb2.Multiplier(percent=1, categories=["a", "b\0"])},
             "multiplier.categories[1]",
         ),
-        ({"exclusion": earn_rule_pb2.Exclusion()}, "exclusion.categories"),
-        ({"exclusion": earn_rule_pb2.Exclusion(categories=TOO_MANY)}, "exclusion.categories"),
-        ({"exclusion": earn_rule_pb2.Exclusion(categories=["a", "a"])}, "exclusion.categories"),
-        ({"exclusion": earn_rule_pb2.Exclusion(categories=[""])}, "exclusion.categories[0]"),
-        ({"exclusion": earn_rule_pb2.Exclusion(categories=["x" * 65])}, "exclusion.categories[0]"),
-        ({"base_rate": earn_rule_pb2.BaseRate(points=0, per_minor=1)}, "base_rate.points"),
-        ({"base_rate": earn_rule_pb2.BaseRate(points=1, per_minor=0)}, "base_rate.per_minor"),
-        ({"base_rate": earn_rule_pb2.BaseRate(points=1_000_001, per_minor=1)}, "base_rate.points"),
-        ({"base_rate": earn_rule_pb2.BaseRate(points=1, per_minor=10**11 + 1)}, "base_rate.per_minor"),
+        ({"exclusion": earn_effect_pb2.Exclusion()}, "exclusion.categories"),
+        ({"exclusion": earn_effect_pb2.Exclusion(categories=TOO_MANY)}, "exclusion.categories"),
+        ({"exclusion": earn_effect_pb2.Exclusion(categories=["a", "a"])}, "exclusion.categories"),
+        ({"exclusion": earn_effect_pb2.Exclusion(categories=[""])}, "exclusion.categories[0]"),
+        ({"exclusion": earn_effect_pb2.Exclusion(categories=["x" * 65])}, "exclusion.categories[0]"),
+        ({"base_rate": earn_effect_pb2.BaseRate(points=0, per_minor=1)}, "base_rate.points"),
+        ({"base_rate": earn_effect_pb2.BaseRate(points=1, per_minor=0)}, "base_rate.per_minor"),
+        ({"base_rate": earn_effect_pb2.BaseRate(points=1_000_001, per_minor=1)}, "base_rate.points"),
+        ({"base_rate": earn_effect_pb2.BaseRate(points=1, per_minor=10**11 + 1)}, "base_rate.per_minor"),
         (
-            {"first_purchase_bonus": earn_rule_pb2.FirstPurchaseBonus(points=0)},
+            {"first_purchase_bonus": earn_effect_pb2.FirstPurchaseBonus(points=0)},
             "first_purchase_bonus.points",
         ),
         ({"starts_at": timestamp_pb2.Timestamp(seconds=253402300800)}, "starts_at"),
@@ -339,7 +339,7 @@ async def test_a_rule_without_an_effect_is_refused(staff: Staff) -> None:
 
 @pytest.mark.covers("P3 EarnRuleService.DeleteEarnRule")
 async def test_every_change_reaches_the_audit_list(staff: Staff, points: Points) -> None:
-    crowd = earn_rule_pb2.Exclusion(categories=['"' * 60 + f"{n:04}" for n in range(200)])
+    crowd = earn_effect_pb2.Exclusion(categories=['"' * 60 + f"{n:04}" for n in range(200)])
     made = await staff.create(name="Dairy week")
     await staff.update(made.id, name="Milk week", priority=5)
     await staff.update(made.id, priority=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import floor
@@ -14,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.points.earning.applied import Applied
 from services.points.earning.dry_run import explain
-from services.points.earning.kinds import Rate, describe, from_stored, to_stored
+from services.points.earning.kinds import BaseRate, Rate, describe, from_stored, to_stored
 from services.points.earning.rule_sets import RuleSet
-from services.points.earning.terms import Item, Judged, Rule
+from services.points.earning.terms import Item, Judged, Rule, usual_total
 
 BASE_RATE, EXCLUSION, MULTIPLIER, BONUS = "BASE_RATE", "EXCLUSION", "MULTIPLIER", "FIRST_PURCHASE_BONUS"
 DEFAULT = Rate(1, 1_000)
@@ -42,7 +44,7 @@ def rule(kind: str = MULTIPLIER, **fields: Any) -> Rule:
 
 
 def item(category: str = "bakery", price: int = 1_000, quantity: int = 1, *, alcohol: bool = False) -> Item:
-    return Item("4711", "Something", category, price, quantity, alcohol)
+    return Item("4711", "Something", category, price, quantity, alcohol, 0, price * quantity)
 
 
 def points(*items: Item, rules: Sequence[Rule] = (), at: datetime = DAY_0) -> int:
@@ -158,8 +160,8 @@ def test_taking_lines_away_never_raises_what_is_earned(
     left = list(items)
     while left:
         place = data.draw(st.integers(0, len(left) - 1))
-        fewer = data.draw(st.integers(0, left[place].quantity - 1))
-        left[place : place + 1] = [left[place]._replace(quantity=fewer)] if fewer else []
+        less = data.draw(st.integers(0, max(left[place].total_minor - 1, 0)))
+        left[place : place + 1] = [left[place]._replace(total_minor=less)] if less else []
         after = terms.judge(left).points
         assert 0 <= after <= before
         before = after
@@ -185,14 +187,16 @@ def test_a_dry_run_explains_what_is_earned(
     explained = explain(rules.at(moment), items, first_purchase=first)
     assert explained.judged == judged
     assert explained.bonus == (bonus if first and judged.points else 0)
-    assert [line.percent for line in explained.lines] == percents
+    assert [line.counted.percent for line in explained.lines] == percents
     assert sum(line.amount_minor for line in explained.lines) == judged.total_minor
-    assert sum(line.amount_minor for line in explained.lines if line.percent) == judged.eligible_minor
+    assert sum(line.amount_minor for line in explained.lines if line.counted.percent) == judged.eligible_minor
     names = {f"r{rule.id.int}" for rule in rules.rules}
     assert {applied.name for applied in explained.applied} <= names | {""}
-    for line in explained.lines:
-        told = [applied.name for applied in explained.applied if line.why.endswith(f"by {applied.name}")]
-        assert line.why in ("alcohol", "counts in full") or told
+    told = {applied.rule_id for applied in explained.applied}
+    for line, one in zip(explained.lines, items, strict=True):
+        assert line.alcohol == one.alcohol
+        assert line.counted.rule is None or line.counted.rule.id in told
+        assert line.alcohol or line.counted.rule or line.counted.percent == 100
 
 
 def test_without_rules_a_point_is_earned_per_full_ten() -> None:
@@ -279,31 +283,76 @@ def test_numbers_beyond_any_receipt_stay_exact() -> None:
     assert judged == Judged(5 * 10**17, 5 * 10**17, 5 * 10**25)
 
 
-def test_the_words_name_what_judged_these_lines_and_nothing_else() -> None:
-    rules = [
-        rule(percent=200, categories=["dairy"], name="Dairy week", number=1),
-        rule(percent=50, categories=["sweets"], name="Less sugar", number=2),
-        rule(EXCLUSION, categories=["tobacco"], name="No smoking", number=3),
-    ]
-    terms = RuleSet(1, DEFAULT, rules).at(DAY_0)
-    assert terms.describe([item("bread")]) == "1 per 1000 minor units"
-    assert terms.describe([item("dairy"), item("DAIRY"), item("tobacco"), item("dairy", alcohol=True)]) == (
-        "1 per 1000 minor units; 200 % by Dairy week; none by No smoking"
-    )
-    own = rule(BASE_RATE, points=3, per_minor=500, name="Base of spring")
-    assert (
-        RuleSet(1, DEFAULT, [own]).at(DAY_0).describe([item()]) == "3 per 500 minor units by Base of spring"
-    )
-    assert RuleSet(1, DEFAULT, []).at(DAY_0).describe([item()]) == "1 per 1000 minor units"
+@dataclass(frozen=True)
+class Kept:
+    """What a purchase keeps of how it was judged."""
+
+    line_rules: Sequence[int] | None = None
+    earn_rule: str | None = None
+    bonus: int = 0
+    rule_set_id: int = 1
+    sold_at: datetime = DAY_0
 
 
-def test_the_words_stay_few() -> None:
-    rules = [rule(percent=n, categories=[f"c{n}"], name="x" * 120, number=n) for n in range(1, 201)]
-    words = RuleSet(1, DEFAULT, rules).at(DAY_0).describe([item(f"c{n}") for n in range(1, 201)])
-    assert len(words) < 1_500
-    assert words.endswith("; and 191 more")
-    many = rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)])
-    assert len(describe(many.effect)) < 1_000
+def test_a_purchase_tells_what_judged_its_lines_and_nothing_else() -> None:
+    dairy = rule(percent=200, categories=["dairy"], name="Dairy week", number=1)
+    sweets = rule(percent=50, categories=["sweets"], name="Less sugar", number=2)
+    tobacco = rule(EXCLUSION, categories=["tobacco"], name="No smoking", number=3)
+    welcome = rule(BONUS, points=50, name="Welcome", number=4)
+    rules = RuleSet(1, DEFAULT, [dairy, sweets, tobacco, welcome])
+    plain = Applied(None, "", BaseRate(DEFAULT))
+    held = rules.at(DAY_0).line_rules(
+        [item("dairy"), item("DAIRY"), item("tobacco"), item("sweets", alcohol=True)]
+    )
+    assert held == [tobacco, dairy], "the highest first"
+    assert rules.places(held) == (3, 1)
+    assert rules.applied(Kept()) == [plain]
+    assert [one.name for one in rules.applied(Kept(line_rules=[3, 1]))] == ["", "No smoking", "Dairy week"]
+    assert rules.applied(Kept(line_rules=[3]))[1] == Applied(tobacco.id, "No smoking", tobacco.effect)
+    assert rules.applied(Kept(bonus=50)) == [plain, Applied(welcome.id, "Welcome", welcome.effect)]
+    own = rule(BASE_RATE, points=3, per_minor=500, name="Base of spring", number=9)
+    told = RuleSet(1, DEFAULT, [own]).applied(Kept())
+    assert told == [Applied(own.id, "Base of spring", BaseRate(Rate(3, 500)))]
+
+
+def test_purchases_of_before_tell_their_rules_by_the_words_that_they_keep() -> None:
+    rules = RuleSet(
+        1,
+        DEFAULT,
+        [
+            rule(percent=200, name="Dairy", number=1),
+            rule(percent=200, name="Dairy week", number=2),
+            rule(percent=20, name="Dairy week", number=3),
+            rule(EXCLUSION, categories=["x"], name="Odd; name", number=4),
+            rule(EXCLUSION, categories=["y"], name="name", number=5),
+            rule(percent=300, name="Over", ends_at=day(-1), number=6),
+        ],
+    )
+
+    def told(words: str) -> list[int]:
+        return [one.rule_id.int for one in rules.applied(Kept(earn_rule=words)) if one.rule_id]
+
+    assert told("1 per 1000 minor units") == []
+    assert told("1 per 1000 minor units; 200 % by Dairy week") == [2]
+    assert told("1 per 1000 minor units; 200 % by Dairy; none by Odd; name") == [4, 1]
+    assert told("1 per 1000 minor units; 300 % by Over; and 191 more") == []
+
+
+def test_the_rules_of_a_purchase_stay_few() -> None:
+    many = [rule(percent=n, categories=[f"c{n}"], number=n) for n in range(1, 201)]
+    rules = RuleSet(1, DEFAULT, many)
+    held = rules.at(DAY_0).line_rules([item(f"c{n}") for n in range(1, 201)])
+    assert len(held) == 200
+    assert rules.places(held) == tuple(range(200, 180, -1))
+    huge = rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)])
+    assert len(describe(huge.effect)) < 1_000
+
+
+@given(st.integers(0, 10**10), st.integers(1, 10**8))
+def test_a_fraction_costs_its_share_rounded_half_up(price: int, milli: int) -> None:
+    exact = Fraction(price * milli, 1_000)
+    assert usual_total(price, 0, milli) == floor(exact + Fraction(1, 2))
+    assert usual_total(price, milli % 100_000 + 1, 0) == price * (milli % 100_000 + 1)
 
 
 def test_a_kind_that_is_not_known_is_refused_where_it_is_read() -> None:
@@ -322,17 +371,21 @@ def test_a_dry_run_says_why() -> None:
     items = [item("dairy"), item("dairy"), item("tobacco"), item("wine", alcohol=True), item("bread")]
     explained = explain(RuleSet(1, DEFAULT, rules).at(DAY_0), items, first_purchase=True)
     assert (explained.judged.points, explained.bonus) == (5, 50)
-    assert [line.why for line in explained.lines] == [
-        "200 % by Dairy week",
-        "200 % by Dairy week",
-        "excluded by Tobacco",
-        "alcohol",
-        "counts in full",
+    told = [
+        (line.alcohol, line.counted.percent, line.counted.rule and line.counted.rule.name)
+        for line in explained.lines
     ]
-    assert [(applied.name, applied.effect) for applied in explained.applied] == [
+    assert told == [
+        (False, 200, "Dairy week"),
+        (False, 200, "Dairy week"),
+        (False, 0, "Tobacco"),
+        (True, 0, None),
+        (False, 100, None),
+    ]
+    assert [(applied.name, describe(applied.effect)) for applied in explained.applied] == [
         ("", "1 per 1000 minor units"),
-        ("Tobacco", "nothing for 1 line"),
-        ("Dairy week", "200 % for 2 lines"),
+        ("Tobacco", "none for tobacco"),
+        ("Dairy week", "200 % for dairy"),
         ("Welcome", "50 points for the first purchase"),
     ]
     nothing = explain(RuleSet(1, DEFAULT, rules).at(DAY_0), [item(price=1)], first_purchase=True)

@@ -9,11 +9,12 @@ import pytest
 from scrip.points.v1 import points_pb2
 
 from services.common.db import Connection
-from services.common.ids import new_id
+from services.common.ids import new_id, utc_now
 from services.common.members import Closed, Registered, Suspended
 from services.points.members.member_codes import keep_member_codes
-from services.points.tests.support import Points, apply_event, item, receipt
-from tests.inprocess import Member, Platform, eventually, reason, refusal
+from services.points.tests.returns import claim_mine
+from services.points.tests.support import Points, apply_event, item, receipt, sold
+from tests.inprocess import Member, Platform, eventually, refusal
 
 
 async def registered(points: Points, platform: Platform, earned: int = 0) -> Member:
@@ -102,18 +103,33 @@ async def test_other_events_leave_the_member_as_it_was(points: Points, platform:
 
 
 @pytest.mark.covers("P1 PurchaseService.RecordPurchase")
-async def test_the_code_of_a_suspended_member_is_unknown_even_while_identity_still_knows_it(
+async def test_a_suspended_members_receipt_is_kept_without_a_member_though_identity_calls_it_active(
     points: Points, platform: Platform
 ) -> None:
+    """Points was told of the suspension, and identity's answer is from before."""
     member = await registered(points, platform, 10)
     before = receipt(member.code)
     recorded = await points.record(before)
     await points.send_event(member.id, 3, "SUSPENDED")
-    assert await reason(points.record(receipt(member.code))) == "MEMBER_CODE_UNKNOWN"
+    requests = [receipt(member.code), receipt(platform.signed_code(member), sold_at=sold(utc_now()))]
+    for request in requests:
+        kept = await points.record(request)
+        assert kept.member_suspended
+        assert not kept.HasField("balance_after")
+        assert kept.claim.claim_code
+        assert await points.record(request) == kept
     assert await points.record(before) == recorded, "a repetition still gets its answer"
+    assert await points.balance(member) == 11
     await points.send_event(member.id, 4, "RESTORED")
-    await points.record(receipt(member.code))
-    assert await points.balance(member) == 12
+    last = await points.record(receipt(member.code))
+    assert (last.member_suspended, last.balance_after) == (False, 12)
+    for request in requests:
+        again = await points.record(request)
+        assert again.member_suspended, "a repetition gets the first answer"
+        claimed = await claim_mine(points, member, again.claim.claim_code)
+        assert claimed.purchase.points == 1
+    assert await points.balance(member) == 14
+    await points.assert_balanced()
 
 
 async def test_a_code_that_is_kept_amid_the_suspension_does_not_stay(platform: Platform) -> None:

@@ -47,6 +47,8 @@ async def test_a_purchase_shows_its_lines_and_refunds(points: Points, platform: 
     assert details.member_id == str(member.id)
     assert details.client_id == await client_of(points, bought.purchase.id)
     assert not details.HasField("claim_until")
+    for each, total in zip(items, (5_000, 1_400), strict=True):
+        each.total_minor = total  # which the receipt did not tell
     assert list(details.lines) == [
         purchase_pb2.PurchaseLine(line=1, item=items[0], quantity_left=2, earn_percent=100),
         purchase_pb2.PurchaseLine(line=2, item=items[1], quantity_left=1, earn_percent=0),

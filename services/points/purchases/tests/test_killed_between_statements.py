@@ -13,7 +13,13 @@ from uuid import uuid4
 import grpc
 import pytest
 from google.protobuf.message import Message
-from scrip.points.v1 import earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2, purchase_pb2_grpc
+from scrip.points.v1 import (
+    earn_effect_pb2,
+    earn_rule_pb2,
+    earn_rule_pb2_grpc,
+    purchase_pb2,
+    purchase_pb2_grpc,
+)
 
 from services.common.ids import utc_now
 from services.points.books.tests.test_check_books import check
@@ -225,7 +231,7 @@ async def close(world: World) -> Call:
 async def make_a_rule(world: World) -> Call:
     request = earn_rule_pb2.CreateEarnRuleRequest(
         name="Long ago",
-        base_rate=earn_rule_pb2.BaseRate(points=2, per_minor=1_000),
+        base_rate=earn_effect_pb2.BaseRate(points=2, per_minor=1_000),
         ends_at=sold(utc_now() - timedelta(days=20)),
     )
     metadata = bearer(world.admin, idempotency_key=str(uuid4()))

@@ -33,8 +33,7 @@ def new_purchase(member_code: str, **changes: object) -> NewPurchase:
         total_minor=3_000,
         eligible_minor=3_000,
         points=3,
-        earn_rule="1 per 1000 minor units",
-        items=[Item("1", "Bread", "bakery", 3_000, 1, alcohol=False)],
+        items=[Item("1", "Bread", "bakery", 3_000, 1, alcohol=False, quantity_milli=0, total_minor=3_000)],
         rule_set_id=1,
     )
     return replace(purchase, **changes)  # type: ignore[arg-type]  # fields by name
