@@ -10,12 +10,20 @@ from functools import partial
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
-from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2_grpc, points_pb2_grpc, purchase_pb2_grpc
+from scrip.points.v1 import (
+    admin_pb2_grpc,
+    earn_rule_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
+    points_pb2_grpc,
+    purchase_pb2_grpc,
+)
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.member_events import MemberEventsHandlers
 from services.common.members import Closed, MemberEvent
+from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
@@ -120,6 +128,11 @@ def _servicers(
             AdjustmentHandlers(db, balances, programme),
             ImportHandlers(db),
             lists,
+        ),
+        servicer(
+            "scrip.points.v1.OperationsService",
+            operations_pb2_grpc.add_OperationsServiceServicer_to_server,
+            OperationsHandlers(db, operations_pb2),
         ),
         servicer(
             "scrip.points.internal.v1.PointsInternalService",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import OrderedDict
 
 from services.common.db import Database
-from services.common.errors import DomainError, unavailable
+from services.common.errors import unavailable
+from services.common.housekeeping import repeat
 from services.points.earning import queries
 from services.points.earning.commands import publish_rules
 from services.points.earning.kinds import Rate
 from services.points.earning.rule_sets import RuleSet
-
-log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 1.0
 _REMEMBERED = 50_000
@@ -68,13 +65,11 @@ class RuleBook:
                 self._current = found
 
     async def keep_fresh(self) -> None:
-        """Reads the rules again and again. Runs until cancelled."""
-        while True:
-            try:
-                await self.refresh()
-            except DomainError as error:
-                log.warning("earn rules can not be read: %s", error)
-            await asyncio.sleep(_REFRESH_SECONDS)
+        """Reads the rules again and again. Runs until cancelled.
+
+        While the newest set can not be read, the one before it goes on judging.
+        """
+        await repeat(_REFRESH_SECONDS, self.refresh, name="reading the earn rules")
 
     def _remember(self, found: RuleSet) -> None:
         """Keeps a set, and forgets those that were not asked for the longest when they take too much."""
