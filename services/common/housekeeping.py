@@ -74,9 +74,12 @@ async def repeat(seconds: float, chore: Callable[[], Awaitable[object]], *, name
         await asyncio.sleep(wait)
 
 
-async def keep_running(loop: Callable[[], Awaitable[object]]) -> NoReturn:
-    """Runs a loop that is to run for ever. When it fails or returns, it is begun again after a wait."""
-    failures = Failures(_name(loop))
+async def keep_running(loop: Callable[[], Awaitable[object]], *, name: str = "") -> NoReturn:
+    """Runs a loop that is to run for ever. When it fails or returns, it is begun again after a wait.
+
+    `name` as above.
+    """
+    failures = Failures(name or _name(loop))
     while True:
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""OperationsService, as every service has it: what is set aside, for whoever runs Scrip."""
+"""What every service tells whoever runs Scrip: `PointsOperationsService` and the like."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PREFIX = "SET_ASIDE_KIND_"
 
 
 class OperationsHandlers:
-    """Implements the OperationsService of a service, whose messages are those of `messages`."""
+    """Implements the operations of a service, with its own messages: its module `operations_pb2`."""
 
     def __init__(self, db: Database, messages: ModuleType) -> None:
         self._db = db

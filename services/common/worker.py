@@ -70,6 +70,7 @@ async def run_worker(
     `queues` sets how many jobs of each queue are done at a time. Jobs that wait for the outside have a
     queue of their own, so that they hold up nothing else.
     """
+    _quiet_libraries()
     queues = {DEFAULT_QUEUE: 10, **(queues or {})}
     beside: list[asyncio.Future[None]] = [asyncio.ensure_future(keep_running(loop)) for loop in loops]
     stopping = asyncio.create_task(stop.wait())
@@ -85,7 +86,7 @@ async def run_worker(
             requeue = partial(_requeue_stalled, app)
             beside.append(asyncio.ensure_future(repeat(_LOOK_SECONDS, requeue, name="stalled jobs")))
             workers = [
-                asyncio.create_task(keep_running(partial(_work_off, app, name, most)))
+                asyncio.create_task(keep_running(partial(_work_off, app, name, most), name=f"queue {name}"))
                 for name, most in queues.items()
             ]
             log.info("worker ready")
@@ -98,6 +99,12 @@ async def run_worker(
     finally:
         stopping.cancel()
         await end(beside)
+
+
+def _quiet_libraries() -> None:
+    """Has the queue's library and its pool say nothing: at each try of an outage they say it is one."""
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 async def _open(database_url: str, tasks: Mapping[str, Task], queues: Mapping[str, int]) -> App:

@@ -143,8 +143,8 @@ def _servicers(
             AuditHandlers(db),
         ),
         servicer(
-            "scrip.identity.v1.OperationsService",
-            operations_pb2_grpc.add_OperationsServiceServicer_to_server,
+            "scrip.identity.v1.IdentityOperationsService",
+            operations_pb2_grpc.add_IdentityOperationsServiceServicer_to_server,
             OperationsHandlers(db, operations_pb2),
         ),
         servicer(

@@ -130,8 +130,8 @@ def _servicers(
             lists,
         ),
         servicer(
-            "scrip.points.v1.OperationsService",
-            operations_pb2_grpc.add_OperationsServiceServicer_to_server,
+            "scrip.points.v1.PointsOperationsService",
+            operations_pb2_grpc.add_PointsOperationsServiceServicer_to_server,
             OperationsHandlers(db, operations_pb2),
         ),
         servicer(

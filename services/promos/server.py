@@ -67,8 +67,8 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             PromotionHandlers(db),
         ),
         servicer(
-            "scrip.promos.v1.OperationsService",
-            operations_pb2_grpc.add_OperationsServiceServicer_to_server,
+            "scrip.promos.v1.PromosOperationsService",
+            operations_pb2_grpc.add_PromosOperationsServiceServicer_to_server,
             OperationsHandlers(db, operations_pb2),
         ),
         servicer(

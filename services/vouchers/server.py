@@ -68,8 +68,8 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             WalletHandlers(parts.db, CodesReader(parts.peers.promos, parts.peers.token)),
         ),
         servicer(
-            "scrip.vouchers.v1.OperationsService",
-            operations_pb2_grpc.add_OperationsServiceServicer_to_server,
+            "scrip.vouchers.v1.VouchersOperationsService",
+            operations_pb2_grpc.add_VouchersOperationsServiceServicer_to_server,
             OperationsHandlers(parts.db, operations_pb2),
         ),
         servicer(
