@@ -12,7 +12,7 @@ from stack.errors import StackError
 from stack.postgres import Postgres
 from stack.redis import Redis
 from stack.secrets import load_or_create
-from stack.services import SERVICES, Wiring
+from stack.services import SERVICES, Wiring, base_environment
 from stack.settings import ROOT, Settings
 from stack.state import DataFolder
 
@@ -48,7 +48,9 @@ def _environment_of(folder: DataFolder, service: str) -> Mapping[str, str]:
         if name.partition("-")[0] == service and process.alive():
             given = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
             pairs = (os.fsdecode(pair).partition("=") for pair in given if pair)
-            return {key: value for key, _, value in pairs}
+            # What is set for this command alone wins.
+            own = {name: value for name, value in base_environment().items() if name.startswith("SCRIP_")}
+            return {key: value for key, _, value in pairs} | own
     raise StackError(f"no process of {service} runs yet: see `make status`")
 
 

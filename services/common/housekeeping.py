@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import NoReturn
 
 from services.common.errors import is_away
 
@@ -57,7 +56,7 @@ class Failures:
         self._in_a_row, self._away = 0, False
 
 
-async def repeat(seconds: float, chore: Callable[[], Awaitable[object]], *, name: str = "") -> NoReturn:
+async def repeat(seconds: float, chore: Callable[[], Awaitable[object]], *, name: str = "") -> None:
     """Does a chore, then waits, for ever. One that fails is done again, not sooner than usual.
 
     `name` is for the log; that of the function when not given.
@@ -74,7 +73,7 @@ async def repeat(seconds: float, chore: Callable[[], Awaitable[object]], *, name
         await asyncio.sleep(wait)
 
 
-async def keep_running(loop: Callable[[], Awaitable[object]], *, name: str = "") -> NoReturn:
+async def keep_running(loop: Callable[[], Awaitable[object]], *, name: str = "") -> None:
     """Runs a loop that is to run for ever. When it fails or returns, it is begun again after a wait.
 
     `name` as above.

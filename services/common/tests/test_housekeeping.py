@@ -16,13 +16,13 @@ from tests.waiting import eventually
 
 
 @asynccontextmanager
-async def beside(work: Awaitable[object]) -> AsyncIterator[asyncio.Future[object]]:
+async def beside(work: Awaitable[None]) -> AsyncIterator[asyncio.Future[None]]:
     """The work, for the time of a `with` block."""
     task = asyncio.ensure_future(work)
     try:
         yield task
     finally:
-        await end([task])  # type: ignore[list-item]  # whatever it would return
+        await end([task])
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_what_is_told_to_end_ends_at_once() -> None:
 
     task = asyncio.create_task(keep_running(loop))
     await asyncio.sleep(0)
-    await end([task])  # type: ignore[list-item]  # it returns nothing
+    await end([task])
     assert task.cancelled()
 
 
