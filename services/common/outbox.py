@@ -132,7 +132,7 @@ async def retry_set_aside(db: Database) -> None:
         pass
     found = await db.read(count_set_aside)
     if found.count:
-        log.error("%d of this service are set aside, the oldest since %s", found.count, found.oldest)
+        log.error("%d pieces of work are set aside, the oldest since %s", found.count, found.oldest)
 
 
 async def waiting_messages(

@@ -220,6 +220,6 @@ async def count_set_aside(connection: Connection) -> SetAsideCount:
           SELECT count(*), min(set_aside_at) AS oldest FROM set_aside
           UNION ALL
           SELECT count(*), min(set_aside_at) FROM outbox WHERE set_aside_at IS NOT NULL
-        ) AS both
+        ) AS kept
         """,
     )

@@ -94,7 +94,7 @@ async def test_how_much_is_set_aside_is_told_again_and_again(
     assert caplog.text == ""
     await db.run(set_aside, ORDER, "order", "IndexError")
     await retry_set_aside(db)
-    assert "1 of this service are set aside" in caplog.text
+    assert "1 pieces of work are set aside" in caplog.text
 
 
 @pytest.mark.parametrize(
