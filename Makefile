@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,12 @@ demo: proto ## tell the whole story over REST, call by call
 
 status: setup ## tell what of `make up` runs
 	@exec $(py) -m stack status $(ARGS)
+
+check-books: proto ## prove that all books of points agree, of `make up` or of its data alone
+	@exec $(py) -m stack check-books $(ARGS)
+
+rotate-keys: proto ## make the next key that signs tokens, of `make up` or of its data alone
+	@exec $(py) -m stack rotate-keys $(ARGS)
 
 reset: setup ## forget the data of `make up`
 	@exec $(py) -m stack reset $(ARGS)

@@ -1,10 +1,11 @@
-"""The command line: `python -m stack up | status | reset | validate-edge`."""
+"""The command line: `python -m stack up | status | reset | check-books | rotate-keys | validate-edge`."""
 
 import argparse
 import sys
 
 from stack import envoy
 from stack.errors import StackError
+from stack.operate import COMMANDS, operate
 from stack.postgres import Postgres
 from stack.settings import Settings, read_settings
 from stack.state import DataFolder
@@ -23,6 +24,8 @@ def parse(arguments: list[str]) -> tuple[str, Settings]:
         "up": "run everything until Ctrl-C",
         "status": "tell what runs",
         "reset": "forget all data",
+        "check-books": "prove that all books of points agree; status 1 when not",
+        "rotate-keys": "make the next key that signs tokens",
         "validate-edge": "let Envoy check its configuration",
     }
     parser.add_argument(
@@ -71,6 +74,8 @@ def main() -> int:
             print(report(DataFolder(settings.data_folder)))
         elif command == "reset":
             print(reset(settings))
+        elif command in COMMANDS:
+            return operate(settings, command)
         else:
             print(envoy.validate(settings))
     except StackError as error:

@@ -1,5 +1,9 @@
-"""One stream of everybody's lines with names before them, and a bounded file for each."""
+"""One stream of everybody's lines with names before them, and a bounded file for each.
 
+A disk that is full is told once. Lines that find no room are lost, and everything goes on.
+"""
+
+import errno
 import os
 import signal
 import sys
@@ -22,14 +26,16 @@ class LogFile:
         self._size = self._file.tell()
 
     def write(self, data: bytes) -> None:
-        """Append; the caller passes whole lines."""
+        """Append; the caller passes whole lines. Raises OSError when not all of it could be written."""
         if self._size and self._size + len(data) > self._largest:
-            self._file.close()
             self._path.replace(self._path.with_name(self._path.name + ".1"))
-            self._file = self._path.open("ab", buffering=0)
-            self._size = 0
-        self._file.write(data)
-        self._size += len(data)
+            file = self._path.open("ab", buffering=0)
+            self._file.close()
+            self._file, self._size = file, 0
+        written = self._file.write(data) or 0
+        self._size += written
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         """Close the file."""
@@ -46,6 +52,21 @@ class Console:
         self._terminal = self._output.isatty()
         self._colour = self._terminal and "NO_COLOR" not in os.environ
         self._prefixes: dict[str, bytes] = {}
+        self._without_file: dict[str, int] = {}
+
+    def file_failed(self, name: str, error: OSError, lines: int) -> None:
+        """Lines of `name` could not be written into its file: told for the first of all files alone."""
+        if not self._without_file:
+            words = f"logs can not be written ({error.strerror}): lines are lost until they can"
+            self.write(OWN_NAME, words.encode() + b"\n")
+        self._without_file[name] = self._without_file.get(name, 0) + lines
+
+    def file_works(self, name: str) -> int:
+        """The file of `name` takes lines; returns how many were lost before. All are well again: told."""
+        lost = self._without_file.pop(name, 0)
+        if lost and not self._without_file:
+            self.write(OWN_NAME, b"logs are written again\n")
+        return lost
 
     def write(self, name: str, lines: bytes) -> None:
         """Print whole lines of `name`, each ending with a newline."""
@@ -63,7 +84,9 @@ class Console:
         try:
             self._output.write(data)
             self._output.flush()
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                return  # what is printed goes into a file, whose disk may have room again later
             # The reader has gone. The files have every line, so the stack goes on; but a terminal that
             # was closed means the end, and `make` in between may have kept that signal to itself.
             self._output = None
@@ -119,5 +142,11 @@ class Log:
         self.last_line = (
             lines[lines.rfind(b"\n", 0, -1) + 1 : -1].decode(errors="replace").strip() or self.last_line
         )
-        self._file.write(lines)
+        try:
+            self._file.write(lines)
+        except OSError as error:  # the disk is full: that must not end who supervises all others
+            self._console.file_failed(self.name, error, lines.count(b"\n"))
+        else:
+            if lost := self._console.file_works(self.name):
+                self.say(f"{lost} lines before this one were lost")
         self._console.write(self.name, lines)

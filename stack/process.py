@@ -144,7 +144,10 @@ class Process:
             self.log.say(f"cannot be started: {error}")
             return 1, f"cannot be started: {error}"
         self._child = child
-        self._folder.record(self.name, child.pid, self.program.stop_steps[0][0])
+        try:
+            self._folder.record(self.name, child.pid, self.program.stop_steps[0][0])
+        except OSError as error:  # a full disk; it runs all the same
+            self._say(f"that {self.name} runs as {child.pid} can not be noted: {error.strerror}")
         assert child.stdout is not None
         output = child.stdout.fileno()
         os.set_blocking(output, False)
@@ -159,7 +162,10 @@ class Process:
         child.stdout.close()
         self.log.end()
         self._child = None
-        self._folder.forget(self.name)
+        try:
+            self._folder.forget(self.name)
+        except OSError as error:
+            self._say(f"that {self.name} does not run can not be noted: {error.strerror}")
         return child.returncode, _how(child.returncode)
 
     def _spawn(self) -> subprocess.Popen[bytes]:

@@ -63,7 +63,7 @@ def base_environment() -> dict[str, str]:
 
 def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
     """Returns every service's server processes."""
-    shared = {service: _environment(settings, secrets, wiring, service) for service in SERVICES}
+    shared = {service: environment(settings, secrets, wiring, service) for service in SERVICES}
     return [
         _program(service, name, shared[service] | {"SCRIP_LISTEN": f"127.0.0.1:{port}"}, settings)
         for service, names in process_names(settings).items()
@@ -74,25 +74,26 @@ def servers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Progra
 def workers(settings: Settings, secrets: Secrets, wiring: Wiring) -> list[Program]:
     """Returns the job workers that are switched on."""
     return [
-        _program(service, name, _environment(settings, secrets, wiring, service), settings, "worker")
+        _program(service, name, environment(settings, secrets, wiring, service), settings, "worker")
         for service, name in worker_names(settings).items()
     ]
 
 
-def _environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: str) -> dict[str, str]:
-    environment = base_environment() | {
+def environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: str) -> dict[str, str]:
+    """Returns the environment of a service's processes."""
+    made = base_environment() | {
         "SCRIP_DATABASE_URL": wiring.databases[service],
         "SCRIP_REDIS_URL": wiring.redis_url,
         "SCRIP_REFLECTION": str(settings.reflection).lower(),
         "SCRIP_LOG_LEVEL": settings.log_level.upper(),
     }
-    environment |= {f"SCRIP_{other.upper()}_TARGET": target for other, target in wiring.targets.items()}
+    made |= {f"SCRIP_{other.upper()}_TARGET": target for other, target in wiring.targets.items()}
     if service != "identity":
-        return environment | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
+        return made | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
     # The sample's admin is everybody's here: the demo must not log out who looks around meanwhile.
-    environment.setdefault("SCRIP_STAFF_SESSIONS", "10")
-    environment |= {key: value for key, value in os.environ.items() if key.startswith(IDENTITY_ONLY)}
-    return environment | {
+    made.setdefault("SCRIP_STAFF_SESSIONS", "10")
+    made |= {key: value for key, value in os.environ.items() if key.startswith(IDENTITY_ONLY)}
+    return made | {
         "SCRIP_MASTER_KEY": secrets.master_key,
         "SCRIP_SERVICE_SECRET_HASHES": json.dumps(secrets.service_secret_hashes),
         "SCRIP_ADMIN_PASSWORD": secrets.admin_password,

@@ -264,7 +264,8 @@ def check_campaigns(promos: str) -> None:
 
 
 def check_jobs(databases: Mapping[str, str]) -> None:
-    """INV6: no job waits, runs or failed, and every set has as many codes as are wanted."""
+    """INV6: no job waits, runs or failed, nothing is set aside, and every set has as many codes as wanted."""
     for service in _WITH_JOBS:
         assert rows(databases[service], _JOBS) == [], service
+        assert rows(databases[service], "SELECT kind, id, error FROM set_aside") == [], service
     assert rows(databases["promos"], _CODE_SETS) == []

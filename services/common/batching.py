@@ -8,10 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequen
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar, cast
 
-from services.common.errors import DomainError, overloaded
-
-_SHARED = ("DEPENDENCY_UNAVAILABLE", "OVERLOADED")
-"""What hits all items of a batch alike: halves would only wait for the same dependency again."""
+from services.common.errors import DomainError, is_away, overloaded
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -117,7 +114,8 @@ async def in_halves(work: Work[T, R], items: list[T], *, name: str) -> Outcomes[
     try:
         results = await work(items)
     except Exception as error:  # noqa: BLE001  # each item gets it
-        if len(items) == 1 or (isinstance(error, DomainError) and error.reason in _SHARED):
+        # What is away is away for all: halves would only wait for the same dependency again.
+        if len(items) == 1 or is_away(error):
             return [error] * len(items)
         middle = len(items) // 2
         first = await in_halves(work, items[:middle], name=name)

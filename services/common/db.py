@@ -19,6 +19,7 @@ from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from services.common.errors import DomainError, unavailable
+from services.common.errors import UnforeseenError as UnforeseenError  # noqa: PLC0414  # handed on
 from services.common.pool import Connection as Connection  # noqa: PLC0414  # handed on
 from services.common.pool import Pool
 
@@ -94,6 +95,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int, constraints: Constraints | None = None) -> None:
         self._pool = Pool(url, pool_size)
         self._constraints = constraints or {}
+        self._away = False
 
     async def run(
         self, command: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -116,6 +118,8 @@ class Database:
             except psycopg.Error as error:
                 failure, died = error, _died(error, connection)
             else:
+                if self._away:
+                    self._is_back()
                 return result
             finally:
                 if connection is not None:
@@ -131,9 +135,13 @@ class Database:
             connection: Connection | None = None
             try:
                 connection = await self._pool.acquire()
-                return await query(connection, *args, **kwargs)
+                result = await query(connection, *args, **kwargs)
             except psycopg.Error as error:
                 failure, died = error, _died(error, connection)
+            else:
+                if self._away:
+                    self._is_back()
+                return result
             finally:
                 if connection is not None:
                     await self._pool.release(connection)
@@ -157,7 +165,8 @@ class Database:
         if isinstance(error, psycopg.IntegrityError):
             known = self._constraints.get(error.diag.constraint_name or "")
             if known:
-                raise known() from error
+                # Not with its cause, whose DETAIL names values, and which logs would show.
+                raise known().with_traceback(error.__traceback__) from None
         if state in _RETRIED_STATES and not last:
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter
             return
@@ -170,20 +179,29 @@ class Database:
             if not last and not committing:
                 return  # a restart or failover ended the connection before COMMIT: it was rolled back
         if isinstance(error, psycopg.OperationalError) or state in _RETRIED_STATES:
-            log.warning("database: %s (%s)", type(error).__name__, state or "no answer")
+            self._tell(error, away=state is None or state.startswith(_SERVER_ENDS))
             raise unavailable("database") from error
         # Neither names, numbers nor hashes get into the log with an unforeseen error, as its DETAIL would.
         where = error.diag.constraint_name or error.diag.message_primary
-        unforeseen = UnforeseenError(f"{type(error).__name__} {state}: {where}")
+        unforeseen = UnforeseenError(
+            f"{type(error).__name__} {state}: {where}",
+            code=" ".join(filter(None, (state, error.diag.constraint_name))),
+        )
         raise unforeseen.with_traceback(error.__traceback__) from None
+
+    def _tell(self, error: psycopg.Error, *, away: bool) -> None:
+        """Logs that the database did not do something; that it is away once, when an outage begins."""
+        if not (away and self._away):
+            log.warning("database: %s (%s)", type(error).__name__, error.sqlstate or "no answer")
+        self._away = self._away or away
+
+    def _is_back(self) -> None:
+        self._away = False
+        log.info("database: it answers again")
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._pool.close()
-
-
-class UnforeseenError(Exception):
-    """The database refused a statement in an unforeseen way: a defect. Holds no values."""
 
 
 async def _commit(connection: Connection) -> None:

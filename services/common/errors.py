@@ -86,3 +86,39 @@ def overloaded(queue: str) -> DomainError:
     """A bounded queue is full: the call was refused before it began to change anything."""
     message = f"too much is waiting in {queue}; try again"
     return DomainError("OVERLOADED", message, retry_after=1.0, queue=queue)
+
+
+class UnforeseenError(Exception):
+    """The database refused a statement in an unforeseen way: a defect. Holds no values.
+
+    `code` is the database's code of the error, and the constraint if it was one.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_AWAY = frozenset({"DEPENDENCY_UNAVAILABLE", "OVERLOADED"})
+
+
+def is_away(error: Exception) -> bool:
+    """Returns whether something is away or busy for now, which says nothing against what was to be done.
+
+    A dependency that did reply, with an unforeseen error at this very call, is not away.
+    """
+    if isinstance(error, OutcomeUnknownError) and error.failed:
+        return False
+    return isinstance(error, DomainError) and error.reason in _AWAY
+
+
+def described(error: Exception) -> str:
+    """Returns type and reason of an error for staff; never its message, which may name a person."""
+    name = type(error).__name__
+    match error:
+        case DomainError():
+            return f"{name} {error.reason}"
+        case UnforeseenError():
+            return f"{name} {error.code}".rstrip()
+        case _:
+            return name

@@ -78,6 +78,24 @@ def create_outbox() -> None:
     )
 
 
+def create_set_aside() -> None:
+    """Creates the table of what is set aside, for the migration with which a service gets one."""
+    execute(
+        """
+        CREATE TABLE set_aside (
+          kind text NOT NULL,
+          id text NOT NULL,
+          set_aside_at timestamptz NOT NULL DEFAULT now(),
+          attempts integer NOT NULL DEFAULT 1,
+          next_attempt_at timestamptz NOT NULL DEFAULT now(),
+          error text NOT NULL,
+          CONSTRAINT pk_set_aside PRIMARY KEY (kind, id),
+          CONSTRAINT ck_set_aside_kind_known CHECK (kind IN ('ORDER', 'EXPIRY', 'JOB'))
+        );
+        """
+    )
+
+
 def queue_outbox() -> None:
     """Queues the jobs that send what a migration moved into the outbox."""
     execute(

@@ -20,10 +20,11 @@ import orjson
 from psycopg.types.json import Jsonb
 
 from services.common import jobs
-from services.common.db import Connection, Database, execute, fetch_all, fetch_one
-from services.common.errors import DomainError, OutcomeUnknownError
+from services.common.db import Connection, Database, execute, fetch_all
+from services.common.errors import described, is_away
 from services.common.ids import new_id
 from services.common.jobs import DEFAULT_QUEUE, Task
+from services.common.set_aside import count_set_aside
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ RETRY_SECONDS = 30
 """How often `retry_set_aside` is to be run."""
 
 _AT_ONCE = 100
-_AWAY = ("DEPENDENCY_UNAVAILABLE", "OVERLOADED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +127,12 @@ def send_outbox_task(db: Database, senders: Mapping[str, Sender]) -> Task:
 
 
 async def retry_set_aside(db: Database) -> None:
-    """Queues again the messages set aside whose time has come; logs how many there are."""
+    """Queues again the messages set aside whose time has come; logs how much of all kinds is set aside."""
     while await db.run(_queue_due) == _AT_ONCE:
         pass
-    found = await db.read(_count_set_aside)
+    found = await db.read(count_set_aside)
     if found.count:
-        log.error("%d messages of the outbox are set aside, the oldest since %s", found.count, found.oldest)
+        log.error("%d pieces of work are set aside, the oldest since %s", found.count, found.oldest)
 
 
 async def waiting_messages(
@@ -160,25 +160,13 @@ async def _deliver(db: Database, send: Sender, message: Message) -> None:
     try:
         await send(message)
     except Exception as error:
-        if _is_away(error):
+        if is_away(error):
             raise
         # Neither subject nor content, which may be a person's.
         log.exception("message %s (%s to %s) is set aside", message.id, message.topic, message.receiver)
-        await db.run(_set_aside, message.id, _described(error))
+        await db.run(_set_aside, message.id, described(error))
     else:
         await db.run(_remove, message.id)
-
-
-def _is_away(error: Exception) -> bool:
-    if isinstance(error, OutcomeUnknownError) and error.failed:
-        return False  # it is there, and failed at this very message
-    return isinstance(error, DomainError) and error.reason in _AWAY
-
-
-def _described(error: Exception) -> str:
-    """Returns type and reason of an error; its message may name a person."""
-    name = type(error).__name__
-    return f"{name} {error.reason}" if isinstance(error, DomainError) else name
 
 
 async def _remove(connection: Connection, message_id: UUID) -> None:
@@ -236,20 +224,6 @@ async def _queue_due(connection: Connection) -> int:
             subject=one.subject,
         )
     return len(due)
-
-
-@dataclass(frozen=True, slots=True)
-class _SetAside:
-    count: int
-    oldest: datetime | None
-
-
-async def _count_set_aside(connection: Connection) -> _SetAside:
-    return await fetch_one(
-        connection,
-        _SetAside,
-        "SELECT count(*), min(set_aside_at) AS oldest FROM outbox WHERE set_aside_at IS NOT NULL",
-    )
 
 
 def _dumps(messages: object) -> bytes:

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from services.common import status
 from services.common.auth import Authenticator, Gate, TokenVerifier
 from services.common.errors import not_served
-from services.common.housekeeping import end
+from services.common.housekeeping import end, keep_running
 from services.common.interceptors import Guard
 from services.common.settings import ServiceSettings
 
@@ -70,7 +70,7 @@ class Service:
     checks: Sequence[Callable[[], Awaitable[bool]]]
     """All must return true for the service to be healthy."""
     loops: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Run beside the server until it stops."""
+    """Run beside the server until it stops; one that fails is begun again."""
     on_stop: Sequence[Callable[[], None]] = ()
     """Called when the service begins to stop."""
     drains: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -112,13 +112,15 @@ class RunningService:
             )
         self._server.add_generic_rpc_handlers((_NotServed(),))
         self._tasks: list[asyncio.Future[None]] = []
+        self._failing: set[Callable[[], Awaitable[bool]]] = set()
 
     async def start(self) -> int:
         """Listens; returns the port. Calls are served at once; health follows the checks."""
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         port = self._server.add_insecure_port(self._settings.listen)
         await self._server.start()
-        self._tasks = [asyncio.ensure_future(loop()) for loop in (self._watch_health, *self._service.loops)]
+        loops = (self._watch_health, *self._service.loops)
+        self._tasks = [asyncio.ensure_future(keep_running(loop)) for loop in loops]
         return port
 
     async def stop(self) -> None:
@@ -136,17 +138,10 @@ class RunningService:
             except TimeoutError:
                 log.warning("some work was still under way when the drain time was over")
 
-    async def failed(self) -> None:
-        """Returns when one of the loops has ended, which none should."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and task.exception():
-                log.error("a background loop failed", exc_info=task.exception())
-
     async def _watch_health(self) -> None:
         serving: bool | None = None
         while True:
-            healthy = all([await check() for check in self._service.checks])
+            healthy = all([await self._passes(check) for check in self._service.checks])
             if healthy != serving:
                 serving = healthy
                 log.info("healthy" if healthy else "not healthy")
@@ -154,17 +149,23 @@ class RunningService:
                 await self._health.set("", answer.SERVING if healthy else answer.NOT_SERVING)
             await asyncio.sleep(_CHECK_SECONDS if healthy else 0.1)
 
+    async def _passes(self, check: Callable[[], Awaitable[bool]]) -> bool:
+        """Returns whether a check says yes. One that fails says no, and is told when it begins to."""
+        try:
+            passed = await check()
+        except Exception:
+            if check not in self._failing:
+                log.exception("a health check failed")
+            self._failing.add(check)
+            return False
+        self._failing.discard(check)
+        return passed
+
 
 async def run_server(service: Service, settings: ServiceSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains."""
     running = RunningService(service, settings)
     await running.start()
     log.info("listening on %s", settings.listen)
-    stopping, failing = asyncio.create_task(stop.wait()), asyncio.create_task(running.failed())
-    await asyncio.wait([stopping, failing], return_when=asyncio.FIRST_COMPLETED)
-    failed = failing.done()
-    stopping.cancel()
-    failing.cancel()
+    await stop.wait()
     await running.stop()
-    if failed:
-        raise SystemExit(1)

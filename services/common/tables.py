@@ -78,6 +78,21 @@ def outbox_table(metadata: MetaData) -> Table:
     )
 
 
+def set_aside_table(metadata: MetaData) -> Table:
+    """Returns the table of what failed by a defect and waits for its next try: see `set_aside.py`."""
+    return Table(
+        "set_aside",
+        metadata,
+        Column("kind", Text, primary_key=True),
+        Column("id", Text, primary_key=True),
+        Column("set_aside_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("attempts", Integer, nullable=False, server_default="1"),
+        Column("next_attempt_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("error", Text, nullable=False),
+        CheckConstraint("kind IN ('ORDER', 'EXPIRY', 'JOB')", name="kind_known"),
+    )
+
+
 def members_table(metadata: MetaData) -> Table:
     """Returns the table of what is known of members from identity's events: see `members.keep_member_event`.
 

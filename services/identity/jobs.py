@@ -54,10 +54,10 @@ def loops(
     )
     return [
         *(
-            partial(repeat, 60, partial(forget_all, db, forget))
+            partial(repeat, 60, partial(forget_all, db, forget), name=forget.__name__)
             for forget in (*otp.BATCHES, forget_old_sessions)
         ),
-        partial(repeat, 60, rotate),
+        partial(repeat, 60, rotate, name="rotating keys"),
         partial(repeat, 10, keys.refresh),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

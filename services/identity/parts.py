@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from services.common.db import Database
@@ -43,7 +43,9 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     vault = Vault(settings.master_key.get_secret_value())
     keys = SigningKeys(db, vault)
     try:
-        await keys.refresh()
+        # A database that is away is waited for beside what is served; nothing is signed before.
+        with suppress(DomainError):
+            await keys.refresh()
         yield Parts(db, vault, keys, TokenIssuer(keys))
     finally:
         await db.close()

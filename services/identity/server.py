@@ -14,6 +14,8 @@ from scrip.identity.v1 import (
     auth_pb2_grpc,
     client_pb2_grpc,
     member_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
     sandbox_pb2_grpc,
     staff_pb2_grpc,
 )
@@ -24,6 +26,7 @@ from services.common.cache import Redis
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.housekeeping import repeat
+from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
@@ -138,6 +141,11 @@ def _servicers(
             "scrip.identity.v1.AuditService",
             audit_pb2_grpc.add_AuditServiceServicer_to_server,
             AuditHandlers(db),
+        ),
+        servicer(
+            "scrip.identity.v1.IdentityOperationsService",
+            operations_pb2_grpc.add_IdentityOperationsServiceServicer_to_server,
+            OperationsHandlers(db, operations_pb2),
         ),
         servicer(
             "scrip.identity.internal.v1.IdentityInternalService",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from services.common.tables import TYPES, new_metadata, outbox_table
+from services.common.tables import TYPES, new_metadata, outbox_table, set_aside_table
 
 
 class Base(DeclarativeBase):
@@ -15,3 +15,4 @@ class Base(DeclarativeBase):
 
 
 outbox_table(Base.metadata)
+set_aside_table(Base.metadata)

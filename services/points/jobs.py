@@ -30,7 +30,7 @@ def tasks(db: Database, peers: Peers, importer: Importer) -> Mapping[str, Task]:
 def loops(db: Database, balances: Balances) -> list[Callable[[], Awaitable[None]]]:
     """Returns what points' worker does again and again."""
     return [
-        partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
         partial(repeat, EXPIRY_SECONDS, partial(expire_due, db, balances.void)),
     ]

@@ -13,6 +13,8 @@ from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import (
     admin_pb2_grpc,
     earn_rule_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
     points_pb2_grpc,
     programme_pb2_grpc,
     purchase_pb2_grpc,
@@ -22,6 +24,7 @@ from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.member_events import MemberEventsHandlers
 from services.common.members import Closed, MemberEvent
+from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
@@ -143,6 +146,11 @@ def _servicers(
             "scrip.points.v1.ProgrammeService",
             programme_pb2_grpc.add_ProgrammeServiceServicer_to_server,
             ProgrammeHandlers(settings, rules, value),
+        ),
+        servicer(
+            "scrip.points.v1.PointsOperationsService",
+            operations_pb2_grpc.add_PointsOperationsServiceServicer_to_server,
+            OperationsHandlers(db, operations_pb2),
         ),
         servicer(
             "scrip.points.internal.v1.PointsInternalService",

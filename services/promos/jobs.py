@@ -33,6 +33,6 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
 def loops(db: Database) -> list[Callable[[], Awaitable[None]]]:
     """Returns what promos' worker does again and again."""
     return [
-        partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

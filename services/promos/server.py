@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
-from scrip.promos.v1 import campaign_pb2_grpc, code_pb2_grpc
+from scrip.promos.v1 import campaign_pb2_grpc, code_pb2_grpc, operations_pb2, operations_pb2_grpc
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
 from services.common.db import Database
 from services.common.member_events import MemberEventsHandlers
+from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
@@ -64,6 +65,11 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.v1.PromotionService",
             campaign_pb2_grpc.add_PromotionServiceServicer_to_server,
             PromotionHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.v1.PromosOperationsService",
+            operations_pb2_grpc.add_PromosOperationsServiceServicer_to_server,
+            OperationsHandlers(db, operations_pb2),
         ),
         servicer(
             "scrip.promos.internal.v1.PromosInternalService",

@@ -36,6 +36,6 @@ def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
     """Returns what vouchers' worker does again and again."""
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
-        partial(repeat, 60, partial(db.run, forget_old_keys)),
+        partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

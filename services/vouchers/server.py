@@ -7,11 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
-from scrip.vouchers.v1 import catalogue_pb2_grpc, order_pb2_grpc, shop_pb2_grpc, wallet_pb2_grpc
+from scrip.vouchers.v1 import (
+    catalogue_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
+    order_pb2_grpc,
+    shop_pb2_grpc,
+    wallet_pb2_grpc,
+)
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.member_events import MemberEventsHandlers
+from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.vouchers.catalogue.handlers import CatalogueHandlers
@@ -58,6 +66,11 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             "scrip.vouchers.v1.WalletService",
             wallet_pb2_grpc.add_WalletServiceServicer_to_server,
             WalletHandlers(parts.db, CodesReader(parts.peers.promos, parts.peers.token)),
+        ),
+        servicer(
+            "scrip.vouchers.v1.VouchersOperationsService",
+            operations_pb2_grpc.add_VouchersOperationsServiceServicer_to_server,
+            OperationsHandlers(parts.db, operations_pb2),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

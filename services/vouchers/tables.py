@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from services.common.tables import TYPES, idempotency_table, members_table, new_metadata, outbox_table
+from services.common.tables import (
+    TYPES,
+    idempotency_table,
+    members_table,
+    new_metadata,
+    outbox_table,
+    set_aside_table,
+)
 
 
 class Base(DeclarativeBase):
@@ -17,3 +24,4 @@ class Base(DeclarativeBase):
 idempotency_table(Base.metadata)
 members_table(Base.metadata)
 outbox_table(Base.metadata)
+set_aside_table(Base.metadata)

@@ -1,11 +1,15 @@
 """Log lines: names before them, whole, bounded on disk."""
 
+import asyncio
 import io
 import os
+import sys
 from contextlib import closing
 from pathlib import Path
 
 from stack.logs import LONGEST_LINE, Console, Log, LogFile
+from stack.process import Process, Program
+from stack.state import DataFolder
 
 
 def test_every_line_carries_its_name(tmp_path: Path) -> None:
@@ -71,3 +75,81 @@ def test_reader_that_goes_away_does_not_stop_the_log(tmp_path: Path) -> None:
         log.feed(b"one\n")
         log.feed(b"two\n")
     assert (tmp_path / "a.log").read_text() == "one\ntwo\n"
+
+
+def full(folder: Path, name: str) -> None:
+    """Has the log of `name` go where no byte has room."""
+    (folder / f"{name}.log").symlink_to("/dev/full")
+
+
+def emptied(folder: Path, log: Log) -> None:
+    """Somebody has made room for it."""
+    log._file.close()
+    (folder / f"{log.name}.log").unlink()
+    log._file = LogFile(log.path)
+
+
+def test_a_full_disk_is_told_once_for_all_files_and_so_is_its_end(tmp_path: Path) -> None:
+    output = io.BytesIO()
+    console = Console(6, output=output)
+    for name in ("points", "promos"):
+        full(tmp_path, name)
+    with (
+        closing(Log("points", tmp_path, console)) as points,
+        closing(Log("promos", tmp_path, console)) as promos,
+        closing(Log("stack", tmp_path, console)) as own,
+    ):
+        for number in range(1_000):
+            points.feed(b"%d\n" % number)
+            promos.feed(b"%d\n" % number)
+        own.say("one more")
+        told = output.getvalue().decode()
+        assert told.count("logs can not be written (No space left on device)") == 1
+        assert "points | 999\n" in told, "what is printed has room"
+        assert (tmp_path / "stack.log").read_text() == "one more\n"
+        for log in (points, promos):
+            emptied(tmp_path, log)
+            log.feed(b"again\n")
+        assert output.getvalue().decode().count("logs are written again") == 1
+    assert (tmp_path / "points.log").read_text() == "again\n1000 lines before this one were lost\n"
+
+
+def test_what_is_printed_into_a_full_file_is_printed_again_later(tmp_path: Path) -> None:
+    class Disk(io.BytesIO):
+        full = True
+
+        def flush(self) -> None:
+            if self.full:
+                raise OSError(28, "No space left on device")
+
+    disk = Disk()
+    console = Console(1, output=disk)
+    console.plain("lost or late")
+    disk.full = False
+    console.plain("printed")
+    assert disk.getvalue().endswith(b"printed\n")
+
+
+async def test_a_process_runs_and_ends_although_nothing_can_be_noted(tmp_path: Path) -> None:
+    """What is noted in `run/` is for others: the supervisor itself needs none of it."""
+    folder = DataFolder(tmp_path / "data")
+    folder.lock()
+    folder.make()
+    folder.run.rmdir()
+    folder.run.symlink_to("/dev/full")  # no file can be made in it, whoever runs this
+    full(folder.logs, "talker")
+    output, said = io.BytesIO(), list[str]()
+    log = Log("talker", folder.logs, Console(1, output=output))
+    command = [sys.executable, "-S", "-c", "print('hello')"]
+    program = Program("talker", command, dict(os.environ), Path("/"), (), restart=False)
+    process = Process(program, folder, log, said.append)
+    process.start()
+    async with asyncio.timeout(20):
+        while process.pid is not None or not said:
+            process.collect()
+            await asyncio.sleep(0.01)
+        assert await process.result() == 0
+    assert b"hello" in output.getvalue()
+    assert any("can not be noted" in words for words in said)
+    log.close()
+    folder.unlock()

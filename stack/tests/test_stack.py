@@ -168,3 +168,36 @@ def test_service_that_cannot_start_ends_the_start_with_its_words(tmp_path: Path)
     with pytest.raises(Exception, match=r"stack: points(-worker)? does not start"):
         start_stack(tmp_path, env_points={"SCRIP_DATABASE_URL": "", "SCRIP_DATABASE_POOL_SIZE": "many"})
     until_none_left(tmp_path, 10)
+
+
+def test_operators_commands_work_beside_a_stack_and_on_its_data_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    nothing = command("check-books", "--data", str(data))
+    assert (nothing.returncode, nothing.stderr) == (
+        1,
+        f"stack: there are no data in {data}: `make up` makes them\n",
+    )
+    stack = start_stack(data)
+    try:
+        url = stack.endpoints.databases["points"]
+        assert command("check-books", "--data", str(data)).returncode == 0
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "INSERT INTO accounts (member_id, balance, version, purchases)"
+                " VALUES (gen_random_uuid(), 5, 0, 0)"
+            )
+        wrong = command("check-books", "--data", str(data))
+        assert wrong.returncode == 1
+        assert "1 members, 1 whose books do not agree" in wrong.stdout
+        assert command("rotate-keys", "--data", str(data)).returncode == 0
+    finally:
+        assert stack.stop() == 0
+    wrong = command("check-books", "--data", str(data))
+    assert wrong.returncode == 1
+    assert "1 members, 1 whose books do not agree" in wrong.stdout
+    assert command("rotate-keys", "--data", str(data)).returncode == 0
+    until_none_left(data, 10)
+    again = start_stack(data)
+    with psycopg.connect(again.endpoints.databases["identity"]) as connection:
+        assert connection.execute("SELECT count(*) FROM signing_keys").fetchone() == (3,)
+    assert again.stop() == 0

@@ -65,6 +65,8 @@ class World:
             await self._adjustment_import()
             await self._earn_rule()
             await self.platform.databases["identity"].run(_unsent_otp)
+        for database in self.platform.databases.values():
+            await database.run(_set_aside)
         await self.platform.databases["points"].run(_expire_one_after_the_other, self.members[0].id)
 
     async def call(self, rpc: Rpc, token: str = "", size: int = 1) -> Any:
@@ -155,8 +157,10 @@ class World:
         )
         await stub.CreateEarnRule(request, metadata=bearer(self.admin))
 
-    async def end_campaigns(self) -> None:
-        """Leaves no campaign behind in which members of other tests would take part."""
+    async def clear(self) -> None:
+        """Leaves nothing behind that other tests would meet: no campaign, nothing set aside."""
+        for database in self.platform.databases.values():
+            await database.run(execute, "DELETE FROM set_aside WHERE kind = 'JOB' AND id LIKE '-%%'")
         stub = campaign_pb2_grpc.CampaignServiceStub(self.platform.channels["promos"])
         for campaign_id in self.campaigns:
             request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id)
@@ -174,6 +178,19 @@ async def _unsent_otp(connection: Connection) -> None:
         INSERT INTO otp_deliveries (otp_id, failed_at) SELECT id, now() FROM made
         """,
         id=new_id(),
+    )
+
+
+async def _set_aside(connection: Connection) -> None:
+    """Makes jobs that fail, in a queue that has none of these numbers."""
+    await execute(
+        connection,
+        """
+        INSERT INTO set_aside (kind, id, error, set_aside_at)
+        SELECT 'JOB', (-n)::text, 'note: ValueError', now() - n * interval '1 s'
+        FROM generate_series(1, %(rows)s) AS n
+        """,
+        rows=ROWS,
     )
 
 
@@ -202,7 +219,7 @@ async def world(platform: Platform) -> AsyncIterator[World]:
 
     await eventually(full, seconds=15)
     yield world
-    await world.end_campaigns()
+    await world.clear()
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,7 @@ async def test_a_database_that_is_away_is_503_without_a_word_of_the_driver(
     ]
     entries = points_pb2_grpc.PointsServiceStub(channel).ListMyEntries
     metadata = (("authorization", f"Bearer {member.token}"),)
+    workers = {name: live.stack.pid(name) for name in live.stack.endpoints.workers.values()}
     with unattended(live.stack):
         await live.kill("postgres")
         for answer in await at_once([call() for call in calls]):
@@ -128,4 +129,5 @@ async def test_a_database_that_is_away_is_503_without_a_word_of_the_driver(
         await _works(call)
     assert (await order()).json()["order"]["state"] == "ORDER_STATE_COMPLETED"
     assert await live.balance(member) == 1
+    assert {name: live.stack.pid(name) for name in workers} == workers, "they waited for it"
     invariants.check(live.databases)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from scrip.vouchers.v1 import shop_pb2, shop_pb2_grpc
 
 from stack.testing import RunningStack
 from tests import invariants
+from tests.edge.refusals import reason_over_grpc
 from tests.platform import Member, Platform, purchase, start_platform, unique
 
 STOP_SECONDS = 10.0
@@ -78,3 +82,27 @@ async def test_a_second_start_keeps_everything_and_a_stop_leaves_no_process(tmp_
             invariants.check(live.databases)
     finally:
         _stop(stack)
+
+
+@pytest.mark.timeout(240)
+async def test_open_streams_end_with_a_status_when_all_stops(tmp_path: Path) -> None:
+    stack = start_platform(tmp_path)
+    async with Platform(stack) as live, grpc.aio.insecure_channel(live.target) as channel:
+        member, voucher = await live.member(), await live.voucher(5)
+        metadata = {"authorization": f"Bearer {member.token}"}
+        watch = shop_pb2_grpc.ShopServiceStub(channel).WatchQuantity(
+            shop_pb2.WatchQuantityRequest(voucher_id=voucher), metadata=tuple(metadata.items())
+        )
+        updates = aiter(watch)
+        assert (await anext(updates)).quantity_left == 5
+        path = f"/v1/offers/{voucher}/quantity:watch"
+        async with live.http.stream("GET", path, headers=metadata) as over_rest:
+            pieces = over_rest.aiter_bytes()
+            assert b"quantity_left" in await anext(pieces)
+            stopping = asyncio.create_task(asyncio.to_thread(_stop, stack))
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await anext(updates)
+            assert reason_over_grpc(ended.value) == "DEPENDENCY_UNAVAILABLE"
+            rest = [piece async for piece in pieces]  # which raises when it is cut
+            assert len(rest) < 2, "nothing had changed"
+        await stopping

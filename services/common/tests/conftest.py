@@ -14,7 +14,13 @@ from services.common.cache import Redis
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.sessions import SessionCache
-from services.common.tables import idempotency_table, members_table, new_metadata, outbox_table
+from services.common.tables import (
+    idempotency_table,
+    members_table,
+    new_metadata,
+    outbox_table,
+    set_aside_table,
+)
 from services.common.tests.sessions import Servers, the_epoch
 from stack.postgres import Postgres
 from stack.redis import Redis as RedisServer
@@ -38,6 +44,7 @@ def database_url(postgres: Postgres) -> str:
     metadata = new_metadata()
     idempotency_table(metadata)
     outbox_table(metadata)
+    set_aside_table(metadata)
     members_table(metadata)
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     metadata.create_all(engine)

@@ -21,6 +21,8 @@ from services.common import worker as worker_module
 from services.common.db import Connection, Database
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.paging import Page
+from services.common.set_aside import SET_ASIDE, retry_now
 from services.common.tests.test_db import execute, named, refused, terminate
 from services.common.worker import run_worker
 from stack.settings import ROOT
@@ -70,6 +72,7 @@ async def worker(database_url: str, db: Database) -> AsyncIterator[Worker]:
     yield Worker(database_url)
     await db.run(execute, "DELETE FROM procrastinate_jobs")
     await db.run(execute, "DELETE FROM procrastinate_workers")
+    await db.run(execute, "DELETE FROM set_aside")
 
 
 @pytest.fixture
@@ -183,16 +186,67 @@ async def test_a_failing_job_is_tried_again_after_growing_waits(afternoon: After
     assert afternoon.left == 0
 
 
-def test_waits_double_up_to_half_a_minute_and_never_end() -> None:
+def waits_after(error: Exception, attempts: list[int]) -> list[int]:
+    """Returns how long a job waits, in seconds, that failed so after these numbers of attempts."""
     job = Job(id=1, queue="", lock=None, queueing_lock=None, task_name="note")
     waits = []
-    for attempts in [*range(8), 100, 100_000]:
+    for number in attempts:
         decision = worker_module._Forever().get_retry_decision(
-            exception=ValueError(), job=job.evolve(attempts=attempts)
+            exception=error, job=job.evolve(attempts=number)
         )
         assert decision.retry_at is not None
         waits.append(round(decision.retry_at.timestamp() - time.time()))
-    assert waits == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+    return waits
+
+
+def test_waits_double_up_to_half_a_minute_and_never_end() -> None:
+    away = DomainError("DEPENDENCY_UNAVAILABLE", "not now")
+    assert waits_after(away, [*range(8), 100, 100_000]) == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+
+
+def test_a_job_that_fails_by_a_defect_waits_up_to_a_quarter_of_an_hour_in_the_end() -> None:
+    assert waits_after(ValueError(), [0, 4, 14]) == [1, 16, 30]
+    assert waits_after(ValueError(), [15, 16, 17, 18, 19, 100, 100_000]) == [60, 120, 240, 480, 900, 900, 900]
+
+
+async def test_a_failed_job_is_told_with_its_traceback_and_set_aside_until_it_succeeds(
+    db: Database, worker: Worker, note: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = asyncio.Event()
+    error = ValueError("Ada Lovelace")
+
+    async def fails(note: str) -> None:
+        if not broken.is_set():
+            raise error
+        worker.done.append((note, time.monotonic()))
+
+    async def kept() -> None:
+        query = "SELECT count(*) FROM set_aside WHERE kind = 'JOB' AND attempts > 1 AND error = %(error)s"
+        assert await db.read(execute, query, error="note: ValueError") == 1
+
+    async def well() -> None:
+        assert note in worker.notes
+        assert await db.read(execute, "SELECT count(*) FROM set_aside") == 0
+
+    worker.tasks["note"] = fails
+    async with worker.running():
+        await defer(db, note)
+        await eventually(kept)
+        [one], _ = await db.read(SET_ASIDE.page, page=Page(50, ""))
+        assert (one.kind, one.error) == ("JOB", "note: ValueError")
+        told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+        assert error in told
+        broken.set()
+        await db.run(retry_now, kind="JOB", subject_id=one.id)
+        await eventually(well)
+
+
+async def test_a_dependency_that_is_away_sets_no_job_aside(db: Database, worker: Worker, note: str) -> None:
+    worker.fail = {note: 1}
+    async with worker.running():
+        await defer(db, note)
+        await eventually(settled(db, worker, [note, note]))
+    assert await db.read(execute, "SELECT count(*) FROM set_aside") == 0
 
 
 async def test_jobs_with_one_lock_keep_their_order_even_when_one_fails(afternoon: Afternoon) -> None:
@@ -325,13 +379,59 @@ async def test_loops_run_beside_the_jobs_and_end_with_the_worker(worker: Worker)
     assert turns == ended
 
 
-async def test_a_loop_that_fails_ends_the_worker_with_its_error(worker: Worker) -> None:
+async def test_a_loop_that_fails_ends_neither_jobs_nor_other_loops_and_is_begun_again(
+    db: Database, worker: Worker, note: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, turns = 0, 0
+
     async def broken() -> None:
+        nonlocal begun
+        begun += 1
         raise ValueError("broken")
 
-    async with asyncio.timeout(5), worker.running(loops=[broken]) as task:
-        await asyncio.wait([task])
-    assert isinstance(task.exception(), ValueError)
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    async def again() -> None:
+        assert begun >= 2
+
+    async with worker.running(loops=[broken, turn]) as task:
+        await defer(db, note)
+        await eventually(settled(db, worker, [note]))
+        await eventually(again)
+        before = turns
+        await asyncio.sleep(0.1)
+        assert turns > before
+        assert not task.done()
+    assert task.exception() is None
+    assert any(record.exc_info and record.exc_info[0] is ValueError for record in caplog.records)
+
+
+async def test_a_queue_whose_worker_fails_ends_no_other_and_is_begun_again(
+    db: Database, worker: Worker, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_off, failed = worker_module._work_off, 0
+
+    async def fails_twice(app: App, queue: str, concurrency: int) -> None:
+        nonlocal failed
+        if queue == "slow" and failed < 2:
+            failed += 1
+            raise ValueError("broken")
+        await work_off(app, queue, concurrency)
+
+    monkeypatch.setattr(worker_module, "_work_off", fails_twice)
+
+    async def make(connection: Connection) -> None:
+        await jobs.defer(connection, "note", note=note)
+        await jobs.defer(connection, "note", queue="slow", note=f"slow {note}")
+
+    async with worker.running(queues={"slow": 1}):
+        await db.run(make)
+        await eventually(settled(db, worker, [note, f"slow {note}"]))
+    assert failed == 2
 
 
 async def test_a_worker_survives_the_loss_of_its_connections(

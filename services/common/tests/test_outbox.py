@@ -210,7 +210,7 @@ async def test_what_was_set_aside_is_queued_again_when_its_time_has_come(
     await box.db.run(execute, "DELETE FROM procrastinate_jobs")
     await retry_set_aside(box.db)
     assert await box.jobs() == []
-    assert "1 messages of the outbox are set aside" in caplog.text
+    assert "1 pieces of work are set aside" in caplog.text
     await box.let_pass("61 s")
     await retry_set_aside(box.db)
     await retry_set_aside(box.db)

@@ -257,15 +257,41 @@ async def test_a_server_ends_when_told_and_its_loops_with_it(handlers: AuthHandl
 
 
 @pytest.mark.parametrize("how", ["fails", "returns"])
-async def test_a_loop_that_ends_ends_the_process_with_a_fault(handlers: AuthHandlers, how: str) -> None:
+async def test_a_loop_that_ends_ends_nothing_and_is_begun_again(handlers: AuthHandlers, how: str) -> None:
+    begun = 0
+
     async def loop() -> None:
+        nonlocal begun
+        begun += 1
         if how == "fails":
             raise ValueError("broken")
 
-    async with asyncio.timeout(5):
-        with pytest.raises(SystemExit) as ended:
-            await run_server(service(handlers, loops=[loop]), settings(), asyncio.Event())
-    assert ended.value.code == 1
+    async def again() -> None:
+        assert begun >= 2
+
+    async with running(handlers, loops=[loop]) as (_, channel):
+        await eventually(again)
+        assert (await log_in(channel)).token.token_type == "Bearer"
+        await says(channel, SERVING)()
+
+
+async def test_a_health_check_that_fails_says_no_and_is_told_once(
+    handlers: AuthHandlers, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = asyncio.Event()
+    broken.set()
+
+    async def check() -> bool:
+        if broken.is_set():
+            raise ValueError("broken")
+        return True
+
+    async with running(handlers, checks=[check]) as (_, channel):
+        await asyncio.sleep(0.5)
+        await says(channel, NOT_SERVING)()
+        broken.clear()
+        await eventually(says(channel, SERVING))
+    assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
 # Reflection

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from services.common.db import Database
-from services.common.errors import DomainError
+from services.common.errors import DomainError, UnforeseenError
 from services.common.ids import utc_now
 from services.points.adjustments.commands.adjust_points import Adjustment
 from services.points.adjustments.commands.run_import import do_line, refuse_line
@@ -13,6 +14,8 @@ from services.points.adjustments.files import LineResult
 from services.points.adjustments.queries import waiting_lines
 from services.points.balances import Balances
 from services.points.programme import Programme
+
+log = logging.getLogger(__name__)
 
 _AT_A_TIME = 200
 _PASSING = frozenset({"DEPENDENCY_UNAVAILABLE", "OVERLOADED"})
@@ -49,5 +52,9 @@ class Importer:
             if error.reason in _PASSING:
                 raise
             await self._db.run(refuse_line, import_id, line.number, error.reason)
+            return
+        except UnforeseenError:  # of this line, which changed nothing: those after it go on
+            log.exception("line %d of import %s can not be done", line.number, import_id)
+            await self._db.run(refuse_line, import_id, line.number, "INTERNAL")
             return
         await self._balances.void([adjustment.member_id])

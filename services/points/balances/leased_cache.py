@@ -188,6 +188,10 @@ class LeasedCache:
             except RedisAwayError:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
+            except Exception:  # it must not stay in doubt for ever
+                log.exception("cache: a new epoch can not be begun")
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
             if failed == self._failed_voids:
                 self._in_doubt = False
                 log.info("cache: what was kept is void", extra={"data": {"prefix": self._prefix}})

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from services.common.db import Database
-from services.common.errors import DomainError, unavailable
+from services.common.errors import unavailable
+from services.common.housekeeping import repeat
 from services.points.earning import queries
 from services.points.earning.applied import Applied, JudgedPurchase
 from services.points.earning.commands import publish_rules
 from services.points.earning.kinds import Rate
 from services.points.earning.rule_sets import RuleSet
-
-log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 1.0
 _REMEMBERED = 50_000
@@ -71,13 +68,11 @@ class RuleBook:
                 self._current = found
 
     async def keep_fresh(self) -> None:
-        """Reads the rules again and again. Runs until cancelled."""
-        while True:
-            try:
-                await self.refresh()
-            except DomainError as error:
-                log.warning("earn rules can not be read: %s", error)
-            await asyncio.sleep(_REFRESH_SECONDS)
+        """Reads the rules again and again. Runs until cancelled.
+
+        While the newest set can not be read, the one before it goes on judging.
+        """
+        await repeat(_REFRESH_SECONDS, self.refresh, name="reading the earn rules")
 
     async def _all(self, set_ids: Iterable[int]) -> dict[int, RuleSet]:
         """Returns sets by their numbers; those that are not in memory are read together."""

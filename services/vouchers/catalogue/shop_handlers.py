@@ -11,7 +11,7 @@ from scrip.vouchers.v1 import shop_pb2
 
 from services.common.db import Database
 from services.common.encoding import Context
-from services.common.errors import DomainError
+from services.common.errors import DomainError, unavailable
 from services.common.paging import Page
 from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.quantity import Quantities
@@ -63,7 +63,9 @@ class ShopHandlers:
             sent = await self._quantities.left(voucher_id)
             yield shop_pb2.WatchQuantityResponse(quantity_left=sent)
             until = time.monotonic() + _STREAM_SECONDS
-            while time.monotonic() < until and not await self._closes_within(_LOOK_SECONDS):
+            while time.monotonic() < until:
+                if await self._closes_within(_LOOK_SECONDS):
+                    raise unavailable("vouchers")  # at once, so that the app opens it elsewhere
                 try:
                     left = await self._quantities.left(voucher_id)
                 except DomainError as error:

@@ -9,6 +9,7 @@ from scrip.points.internal.v1 import points_pb2, points_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
 
 from services.common import channels
+from services.common.errors import OutcomeUnknownError
 from services.vouchers.orders.queries import OrderRow
 
 
@@ -51,6 +52,8 @@ class OrderCodes:
             quantity=1,
         )
         reply = await channels.call("promos", self._stub.AssignCodes, request, token=self._token)
+        if len(reply.code_ids) != 1:
+            raise OutcomeUnknownError("promos", failed=True)
         return UUID(reply.code_ids[0])
 
     async def release(self, order: OrderRow) -> None:

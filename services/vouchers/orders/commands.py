@@ -12,6 +12,7 @@ from services.common.db import Connection, fetch_all, fetch_first
 from services.common.errors import DomainError
 from services.common.idempotency import reused
 from services.common.ids import new_id
+from services.common.set_aside import ORDER, waits
 from services.vouchers.catalogue import is_on_sale, sold_out, voucher_not_found, voucher_not_on_sale
 from services.vouchers.orders import statements
 from services.vouchers.orders.queries import COLUMNS, OrderRow, find_order
@@ -86,15 +87,19 @@ _CLAIM_OVERDUE = SQL(
     UPDATE orders AS o SET deadline_at = now() + make_interval(secs => %(lease_seconds)s)
     WHERE id IN (
       SELECT id FROM orders WHERE state IN ('PENDING', 'UNDOING') AND deadline_at < now()
+        AND NOT {waits}
       ORDER BY deadline_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
     )
     RETURNING {columns}
     """
-).format(columns=COLUMNS)
+).format(columns=COLUMNS, waits=waits(ORDER, "orders.id::text"))
 
 
-async def claim_overdue_orders(connection: Connection, *, lease_seconds: int) -> Sequence[OrderRow]:
-    """Returns up to 100 orders whose time is over, each with a new one: no two sweeps take the same."""
-    return await fetch_all(
-        connection, OrderRow, _CLAIM_OVERDUE, lease_seconds=lease_seconds, most=MOST_CLAIMED
-    )
+async def claim_overdue_orders(
+    connection: Connection, *, lease_seconds: int, most: int = MOST_CLAIMED
+) -> Sequence[OrderRow]:
+    """Returns orders whose time is over, each with a new one: no two sweeps take the same.
+
+    Those that are set aside wait for their own time.
+    """
+    return await fetch_all(connection, OrderRow, _CLAIM_OVERDUE, lease_seconds=lease_seconds, most=most)

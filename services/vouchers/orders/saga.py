@@ -12,6 +12,9 @@ the debit undone, even when neither is known to have happened, for each leaves a
 order for ever. An unknown outcome is never guessed: it is asked again with the same key, here for a while and
 later by the sweep.
 
+What fails in any other way is a defect, of this order or of a program: it is logged and set aside for growing
+waits (`services/common/set_aside.py`), and no other order waits for it.
+
 A command is one transaction. The saga is several: each of its steps commits on its own.
 """
 
@@ -24,10 +27,11 @@ from typing import assert_never
 from uuid import UUID
 
 from services.common.db import Database
-from services.common.errors import DomainError, OutcomeUnknownError
+from services.common.errors import DomainError, OutcomeUnknownError, described, is_away
+from services.common.set_aside import ORDER, set_aside
 from services.vouchers.orders import statements
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
-from services.vouchers.orders.commands import claim_overdue_orders, start_undoing
+from services.vouchers.orders.commands import MOST_CLAIMED, claim_overdue_orders, start_undoing
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow, get_order
 
@@ -72,14 +76,21 @@ class OrderSaga:
             await asyncio.wait(list(self._running.values()))
 
     async def sweep(self) -> None:
-        """Takes over orders that nobody finished in time."""
-        overdue = await self._db.run(claim_overdue_orders, lease_seconds=self._lease_seconds)
+        """Takes over orders that nobody finished in time; does not wait for them.
+
+        At most 100 are worked on at a time: those that wait for what is away hold up the others only then.
+        """
+        room = MOST_CLAIMED - len(self._running)
+        if room <= 0:
+            return
+        overdue = await self._db.run(claim_overdue_orders, lease_seconds=self._lease_seconds, most=room)
         if overdue:
             log.info("taking over %d orders", len(overdue))
-            await asyncio.gather(*(self.start(order) for order in overdue))
+        for order in overdue:
+            self.start(order)
 
     async def _work_on(self, order: OrderRow) -> OrderRow:
-        """Repeats the order's next steps until it is finished or its lease is over."""
+        """Repeats the order's next steps until it is finished, its lease is over, or it is set aside."""
         until = time.monotonic() + self._lease_seconds
         wait = _FIRST_WAIT
         while True:
@@ -88,14 +99,23 @@ class OrderSaga:
                     while order.open:
                         order = await self._step(order)
                     return order
-            except DomainError as error:
-                log.info("order %s waits: %s", order.id, error)
-            except Exception:  # one order that can not be finished must not stop the sweep of all others
-                log.exception("order %s waits", order.id)
+            except Exception as error:  # noqa: BLE001  # whatever it is, no other order may wait for it
+                if not _passes(error):
+                    await self._set_aside(order, error)
+                    return order
+                if wait == _FIRST_WAIT:  # once, and not at each try
+                    log.info("order %s waits: %s", order.id, error)
             if time.monotonic() + wait > until:
                 return order
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
+
+    async def _set_aside(self, order: OrderRow, error: Exception) -> None:
+        log.error("order %s is set aside", order.id, exc_info=error)
+        try:
+            await self._db.run(set_aside, ORDER, str(order.id), described(error))
+        except Exception:
+            log.exception("order %s is not even set aside: it is tried again after its lease", order.id)
 
     async def _step(self, order: OrderRow) -> OrderRow:
         """Does what the order's state asks for; returns the order as it is then."""
@@ -140,3 +160,8 @@ class OrderSaga:
         if failed:
             await self._placing.reopen(order.voucher_id)
         return failed
+
+
+def _passes(error: Exception) -> bool:
+    """Returns whether to ask again in a moment helps."""
+    return is_away(error) or (isinstance(error, DomainError) and error.reason in _WAITED_FOR)

@@ -1,5 +1,7 @@
 """Statements that write an order together with its stock, or with the voucher in the wallet.
 
+One that ends is set aside no more.
+
 Each is one statement, so that the two can not come apart, and so that the row of a voucher that a crowd wants
 is locked until the commit that follows at once, not for several round trips.
 """
@@ -12,6 +14,7 @@ from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_first
 from services.common.ids import new_id
+from services.common.set_aside import ORDER, forgetting
 from services.vouchers.catalogue import ON_SALE
 from services.vouchers.orders.queries import COLUMNS, OrderRow
 
@@ -58,6 +61,8 @@ async def place(
     )
 
 
+_WELL = forgetting(ORDER, "o", "o.id::text")
+
 _COMPLETE = SQL(
     """
     WITH o AS (
@@ -67,10 +72,12 @@ _COMPLETE = SQL(
       INSERT INTO wallet_vouchers (id, order_id, voucher_id, member_id, code_id)
       SELECT %(wallet_id)s, id, voucher_id, member_id, %(code_id)s FROM o
       RETURNING id, order_id
+    ), well AS (
+      {well}
     )
     SELECT {columns}, owned.id AS wallet_voucher_id FROM o JOIN owned ON owned.order_id = o.id
     """
-).format(columns=COLUMNS)
+).format(columns=COLUMNS, well=_WELL)
 
 
 async def complete(connection: Connection, *, order_id: UUID, code_id: UUID) -> OrderRow | None:
@@ -87,10 +94,12 @@ _FAIL = SQL(
       RETURNING {columns}
     ), given_back AS (
       UPDATE vouchers SET issued = issued - 1 FROM o WHERE vouchers.id = o.voucher_id
+    ), well AS (
+      {well}
     )
     SELECT {columns} FROM o
     """
-).format(columns=COLUMNS)
+).format(columns=COLUMNS, well=_WELL)
 
 
 async def fail(connection: Connection, *, order_id: UUID) -> OrderRow | None:

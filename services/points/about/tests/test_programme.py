@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from scrip.common.v1 import money_pb2
 from scrip.points.v1 import (
     admin_pb2,
+    earn_effect_pb2,
     points_pb2,
     points_pb2_grpc,
     programme_pb2,

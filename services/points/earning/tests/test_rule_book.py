@@ -14,6 +14,7 @@ import pytest
 from services.common import migrations
 from services.common.caller import Caller
 from services.common.db import Connection, Database
+from services.common.housekeeping import end, keep_running
 from services.common.ids import new_id, utc_now
 from services.points.earning import Rate, RuleBook
 from services.points.earning.commands import NewRule, create_earn_rule
@@ -180,3 +181,32 @@ async def test_older_sets_are_remembered_but_only_so_many(
     await asyncio.gather(*(book.get(set_id) for set_id in ids * 2))
     assert book._remembered == sum(one.size for one in book._known.values()) <= 21
     assert await book.get(book.current.id) is book.current
+
+
+async def test_rules_that_can_not_be_read_leave_those_before_in_force_and_end_nothing(
+    own_points: OwnPoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = RuleBook(own_points.db(), DEFAULT)
+    loop = asyncio.create_task(keep_running(book.keep_fresh))
+    try:
+        await eventually(all_know([book], rules=0))
+        before = book.current
+        await own_points.rows(
+            """
+            INSERT INTO earn_rule_sets (content) VALUES (
+              '{"default": {"points": 1, "per_minor": 1000}, "rules": [{"kind": "UNHEARD_OF"}]}'
+            ) RETURNING id
+            """
+        )
+
+        async def told() -> None:
+            assert any(record.exc_info for record in caplog.records)
+
+        await eventually(told)
+        assert book.current == before
+        assert not loop.done()
+        await own_points.rows("DELETE FROM earn_rule_sets WHERE content::text LIKE '%UNHEARD%' RETURNING id")
+        await own_points.db().run(create_earn_rule, actor=ADMIN, new=new_rule())
+        await eventually(all_know([book], rules=1))
+    finally:
+        await end([loop])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,6 +15,7 @@ _DUE = """
 SELECT expires_at, member_id FROM lots
 WHERE remaining > 0
   AND expires_at <= now()
+  AND member_id <> ALL(%(without)s)
   AND (expires_at, member_id) > (
     coalesce(%(after)s::timestamptz, '-infinity'),
     coalesce(%(member)s::uuid, '00000000-0000-0000-0000-000000000000')
@@ -71,7 +72,9 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class Taken:
+    """What was taken of a member."""
+
     member_id: UUID
     points: int
     lots: int
@@ -90,32 +93,50 @@ class Expired:
     last: Due | None
 
 
-async def expire_lots(
-    connection: Connection,
-    after: Due | None = None,
-    *,
-    limit: int = MOST_MEMBERS,
-    most_lots: int = MOST_LOTS,
-) -> Expired:
-    """Takes points that are due of at most `limit` members, one entry each, after a place.
-
-    It takes all of them, or so many lots; then the rest of these members is due for the next batch.
-    Members whose account is locked by another transaction are left to the next run.
-    """
-    due = await fetch_all(
+async def due_lots(
+    connection: Connection, after: Due | None, *, without: Collection[UUID] = (), limit: int = MOST_MEMBERS
+) -> Sequence[Due]:
+    """Returns the places of lots that are due, after a place, but for those of some members."""
+    return await fetch_all(
         connection,
         Due,
         _DUE,
         after=after and after.expires_at,
         member=after and after.member_id,
+        without=list(without),
         limit=limit,
     )
+
+
+async def expire_members(
+    connection: Connection, members: Collection[UUID], *, most_lots: int = MOST_LOTS
+) -> Sequence[Taken]:
+    """Takes the points of these members that are due, or so many lots; one entry each.
+
+    Members whose account is locked by another transaction are left to the next run.
+    """
+    unlocked = await fetch_values(connection, _LOCK, members=list(members))
+    if not unlocked:
+        return ()
+    return await fetch_all(connection, Taken, _EXPIRE, members=unlocked, lots=most_lots)
+
+
+async def expire_lots(
+    connection: Connection,
+    after: Due | None = None,
+    *,
+    without: Collection[UUID] = (),
+    limit: int = MOST_MEMBERS,
+    most_lots: int = MOST_LOTS,
+) -> Expired:
+    """Takes points that are due of at most `limit` members, after a place, but for those of some members.
+
+    It takes all of them, or so many lots; then the rest of these members is due for the next batch.
+    """
+    due = await due_lots(connection, after, without=without, limit=limit)
     if not due:
         return Expired((), 0, more=False, last=after)
-    members = await fetch_values(connection, _LOCK, members=list({lot.member_id for lot in due}))
-    taken: Sequence[_Taken] = ()
-    if members:
-        taken = await fetch_all(connection, _Taken, _EXPIRE, members=members, lots=most_lots)
+    taken = await expire_members(connection, {lot.member_id for lot in due}, most_lots=most_lots)
     cut = sum(one.lots for one in taken) == most_lots
     return Expired(
         [one.member_id for one in taken],

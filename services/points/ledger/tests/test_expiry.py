@@ -377,6 +377,72 @@ async def test_a_worker_killed_amid_the_expiry_loses_and_repeats_nothing(own: Ow
     await assert_each_once(own)
 
 
+async def break_account(own: OwnService, member_id: object) -> None:
+    """Its next entry would have a number that is taken."""
+    await execute(own, "UPDATE accounts SET version = version - 1 WHERE member_id = %(id)s", id=member_id)
+
+
+async def kept(own: OwnService) -> list[tuple[Any, ...]]:
+    """Returns whose points are set aside, after how many tries, and why."""
+    return await own.rows("SELECT id, attempts, error FROM set_aside WHERE kind = 'EXPIRY' ORDER BY id")
+
+
+async def test_an_account_that_is_inconsistent_is_set_aside_and_all_others_lose_what_is_due(
+    own: OwnService, caplog: pytest.LogCaptureFixture
+) -> None:
+    await many_members(own, 700)
+    found = await own.rows("SELECT member_id FROM accounts ORDER BY member_id LIMIT 3 OFFSET 100")
+    broken = [member_id for (member_id,) in found]
+    for member_id in broken:
+        await break_account(own, member_id)
+    assert await expire(own) == 697 * 6
+    assert [row[:2] for row in await kept(own)] == [(str(member_id), 1) for member_id in broken]
+    assert all(error == "UnforeseenError 23505 pk_ledger_entries" for _, _, error in await kept(own))
+    told = [r.getMessage() for r in caplog.records if r.exc_info and "set aside" in r.getMessage()]
+    assert len(told) == 3
+    left = "SELECT count(*) FROM accounts WHERE balance > 5"
+    assert await own.rows(left) == [(3,)]
+
+
+async def test_who_is_set_aside_waits_is_tried_again_and_forgotten_when_it_is_mended(
+    own: OwnService, platform: Platform
+) -> None:
+    member = await platform.member()
+    await own.earn(member, 10)
+    await let_time_pass(own, member)
+    await break_account(own, member.id)
+    assert await expire(own) == 0
+    assert await expire(own) == 0
+    assert [attempts for _, attempts, _ in await kept(own)] == [1], "it waits for its time"
+    await execute(own, "UPDATE set_aside SET next_attempt_at = now()")
+    assert await expire(own) == 0
+    assert [attempts for _, attempts, _ in await kept(own)] == [2]
+    await execute(own, "UPDATE accounts SET version = version + 1 WHERE member_id = %(id)s", id=member.id)
+    await execute(own, "UPDATE set_aside SET next_attempt_at = now()")
+    assert await expire(own) == 10
+    assert await kept(own) == []
+    assert await own.balance(member) == 0
+    await own.assert_balanced()
+
+
+async def test_a_worker_with_such_an_account_lives_and_lets_the_others_points_expire(
+    own: OwnService, platform: Platform
+) -> None:
+    broken, well = await platform.member(), await platform.member()
+    for member in (broken, well):
+        await own.earn(member, 10)
+        await let_time_pass(own, member)
+    await break_account(own, broken.id)
+    async with worker(own) as process:
+
+        async def gone() -> None:
+            assert await own.balance(well) == 0
+
+        await eventually(gone)
+        assert process.poll() is None
+    assert [one for one, _, _ in await kept(own)] == [str(broken.id)]
+
+
 async def test_the_worker_lets_points_expire_by_itself(own: OwnService, platform: Platform) -> None:
     member = await platform.member()
     await own.earn(member, 10)
