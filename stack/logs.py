@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,12 +82,16 @@ class Console:
 class Log:
     """The output of one process. Bytes come in as they are read, whole lines go out."""
 
-    def __init__(self, name: str, folder: Path, console: Console) -> None:
+    def __init__(
+        self, name: str, folder: Path, console: Console, *, shows: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """`shows` tells which lines go to the console too; all do when it is not given."""
         self.name = name
         self.path = folder / f"{name}.log"
         self.last_line = ""
         self._file = LogFile(self.path)
         self._console = console
+        self._shows = shows
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -120,4 +125,7 @@ class Log:
             lines[lines.rfind(b"\n", 0, -1) + 1 : -1].decode(errors="replace").strip() or self.last_line
         )
         self._file.write(lines)
-        self._console.write(self.name, lines)
+        if self._shows is not None:
+            lines = b"".join(filter(self._shows, lines.splitlines(keepends=True)))
+        if lines:
+            self._console.write(self.name, lines)

@@ -53,6 +53,8 @@ def _verify(code: str) -> dict[str, Any]:
 
 
 def _is_unavailable(answer: httpx.Response) -> bool:
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["details"][1]["retry_delay"] == "1s"
     return answer.status_code == 503 and reason_in_json(answer) == "DEPENDENCY_UNAVAILABLE"
 
 
@@ -62,6 +64,7 @@ async def _is_unavailable_over_grpc(edge: Edge, code: str) -> None:
             await code_pb2_grpc.CodeServiceStub(channel).VerifyCode(code_pb2.VerifyCodeRequest(code=code))
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert reason_over_grpc(caught.value) == "DEPENDENCY_UNAVAILABLE"
+    assert dict(caught.value.initial_metadata() or caught.value.trailing_metadata())["retry-after"] == "1"
 
 
 async def _until_health_is(status: int, edge: Edge) -> None:
@@ -93,6 +96,13 @@ async def test_a_quiet_stream_outlives_the_times_for_calls(impatient: Edge) -> N
     assert body.count("data: ") == 3
 
 
+async def test_an_export_outlives_the_time_for_calls_whatever_it_is_called(impatient: Edge) -> None:
+    async with grpc.aio.insecure_channel(impatient.target) as channel:
+        method: Any = channel.unary_stream(upstream.SLOW_EXPORT)
+        parts = [part async for part in method(str(CALL_SECONDS + 0.5).encode(), timeout=20)]
+    assert parts == [b"first", b"last"]
+
+
 async def test_a_request_that_does_not_arrive_is_408(impatient: Edge) -> None:
     async def half() -> AsyncIterator[bytes]:
         yield b"{"
@@ -101,6 +111,45 @@ async def test_a_request_that_does_not_arrive_is_408(impatient: Edge) -> None:
     answer = await impatient.http.post("/v1/otp", content=half())
     assert answer.status_code == 408
     assert reason_in_json(answer) == "REQUEST_TIMED_OUT"
+
+
+async def _ejections(edge: Edge) -> float:
+    """Returns how often a process of promos was put aside."""
+    metrics = (await edge.http.get(f"{edge.ops}/metrics")).text
+    named = 'envoy_cluster_outlier_detection_ejections_enforced_total{envoy_cluster_name="promos"} '
+    return float(metrics.partition(named)[2].split()[0])
+
+
+@pytest.mark.covers("E1")
+@pytest.mark.parametrize("fault", upstream.FAULTS)
+async def test_what_a_service_answers_puts_none_of_its_processes_aside(impatient: Edge, fault: str) -> None:
+    before = await _ejections(impatient)
+    for _ in range(40):
+        assert (await impatient.http.request(**_verify(fault))).status_code >= 500
+    assert (await impatient.http.request(**_verify("C-1"))).status_code == 200
+    assert await _ejections(impatient) == before
+
+
+@pytest.mark.covers("E1")
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param((("grpc-timeout", "1m"),), id="no-time"),
+        pytest.param((("grpc-encoding", "gzip"),), id="not-the-encoding"),
+        pytest.param((("te", "nonsense"),), id="no-trailers"),
+    ],
+)
+async def test_what_a_caller_sends_puts_no_process_aside(
+    impatient: Edge, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    before = await _ejections(impatient)
+    headers = {"content-type": "application/grpc", **dict(metadata)}
+    for _ in range(40):
+        await impatient.http.post(
+            "/scrip.promos.v1.CodeService/VerifyCode", content=b"\1\0\0\0\2\xff\xff", headers=headers
+        )
+    assert (await impatient.http.request(**_verify("C-1"))).status_code == 200
+    assert await _ejections(impatient) == before
 
 
 async def test_a_process_that_is_not_there_goes_unnoticed(impatient: Edge) -> None:

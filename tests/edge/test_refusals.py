@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -171,8 +174,55 @@ async def test_header_names_with_underscores_are_refused(edge: Edge) -> None:
     assert reason_in_json(answer) == "VALIDATION_FAILED"
 
 
-async def test_too_many_or_too_large_headers_are_refused(edge: Edge) -> None:
-    for headers in ({f"h-{n}": "1" for n in range(200)}, {"h": "x" * 40_000}):
+@pytest.mark.covers("E1")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"h": "x" * 16_384}, id="over-the-limit"),
+        pytest.param({"h": "x" * 80_000}, id="far-over-the-limit"),
+        pytest.param({"h": "x" * 120_000}, id="more-than-envoy-reads"),
+        pytest.param({f"h-{n}": "1" for n in range(200)}, id="too-many"),
+        pytest.param({f"h-{n}": "x" * 200 for n in range(90)}, id="all-together"),
+    ],
+)
+async def test_too_many_or_too_large_headers_are_refused(edge: Edge, headers: dict[str, str]) -> None:
+    for _ in range(5):
         answer = await edge.http.get("/v1/members/me", headers=headers)
         assert answer.status_code == 431
-        assert reason_in_json(answer) == "VALIDATION_FAILED"
+        assert reason_in_json(answer) == "HEADERS_TOO_LARGE"
+        assert answer.json()["details"][0]["metadata"] == {"limit_bytes": "16384"}
+
+
+async def test_a_path_over_the_limit_of_headers_is_refused(edge: Edge) -> None:
+    answer = await edge.http.get(f"/v1/offers/{'x' * 17_000}")
+    assert (answer.status_code, reason_in_json(answer)) == (431, "HEADERS_TOO_LARGE")
+
+
+async def _raw(edge: Edge, request: bytes) -> tuple[int, bytes]:
+    """Sends bytes as they are; returns status and body of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.settings.edge_port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = re.search(r"content-length: (\d+)", head)
+            body = await reader.readexactly(int(length[1])) if length else b""
+    finally:
+        writer.close()
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize("second", [b"evil.example", b"good.example"])
+async def test_a_request_with_two_hosts_is_refused(edge: Edge, second: bytes) -> None:
+    status, body = await _raw(
+        edge, b"GET /v1/members/me HTTP/1.1\r\nHost: good.example\r\nHost: " + second + b"\r\n\r\n"
+    )
+    assert status == 400
+    assert json.loads(body)["details"][0]["reason"] == "VALIDATION_FAILED"
+
+
+@pytest.mark.parametrize("target", [b"good.example:443", b"/v1/members/me"])
+async def test_who_asks_for_a_tunnel_gets_an_answer(edge: Edge, target: bytes) -> None:
+    status, body = await _raw(edge, b"CONNECT " + target + b" HTTP/1.1\r\nHost: good.example:443\r\n\r\n")
+    assert status in (400, 404, 405)
+    assert json.loads(body)["details"][0]["reason"] in ("ROUTE_NOT_FOUND", "VALIDATION_FAILED")
