@@ -14,7 +14,7 @@ from tests.edge.edge import Edge
 from tests.edge.refusals import reason_in_json
 
 LIMIT, BATCH_LIMIT = 1 << 20, 8 << 20
-ITEM = "items[0].quantity"
+ITEM, FLAG = "items[0].quantity", "items[0].alcohol"
 BODIES = (
     "application/json",
     "text/csv",
@@ -55,44 +55,67 @@ async def test_unknown_paths_and_wrong_methods_are_404(edge: Edge, method: str, 
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "named"),
+    ("path", "body", "field", "wrong"),
     [
-        pytest.param("/v1/otp", '{"phone":', "end of string", id="cut-off"),
-        pytest.param("/v1/otp", "nonsense", "Unexpected token", id="not-json"),
-        pytest.param("/v1/otp", '["phone"]', "must be a message", id="not-an-object"),
-        pytest.param("/v1/otp", '{"phone": 5}', "phone", id="number-for-text"),
-        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", id="object-for-text"),
-        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", id="unknown-enum"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, id="text-for-int"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": 1e12}]}', ITEM, id="int-overflow"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": 1.5}]}', ITEM, id="fraction"),
-        pytest.param("/v1/purchases", '{"sold_at": "yesterday"}', "sold_at", id="not-a-time"),
+        pytest.param("/v1/otp", '{"phone":', "request", "must be JSON", id="cut-off"),
+        pytest.param("/v1/otp", "nonsense", "request", "must be JSON", id="not-json"),
+        pytest.param("/v1/otp", b'{"phone": "\xff"}', "request", "must be JSON", id="not-utf-8"),
+        pytest.param("/v1/otp", '{"phone" "1"}', "request", "must be JSON", id="no-colon"),
+        pytest.param("/v1/otp", "{" * 200, "request", "", id="too-deep"),
+        pytest.param("/v1/otp", '["phone"]', "request", "", id="not-an-object"),
+        pytest.param("/v1/otp", '{"phone": 5}', "phone", "must be a text", id="number-for-text"),
+        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", "", id="object-for-text"),
+        pytest.param("/v1/otp", '{"phone": ["1"]}', "phone", "", id="list-for-text"),
+        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", "one of its values", id="unknown-enum"),
+        pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, "", id="text-for-number"),
+        pytest.param(
+            "/v1/purchases", '{"items": [{"alcohol": "x"}]}', FLAG, "true or false", id="not-a-flag"
+        ),
+        pytest.param("/v1/purchases", '{"items": {"sku": "1"}}', "items", "", id="object-for-list"),
+        pytest.param("/v1/purchases", '{"items": ["1"]}', "items[0]", "", id="text-for-object"),
+        pytest.param("/v1/purchases", '{"sold_at": "yesterday"}', "sold_at", "a time such as", id="no-time"),
+        pytest.param(
+            "/v1/redemptions/r-1:cancel", '{"redemption_id": "r-2"}', "redemption_id", "path", id="path"
+        ),
+        pytest.param("/v1/otp", '{"phone": {"\\"}, :": 1}}', "phone", "", id="with-quotes"),
     ],
 )
-async def test_bodies_that_do_not_fit_are_400_and_say_where(
-    edge: Edge, path: str, body: str, named: str
+async def test_bodies_that_do_not_fit_are_400_and_say_where_and_how(
+    edge: Edge, path: str, body: str | bytes, field: str, wrong: str
 ) -> None:
-    answer = await edge.http.post(path, content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 400
-    assert reason_in_json(answer) == "VALIDATION_FAILED"
-    assert answer.json()["code"] == 3
-    assert named in answer.json()["message"]
+    for encoding in ("gzip", "identity"):
+        headers = {"content-type": "application/json", "accept-encoding": encoding}
+        answer = await edge.http.post(path, content=body, headers=headers)
+        assert answer.status_code == 400
+        assert reason_in_json(answer) == "VALIDATION_FAILED"
+        assert answer.json()["code"] == 3
+        (violation,) = answer.json()["details"][1]["field_violations"]
+        assert violation["field"] == field
+        assert wrong in violation["description"]
+        assert answer.json()["message"] == f"{field}: {violation['description']}"
+        assert not re.search(r"TYPE_|type\.googleapis\.com/scrip|INVALID_ARGUMENT|Proto|::", answer.text)
 
 
 @pytest.mark.parametrize(
-    ("query", "named"),
+    ("query", "field"),
     [
-        ("page_size=2&nope=1", '"nope"'),
+        ("page_size=2&nope=1", "nope"),
         ("page_size=x", "page_size"),
+        ("page_size=1e12", "page_size"),
         ("kind=NOPE", "kind"),
-        ("access_token=x", '"access_token"'),
+        ("access_token=x", "access_token"),
+        ("a%22b=x", "query"),
+        ("page_size.x=1", "query"),
+        ("=1", "query"),
     ],
 )
-async def test_query_parameters_that_do_not_fit_are_400_and_named(edge: Edge, query: str, named: str) -> None:
+async def test_query_parameters_that_do_not_fit_are_400_and_named(edge: Edge, query: str, field: str) -> None:
     answer = await edge.http.get(f"/v1/members/me/points/entries?{query}")
     assert answer.status_code == 400
     assert reason_in_json(answer) == "VALIDATION_FAILED"
-    assert named in answer.json()["message"]
+    (violation,) = answer.json()["details"][1]["field_violations"]
+    assert violation["field"] == field
+    assert not re.search(r"TYPE_|scrip\.points|INVALID_ARGUMENT", answer.text)
 
 
 async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
