@@ -14,6 +14,7 @@ from tests.edge.edge import Edge
 from tests.edge.refusals import reason_in_json
 
 LIMIT, BATCH_LIMIT = 1 << 20, 8 << 20
+CANCEL = "/v1/redemptions/r-1:cancel"
 ITEM, FLAG = "items[0].quantity", "items[0].alcohol"
 BODIES = (
     "application/json",
@@ -57,27 +58,24 @@ async def test_unknown_paths_and_wrong_methods_are_404(edge: Edge, method: str, 
 @pytest.mark.parametrize(
     ("path", "body", "field", "wrong"),
     [
-        pytest.param("/v1/otp", '{"phone":', "request", "must be JSON", id="cut-off"),
-        pytest.param("/v1/otp", "nonsense", "request", "must be JSON", id="not-json"),
+        pytest.param("/v1/otp", '{"phone":', "request", "must be JSON: Unexpected end", id="cut-off"),
+        pytest.param("/v1/otp", "nonsense", "request", "must be JSON: Unexpected token", id="not-json"),
         pytest.param("/v1/otp", b'{"phone": "\xff"}', "request", "must be JSON", id="not-utf-8"),
-        pytest.param("/v1/otp", '{"phone" "1"}', "request", "must be JSON", id="no-colon"),
-        pytest.param("/v1/otp", "{" * 200, "request", "", id="too-deep"),
-        pytest.param("/v1/otp", '["phone"]', "request", "", id="not-an-object"),
+        pytest.param("/v1/otp", '{"phone" "1"}', "request", "must be JSON: Expected :", id="no-colon"),
+        pytest.param("/v1/otp", '{"phone": "1"} 2', "request", "must be JSON", id="more-than-one"),
+        pytest.param("/v1/otp", '{"phone":' * 200, "request", "too deeply", id="too-deep"),
+        pytest.param("/v1/otp", '["phone"]', "request", "must be a JSON object", id="not-an-object"),
         pytest.param("/v1/otp", '{"phone": 5}', "phone", "must be a text", id="number-for-text"),
-        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", "", id="object-for-text"),
-        pytest.param("/v1/otp", '{"phone": ["1"]}', "phone", "", id="list-for-text"),
-        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", "one of its values", id="unknown-enum"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, "", id="text-for-number"),
-        pytest.param(
-            "/v1/purchases", '{"items": [{"alcohol": "x"}]}', FLAG, "true or false", id="not-a-flag"
-        ),
-        pytest.param("/v1/purchases", '{"items": {"sku": "1"}}', "items", "", id="object-for-list"),
+        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", "not be an object", id="object-for-text"),
+        pytest.param("/v1/otp", '{"phone": {"\\"}, :": 1}}', "phone", "not be an object", id="quotes"),
+        pytest.param("/v1/otp", '{"phone": ["1"]}', "request", "has a list", id="list-for-text"),
+        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", "one of the values", id="unknown-enum"),
+        pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, "number", id="no-number"),
+        pytest.param("/v1/purchases", '{"items": [{"quantity": {}}]}', ITEM, "object", id="object-in-a-list"),
+        pytest.param("/v1/purchases", '{"items": [{"alcohol": "x"}]}', FLAG, "true or false", id="no-flag"),
         pytest.param("/v1/purchases", '{"items": ["1"]}', "items[0]", "", id="text-for-object"),
         pytest.param("/v1/purchases", '{"sold_at": "yesterday"}', "sold_at", "a time such as", id="no-time"),
-        pytest.param(
-            "/v1/redemptions/r-1:cancel", '{"redemption_id": "r-2"}', "redemption_id", "path", id="path"
-        ),
-        pytest.param("/v1/otp", '{"phone": {"\\"}, :": 1}}', "phone", "", id="with-quotes"),
+        pytest.param(CANCEL, '{"redemption_id": "r-2"}', "redemption_id", "the path", id="not-the-path"),
     ],
 )
 async def test_bodies_that_do_not_fit_are_400_and_say_where_and_how(
@@ -105,8 +103,7 @@ async def test_bodies_that_do_not_fit_are_400_and_say_where_and_how(
         ("kind=NOPE", "kind"),
         ("access_token=x", "access_token"),
         ("a%22b=x", "query"),
-        ("page_size.x=1", "query"),
-        ("=1", "query"),
+        ("page_size.x=1", "page_size"),
     ],
 )
 async def test_query_parameters_that_do_not_fit_are_400_and_named(edge: Edge, query: str, field: str) -> None:
@@ -133,7 +130,6 @@ async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
         ("POST", "/v1/redemptions/r-1:cancel?redemption_id=secret"),
         ("POST", "/v1/redemptions/r%3F1:cancel?secret"),
         ("POST", "/v1/purchases:batch?purchases.receipt_number=secret"),
-        ("POST", "/v1/oauth/token?client_secret=secret"),
         ("PATCH", "/v1/members/me?full_name=secret"),
         ("PUT", "/v1/members/me/consent?shares_contact=true"),
         ("POST", "/v1/nothing?secret=1"),
@@ -247,5 +243,6 @@ async def test_a_request_with_two_hosts_is_refused(edge: Edge, second: bytes) ->
 @pytest.mark.parametrize("target", [b"good.example:443", b"/v1/members/me"])
 async def test_who_asks_for_a_tunnel_gets_an_answer(edge: Edge, target: bytes) -> None:
     status, body = await _raw(edge, b"CONNECT " + target + b" HTTP/1.1\r\nHost: good.example:443\r\n\r\n")
-    assert status in (400, 404, 405)
-    assert json.loads(body)["details"][0]["reason"] in ("ROUTE_NOT_FOUND", "VALIDATION_FAILED")
+    assert status == (404 if b":" in target else 400)
+    expected = "ROUTE_NOT_FOUND" if status == 404 else "VALIDATION_FAILED"
+    assert json.loads(body)["details"][0]["reason"] == expected
