@@ -22,6 +22,8 @@ from tests.edge.refusals import reason_in_json, reason_over_grpc
 
 CALL_SECONDS = 1.0
 IDLE_SECONDS = 1.5
+JUDGED_SECONDS = 0.5
+"""How often Envoy looks whether a process is to be put aside for a share of its calls."""
 
 
 def _impatient(config: Node, settings: Settings) -> None:
@@ -31,6 +33,8 @@ def _impatient(config: Node, settings: Settings) -> None:
     for manager in nodes_with(config, "stream_idle_timeout"):
         manager |= {"stream_idle_timeout": f"{IDLE_SECONDS}s", "request_timeout": f"{CALL_SECONDS}s"}
     for cluster in config["static_resources"]["clusters"]:
+        if "outlier_detection" in cluster:
+            cluster["outlier_detection"]["interval"] = f"{JUDGED_SECONDS}s"
         for check in cluster.get("health_checks", ()):
             check |= {"interval": "0.2s", "no_traffic_interval": "0.2s", "unhealthy_interval": "0.2s"}
         if cluster["name"] == "identity":
@@ -124,30 +128,47 @@ async def _ejections(edge: Edge) -> float:
 @pytest.mark.parametrize("fault", upstream.FAULTS)
 async def test_what_a_service_answers_puts_none_of_its_processes_aside(impatient: Edge, fault: str) -> None:
     before = await _ejections(impatient)
-    for _ in range(40):
+    for _ in range(60):
         assert (await impatient.http.request(**_verify(fault))).status_code >= 500
+    await asyncio.sleep(2 * JUDGED_SECONDS)
     assert (await impatient.http.request(**_verify("C-1"))).status_code == 200
     assert await _ejections(impatient) == before
 
 
+def _framed(message: bytes, *, compressed: bool = False) -> bytes:
+    return bytes([compressed]) + len(message).to_bytes(4, "big") + message
+
+
+_SLOW = _framed(code_pb2.VerifyCodeRequest(code=upstream.SLOW).SerializeToString())
+
+
 @pytest.mark.covers("E1")
 @pytest.mark.parametrize(
-    "metadata",
+    ("headers", "content"),
     [
-        pytest.param((("grpc-timeout", "1m"),), id="no-time"),
-        pytest.param((("grpc-encoding", "gzip"),), id="not-the-encoding"),
-        pytest.param((("te", "nonsense"),), id="no-trailers"),
+        pytest.param({"grpc-timeout": "20m"}, _SLOW, id="no-time"),
+        pytest.param({"grpc-encoding": "gzip"}, _framed(b"\xff\xff", compressed=True), id="not-the-encoding"),
+        pytest.param({"grpc-encoding": "nonsense"}, _framed(b"\xff\xff", compressed=True), id="no-encoding"),
+        pytest.param({}, b"\0\0\1\0\0\xff", id="cut-off"),
+        pytest.param({}, _framed(b"") * 3, id="too-many-messages"),
+        pytest.param({}, b"\0\xff\xff\xff\xff", id="said-to-be-huge"),
+        pytest.param({"x-odd": "\u00ff"}, _framed(b""), id="not-ascii"),
     ],
 )
 async def test_what_a_caller_sends_puts_no_process_aside(
-    impatient: Edge, metadata: tuple[tuple[str, str], ...]
+    impatient: Edge, headers: dict[str, str], content: bytes
 ) -> None:
     before = await _ejections(impatient)
-    headers = {"content-type": "application/grpc", **dict(metadata)}
-    for _ in range(40):
-        await impatient.http.post(
-            "/scrip.promos.v1.CodeService/VerifyCode", content=b"\1\0\0\0\2\xff\xff", headers=headers
-        )
+    said = httpx.Headers(
+        [
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+            *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
+        ]
+    )
+    path = "/scrip.promos.v1.CodeService/VerifyCode"
+    await asyncio.gather(*(impatient.http.post(path, content=content, headers=said) for _ in range(80)))
+    await asyncio.sleep(2 * JUDGED_SECONDS)
     assert (await impatient.http.request(**_verify("C-1"))).status_code == 200
     assert await _ejections(impatient) == before
 
