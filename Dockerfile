@@ -20,8 +20,10 @@ RUN python -m tools.proto
 
 FROM envoyproxy/envoy:v1.40.0 AS edge
 COPY --from=generated /src/build/api.binpb /etc/envoy/api.binpb
-COPY edge/envoy.yaml /etc/envoy/envoy.yaml
+COPY edge/envoy.yaml edge/start.sh /etc/envoy/
 USER envoy
+ENTRYPOINT ["bash", "/etc/envoy/start.sh"]
+CMD []
 
 FROM python AS service
 RUN useradd --system --uid 10001 --no-create-home scrip

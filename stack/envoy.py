@@ -1,6 +1,7 @@
-"""The edge's configuration for this machine: the committed file with addresses and ports replaced."""
+"""The edge's configuration for this machine: the committed file with ports, addresses and origins put in."""
 
 import json
+import re
 import signal
 import subprocess
 import tempfile
@@ -22,6 +23,8 @@ LOCAL_NAMES = (LOOPBACK, "localhost", "::1")
 DESCRIPTORS = ROOT / "build" / "api.binpb"
 # Requests in flight were given their time while draining.
 STOP_STEPS: StopSteps = ((signal.SIGTERM, 0.4), (signal.SIGKILL, 0.2))
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:([0-9]+|\*))?")
 
 Node = dict[str, Any]
 
@@ -46,7 +49,23 @@ def render(config: Node, settings: Settings) -> Node:
             ]
     for transcoder in _with_key(rendered, "proto_descriptor"):
         transcoder["proto_descriptor"] = str(DESCRIPTORS)
+    for policy in _with_key(rendered, "allow_origin_string_match"):
+        policy["allow_origin_string_match"] = allowed_origins(settings.cors_origins)
     return rendered
+
+
+def allowed_origins(origins: str) -> list[Node]:
+    """Returns Envoy's matchers for origins with commas between them, as edge/start.sh makes them.
+
+    Raises StackError for what is no origin.
+    """
+    matchers = []
+    for origin in filter(None, re.split(r"[, ]+", origins)):
+        if not _ORIGIN.fullmatch(origin):
+            raise StackError(f"{origin} is not an origin, such as https://desk.example")
+        pattern = origin.replace(".", r"\.").replace(":*", ":[0-9]+")
+        matchers.append({"safe_regex": {"regex": pattern}})
+    return matchers
 
 
 def _move_listeners(rendered: Node, settings: Settings) -> dict[int, int]:
@@ -157,8 +176,12 @@ def command(settings: Settings, config: Path, *, log_flush_ms: int = LOG_FLUSH_M
 
 
 def program(settings: Settings, config: Path, environment: dict[str, str]) -> Program:
-    """Envoy as a supervised program."""
-    return Program("envoy", command(settings, config), environment, ROOT, STOP_STEPS)
+    """Envoy as a supervised program. Its access log, a line for each call, is left to the file."""
+    return Program("envoy", command(settings, config), environment, ROOT, STOP_STEPS, shows=_is_no_access_log)
+
+
+def _is_no_access_log(line: bytes) -> bool:
+    return not line.startswith(b"{")
 
 
 def validate(settings: Settings) -> str:

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,12 +105,16 @@ class Console:
 class Log:
     """The output of one process. Bytes come in as they are read, whole lines go out."""
 
-    def __init__(self, name: str, folder: Path, console: Console) -> None:
+    def __init__(
+        self, name: str, folder: Path, console: Console, *, shows: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """`shows` tells which lines go to the console too; all do when it is not given."""
         self.name = name
         self.path = folder / f"{name}.log"
         self.last_line = ""
         self._file = LogFile(self.path)
         self._console = console
+        self._shows = shows
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -149,4 +154,7 @@ class Log:
         else:
             if lost := self._console.file_works(self.name):
                 self.say(f"{lost} lines before this one were lost")
-        self._console.write(self.name, lines)
+        if self._shows is not None:
+            lines = b"".join(filter(self._shows, lines.splitlines(keepends=True)))
+        if lines:
+            self._console.write(self.name, lines)

@@ -41,6 +41,8 @@ class Program:
     """Called before every start."""
     before_exec: Callable[[], Callable[[], None]] = field(default=die_with_parent)
     restart: bool = True
+    shows: Callable[[bytes], bool] | None = None
+    """Tells which lines of its log go to the console; all do when it is not given."""
 
 
 class Backoff:

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Print only the stack's own words; the logs are in the data folder all the same."""
     envoy_concurrency: int = Field(default=1, ge=1, le=64)
     """Envoy's worker threads."""
+    cors_origins: str = "http://localhost:*,http://127.0.0.1:*"
+    """Origins whose pages may call, with commas between them; a port may be `*`. Empty: none."""
     edge_config: Path = Path("edge/envoy.yaml")
     """The Envoy configuration to start from."""
 

@@ -30,7 +30,7 @@ class Supervisor:
 
     def start(self, program: Program) -> Process:
         """Start a program and keep it running."""
-        log = Log(program.name, self._folder.logs, self._console)
+        log = Log(program.name, self._folder.logs, self._console, shows=program.shows)
         process = Process(program, self._folder, log, self.say)
         self._processes[program.name] = process
         process.start()

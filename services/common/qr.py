@@ -22,7 +22,8 @@ class Image:
 def render(text: str, *, svg: bool, scale: int = SCALE, margin: int = MARGIN) -> Image:
     """Returns the text as a QR code of error correction level M or better, as SVG or PNG.
 
-    `scale` is in pixels per module; `margin`, the quiet zone around the code, is in modules.
+    `scale` is in pixels per module, and cameras need some three; `margin`, the quiet zone around the code, is
+    in modules.
     """
     import segno  # noqa: PLC0415  # seldom needed, and slow to load
 

@@ -26,10 +26,14 @@ log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 1.0
 _LAST_SECONDS = 0.5
+_MAX_METADATA_BYTES = 64 << 10
+"""More than the edge lets through with what it adds; between gRPC's own two limits it refuses at random."""
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.max_concurrent_streams", 1_000),
+    ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
     ("grpc.http2.bdp_probe", 0),  # it lets megabytes of a stream that nobody reads gather here
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

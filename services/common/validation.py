@@ -7,7 +7,7 @@ from typing import Any
 import protovalidate
 from google.protobuf.message import Message
 
-from services.common.errors import DomainError, FieldViolation
+from services.common.errors import DomainError, FieldViolation, invalid_field
 
 _validator = protovalidate.Validator()
 _NAMED_FIELDS = 20  # a status travels in trailers, for which gRPC has 8 KiB
@@ -24,6 +24,11 @@ def validate(request: Message) -> None:
     if len(violations) > _FIELDS_IN_MESSAGE:
         text += f"; and {len(violations) - _FIELDS_IN_MESSAGE} more"
     raise DomainError("VALIDATION_FAILED", f"the request is not valid: {text}", fields=fields)
+
+
+def undecodable() -> DomainError:
+    """Returns the refusal of bytes that are no message of the call: malformed, or text that is not UTF-8."""
+    return invalid_field("request", "must be a message of this call, with texts in UTF-8")
 
 
 def _path(violation: Any) -> str:

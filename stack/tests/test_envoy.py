@@ -1,5 +1,6 @@
 """The edge's configuration on this machine."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,13 @@ def test_admin_stays_on_loopback_and_may_drain() -> None:
     assert admin["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 7202}
     assert {"prefix": "/drain_listeners"} in admin["allow_paths"]
     assert {"exact": "/ready"} in admin["allow_paths"]
+
+
+def test_the_access_log_is_left_to_the_file(tmp_path: Path) -> None:
+    shows = envoy.program(Settings(), tmp_path / "envoy.yaml", {}).shows
+    assert shows is not None
+    assert not shows(b'{"time": "2026-11-30T12:00:00Z", "path": "/v1/members/me"}\n')
+    assert shows(b"[2026-11-30 12:00:00][1][warning] something\n")
 
 
 def test_descriptors_are_found_from_any_folder() -> None:

@@ -55,6 +55,16 @@ def test_quiet_console_prints_only_the_stacks_own_words(tmp_path: Path) -> None:
     assert (tmp_path / "points.log").read_text() == "chatter\n"
 
 
+def test_what_is_left_to_the_file_is_not_on_the_console(tmp_path: Path) -> None:
+    output = io.BytesIO()
+    console = Console(5, output=output)
+    with closing(Log("envoy", tmp_path, console, shows=lambda line: not line.startswith(b"{"))) as log:
+        log.feed(b'{"path": "/"}\nwarning\n{"path": "/"}\n')
+        log.feed(b'{"path": "/"}\n')
+    assert output.getvalue() == b"envoy | warning\n"
+    assert (tmp_path / "envoy.log").read_text().count("path") == 3
+
+
 def test_file_starts_again_when_it_is_full(tmp_path: Path) -> None:
     file = LogFile(tmp_path / "a.log", largest=100)
     for number in range(25):

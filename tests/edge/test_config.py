@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,8 +93,45 @@ def test_every_stream_has_a_route_without_the_time_limit_of_calls() -> None:
     (url,) = exact.keys() - streams
     assert url == "/v1/purchases:batch", "the one URL that is written here"
     assert exact.pop(url)["cluster"] == "nowhere"
-    assert exact.keys() == streams
-    assert all(route["timeout"] == "0s" and "idle_timeout" in route for route in exact.values())
+    exports = {path for path in streams if _cluster_of_export(path)}
+    assert exact.keys() == streams - exports
+    assert all(_is_for_streams(route) for route in exact.values())
+
+
+def test_an_export_has_the_route_of_a_stream_by_its_name() -> None:
+    packages = {name.rpartition(".")[0] for name, _ in _services()}
+    for package in packages:
+        assert _cluster_of_export(f"/{package}.SomeService/ExportThings") == package.split(".")[1]
+        for other in (
+            "SomeService/ListThings",
+            "SomeService/ReExport",
+            "Some.Export/Get",
+            "internal.v1.X/ExportY",
+        ):
+            assert _cluster_of_export(f"/{package}.{other}") is None
+    assert all(_is_for_streams(route["route"]) for route in _routes() if "safe_regex" in route["match"])
+    kinds = [next(iter(route["match"])) for route in _routes()]
+    assert kinds.index("prefix") > kinds.index("safe_regex"), "the first that matches is taken"
+
+
+def test_what_is_called_an_export_is_a_stream() -> None:
+    for name, service in _services():
+        for method in service.method:
+            if method.name.startswith("Export"):
+                assert method.server_streaming, f"{name}.{method.name}"
+                assert method.output_type == ".google.api.HttpBody", f"{name}.{method.name}"
+
+
+def _cluster_of_export(path: str) -> str | None:
+    """Returns the cluster to which the routes of exports send this path."""
+    for route in _routes():
+        if "safe_regex" in route["match"] and re.fullmatch(route["match"]["safe_regex"]["regex"], path):
+            return str(route["route"]["cluster"])
+    return None
+
+
+def _is_for_streams(route: Node) -> bool:
+    return route["timeout"] == "0s" and "idle_timeout" in route and route["priority"] == "HIGH"
 
 
 def test_every_role_has_a_limit() -> None:
@@ -127,7 +165,12 @@ def test_refusals_over_grpc_say_the_same_as_in_json() -> None:
         assert said == {key: expected[key] for key in ("message", "details")}
         assert status.message == mapper["body_format_override"]["text_format_source"]["inline_string"]
         seen.add(reason)
-    assert seen == {"TOO_MANY_REQUESTS", "ROUTE_NOT_FOUND", "DEPENDENCY_UNAVAILABLE"}
+    assert seen == {
+        "TOO_MANY_REQUESTS",
+        "ROUTE_NOT_FOUND",
+        "DEPENDENCY_UNAVAILABLE",
+        "HEADERS_TOO_LARGE",
+    }
 
 
 def test_the_admin_interface_is_on_loopback_and_only_looks() -> None:
@@ -144,6 +187,23 @@ def test_only_what_outsiders_need_listens_to_them() -> None:
         if found["address"]["socket_address"]["address"] != "127.0.0.1"
     }
     assert open_to_all == {"public": 8080, "ops": 8081}
+
+
+def test_no_page_of_another_origin_may_call_unless_it_is_set() -> None:
+    (policy,) = nodes_with(CONFIG, "allow_origin_string_match")
+    assert policy["allow_origin_string_match"] == []
+
+
+def test_no_answer_of_a_service_counts_towards_putting_a_process_aside() -> None:
+    for cluster in nodes_with(CONFIG, "outlier_detection"):
+        rules = cluster["outlier_detection"]
+        assert rules["split_external_local_origin_errors"]
+        # These are 100 % unless set; the others are 0.
+        assert rules["enforcing_consecutive_5xx"] == rules["enforcing_success_rate"] == 0
+        assert rules["enforcing_local_origin_success_rate"] == 0
+        assert not [
+            name for name in rules if name.startswith(("enforcing_failure", "enforcing_consecutive_g"))
+        ]
 
 
 def test_only_what_never_reached_a_service_is_sent_again() -> None:

@@ -94,6 +94,21 @@ async def test_large_messages_are_left_to_the_service(channel: grpc.aio.Channel)
 
 
 @pytest.mark.covers("E1")
+async def test_metadata_over_the_limit_is_refused_with_a_reason(
+    edge: Edge, channel: grpc.aio.Channel
+) -> None:
+    before = len(edge.main.calls)
+    for _ in range(10):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await member_pb2_grpc.MemberServiceStub(channel).GetMe(
+                member_pb2.GetMeRequest(), metadata=(("x-large", "x" * 20_000),)
+            )
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason_over_grpc(caught.value) == "HEADERS_TOO_LARGE"
+    assert len(edge.main.calls) == before
+
+
+@pytest.mark.covers("E1")
 @pytest.mark.parametrize("path", NOT_SERVED)
 async def test_other_packages_are_refused_over_grpc(edge: Edge, channel: grpc.aio.Channel, path: str) -> None:
     before = len(edge.main.calls) + len(edge.promos.calls)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -11,7 +14,8 @@ from tests.edge.edge import Edge
 from tests.edge.refusals import reason_in_json
 
 LIMIT, BATCH_LIMIT = 1 << 20, 8 << 20
-ITEM = "items[0].quantity"
+CANCEL = "/v1/redemptions/r-1:cancel"
+ITEM, FLAG = "items[0].quantity", "items[0].alcohol"
 BODIES = (
     "application/json",
     "text/csv",
@@ -52,44 +56,63 @@ async def test_unknown_paths_and_wrong_methods_are_404(edge: Edge, method: str, 
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "named"),
+    ("path", "body", "field", "wrong"),
     [
-        pytest.param("/v1/otp", '{"phone":', "end of string", id="cut-off"),
-        pytest.param("/v1/otp", "nonsense", "Unexpected token", id="not-json"),
-        pytest.param("/v1/otp", '["phone"]', "must be a message", id="not-an-object"),
-        pytest.param("/v1/otp", '{"phone": 5}', "phone", id="number-for-text"),
-        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", id="object-for-text"),
-        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", id="unknown-enum"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, id="text-for-int"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": 1e12}]}', ITEM, id="int-overflow"),
-        pytest.param("/v1/purchases", '{"items": [{"quantity": 1.5}]}', ITEM, id="fraction"),
-        pytest.param("/v1/purchases", '{"sold_at": "yesterday"}', "sold_at", id="not-a-time"),
+        pytest.param("/v1/otp", '{"phone":', "request", "must be JSON: Unexpected end", id="cut-off"),
+        pytest.param("/v1/otp", "nonsense", "request", "must be JSON: Unexpected token", id="not-json"),
+        pytest.param("/v1/otp", b'{"phone": "\xff"}', "request", "must be JSON", id="not-utf-8"),
+        pytest.param("/v1/otp", '{"phone" "1"}', "request", "must be JSON: Expected :", id="no-colon"),
+        pytest.param("/v1/otp", '{"phone": "1"} 2', "request", "must be JSON", id="more-than-one"),
+        pytest.param("/v1/otp", '{"phone":' * 200, "request", "too deeply", id="too-deep"),
+        pytest.param("/v1/otp", '["phone"]', "request", "must be a JSON object", id="not-an-object"),
+        pytest.param("/v1/otp", '{"phone": 5}', "phone", "must be a text", id="number-for-text"),
+        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", "not be an object", id="object-for-text"),
+        pytest.param("/v1/otp", '{"phone": {"\\"}, :": 1}}', "phone", "not be an object", id="quotes"),
+        pytest.param("/v1/otp", '{"phone": ["1"]}', "request", "has a list", id="list-for-text"),
+        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", "one of the values", id="unknown-enum"),
+        pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, "number", id="no-number"),
+        pytest.param("/v1/purchases", '{"items": [{"quantity": {}}]}', ITEM, "object", id="object-in-a-list"),
+        pytest.param("/v1/purchases", '{"items": [{"alcohol": "x"}]}', FLAG, "true or false", id="no-flag"),
+        pytest.param("/v1/purchases", '{"items": ["1"]}', "items[0]", "", id="text-for-object"),
+        pytest.param("/v1/purchases", '{"sold_at": "yesterday"}', "sold_at", "a time such as", id="no-time"),
+        pytest.param(CANCEL, '{"redemption_id": "r-2"}', "redemption_id", "the path", id="not-the-path"),
     ],
 )
-async def test_bodies_that_do_not_fit_are_400_and_say_where(
-    edge: Edge, path: str, body: str, named: str
+async def test_bodies_that_do_not_fit_are_400_and_say_where_and_how(
+    edge: Edge, path: str, body: str | bytes, field: str, wrong: str
 ) -> None:
-    answer = await edge.http.post(path, content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 400
-    assert reason_in_json(answer) == "VALIDATION_FAILED"
-    assert answer.json()["code"] == 3
-    assert named in answer.json()["message"]
+    for encoding in ("gzip", "identity"):
+        headers = {"content-type": "application/json", "accept-encoding": encoding}
+        answer = await edge.http.post(path, content=body, headers=headers)
+        assert answer.status_code == 400
+        assert reason_in_json(answer) == "VALIDATION_FAILED"
+        assert answer.json()["code"] == 3
+        (violation,) = answer.json()["details"][1]["field_violations"]
+        assert violation["field"] == field
+        assert wrong in violation["description"]
+        assert answer.json()["message"] == f"{field}: {violation['description']}"
+        assert not re.search(r"TYPE_|type\.googleapis\.com/scrip|INVALID_ARGUMENT|Proto|::", answer.text)
 
 
 @pytest.mark.parametrize(
-    ("query", "named"),
+    ("query", "field"),
     [
-        ("page_size=2&nope=1", '"nope"'),
+        ("page_size=2&nope=1", "nope"),
         ("page_size=x", "page_size"),
+        ("page_size=1e12", "page_size"),
         ("kind=NOPE", "kind"),
-        ("access_token=x", '"access_token"'),
+        ("access_token=x", "access_token"),
+        ("a%22b=x", "query"),
+        ("page_size.x=1", "page_size"),
     ],
 )
-async def test_query_parameters_that_do_not_fit_are_400_and_named(edge: Edge, query: str, named: str) -> None:
+async def test_query_parameters_that_do_not_fit_are_400_and_named(edge: Edge, query: str, field: str) -> None:
     answer = await edge.http.get(f"/v1/members/me/points/entries?{query}")
     assert answer.status_code == 400
     assert reason_in_json(answer) == "VALIDATION_FAILED"
-    assert named in answer.json()["message"]
+    (violation,) = answer.json()["details"][1]["field_violations"]
+    assert violation["field"] == field
+    assert not re.search(r"TYPE_|scrip\.points|INVALID_ARGUMENT", answer.text)
 
 
 async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
@@ -107,7 +130,6 @@ async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
         ("POST", "/v1/redemptions/r-1:cancel?redemption_id=secret"),
         ("POST", "/v1/redemptions/r%3F1:cancel?secret"),
         ("POST", "/v1/purchases:batch?purchases.receipt_number=secret"),
-        ("POST", "/v1/oauth/token?client_secret=secret"),
         ("PATCH", "/v1/members/me?full_name=secret"),
         ("PUT", "/v1/members/me/consent?shares_contact=true"),
         ("POST", "/v1/nothing?secret=1"),
@@ -171,8 +193,56 @@ async def test_header_names_with_underscores_are_refused(edge: Edge) -> None:
     assert reason_in_json(answer) == "VALIDATION_FAILED"
 
 
-async def test_too_many_or_too_large_headers_are_refused(edge: Edge) -> None:
-    for headers in ({f"h-{n}": "1" for n in range(200)}, {"h": "x" * 40_000}):
+@pytest.mark.covers("E1")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"h": "x" * 16_384}, id="over-the-limit"),
+        pytest.param({"h": "x" * 80_000}, id="far-over-the-limit"),
+        pytest.param({"h": "x" * 120_000}, id="more-than-envoy-reads"),
+        pytest.param({f"h-{n}": "1" for n in range(200)}, id="too-many"),
+        pytest.param({f"h-{n}": "x" * 200 for n in range(90)}, id="all-together"),
+    ],
+)
+async def test_too_many_or_too_large_headers_are_refused(edge: Edge, headers: dict[str, str]) -> None:
+    for _ in range(5):
         answer = await edge.http.get("/v1/members/me", headers=headers)
         assert answer.status_code == 431
-        assert reason_in_json(answer) == "VALIDATION_FAILED"
+        assert reason_in_json(answer) == "HEADERS_TOO_LARGE"
+        assert answer.json()["details"][0]["metadata"] == {"limit_bytes": "16384"}
+
+
+async def test_a_path_over_the_limit_of_headers_is_refused(edge: Edge) -> None:
+    answer = await edge.http.get(f"/v1/offers/{'x' * 17_000}")
+    assert (answer.status_code, reason_in_json(answer)) == (431, "HEADERS_TOO_LARGE")
+
+
+async def _raw(edge: Edge, request: bytes) -> tuple[int, bytes]:
+    """Sends bytes as they are; returns status and body of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.settings.edge_port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = re.search(r"content-length: (\d+)", head)
+            body = await reader.readexactly(int(length[1])) if length else b""
+    finally:
+        writer.close()
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize("second", [b"evil.example", b"good.example"])
+async def test_a_request_with_two_hosts_is_refused(edge: Edge, second: bytes) -> None:
+    status, body = await _raw(
+        edge, b"GET /v1/members/me HTTP/1.1\r\nHost: good.example\r\nHost: " + second + b"\r\n\r\n"
+    )
+    assert status == 400
+    assert json.loads(body)["details"][0]["reason"] == "VALIDATION_FAILED"
+
+
+@pytest.mark.parametrize("target", [b"good.example:443", b"/v1/members/me"])
+async def test_who_asks_for_a_tunnel_gets_an_answer(edge: Edge, target: bytes) -> None:
+    status, body = await _raw(edge, b"CONNECT " + target + b" HTTP/1.1\r\nHost: good.example:443\r\n\r\n")
+    assert status == (404 if b":" in target else 400)
+    expected = "ROUTE_NOT_FOUND" if status == 404 else "VALIDATION_FAILED"
+    assert json.loads(body)["details"][0]["reason"] == expected

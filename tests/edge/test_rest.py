@@ -235,11 +235,17 @@ async def test_browsers_of_known_origins_may_call(edge: Edge) -> None:
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == ORIGIN
     assert "idempotency-key" in allowed.headers["access-control-allow-headers"]
-    assert "access-control-allow-credentials" not in allowed.headers
+    # For the cookie that holds a browser's refresh token.
+    assert allowed.headers["access-control-allow-credentials"] == "true"
+    assert {"accept-language", "last-event-id"} <= {
+        name.strip() for name in allowed.headers["access-control-allow-headers"].split(",")
+    }
 
     read = await edge.http.get("/v1/members/me", headers={"origin": ORIGIN})
     assert read.headers["access-control-allow-origin"] == ORIGIN
-    assert "x-request-id" in read.headers["access-control-expose-headers"]
+    assert {"x-request-id", "content-disposition", "www-authenticate", "retry-after"} <= {
+        name.strip() for name in read.headers["access-control-expose-headers"].split(",")
+    }
     refused = await edge.http.get("/v1/nothing", headers={"origin": ORIGIN})
     assert refused.headers["access-control-allow-origin"] == ORIGIN
 
@@ -249,6 +255,22 @@ async def test_browsers_of_other_origins_may_not(edge: Edge) -> None:
     preflight = await edge.http.options("/v1/orders", headers={"origin": "http://evil.example"} | asked)
     read = await edge.http.get("/v1/members/me", headers={"origin": "http://localhost:1.evil.example"})
     assert not [name for name in (*preflight.headers, *read.headers) if name.startswith("access-control")]
+
+
+async def test_who_is_not_known_is_told_how_to_be(edge: Edge) -> None:
+    answer = await edge.http.get("/v1/members/me", headers={"authorization": upstream.REFUSED})
+    assert answer.status_code == 401
+    assert reason_in_json(answer) == "TOKEN_NOT_VALID"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="scrip"'
+    assert "www-authenticate" not in (await edge.http.get("/v1/members/me")).headers
+    assert "www-authenticate" not in (await edge.http.get("/v1/nothing")).headers
+
+
+@pytest.mark.parametrize("kibibytes", [7, 15])
+async def test_headers_up_to_the_limit_always_pass(edge: Edge, kibibytes: int) -> None:
+    for _ in range(20):
+        answer = await edge.http.get("/v1/members/me", headers={"x-large": "x" * (kibibytes << 10)})
+        assert answer.status_code == 200
 
 
 @pytest.mark.covers("E9")

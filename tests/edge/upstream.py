@@ -13,7 +13,7 @@ import grpc
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api import httpbody_pb2
-from google.protobuf import duration_pb2
+from google.protobuf import duration_pb2, message_factory
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -40,6 +40,22 @@ MISSING = "missing"
 """The voucher that vouchers does not have."""
 SLOW, UNAVAILABLE = "slow", "unavailable"
 """Codes for which promos replies late, or with an error."""
+FAULTS = {"unknown": grpc.StatusCode.UNKNOWN, "internal": grpc.StatusCode.INTERNAL}
+"""Codes for which promos replies as services do at faults of their own."""
+REFUSED = "Bearer refused"
+"""What identity takes for no good token."""
+SECRET_TO_OAUTH_ERROR = {
+    "wrong": ("invalid_client", grpc.StatusCode.UNAUTHENTICATED, 'no such till, or a "wrong" secret'),
+    "odd": (
+        "unsupported_grant_type",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "grant_type: must be this — \\ or that",
+    ),
+    "busy": ("temporarily_unavailable", grpc.StatusCode.RESOURCE_EXHAUSTED, "too many tries"),
+}
+"""Secrets for which identity refuses a token."""
+SLOW_EXPORT = "/scrip.promos.v1.CodeService/ExportSlowly"
+"""A stream that promos sends, and no proto has: with a pause of as many seconds as the request says."""
 
 
 def token(
@@ -58,6 +74,17 @@ def token(
     return jwt.encode(
         claims | {"iat": now, "exp": now + seconds}, key, "RS256", {"kid": KEY_ID, "typ": "at+jwt"}
     )
+
+
+def client_token_request(secret: str) -> bytes:
+    """Returns a request for a till's token, as gRPC callers send it."""
+    method = auth_pb2.DESCRIPTOR.services_by_name["AuthService"].methods_by_name["IssueClientToken"]
+    request: Any = message_factory.GetMessageClass(method.input_type)()
+    form = getattr(request, "form", request)
+    form.content_type = "application/x-www-form-urlencoded"
+    form.data = f"grant_type=client_credentials&client_secret={secret}".encode()
+    sent: bytes = request.SerializeToString()
+    return sent
 
 
 Trailers = tuple[tuple[str, str], ...]
@@ -140,7 +167,13 @@ class _Auth(auth_pb2_grpc.AuthServiceServicer):
     async def IssueClientToken(
         self, request: httpbody_pb2.HttpBody, context: Context
     ) -> httpbody_pb2.HttpBody:
-        seen = {"content_type": request.content_type, "body": request.data.decode()}
+        form = getattr(request, "form", request)
+        secret = form.data.decode().rpartition("client_secret=")[2]
+        if secret in SECRET_TO_OAUTH_ERROR:
+            error, code, message = SECRET_TO_OAUTH_ERROR[secret]
+            info = error_details_pb2.ErrorInfo(reason="CREDENTIALS_NOT_VALID", domain="scrip")
+            await _refuse(context, code, message, info, trailers=(("x-oauth-error", error),))
+        seen = {"content_type": form.content_type, "body": form.data.decode()}
         return httpbody_pb2.HttpBody(content_type="application/json", data=json.dumps(seen).encode())
 
     async def GetJwks(self, request: auth_pb2.GetJwksRequest, context: Context) -> httpbody_pb2.HttpBody:
@@ -152,6 +185,10 @@ class _Auth(auth_pb2_grpc.AuthServiceServicer):
 
 class _Members(member_pb2_grpc.MemberServiceServicer):
     async def GetMe(self, request: member_pb2.GetMeRequest, context: Context) -> member_pb2.GetMeResponse:
+        metadata = dict(context.invocation_metadata() or ())
+        if metadata.get("authorization") == REFUSED:
+            info = error_details_pb2.ErrorInfo(reason="TOKEN_NOT_VALID", domain="scrip")
+            await _refuse(context, grpc.StatusCode.UNAUTHENTICATED, "not a good token", info)
         return member_pb2.GetMeResponse(member=member_pb2.Member(full_name="Ada"))
 
     async def GetMyQr(self, request: member_pb2.GetMyQrRequest, context: Context) -> httpbody_pb2.HttpBody:
@@ -243,6 +280,8 @@ class _Codes(promo_code_pb2_grpc.CodeServiceServicer):
             await asyncio.sleep(30)
         if request.code == UNAVAILABLE:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "no database")
+        if request.code in FAULTS:
+            await context.abort(FAULTS[request.code], "a fault")
         return promo_code_pb2.VerifyCodeResponse(code_id=request.code)
 
     async def CancelRedemption(
@@ -250,6 +289,22 @@ class _Codes(promo_code_pb2_grpc.CodeServiceServicer):
     ) -> promo_code_pb2.CancelRedemptionResponse:
         redemption = promo_code_pb2.Redemption(id=request.redemption_id)
         return promo_code_pb2.CancelRedemptionResponse(redemption=redemption)
+
+
+class _Exports(grpc.GenericRpcHandler):
+    """Serves SLOW_EXPORT."""
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        """Returns the handler of the one method."""
+        if call.method != SLOW_EXPORT:
+            return None
+
+        async def export(request: bytes, context: Context) -> AsyncIterator[bytes]:
+            yield b"first"
+            await asyncio.sleep(float(request))
+            yield b"last"
+
+        return grpc.unary_stream_rpc_method_handler(export)
 
 
 class Upstream:
@@ -269,8 +324,14 @@ class Upstream:
     async def start(self) -> None:
         """Listens on all of its ports, and is healthy."""
         self._server = grpc.aio.server(
-            interceptors=[_Recorder(self.calls)], options=[("grpc.so_reuseport", 0)]
+            interceptors=[_Recorder(self.calls)],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_metadata_size", 64 << 10),
+                ("grpc.absolute_max_metadata_size", 64 << 10),
+            ],
         )
+        self._server.add_generic_rpc_handlers((_Exports(),))
         for add in self._add:
             add(self._server)
         healthy = health.aio.HealthServicer()

@@ -366,6 +366,55 @@ async def test_what_is_not_served_is_refused_with_a_reason(handlers: AuthHandler
     assert metadata == {"rpc": path}
 
 
+NO_MESSAGES = (b"\xff", b"\x0a\x05ab", b"\x0a\x01\xff")
+"""Cut off, shorter than they say, and with a text that is not UTF-8: in all three RPCs used here."""
+
+
+@pytest.mark.covers("E2")
+@pytest.mark.parametrize("sent", NO_MESSAGES)
+@pytest.mark.parametrize(
+    "rpc", ["scrip.identity.v1.AuthService/RefreshSession", "grpc.health.v1.Health/Check"]
+)
+async def test_bytes_that_are_no_message_are_the_callers_fault(
+    handlers: AuthHandlers, caplog: pytest.LogCaptureFixture, rpc: str, sent: bytes
+) -> None:
+    async with running(handlers) as (_, channel):
+        method: Any = channel.unary_unary(f"/{rpc}")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(sent, timeout=5)
+        assert await refusal(method(sent, timeout=5)) == (
+            "VALIDATION_FAILED",
+            grpc.StatusCode.INVALID_ARGUMENT,
+            {},
+        )
+    assert "protobuf" not in str(caught.value.details())
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+@pytest.mark.parametrize("sent", NO_MESSAGES)
+async def test_a_stream_ends_at_bytes_that_are_no_message(
+    handlers: AuthHandlers, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    async with running(handlers, {"reflection": True}) as (_, channel):
+        method: Any = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        make_request: Any = reflection_pb2.ServerReflectionRequest
+        call = method(timeout=5)
+        await call.write(make_request(list_services="").SerializeToString())
+        assert await call.read()
+        await call.write(sent)
+        assert (await refusal(call.read()))[0] == "VALIDATION_FAILED"
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+@pytest.mark.parametrize("kibibytes", [7, 15, 40])
+async def test_metadata_that_the_edge_lets_through_is_never_refused(
+    handlers: AuthHandlers, kibibytes: int
+) -> None:
+    async with running(handlers) as (_, channel):
+        for _ in range(20):  # gRPC's own limits refuse some and let others pass
+            await log_in(channel, metadata=[("x-large", "x" * (kibibytes << 10))])
+
+
 async def test_fields_that_break_their_rules_are_named(handlers: AuthHandlers) -> None:
     async with running(handlers) as (_, channel):
         stub = auth_pb2_grpc.AuthServiceStub(channel)
