@@ -18,7 +18,7 @@ async def rows_read(database: Database, query: Callable[..., Awaitable[Any]], **
     async def explained(connection: Connection) -> int:
         statement, parameters = await _statement(connection, query, **arguments)
         cursor = connection.cursor(row_factory=tuple_row)
-        await cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)  # type: ignore[arg-type]
+        await cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
         [(plan,)] = await cursor.fetchall()
         return sum(_read(plan[0]["Plan"]))
 

@@ -61,7 +61,7 @@ class RedemptionHandlers:
         self, request: code_pb2.ExportRedemptionsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Returns the redemptions of all codes as CSV, in pieces."""
-        batches = REDEMPTION_LIST.batches(self._db, **_wanted(request))
+        batches = REDEMPTION_LIST.batches(self._db, order_by="", **_wanted(request))
         lines = (map(_cells, rows) async for rows in batches)
         async for reply in csv_replies(context, "redemptions", _CSV, lines):
             yield reply

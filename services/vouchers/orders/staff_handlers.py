@@ -56,7 +56,7 @@ class StaffOrderHandlers:
         self, request: order_pb2.ExportOrdersRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Returns all members' orders as CSV, in pieces."""
-        batches = ORDER_LIST.batches(self._db, **_wanted(request))
+        batches = ORDER_LIST.batches(self._db, order_by="", **_wanted(request))
         lines = (map(_cells, rows) async for rows in batches)
         async for reply in csv_replies(context, "orders", _CSV, lines):
             yield reply

@@ -220,10 +220,12 @@ async def test_someone_elses_order_and_voucher_do_not_exist(
     wallet = wallet_pb2_grpc.WalletServiceStub(platform.channels["vouchers"])
     for call in (
         wallet.GetMyVoucher(
-            wallet_pb2.GetMyVoucherRequest(id=placed.wallet_voucher_id), metadata=bearer(stranger.token)
+            wallet_pb2.GetMyVoucherRequest(wallet_voucher_id=placed.wallet_voucher_id),
+            metadata=bearer(stranger.token),
         ),
         wallet.GetMyVoucherQr(
-            wallet_pb2.GetMyVoucherQrRequest(id=placed.wallet_voucher_id), metadata=bearer(stranger.token)
+            wallet_pb2.GetMyVoucherQrRequest(wallet_voucher_id=placed.wallet_voucher_id),
+            metadata=bearer(stranger.token),
         ),
     ):
         assert await reason(call) == "WALLET_VOUCHER_NOT_FOUND"
