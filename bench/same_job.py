@@ -36,8 +36,12 @@ async def _story(rig: Rig, target: str) -> list[Any]:
         empty = await rest.call("POST", "/v1/purchases", bought | {"items": []}, token=till)
         forged = await rest.call("GET", "/v1/members/me/points", token=f"{member.token}x")
         order = {"voucher_id": rig.world.voucher_id}
-        placed = await rest.call("POST", "/v1/orders", order, token=member.token, key="same-job-order")
-        repeated = await rest.call("POST", "/v1/orders", order, token=member.token, key="same-job-order")
+        placed = await rest.call(
+            "POST", "/v1/members/me/orders", order, token=member.token, key="same-job-order"
+        )
+        repeated = await rest.call(
+            "POST", "/v1/members/me/orders", order, token=member.token, key="same-job-order"
+        )
         balance = await rest.ok("GET", "/v1/members/me/points", token=member.token)
     refused = [
         other.status == CONFLICT,

@@ -162,7 +162,7 @@ def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
     body = orjson.dumps({"voucher_id": world.voucher_id})
     extra = b"idempotency-key: " + _KEY + b"\r\n"
     return [
-        _split(_head("POST", "/v1/orders", port, member.token, extra=extra, body=body) + body)
+        _split(_head("POST", "/v1/members/me/orders", port, member.token, extra=extra, body=body) + body)
         for member in world.members
     ]
 

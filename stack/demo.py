@@ -97,25 +97,25 @@ async def _join(teller: Teller, shop: dict[str, str], phone: str) -> str:
     joined = await teller.call("The member registers and is logged in.", "POST", "/v1/members", person)
     token: str = joined.json["token"]["access_token"]
     shop["member_id"] = joined.json["member"]["id"]
-    won = await _promotion(teller, token, shop["campaign_id"])
+    won = await _reward(teller, token, shop["campaign_id"])
     check(won["rank"] == 1, f"expected rank 1, got {won}")
     check(won["benefit"]["percent_off"] == 30, f"expected 30 % off, got {won}")
     return token
 
 
-async def _promotion(teller: Teller, token: str, campaign_id: str) -> Any:
+async def _reward(teller: Teller, token: str, campaign_id: str) -> Any:
     deadline = time.monotonic() + PRIZE_SECONDS
     while True:
         mine = await teller.call(
-            "The member looks for its promotion: 30 % off, rank 1.",
+            "The member looks for its reward: 30 % off, rank 1.",
             "GET",
-            "/v1/members/me/promotions",
+            "/v1/members/me/rewards",
             token=token,
         )
-        for promotion in mine.json["promotions"]:
-            if promotion["campaign_id"] == campaign_id:
-                return promotion
-        check(time.monotonic() < deadline, f"the promotion was not there within {PRIZE_SECONDS:g} s")
+        for reward in mine.json["rewards"]:
+            if reward["campaign_id"] == campaign_id:
+                return reward
+        check(time.monotonic() < deadline, f"the reward was not there within {PRIZE_SECONDS:g} s")
         await asyncio.sleep(0.5)
 
 
@@ -222,20 +222,23 @@ async def _balance(teller: Teller, member: str, points: int) -> None:
 
 async def _exchange(teller: Teller, shop: Mapping[str, str], member: str) -> Any:
     teller.chapter("6. Points become a coupon")
+    path = f"/v1/offers/{shop['voucher_id']}"
+    offer = await teller.call("Anybody may look at the coupon, without a login.", "GET", path)
+    check(offer.json["offer"]["price_points"] == 500, "the coupon has another price")
     order = {"voucher_id": shop["voucher_id"]}
     key = secrets.token_hex(4)
     placed = await teller.call(
-        "500 points for the coupon.", "POST", "/v1/orders", order, token=member, key=key
+        "500 points for the coupon.", "POST", "/v1/members/me/orders", order, token=member, key=key
     )
     check(placed.json["order"]["state"] == "ORDER_STATE_COMPLETED", "the order did not complete")
     again = await teller.call(
-        "The same key again: the same order.", "POST", "/v1/orders", order, token=member, key=key
+        "The same key again: the same order.", "POST", "/v1/members/me/orders", order, token=member, key=key
     )
     check(again.json == placed.json, "the same key gave another order")
     await teller.call(
         "Too few points for a second one: refused, and nothing moves.",
         "POST",
-        "/v1/orders",
+        "/v1/members/me/orders",
         order,
         token=member,
         key=secrets.token_hex(4),
@@ -256,21 +259,25 @@ async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: M
     code = {"code": coupon["code"]}
     till = shop["till"]
     await teller.call("Is it good?", "POST", "/v1/codes:verify", code, token=till)
-    sale = code | {"sale_reference": "R-5"}
+    sale = code | {"sale_reference": "R-5", "till_number": "1"}
     first = await teller.call("It is: redeemed.", "POST", "/v1/codes:redeem", sale, token=till)
     again = await teller.call(
         "The same sale again: the same answer.", "POST", "/v1/codes:redeem", sale, token=till
     )
     check(again.json == first.json, "the second answer differs from the first")
-    await teller.call(
-        "In another sale: refused, and the till learns why.",
-        "POST",
-        "/v1/codes:redeem",
-        code | {"sale_reference": "R-6"},
-        token=till,
-        status=BAD_REQUEST,
-        reason="CODE_ALREADY_USED",
-    )
+    for meaning, other in (
+        ("In another sale: refused, and the till learns why.", {"sale_reference": "R-6"}),
+        ("At another till, whose receipt has the same number: refused.", {"till_number": "2"}),
+    ):
+        await teller.call(
+            meaning,
+            "POST",
+            "/v1/codes:redeem",
+            sale | other,
+            token=till,
+            status=BAD_REQUEST,
+            reason="CODE_ALREADY_USED",
+        )
     _, stranger = await rest.register(shop["admin"], random_phone(), "A Stranger")
     await teller.call(
         "A stranger asks about it and learns nothing.",
@@ -293,6 +300,12 @@ async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
         path = f"/v1/audit-entries?target_id={target}"
         listed = await teller.call(meaning, "GET", path, token=shop["admin"])
         check([entry["action"] for entry in listed.json["entries"]] == [action], f"expected {action}")
+    path = f"/v1/orders?member_id={shop['member_id']}&with_total=true"
+    orders = await teller.call("All orders of the member, for staff.", "GET", path, token=shop["admin"])
+    check(orders.json["total"] == {"count": 2, "more": False}, "expected one order, and one that failed")
+    path = f"/v1/redemptions?code_set_id={shop['voucher_id']}"
+    used = await teller.call("What the coupon was used for.", "GET", path, token=shop["admin"])
+    check([one["sale_reference"] for one in used.json["redemptions"]] == ["R-5"], "expected the sale R-5")
 
 
 async def _running() -> Endpoints | None:

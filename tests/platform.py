@@ -281,7 +281,7 @@ class Platform:
     async def order(self, member: Member, voucher_id: str, key: str = "") -> httpx.Response:
         """Orders one voucher; returns the response."""
         body = {"voucher_id": voucher_id}
-        return await self.call("POST", "/v1/orders", body, token=member.token, key=key or unique())
+        return await self.call("POST", "/v1/members/me/orders", body, token=member.token, key=key or unique())
 
     async def bought(self, member: Member, voucher_id: str) -> dict[str, Any]:
         """Returns the member's wallet voucher after an order that must complete."""
@@ -293,13 +293,13 @@ class Platform:
         found: dict[str, Any] = (await self.ok("GET", path, token=member.token))["voucher"]
         return found
 
-    async def promotions(self, member: Member) -> list[dict[str, Any]]:
+    async def rewards(self, member: Member) -> list[dict[str, Any]]:
         """Returns what the member has won, as soon as it has won something."""
 
         async def won() -> list[dict[str, Any]]:
-            mine = await self.ok("GET", "/v1/members/me/promotions", token=member.token)
-            assert mine["promotions"]
-            found: list[dict[str, Any]] = mine["promotions"]
+            mine = await self.ok("GET", "/v1/members/me/rewards", token=member.token)
+            assert mine["rewards"]
+            found: list[dict[str, Any]] = mine["rewards"]
             return found
 
         return await eventually(won, WIN_SECONDS)

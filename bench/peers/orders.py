@@ -59,7 +59,7 @@ class PlacedOut(BaseModel):
         return cls(order=order)
 
 
-@router.post("/v1/orders")
+@router.post("/v1/members/me/orders")
 async def place_order(
     given: OrderIn,
     session: Session,

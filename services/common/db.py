@@ -98,7 +98,11 @@ class Database:
         self._away = False
 
     async def run(
-        self, command: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self,
+        command: Callable[Concatenate[Connection, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Runs a command in a transaction of its own and commits.
 
@@ -128,7 +132,7 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     async def read(
-        self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self, query: Callable[Concatenate[Connection, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Runs a query without a transaction: one round trip, and each statement sees what is committed."""
         for attempt in range(_TRIES):
@@ -149,7 +153,11 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     async def run_autocommit(
-        self, command: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self,
+        command: Callable[Concatenate[Connection, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Runs a command whose statements each stand alone: they commit one by one.
 

@@ -18,6 +18,8 @@ from services.common.db import Connection, Database, fetch_all, fetch_value
 from services.common.paging import Page
 
 Row = TypeVar("Row")
+Part = LiteralString | sql.Composable
+"""A part of a statement: as it is written, or composed of named constants."""
 
 MOST_COUNTED = 10_000
 """Counting stops here, so that a total costs about the same in a list of any length."""
@@ -39,6 +41,13 @@ def parse_bigint(text: str) -> int:
     if number not in _BIGINT:
         raise ValueError(text)
     return number
+
+
+def parse_text(text: str) -> str:
+    """Returns the text in a page token. Raises ValueError unless the database can hold it."""
+    if "\0" in text:
+        raise ValueError(text)
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +77,10 @@ class Listing(Generic[Row]):
     """
 
     row: type[Row]
-    columns: LiteralString
-    source: LiteralString
+    columns: Part
+    source: Part
     """What follows FROM, joins included."""
-    filters: Mapping[str, LiteralString]
+    filters: Mapping[str, Part]
     keys: Mapping[str, SortKey]
     key: SortKey
     default_order: str
@@ -93,7 +102,7 @@ class Listing(Generic[Row]):
         conditions, values = self._conditions(wanted)
         statement = sql.SQL(
             "SELECT count(*) FROM (SELECT FROM {source} WHERE {conditions} LIMIT %(most)s + 1) AS found"
-        ).format(source=sql.SQL(self.source), conditions=sql.SQL(" AND ").join(conditions))
+        ).format(source=_sql(self.source), conditions=sql.SQL(" AND ").join(conditions))
         count = int(await fetch_value(connection, statement, **values, most=MOST_COUNTED))
         return Total(min(count, MOST_COUNTED), more=count > MOST_COUNTED)
 
@@ -148,8 +157,8 @@ class Listing(Generic[Row]):
             LIMIT %(limit)s
             """
         ).format(
-            columns=sql.SQL(self.columns),
-            source=sql.SQL(self.source),
+            columns=_sql(self.columns),
+            source=_sql(self.source),
             conditions=sql.SQL(" AND ").join(conditions),
             order=sql.SQL(", ").join(
                 sql.SQL("{} {}").format(one, direction) for one in ([key] if by_key_alone else [sort, key])
@@ -159,7 +168,7 @@ class Listing(Generic[Row]):
 
     def _conditions(self, wanted: Mapping[str, object]) -> tuple[list[sql.Composable], dict[str, Any]]:
         values = {name: value for name, value in wanted.items() if value is not None}
-        return [sql.SQL(self.always), *(sql.SQL(self.filters[name]) for name in values)], values
+        return [sql.SQL(self.always), *(_sql(self.filters[name]) for name in values)], values
 
     def _position(self, name: str, row: Row) -> str:
         return orjson.dumps(
@@ -180,6 +189,10 @@ class Listing(Generic[Row]):
             return self.keys[name].parse(kept[0]), self.key.parse(kept[1])
 
         return parse
+
+
+def _sql(part: Part) -> sql.Composable:
+    return part if isinstance(part, sql.Composable) else sql.SQL(part)
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,13 @@ from contextlib import asynccontextmanager
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
-from scrip.promos.v1 import campaign_pb2_grpc, code_pb2_grpc, operations_pb2, operations_pb2_grpc
+from scrip.promos.v1 import (
+    campaign_pb2_grpc,
+    code_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
+    reward_pb2_grpc,
+)
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
@@ -20,9 +26,11 @@ from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.promos.campaigns.first_logins import on_member_event
-from services.promos.campaigns.handlers import CampaignHandlers, PromotionHandlers
+from services.promos.campaigns.handlers import CampaignHandlers
+from services.promos.campaigns.reward_handlers import RewardHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
+from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.parts import build
 from services.promos.settings import Settings
 
@@ -55,6 +63,7 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.v1.CodeService",
             code_pb2_grpc.add_CodeServiceServicer_to_server,
             CodeHandlers(db, throttle, wrong_codes_per_minute=settings.wrong_codes_per_minute),
+            RedemptionHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.CampaignService",
@@ -62,9 +71,9 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             CampaignHandlers(db, settings.currency),
         ),
         servicer(
-            "scrip.promos.v1.PromotionService",
-            campaign_pb2_grpc.add_PromotionServiceServicer_to_server,
-            PromotionHandlers(db),
+            "scrip.promos.v1.RewardService",
+            reward_pb2_grpc.add_RewardServiceServicer_to_server,
+            RewardHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.PromosOperationsService",

@@ -26,6 +26,7 @@ from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
 from services.vouchers.orders.handlers import OrderHandlers
+from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
 from services.vouchers.settings import Settings
 from services.vouchers.wallet.codes_client import CodesReader
@@ -61,6 +62,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             "scrip.vouchers.v1.OrderService",
             order_pb2_grpc.add_OrderServiceServicer_to_server,
             OrderHandlers(parts.db, parts.placing, parts.saga, wait_seconds=settings.order_wait_seconds),
+            StaffOrderHandlers(parts.db),
         ),
         servicer(
             "scrip.vouchers.v1.WalletService",

@@ -23,8 +23,15 @@ from scrip.points.v1 import (
     purchase_pb2,
     purchase_pb2_grpc,
 )
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
-from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.vouchers.v1 import (
+    catalogue_pb2,
+    catalogue_pb2_grpc,
+    order_pb2,
+    order_pb2_grpc,
+    wallet_pb2,
+    wallet_pb2_grpc,
+)
 
 from services.common.caller import ADMIN
 from services.common.db import Connection, execute
@@ -60,7 +67,7 @@ class World:
         for _ in range(ROWS):
             await self._purchase()
         for _ in range(ROWS):
-            await self._order(await self._voucher())
+            await self._redemption(await self._order(await self._voucher()))
         for _ in range(ROWS):
             await self._adjustment_import()
             await self._earn_rule()
@@ -135,10 +142,27 @@ class World:
         )
         return (await stub.CreateVoucher(request, metadata=bearer(self.admin))).voucher.id
 
-    async def _order(self, voucher_id: str) -> None:
+    async def _order(self, voucher_id: str) -> str:
         stub = order_pb2_grpc.OrderServiceStub(self.platform.channels["vouchers"])
         metadata = bearer(self.members[0].token, idempotency_key=str(new_id()))
-        await stub.PlaceOrder(order_pb2.PlaceOrderRequest(voucher_id=voucher_id), metadata=metadata)
+        request = order_pb2.PlaceOrderRequest(voucher_id=voucher_id)
+
+        async def completed() -> str:
+            order = (await stub.PlaceOrder(request, metadata=metadata)).order
+            assert order.wallet_voucher_id
+            return order.wallet_voucher_id
+
+        return await eventually(completed)
+
+    async def _redemption(self, wallet_voucher_id: str) -> None:
+        wallet = wallet_pb2_grpc.WalletServiceStub(self.platform.channels["vouchers"])
+        mine = await wallet.GetMyVoucher(
+            wallet_pb2.GetMyVoucherRequest(wallet_voucher_id=wallet_voucher_id),
+            metadata=bearer(self.members[0].token),
+        )
+        stub = code_pb2_grpc.CodeServiceStub(self.platform.channels["promos"])
+        request = code_pb2.RedeemCodeRequest(code=mine.voucher.code, sale_reference=str(new_id()))
+        await stub.RedeemCode(request, metadata=bearer(self.till))
 
     async def _adjustment_import(self) -> None:
         stub = admin_pb2_grpc.PointsAdminServiceStub(self.platform.channels["points"])

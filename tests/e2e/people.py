@@ -24,7 +24,7 @@ EACH_SERVICE = (
     "/v1/members/me",
     "/v1/members/me/points",
     "/v1/members/me/vouchers",
-    "/v1/members/me/promotions",
+    "/v1/members/me/rewards",
 )
 STAFF_PATHS = ("/v1/members?page_size=1", "/v1/vouchers?page_size=1", "/v1/campaigns?page_size=1")
 """What managers may read, at three services."""

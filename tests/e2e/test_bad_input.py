@@ -111,7 +111,7 @@ async def test_wrong_types_are_refused_with_the_field(
 )
 async def test_bodies_that_are_not_a_json_object_are_refused(live: Platform, ada: Member, body: str) -> None:
     headers = {"authorization": f"Bearer {ada.token}", "idempotency-key": unique()}
-    refused = refusal(await live.http.post("/v1/orders", content=body, headers=headers))
+    refused = refusal(await live.http.post("/v1/members/me/orders", content=body, headers=headers))
     assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
 
 
@@ -262,7 +262,7 @@ async def test_a_token_request_that_is_not_whole_is_refused(live: Platform, form
 @pytest.mark.parametrize("voucher_id", ["", "1", "'; DROP TABLE orders; --", ID + "0"])
 async def test_ids_that_are_none_are_refused(live: Platform, ada: Member, voucher_id: str) -> None:
     refused = await live.refused(
-        "POST", "/v1/orders", {"voucher_id": voucher_id}, token=ada.token, key=unique()
+        "POST", "/v1/members/me/orders", {"voucher_id": voucher_id}, token=ada.token, key=unique()
     )
     assert (refused.status, refused.reason, refused.fields) == (400, "VALIDATION_FAILED", ["voucher_id"])
 
@@ -270,7 +270,7 @@ async def test_ids_that_are_none_are_refused(live: Platform, ada: Member, vouche
 @pytest.mark.parametrize("key", ["", "k" * 129, "two words"])
 async def test_an_order_without_a_good_key_is_refused(live: Platform, ada: Member, key: str) -> None:
     headers = {"authorization": f"Bearer {ada.token}"} | ({"idempotency-key": key} if key else {})
-    answer = await live.http.post("/v1/orders", json={"voucher_id": ID}, headers=headers)
+    answer = await live.http.post("/v1/members/me/orders", json={"voucher_id": ID}, headers=headers)
     refused = refusal(answer)
     assert (refused.status, refused.reason) == (400, "IDEMPOTENCY_KEY_REQUIRED")
 

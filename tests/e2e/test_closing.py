@@ -144,7 +144,7 @@ async def test_closing_must_be_meant(live: Platform, ada: Member, body: dict[str
 async def test_who_comes_back_finds_its_names_free_and_wins_no_second_prize(live: Platform) -> None:
     campaign = await live.campaign(1_000)
     shown, member, login = await _whole_member(live)
-    assert campaign in [won["campaign_id"] for won in await live.promotions(member)]
+    assert campaign in [won["campaign_id"] for won in await live.rewards(member)]
     await _close(live, login.access)
     otp = await live.otp(member.phone)
     names = {"user_name": shown["user_name"], "email": shown["email"]}
@@ -154,10 +154,10 @@ async def test_who_comes_back_finds_its_names_free_and_wins_no_second_prize(live
     assert "consent" not in again
     assert await answers(live, (await log_in(live, shown["email"])).access) == WELCOME
     other = await live.member()
-    assert campaign in [won["campaign_id"] for won in await live.promotions(other)]
+    assert campaign in [won["campaign_id"] for won in await live.rewards(other)]
     await live.at_rest(HEARD_SECONDS)
     login = await log_in(live, shown["email"])
-    assert (await live.ok("GET", f"{ME}/promotions", token=login.access))["promotions"] == []
+    assert (await live.ok("GET", f"{ME}/rewards", token=login.access))["rewards"] == []
     assert (await live.ok("GET", f"{ME}/points", token=login.access))["balance"] == 0
     winners = [winner["member_id"] for winner in await live.winners(campaign)]
     assert (shown["id"] in winners, again["id"] in winners, other.id in winners) == (True, False, True)

@@ -85,8 +85,8 @@ async def test_150_first_logins_for_100_places_give_exactly_100(live: Platform) 
     invariants.check_campaigns(live.databases["promos"])
 
     async def shown(member: Member) -> int | None:
-        mine = await live.ok("GET", "/v1/members/me/promotions", token=member.token)
-        found = [p["rank"] for p in mine["promotions"] if p["campaign_id"] == campaign]
+        mine = await live.ok("GET", "/v1/members/me/rewards", token=member.token)
+        found = [p["rank"] for p in mine["rewards"] if p["campaign_id"] == campaign]
         assert len(found) <= 1
         return found[0] if found else None
 

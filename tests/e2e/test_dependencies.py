@@ -113,7 +113,7 @@ async def test_a_database_that_is_away_is_503_without_a_word_of_the_driver(
         partial(live.call, "GET", "/v1/members/me", token=member.token),
         partial(live.call, "POST", "/v1/purchases", receipt, token=till),
         order,
-        partial(live.call, "GET", "/v1/members/me/promotions", token=member.token),
+        partial(live.call, "GET", "/v1/members/me/rewards", token=member.token),
     ]
     entries = points_pb2_grpc.PointsServiceStub(channel).ListMyEntries
     metadata = (("authorization", f"Bearer {member.token}"),)

@@ -63,7 +63,7 @@ async def test_the_same_order_without_points_is_refused_alike_each_time(
     refusals.append(refusal(await live.order(member, voucher, key)))
     assert all(refused.body == refusals[0].body for refused in refusals)
     assert refusals[0].reason == "INSUFFICIENT_POINTS"
-    orders = await live.ok("GET", "/v1/orders", token=member.token)
+    orders = await live.ok("GET", "/v1/members/me/orders", token=member.token)
     assert [order["state"] for order in orders["orders"]] == ["ORDER_STATE_FAILED"]
 
 

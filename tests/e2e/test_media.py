@@ -18,7 +18,7 @@ CHANGE_SECONDS = 5.0
 
 
 @pytest.mark.covers("V5 WalletService.GetMyVoucherQr")
-@pytest.mark.parametrize("owned", ["me", "wallet", "promotion"])
+@pytest.mark.parametrize("owned", ["me", "wallet", "reward"])
 async def test_qr_images_come_as_png_and_svg_and_hold_the_code(live: Platform, till: str, owned: str) -> None:
     await live.campaign(1)
     member = await live.member()
@@ -27,8 +27,8 @@ async def test_qr_images_come_as_png_and_svg_and_hold_the_code(live: Platform, t
         await live.give(till, member, 500)
         voucher = await live.bought(member, await live.voucher(1))
         path, code = f"/v1/members/me/vouchers/{voucher['id']}/qr", voucher["code"]
-    if owned == "promotion":
-        won = (await live.promotions(member))[0]
+    if owned == "reward":
+        won = (await live.rewards(member))[0]
         path, code = f"/v1/codes/{won['code_id']}/qr", won["code"]
     for query in ("", "?format=QR_FORMAT_PNG"):
         answer = await live.call("GET", f"{path}{query}", token=member.token)

@@ -59,7 +59,7 @@ async def test_the_first_purchase_of_the_readme_gives_60_points_each_time(
 
 async def test_the_calls_about_points_do_what_the_document_says(live: Platform, tmp_path: Path) -> None:
     text = CALLS.read_text()
-    begin, end = text.index("## Receipts at volume"), text.index("## A live stream")
+    begin, end = text.index("## Receipts at volume"), text.index("## Offers, orders and rewards")
     scripts = SCRIPT.findall(text, begin, end)
     printed = await _run(live, _first_purchase() + ME + "".join(scripts), tmp_path)
     told, _, result = printed.partition("line,member_id,delta,reason,outcome,balance_after")
@@ -73,6 +73,29 @@ async def test_the_calls_about_points_do_what_the_document_says(live: Platform, 
     assert done["adjustment_import"]["lines"] == 1
     assert "Sorry for the wait" in result
     await live.ok("DELETE", f"/v1/earn-rules/{rule['rule']['id']}", token=live.admin)
+
+
+async def test_the_calls_about_offers_and_orders_do_what_the_document_says(
+    live: Platform, tmp_path: Path
+) -> None:
+    await live.voucher(1)
+    campaign = await live.campaign(1_000)
+    text = CALLS.read_text()
+    begin, end = text.index("## Offers, orders and rewards"), text.index("## A live stream")
+    looking, *others = SCRIPT.findall(text, begin, end)
+    wait = f"""for try in $(seq 100); do
+      curl -sS "$BASE/v1/members/me/rewards" -H "authorization: Bearer $MEMBER" | grep -q {campaign} && break
+      sleep 0.1
+    done\n"""
+    printed = await _run(live, _first_purchase() + wait + looking + "".join(others), tmp_path)
+    told, _, table = printed.partition("\ufeff")
+    offers, rewards, orders = _answers(told)[3:]
+    assert len(offers["offers"]) == 1
+    assert campaign in [reward["campaign_id"] for reward in rewards["rewards"]]
+    assert orders["total"]["more"] is False
+    assert table.splitlines()[0].startswith('"id","code_id","code_set_id","redeemed_by"')
+    assert table.splitlines()[-1].startswith('"#end",')
+    await live.ok("POST", f"/v1/campaigns/{campaign}:end", {}, token=live.admin)
 
 
 def _answers(printed: str) -> list[Any]:

@@ -58,8 +58,8 @@ RECEIPT = {
         Asked("till", "GET", "/v1/members/me"),
         Asked("admin", "GET", "/v1/members/me"),
         Asked("till", "GET", "/v1/members/me/points"),
-        Asked("till", "POST", "/v1/orders", ORDER),
-        Asked("admin", "POST", "/v1/orders", ORDER),
+        Asked("till", "POST", "/v1/members/me/orders", ORDER),
+        Asked("admin", "POST", "/v1/members/me/orders", ORDER),
         Asked("member", "POST", "/v1/vouchers", {"title": "Mine"}),
         Asked("till", "POST", "/v1/vouchers", {"title": "Mine"}),
         Asked("member", "GET", f"/v1/vouchers/{UNKNOWN}"),
@@ -72,7 +72,13 @@ RECEIPT = {
         Asked("member", "GET", f"/v1/sandbox/otps/{UNKNOWN}"),
         Asked("member", "POST", "/v1/codes:redeem", {"code": "X", "sale_reference": "1"}),
         Asked("till", "GET", f"/v1/codes/{UNKNOWN}/qr"),
-        Asked("admin", "GET", "/v1/members/me/promotions"),
+        Asked("member", "GET", "/v1/orders"),
+        Asked("till", "GET", f"/v1/orders/{UNKNOWN}"),
+        Asked("member", "GET", "/v1/orders:export"),
+        Asked("till", "GET", "/v1/redemptions"),
+        Asked("member", "GET", "/v1/redemptions:export"),
+        Asked("admin", "GET", f"/v1/members/me/rewards/{UNKNOWN}"),
+        Asked("admin", "GET", "/v1/members/me/rewards"),
     ],
 )
 async def test_a_role_that_may_not_is_403(live: Platform, tokens: dict[str, str], asked: Asked) -> None:
@@ -87,13 +93,15 @@ async def test_a_role_that_may_not_is_403(live: Platform, tokens: dict[str, str]
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("member", "GET", f"/v1/orders/{UNKNOWN}", None, "ORDER_NOT_FOUND"),
+        Asked("member", "GET", f"/v1/members/me/orders/{UNKNOWN}", None, "ORDER_NOT_FOUND"),
         Asked("member", "GET", f"/v1/offers/{UNKNOWN}", None, "VOUCHER_NOT_FOUND"),
         Asked("member", "GET", f"/v1/offers/{UNKNOWN}/quantity:watch", None, "VOUCHER_NOT_FOUND"),
-        Asked("member", "POST", "/v1/orders", ORDER, "VOUCHER_NOT_FOUND"),
+        Asked("member", "POST", "/v1/members/me/orders", ORDER, "VOUCHER_NOT_FOUND"),
         Asked("member", "GET", f"/v1/members/me/vouchers/{UNKNOWN}", None, "WALLET_VOUCHER_NOT_FOUND"),
         Asked("member", "GET", f"/v1/members/me/vouchers/{UNKNOWN}/qr", None, "WALLET_VOUCHER_NOT_FOUND"),
         Asked("member", "GET", f"/v1/codes/{UNKNOWN}/qr", None, "CODE_NOT_VALID"),
+        Asked("member", "GET", f"/v1/members/me/rewards/{UNKNOWN}", None, "REWARD_NOT_FOUND"),
+        Asked("admin", "GET", f"/v1/orders/{UNKNOWN}", None, "ORDER_NOT_FOUND"),
         Asked("admin", "GET", f"/v1/vouchers/{UNKNOWN}", None, "VOUCHER_NOT_FOUND"),
         Asked("admin", "GET", f"/v1/campaigns/{UNKNOWN}", None, "CAMPAIGN_NOT_FOUND"),
         Asked("admin", "POST", f"/v1/campaigns/{UNKNOWN}:pause", {}, "CAMPAIGN_NOT_FOUND"),
@@ -123,7 +131,7 @@ async def test_what_belongs_to_someone_else_looks_as_if_it_did_not_exist(
     redemption = (await live.ok("POST", "/v1/codes:redeem", sale, token=till))["redemption"]
     other_till = await live.till()
     for token, method, path, of_another, unknown in [
-        (ada.token, "GET", "/v1/orders/{}", owned["order_id"], UNKNOWN),
+        (ada.token, "GET", "/v1/members/me/orders/{}", owned["order_id"], UNKNOWN),
         (ada.token, "GET", "/v1/members/me/vouchers/{}", owned["id"], UNKNOWN),
         (ada.token, "GET", "/v1/members/me/vouchers/{}/qr", owned["id"], UNKNOWN),
         (ada.token, "GET", "/v1/codes/{}/qr", verified["code_id"], UNKNOWN),
@@ -151,7 +159,7 @@ async def test_too_few_points_are_refused_and_nothing_moves(live: Platform, till
     member, voucher = await live.member(), await live.voucher(1)
     await live.give(till, member, 499)
     refused = await live.refused(
-        "POST", "/v1/orders", {"voucher_id": voucher}, token=member.token, key=unique()
+        "POST", "/v1/members/me/orders", {"voucher_id": voucher}, token=member.token, key=unique()
     )
     assert (refused.status, refused.reason) == (400, "INSUFFICIENT_POINTS")
     assert refused.metadata.items() >= {"required": "500", "available": "499"}.items()
@@ -168,7 +176,7 @@ async def test_sold_out_is_refused_and_nothing_moves(live: Platform, shopper: Me
     before = await live.balance(shopper)
     for _ in range(2):  # refused by the database, then by the gate
         refused = await live.refused(
-            "POST", "/v1/orders", {"voucher_id": voucher}, token=shopper.token, key=unique()
+            "POST", "/v1/members/me/orders", {"voucher_id": voucher}, token=shopper.token, key=unique()
         )
         assert (refused.status, refused.reason) == (400, "SOLD_OUT")
         assert refused.metadata == {"voucher_id": voucher}
@@ -178,7 +186,7 @@ async def test_sold_out_is_refused_and_nothing_moves(live: Platform, shopper: Me
 async def test_a_voucher_whose_sale_has_not_begun_is_refused(live: Platform, shopper: Member) -> None:
     voucher = await live.voucher(1, sale_starts_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     order = {"voucher_id": voucher}
-    refused = await live.refused("POST", "/v1/orders", order, token=shopper.token, key=unique())
+    refused = await live.refused("POST", "/v1/members/me/orders", order, token=shopper.token, key=unique())
     assert (refused.status, refused.reason) == (400, "VOUCHER_NOT_ON_SALE")
     hidden = await live.refused("GET", f"/v1/offers/{voucher}", token=shopper.token)
     assert (hidden.status, hidden.reason) == (404, "VOUCHER_NOT_FOUND")
@@ -196,8 +204,8 @@ async def test_a_used_code_is_refused_and_its_owner_learns_why(
     asked = await live.refused("POST", "/v1/codes:verify", {"code": owned["code"]}, token=shopper.token)
     assert asked.reason == "CODE_ALREADY_USED"
     path = f"/v1/members/me/vouchers/{owned['id']}"
-    status = (await live.ok("GET", path, token=shopper.token))["voucher"]["status"]
-    assert status == "WALLET_VOUCHER_STATUS_USED"
+    state = (await live.ok("GET", path, token=shopper.token))["voucher"]["state"]
+    assert state == "WALLET_VOUCHER_STATE_USED"
 
 
 async def test_a_cancelled_redemption_is_not_repeated(live: Platform, shopper: Member, till: str) -> None:
@@ -258,7 +266,9 @@ async def test_a_key_used_for_other_content_is_409(
 
     first, second, key = await live.voucher(1), await live.voucher(1), unique()
     assert (await live.order(shopper, first, key)).status_code == 200
-    other = await live.refused("POST", "/v1/orders", {"voucher_id": second}, token=shopper.token, key=key)
+    other = await live.refused(
+        "POST", "/v1/members/me/orders", {"voucher_id": second}, token=shopper.token, key=key
+    )
     assert (other.status, other.reason) == (409, "IDEMPOTENCY_KEY_REUSED")
     assert other.metadata == {"idempotency_key": key}
 

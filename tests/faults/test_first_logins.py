@@ -63,8 +63,8 @@ async def test_every_first_login_counts_once(live: Platform, killed: str) -> Non
     assert [winner["rank"] for winner in winners] == list(range(1, PLACES + 1))
     assert {winner["member_id"] for winner in winners} < set(ids)
     invariants.check_campaigns(live.databases["promos"])
-    mine = await live.ok("GET", "/v1/members/me/promotions", token=tokens[0])
-    assert len([p for p in mine["promotions"] if p["campaign_id"] == many]) == 1
+    mine = await live.ok("GET", "/v1/members/me/rewards", token=tokens[0])
+    assert len([p for p in mine["rewards"] if p["campaign_id"] == many]) == 1
     await live.ok("POST", f"/v1/campaigns/{few}:end", {}, token=live.admin)
     await live.ok("POST", f"/v1/campaigns/{many}:end", {}, token=live.admin)
 

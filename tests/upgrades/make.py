@@ -187,7 +187,7 @@ class Unfinished:
     async def _place(self, who: str, voucher_id: str, ends: str) -> str:
         body, key = {"voucher_id": voucher_id}, unique()
         token = self.story.members[who].token
-        answer = await self.live.call("POST", "/v1/orders", body, token=token, key=key)
+        answer = await self.live.call("POST", "/v1/members/me/orders", body, token=token, key=key)
         assert answer.status_code == 200, answer.text
         order = answer.json()["order"]
         assert order["state"] in ("ORDER_STATE_PENDING", "ORDER_STATE_UNDOING"), order

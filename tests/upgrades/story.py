@@ -211,12 +211,12 @@ class Story:
     async def _spend(self) -> None:
         """Orders that completed, one that was refused, and goods that came back after their points."""
         for _ in range(3):
-            told = await self.keep("ada", "POST", "/v1/orders", self._order(), unique())
+            told = await self.keep("ada", "POST", "/v1/members/me/orders", self._order(), unique())
             assert told["order"]["state"] == "ORDER_STATE_COMPLETED", told
-        await self.keep("poor", "POST", "/v1/orders", self._order(), unique())
+        await self.keep("poor", "POST", "/v1/members/me/orders", self._order(), unique())
         debtor = self.members["debtor"]
         told = await self.purchase(sale(debtor, line(200_000)))
-        await self.keep("debtor", "POST", "/v1/orders", self._order(), unique())
+        await self.keep("debtor", "POST", "/v1/members/me/orders", self._order(), unique())
         points = await self.live.points_of(debtor.id)
         taken = {"delta": -(points["balance"] - 100), "reason": "Credited twice"}
         await self.keep("admin", "POST", f"/v1/members/{debtor.id}/points:adjust", taken, unique())
@@ -238,15 +238,16 @@ class Story:
         told = await self.live.ok("POST", "/v1/codes:redeem", sold, token=self._till)
         path = f"/v1/redemptions/{told['redemption']['id']}:cancel"
         await self.keep("till", "POST", path, {})
-        won = (await self.live.promotions(self.members["debtor"]))[0]["code"]
-        await self.keep("till", "POST", "/v1/codes:redeem", {"code": won, "sale_reference": "S-3"})
+        won = (await self.live.rewards(self.members["debtor"]))[0]["code"]
+        at_till = {"code": won, "sale_reference": "S-3", "till_number": "7"}
+        await self.keep("till", "POST", "/v1/codes:redeem", at_till)
         self.known |= {"used_code": used, "taken_back_code": cancelled, "code": left}
-        self.known["won_code"] = (await self.live.promotions(ada))[0]["code"]
+        self.known["won_code"] = (await self.live.rewards(ada))[0]["code"]
 
     async def _leave(self) -> None:
         """One member is suspended and one leaves; every service gets the events."""
         path = f"/v1/members/{self.members['suspended'].id}:suspend"
         await self.live.ok("POST", path, {"reason": "Under review"}, token=self.live.admin)
         token = self.members["closed"].token
-        await self.live.promotions(self.members["closed"])
+        await self.live.rewards(self.members["closed"])
         await self.live.ok("POST", "/v1/members/me:close", {"confirm": True}, token=token)

@@ -22,12 +22,13 @@ from tests.e2e.points import finished_import, line, refund, sale
 from tests.platform import Member, at_once, eventually, refusal, unique
 from tests.upgrades import dumps
 from tests.upgrades.dumps import Dump
-from tests.upgrades.retailer import Retailer, SmsProvider, start_retailer
+from tests.upgrades.retailer import Retailer, SmsProvider, present_path, start_retailer
 
 REST_SECONDS = 60.0
 WIN_SECONDS = 10.0
 BOOKS_SECONDS = 60.0
 SHOWN = 200
+ORDERS = "/v1/members/me/orders"
 WITH_THE_CLOCK = frozenset({"claim_until"})
 """What is moved along when a dump is restored."""
 RENAMED = {"reference": "adjustment_id"}
@@ -202,7 +203,7 @@ async def test_a_file_of_adjustments_was_finished(upgraded: Upgraded) -> None:
 
 async def test_orders_under_way_are_answered_as_they_ended(upgraded: Upgraded) -> None:
     for one in upgraded.dump.content["orders_under_way"]:
-        call = {"method": "POST", "path": "/v1/orders", "body": one["body"], "key": one["key"]}
+        call = {"method": "POST", "path": ORDERS, "body": one["body"], "key": one["key"]}
         answer = await upgraded.live.send(upgraded.tokens[one["who"]], call)
         if one["ends"] == "COMPLETED":
             order = answer.json()["order"]
@@ -238,6 +239,31 @@ async def test_places_stay_and_the_next_ones_are_given(upgraded: Upgraded) -> No
     assert (unheard["rank"], unheard["member_id"]) == (len(before) + 1, upgraded.person("unheard")["id"])
 
 
+async def test_old_rewards_have_ids_and_states(upgraded: Upgraded) -> None:
+    live, token = upgraded.live, upgraded.tokens["ada"]
+    mine = await live.ok("GET", "/v1/members/me/rewards", token=token)
+    [reward] = mine["rewards"]
+    assert (reward["campaign_id"], reward["code"]) == (upgraded.known["campaign"], upgraded.known["won_code"])
+    read = await live.ok("GET", f"/v1/members/me/rewards/{reward['id']}", token=token)
+    assert read["reward"] == reward
+
+
+async def test_old_redemptions_are_of_their_till_and_set(upgraded: Upgraded) -> None:
+    till, calls = upgraded.dump.content["tills"]["till"]["id"], upgraded.dump.content["calls"]
+    bodies = [call["body"] for call in calls if call["path"] == "/v1/codes:redeem"]
+    numbers = {body["sale_reference"]: body.get("till_number", "") for body in bodies}
+    for reference, code_set, cancelled in (
+        ("S-1", "voucher", False),
+        ("S-2", "voucher", True),
+        ("S-3", "campaign", False),
+    ):
+        path = f"/v1/redemptions?redeemed_by={till}&sale_reference={reference}"
+        [found] = (await upgraded.live.ok("GET", path, token=upgraded.live.admin))["redemptions"]
+        assert (found["redeemed_by"], found["till_number"]) == (till, numbers.get(reference, ""))
+        assert found["code_set_id"] == upgraded.known[code_set]
+        assert bool(found.get("cancelled_at")) == cancelled
+
+
 # ---------------------------------------------------------------------------- calls that are repeated
 
 
@@ -260,7 +286,7 @@ async def test_a_known_key_with_other_content_is_refused(upgraded: Upgraded) -> 
     token = upgraded.tokens["till"]
     refused = await upgraded.live.refused("POST", "/v1/purchases", receipt, token=token)
     assert (refused.status, refused.reason) == (409, "RECEIPT_CONFLICT")
-    order = next(call for call in calls if call["path"] == "/v1/orders")
+    order = next(call for call in calls if present_path(call["path"]) == ORDERS)
     other = order | {"body": {"voucher_id": upgraded.known["voucher_unheard"]}}
     answer = await upgraded.live.send(upgraded.tokens[order["who"]], other)
     assert refusal(answer).reason == "IDEMPOTENCY_KEY_REUSED"
@@ -284,7 +310,7 @@ async def _is_welcome(live: Retailer, token: str) -> None:
     """Asserts that every service takes a token."""
     for path in (
         "/v1/members/me",
-        *(f"/v1/members/me/{what}" for what in ("points", "vouchers", "promotions")),
+        *(f"/v1/members/me/{what}" for what in ("points", "vouchers", "rewards")),
     ):
         await live.ok("GET", path, token=token)
 
@@ -331,15 +357,15 @@ async def test_who_left_before_wins_no_second_place(upgraded: Upgraded) -> None:
     otp = await live.otp(upgraded.dump.content["people"]["closed"]["phone"])
     again = await live.member(otp)
     await live.at_rest(REST_SECONDS)
-    mine = await live.ok("GET", "/v1/members/me/promotions", token=again.token)
-    assert mine["promotions"] == []
+    mine = await live.ok("GET", "/v1/members/me/rewards", token=again.token)
+    assert mine["rewards"] == []
 
 
 async def _won(live: Retailer, token: str) -> list[dict[str, Any]]:
     async def won() -> list[dict[str, Any]]:
-        mine = await live.ok("GET", "/v1/members/me/promotions", token=token)
-        assert mine["promotions"]
-        found: list[dict[str, Any]] = mine["promotions"]
+        mine = await live.ok("GET", "/v1/members/me/rewards", token=token)
+        assert mine["rewards"]
+        found: list[dict[str, Any]] = mine["rewards"]
         return found
 
     return await eventually(won, WIN_SECONDS)

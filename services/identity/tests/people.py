@@ -20,7 +20,7 @@ from scrip.identity.v1 import (
     sandbox_pb2_grpc,
 )
 from scrip.points.v1 import points_pb2, points_pb2_grpc
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc
+from scrip.promos.v1 import reward_pb2, reward_pb2_grpc
 from scrip.vouchers.v1 import wallet_pb2, wallet_pb2_grpc
 
 from services.common.caller import ADMIN
@@ -155,12 +155,12 @@ class People:
         channels, metadata = self.platform.channels, bearer(token)
         points = points_pb2_grpc.PointsServiceStub(channels["points"])
         wallet = wallet_pb2_grpc.WalletServiceStub(channels["vouchers"])
-        promotions = campaign_pb2_grpc.PromotionServiceStub(channels["promos"])
+        rewards = reward_pb2_grpc.RewardServiceStub(channels["promos"])
         calls: list[Awaitable[object]] = [
             self.members.GetMe(member_pb2.GetMeRequest(), metadata=metadata),
             points.GetMyBalance(points_pb2.GetMyBalanceRequest(), metadata=metadata),
             wallet.ListMyVouchers(wallet_pb2.ListMyVouchersRequest(), metadata=metadata),
-            promotions.ListMyPromotions(campaign_pb2.ListMyPromotionsRequest(), metadata=metadata),
+            rewards.ListMyRewards(reward_pb2.ListMyRewardsRequest(), metadata=metadata),
         ]
         return set(await outcomes(calls))
 

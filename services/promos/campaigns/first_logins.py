@@ -7,6 +7,7 @@ from typing import assert_never
 from uuid import UUID
 
 from services.common.db import Connection, fetch_value
+from services.common.ids import new_id
 from services.common.members import (
     Closed,
     ConsentChanged,
@@ -80,11 +81,12 @@ async def _take_place(
             AND starts_at <= %(logged_in_at)s AND (ends_at IS NULL OR %(logged_in_at)s < ends_at)
           RETURNING id, places_taken
         )
-        INSERT INTO winners (campaign_id, rank, member_id, code_id, logged_in_at)
-        SELECT id, places_taken, %(member_id)s, %(code_id)s, %(logged_in_at)s FROM place
+        INSERT INTO winners (campaign_id, rank, id, member_id, code_id, logged_in_at)
+        SELECT id, places_taken, %(reward_id)s, %(member_id)s, %(code_id)s, %(logged_in_at)s FROM place
         RETURNING rank
         """,
         campaign_id=campaign_id,
+        reward_id=new_id(),
         member_id=member_id,
         code_id=code_id,
         logged_in_at=logged_in_at,

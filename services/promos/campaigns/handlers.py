@@ -1,4 +1,4 @@
-"""CampaignService and PromotionService: campaigns, and what members have won."""
+"""CampaignService: what staff do with campaigns."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from scrip.promos.v1 import campaign_pb2
 from services.common.caller import caller
 from services.common.currencies import require_currency
 from services.common.db import Connection, Database
-from services.common.encoding import Context, moment, timestamp
+from services.common.encoding import Context, list_total, moment, timestamp
 from services.common.idempotent import idempotent
 from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.campaigns import queries
 from services.promos.campaigns.commands import change_campaign_state, create_campaign
-from services.promos.campaigns.queries import CampaignRow, CampaignState, PromotionRow
+from services.promos.campaigns.queries import CAMPAIGN_LIST, CampaignRow, CampaignState
+
+_STATE = "CAMPAIGN_STATE_"
+_Change = (
+    campaign_pb2.PauseCampaignRequest | campaign_pb2.ResumeCampaignRequest | campaign_pb2.EndCampaignRequest
+)
 
 
 class CampaignHandlers:
@@ -42,7 +47,7 @@ class CampaignHandlers:
                 benefit=read_benefit(request.benefit),
                 starts_at=moment(request, "starts_at"),
                 ends_at=moment(request, "ends_at"),
-                promotions_expire_at=moment(request, "promotions_expire_at"),
+                rewards_expire_at=moment(request, "rewards_expire_at"),
             )
             return campaign_pb2.CreateCampaignResponse(campaign=_campaign(row))
 
@@ -60,34 +65,33 @@ class CampaignHandlers:
         self, request: campaign_pb2.ListCampaignsRequest, context: Context
     ) -> campaign_pb2.ListCampaignsResponse:
         """Returns a page of campaigns."""
-        state = campaign_pb2.CampaignState.Name(request.state).removeprefix("CAMPAIGN_STATE_")
-        page = Page(request.page_size, request.page_token, "campaigns", state)
-        rows, next_token = await self._db.read(
-            queries.list_campaigns, page, state=None if state == "UNSPECIFIED" else state
-        )
+        order_by, wanted = request.order_by, _wanted(request)
+        page = Page(request.page_size, request.page_token, "campaigns", order_by, wanted)
+        rows, next_token = await self._db.read(CAMPAIGN_LIST.page, page, order_by=order_by, **wanted)
+        total = await self._db.read(CAMPAIGN_LIST.total, **wanted) if request.with_total else None
         return campaign_pb2.ListCampaignsResponse(
-            campaigns=[_campaign(row) for row in rows], next_page_token=next_token
+            campaigns=map(_campaign, rows), next_page_token=next_token, total=list_total(total)
         )
 
     async def PauseCampaign(
         self, request: campaign_pb2.PauseCampaignRequest, context: Context
     ) -> campaign_pb2.PauseCampaignResponse:
         """Stops giving places for now."""
-        campaign = await self._change(request.campaign_id, "PAUSED")
+        campaign = await self._change(request, "PAUSED")
         return campaign_pb2.PauseCampaignResponse(campaign=campaign)
 
     async def ResumeCampaign(
         self, request: campaign_pb2.ResumeCampaignRequest, context: Context
     ) -> campaign_pb2.ResumeCampaignResponse:
         """Goes on giving places."""
-        campaign = await self._change(request.campaign_id, "ACTIVE")
+        campaign = await self._change(request, "ACTIVE")
         return campaign_pb2.ResumeCampaignResponse(campaign=campaign)
 
     async def EndCampaign(
         self, request: campaign_pb2.EndCampaignRequest, context: Context
     ) -> campaign_pb2.EndCampaignResponse:
         """Stops giving places for good."""
-        campaign = await self._change(request.campaign_id, "ENDED")
+        campaign = await self._change(request, "ENDED")
         return campaign_pb2.EndCampaignResponse(campaign=campaign)
 
     async def ListWinners(
@@ -110,28 +114,20 @@ class CampaignHandlers:
             next_page_token=next_token,
         )
 
-    async def _change(self, campaign_id: str, state: CampaignState) -> campaign_pb2.Campaign:
+    async def _change(self, request: _Change, state: CampaignState) -> campaign_pb2.Campaign:
         row = await self._db.run(
-            change_campaign_state, actor=caller(), campaign_id=UUID(campaign_id), state=state
+            change_campaign_state,
+            actor=caller(),
+            campaign_id=UUID(request.campaign_id),
+            etag=request.etag,
+            state=state,
         )
         return _campaign(row)
 
 
-class PromotionHandlers:
-    """Implements PromotionService."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
-    async def ListMyPromotions(
-        self, request: campaign_pb2.ListMyPromotionsRequest, context: Context
-    ) -> campaign_pb2.ListMyPromotionsResponse:
-        """Returns a page of the caller's promotions."""
-        page = Page(request.page_size, request.page_token, "promotions")
-        rows, next_token = await self._db.read(queries.list_promotions, page, member_id=caller().id)
-        return campaign_pb2.ListMyPromotionsResponse(
-            promotions=[_promotion(row) for row in rows], next_page_token=next_token
-        )
+def _wanted(request: campaign_pb2.ListCampaignsRequest) -> dict[str, object]:
+    state = campaign_pb2.CampaignState.Name(request.state).removeprefix(_STATE)
+    return {"state": state if request.state else None, "query": request.query or None}
 
 
 def _campaign(row: CampaignRow) -> campaign_pb2.Campaign:
@@ -143,21 +139,8 @@ def _campaign(row: CampaignRow) -> campaign_pb2.Campaign:
         benefit=encode_benefit(row.benefit),
         starts_at=timestamp(row.starts_at),
         ends_at=timestamp(row.ends_at),
-        promotions_expire_at=timestamp(row.promotions_expire_at),
-        state=campaign_pb2.CampaignState.Value(f"CAMPAIGN_STATE_{row.state}"),
+        rewards_expire_at=timestamp(row.rewards_expire_at),
+        state=campaign_pb2.CampaignState.Value(f"{_STATE}{row.state}"),
         created_at=timestamp(row.created_at),
-    )
-
-
-def _promotion(row: PromotionRow) -> campaign_pb2.Promotion:
-    return campaign_pb2.Promotion(
-        campaign_id=str(row.campaign_id),
-        name=row.name,
-        rank=row.rank,
-        benefit=encode_benefit(row.benefit),
-        code_id=str(row.code_id),
-        code=row.code,
-        used=row.used,
-        won_at=timestamp(row.won_at),
-        expires_at=timestamp(row.expires_at),
+        etag=row.etag,
     )

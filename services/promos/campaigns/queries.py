@@ -11,10 +11,11 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_values
+from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.promos.benefits import BenefitColumns
-from services.promos.campaigns.refusals import campaign_not_found
-from services.promos.codes import CODE_SETS, CODES
+from services.promos.campaigns.refusals import campaign_not_found, reward_not_found
+from services.promos.codes import CODE_SETS, CODES, CodeState
 
 CampaignState = Literal["ACTIVE", "PAUSED", "ENDED"]
 
@@ -30,8 +31,14 @@ class CampaignRow(BenefitColumns):
     starts_at: datetime
     ends_at: datetime | None
     state: CampaignState
+    version: int
     created_at: datetime
-    promotions_expire_at: datetime | None
+    rewards_expire_at: datetime | None
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change by staff."""
+        return str(self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +51,29 @@ class WinnerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PromotionRow(BenefitColumns):
-    """What a member has won."""
+class RewardRow(BenefitColumns):
+    """What a member has won in a campaign."""
 
+    id: UUID
     campaign_id: UUID
     name: str
     rank: int
     code_id: UUID
     code: str
-    used: bool
+    state: CodeState
     won_at: datetime
     expires_at: datetime | None
 
 
-_CAMPAIGN = SQL(
+_COLUMNS = SQL(
     """
-    SELECT
-      c.id, c.name, c.places, c.places_taken, c.starts_at, c.ends_at, c.state, c.created_at,
-      s.expires_at AS promotions_expire_at, s.amount_off_minor, s.currency_code, s.percent_off
-    FROM campaigns c JOIN {code_sets} s ON s.id = c.id
-    WHERE c.id = %(id)s
+    c.id, c.name, c.places, c.places_taken, c.starts_at, c.ends_at, c.state, c.version, c.created_at,
+    s.expires_at AS rewards_expire_at, s.amount_off_minor, s.currency_code, s.percent_off
     """
-).format(code_sets=CODE_SETS)
+)
+_SOURCE = SQL("campaigns c JOIN {code_sets} s ON s.id = c.id").format(code_sets=CODE_SETS)
+
+_CAMPAIGN = SQL("SELECT {columns} FROM {source} WHERE c.id = %(id)s").format(columns=_COLUMNS, source=_SOURCE)
 
 
 async def get_campaign(connection: Connection, campaign_id: UUID) -> CampaignRow:
@@ -76,26 +84,35 @@ async def get_campaign(connection: Connection, campaign_id: UUID) -> CampaignRow
     return found
 
 
-_CAMPAIGNS = SQL(
-    """
-    SELECT
-      c.id, c.name, c.places, c.places_taken, c.starts_at, c.ends_at, c.state, c.created_at,
-      s.expires_at AS promotions_expire_at, s.amount_off_minor, s.currency_code, s.percent_off
-    FROM campaigns c JOIN {code_sets} s ON s.id = c.id
-    WHERE (%(after)s::uuid IS NULL OR c.id < %(after)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
-    ORDER BY c.id DESC LIMIT %(limit)s
-    """
-).format(code_sets=CODE_SETS)
+_LOCKED_CAMPAIGN = SQL("SELECT {columns} FROM {source} WHERE c.id = %(id)s FOR UPDATE OF c").format(
+    columns=_COLUMNS, source=_SOURCE
+)
 
 
-async def list_campaigns(
-    connection: Connection, page: Page, *, state: str | None
-) -> tuple[Sequence[CampaignRow], str]:
-    """Returns a page of campaigns, the newest first, and the token of the next one; no state matches all."""
-    rows = await fetch_all(
-        connection, CampaignRow, _CAMPAIGNS, after=page.after(UUID), state=state, limit=page.size + 1
-    )
-    return page.cut(rows, lambda campaign: campaign.id)
+async def lock_campaign(connection: Connection, campaign_id: UUID) -> CampaignRow:
+    """Returns a campaign that nobody else changes until the commit. Raises CAMPAIGN_NOT_FOUND."""
+    found = await fetch_first(connection, CampaignRow, _LOCKED_CAMPAIGN, id=campaign_id)
+    if found is None:
+        raise campaign_not_found(campaign_id)
+    return found
+
+
+CAMPAIGN_LIST = Listing(
+    row=CampaignRow,
+    columns=_COLUMNS,
+    source=_SOURCE,
+    filters={
+        "state": "c.state = %(state)s",
+        "query": "starts_with(lower(c.name), lower(%(query)s))",
+    },
+    keys={
+        "created_at": SortKey("c.created_at", "created_at", parse_moment),
+        "name": SortKey("c.name", "name", parse_text),
+    },
+    key=SortKey("c.id", "id", UUID),
+    default_order="created_at desc",
+)
+"""All campaigns. Staff make them one by one, so no filter needs an index."""
 
 
 async def open_campaigns(connection: Connection, moment: datetime) -> Sequence[UUID]:
@@ -132,31 +149,38 @@ async def list_winners(
     return page.cut(rows, lambda winner: winner.rank)
 
 
-_PROMOTIONS = SQL(
+_REWARD_COLUMNS = SQL(
     """
-    SELECT
-      w.campaign_id, p.name, w.rank, w.code_id, w.won_at, c.code, c.used, c.expires_at,
-      c.amount_off_minor, c.currency_code, c.percent_off
-    FROM winners w JOIN campaigns p ON p.id = w.campaign_id JOIN {codes} c ON c.id = w.code_id
-    WHERE w.member_id = %(member_id)s AND (%(after)s::uuid IS NULL OR w.code_id < %(after)s)
-    ORDER BY w.code_id DESC LIMIT %(limit)s
+    w.id, w.campaign_id, p.name, w.rank, w.code_id, c.code, c.state, w.won_at, c.expires_at,
+    c.amount_off_minor, c.currency_code, c.percent_off
     """
+)
+_REWARD_SOURCE = SQL(
+    "winners w JOIN campaigns p ON p.id = w.campaign_id JOIN {codes} c ON c.id = w.code_id"
 ).format(codes=CODES)
 
+REWARD_LIST = Listing(
+    row=RewardRow,
+    columns=_REWARD_COLUMNS,
+    source=_REWARD_SOURCE,
+    filters={"member_id": "w.member_id = %(member_id)s", "state": "c.state = %(state)s"},
+    keys={"won_at": SortKey("w.won_at", "won_at", parse_moment)},
+    key=SortKey("w.id", "id", UUID),
+    default_order="won_at desc",
+)
+"""The rewards of one member, who must be named: there are few, which are sorted when they are asked for."""
 
-async def list_promotions(
-    connection: Connection, page: Page, *, member_id: UUID
-) -> tuple[Sequence[PromotionRow], str]:
-    """Returns a page of what a member has won, the newest first, and the token of the next one."""
-    rows = await fetch_all(
-        connection,
-        PromotionRow,
-        _PROMOTIONS,
-        member_id=member_id,
-        after=page.after(UUID),
-        limit=page.size + 1,
-    )
-    return page.cut(rows, lambda promotion: promotion.code_id)
+_REWARD = SQL("SELECT {columns} FROM {source} WHERE w.id = %(id)s AND w.member_id = %(member_id)s").format(
+    columns=_REWARD_COLUMNS, source=_REWARD_SOURCE
+)
+
+
+async def get_reward(connection: Connection, reward_id: UUID, member_id: UUID) -> RewardRow:
+    """Returns a reward of this member. Raises REWARD_NOT_FOUND."""
+    found = await fetch_first(connection, RewardRow, _REWARD, id=reward_id, member_id=member_id)
+    if found is None:
+        raise reward_not_found(reward_id)
+    return found
 
 
 async def codes_won(connection: Connection, member_id: UUID) -> Sequence[UUID]:

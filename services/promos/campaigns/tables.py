@@ -25,7 +25,10 @@ class KnownPhone(Base):
 
 
 class Campaign(Base):
-    """A campaign for first logins. Its benefit and its codes' expiry are those of its code set."""
+    """A campaign for first logins. Its benefit and its codes' expiry are those of its code set.
+
+    `version` counts what staff change; places that are won leave it as it is.
+    """
 
     __tablename__ = "campaigns"
     __table_args__ = (
@@ -41,11 +44,12 @@ class Campaign(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(server_default="ACTIVE")
+    version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Winner(Base):
-    """A place of a campaign that a member has won, with its code."""
+    """A place of a campaign that a member has won, with its code: the member's reward."""
 
     __tablename__ = "winners"
     __table_args__ = (
@@ -56,6 +60,7 @@ class Winner(Base):
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)
     member_id: Mapped[UUID]
+    id: Mapped[UUID] = mapped_column(unique=True)
     code_id: Mapped[UUID] = mapped_column(ForeignKey("codes.id"), unique=True)
     logged_in_at: Mapped[datetime]
     won_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -19,13 +19,12 @@ from services.common.errors import DomainError
 from services.common.throttle import Limit, Throttle
 from services.promos.benefit_encoding import encode_benefit
 from services.promos.codes import queries
-from services.promos.codes.commands.cancel_redemption import cancel_redemption
 from services.promos.codes.commands.redeem_code import redeem_code
-from services.promos.codes.queries import RedemptionRow
+from services.promos.codes.encoding import encode_redemption
 
 
 class CodeHandlers:
-    """Implements CodeService."""
+    """Implements what CodeService does with codes."""
 
     def __init__(self, db: Database, throttle: Throttle, *, wrong_codes_per_minute: int) -> None:
         self._db = db
@@ -55,16 +54,13 @@ class CodeHandlers:
         who = caller()
         async with self._guess(who):
             row = await self._db.run(
-                redeem_code, actor=who, code=read_code(request.code), sale_reference=request.sale_reference
+                redeem_code,
+                actor=who,
+                code=read_code(request.code),
+                till_number=request.till_number,
+                sale_reference=request.sale_reference,
             )
-        return code_pb2.RedeemCodeResponse(redemption=_encode(row))
-
-    async def CancelRedemption(
-        self, request: code_pb2.CancelRedemptionRequest, context: Context
-    ) -> code_pb2.CancelRedemptionResponse:
-        """Gives a use back."""
-        row = await self._db.run(cancel_redemption, actor=caller(), redemption_id=UUID(request.redemption_id))
-        return code_pb2.CancelRedemptionResponse(redemption=_encode(row))
+        return code_pb2.RedeemCodeResponse(redemption=encode_redemption(row))
 
     async def GetCodeQr(self, request: code_pb2.GetCodeQrRequest, context: Context) -> httpbody_pb2.HttpBody:
         """Returns a code as an image."""
@@ -88,14 +84,3 @@ class CodeHandlers:
 def _own_only(who: Caller) -> UUID | None:
     """Returns the owner whose codes alone the caller may see; None for tills and staff, who see all."""
     return who.id if who.role == MEMBER else None
-
-
-def _encode(row: RedemptionRow) -> code_pb2.Redemption:
-    return code_pb2.Redemption(
-        id=str(row.id),
-        code_id=str(row.code_id),
-        sale_reference=row.sale_reference,
-        benefit=encode_benefit(row.benefit),
-        redeemed_at=timestamp(row.redeemed_at),
-        cancelled_at=timestamp(row.cancelled_at),
-    )

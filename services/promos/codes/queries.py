@@ -11,22 +11,37 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.lists import Listing, SortKey, parse_moment
 from services.promos.benefits import Benefit, BenefitColumns
 from services.promos.codes import refusals
 
 CODE_SETS = SQL("(SELECT id, expires_at, amount_off_minor, currency_code, percent_off FROM code_sets)")
 """What the codes of a set take off, and until when, for statements that join it."""
 
+CodeState = Literal["USABLE", "USED", "EXPIRED", "VOID"]
+
+_STATE = SQL(
+    """
+    CASE
+      WHEN c.state = 'VOID' THEN 'VOID'
+      WHEN c.uses = c.uses_allowed THEN 'USED'
+      WHEN c.expires_at <= now() THEN 'EXPIRED'
+      ELSE 'USABLE'
+    END
+    """
+)
+"""Where a code `c` that somebody owns stands now: a CodeState."""
+
 CODES = SQL(
     """
     (
       SELECT
-        c.id, c.code, c.uses > 0 AS used, c.expires_at, s.amount_off_minor, s.currency_code, s.percent_off
+        c.id, c.code, {state} AS state, c.expires_at, s.amount_off_minor, s.currency_code, s.percent_off
       FROM codes c JOIN code_sets s ON s.id = c.code_set_id
     )
     """
-)
-"""What a code takes off, until when, and whether it was used, for statements that join it."""
+).format(state=_STATE)
+"""What a code that somebody owns takes off, until when, and its CodeState, for statements that join it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,7 @@ class CodeRow:
 
     id: UUID
     code: str
-    state: Literal["USABLE", "USED", "EXPIRED", "VOID"]
+    state: CodeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,9 @@ class RedemptionRow(BenefitColumns):
 
     id: UUID
     code_id: UUID
+    code_set_id: UUID
+    redeemed_by: UUID
+    till_number: str
     sale_reference: str
     redeemed_at: datetime
     cancelled_at: datetime | None
@@ -126,24 +144,33 @@ async def get_code_text(connection: Connection, *, code_id: UUID, owner: UUID | 
     return code
 
 
+_OWNED_CODES = SQL(
+    """
+    SELECT c.id, c.code, {state} AS state
+    FROM codes c WHERE c.id = ANY(%(ids)s) AND c.state <> 'READY'
+    """
+).format(state=_STATE)
+
+
 async def get_codes(connection: Connection, code_ids: Sequence[UUID]) -> Sequence[CodeRow]:
     """Returns those of these codes that somebody owns or owned."""
-    return await fetch_all(
-        connection,
-        CodeRow,
-        """
-        SELECT
-          id, code,
-          CASE
-            WHEN state = 'VOID' THEN 'VOID'
-            WHEN uses = uses_allowed THEN 'USED'
-            WHEN expires_at <= now() THEN 'EXPIRED'
-            ELSE 'USABLE'
-          END AS state
-        FROM codes WHERE id = ANY(%(ids)s) AND state <> 'READY'
-        """,
-        ids=list(code_ids),
-    )
+    return await fetch_all(connection, CodeRow, _OWNED_CODES, ids=list(code_ids))
+
+
+_REDEMPTION = SQL(
+    """
+    r.id, r.code_id, r.code_set_id, r.caller_id AS redeemed_by, r.till_number, r.sale_reference,
+    r.redeemed_at, r.cancelled_at, s.amount_off_minor, s.currency_code, s.percent_off
+    """
+)
+"""The columns of a redemption `r` and its code set `s` that RedemptionRow is made of."""
+
+_REDEMPTION_BY_ID = SQL(
+    """
+    SELECT {columns} FROM redemptions r JOIN code_sets s ON s.id = r.code_set_id
+    WHERE r.id = %(id)s AND (%(caller_id)s::uuid IS NULL OR r.caller_id = %(caller_id)s)
+    """
+).format(columns=_REDEMPTION)
 
 
 async def get_redemption(
@@ -151,38 +178,56 @@ async def get_redemption(
 ) -> RedemptionRow:
     """Returns a redemption; with `caller_id`, only one of this till's. Raises REDEMPTION_NOT_FOUND."""
     found = await fetch_first(
-        connection,
-        RedemptionRow,
-        """
-        SELECT
-          r.id, r.code_id, r.sale_reference, r.redeemed_at, r.cancelled_at,
-          s.amount_off_minor, s.currency_code, s.percent_off
-        FROM redemptions r JOIN codes c ON c.id = r.code_id JOIN code_sets s ON s.id = c.code_set_id
-        WHERE r.id = %(id)s AND (%(caller_id)s::uuid IS NULL OR r.caller_id = %(caller_id)s)
-        """,
-        id=redemption_id,
-        caller_id=caller_id,
+        connection, RedemptionRow, _REDEMPTION_BY_ID, id=redemption_id, caller_id=caller_id
     )
     if found is None:
         raise refusals.redemption_not_found(redemption_id)
     return found
 
 
+_REDEMPTION_OF_SALE = SQL(
+    """
+    SELECT {columns}
+    FROM redemptions r JOIN codes c ON c.id = r.code_id JOIN code_sets s ON s.id = r.code_set_id
+    WHERE c.code = %(code)s AND r.caller_id = %(caller_id)s AND r.till_number = %(till_number)s
+      AND r.sale_reference = %(sale_reference)s
+    """
+).format(columns=_REDEMPTION)
+
+
 async def redemption_of_sale(
-    connection: Connection, *, code: str, caller_id: UUID, sale_reference: str
+    connection: Connection, *, code: str, caller_id: UUID, till_number: str, sale_reference: str
 ) -> RedemptionRow | None:
-    """Returns the caller's redemption of a code for a sale, if there was one."""
+    """Returns the redemption of a code for a sale at one of the caller's tills, if there was one."""
     return await fetch_first(
         connection,
         RedemptionRow,
-        """
-        SELECT
-          r.id, r.code_id, r.sale_reference, r.redeemed_at, r.cancelled_at,
-          s.amount_off_minor, s.currency_code, s.percent_off
-        FROM redemptions r JOIN codes c ON c.id = r.code_id JOIN code_sets s ON s.id = c.code_set_id
-        WHERE c.code = %(code)s AND r.caller_id = %(caller_id)s AND r.sale_reference = %(sale_reference)s
-        """,
+        _REDEMPTION_OF_SALE,
         code=code,
         caller_id=caller_id,
+        till_number=till_number,
         sale_reference=sale_reference,
     )
+
+
+REDEMPTION_LIST = Listing(
+    row=RedemptionRow,
+    columns=_REDEMPTION,
+    source="redemptions r JOIN code_sets s ON s.id = r.code_set_id",
+    filters={
+        "redeemed_by": "r.caller_id = %(redeemed_by)s",
+        "till_number": "r.till_number = %(till_number)s",
+        "sale_reference": "r.sale_reference = %(sale_reference)s",
+        "code_id": "r.code_id = %(code_id)s",
+        "code_set_id": "r.code_set_id = %(code_set_id)s",
+        "redeemed_from": "r.redeemed_at >= %(redeemed_from)s",
+        "redeemed_until": "r.redeemed_at < %(redeemed_until)s",
+        # Two, so that the index of the few that were cancelled serves whatever plan is made.
+        "cancelled": "r.cancelled_at IS NOT NULL",
+        "standing": "r.cancelled_at IS NULL",
+    },
+    keys={"redeemed_at": SortKey("r.redeemed_at", "redeemed_at", parse_moment)},
+    key=SortKey("r.id", "id", UUID),
+    default_order="redeemed_at desc",
+)
+"""The redemptions of all codes. Those of one sale or one code are few; they are sorted when asked for."""

@@ -106,17 +106,30 @@ class Assignment(Base):
 
 
 class Redemption(Base):
-    """One use of a code, for one sale."""
+    """One use of a code, for one sale at one till.
+
+    `caller_id` is who redeemed it, `till_number` which of its tills. `code_set_id` is the code's, kept here
+    too so that the redemptions of a set are found by time.
+    """
 
     __tablename__ = "redemptions"
     __table_args__ = (
-        UniqueConstraint("caller_id", "sale_reference", "code_id", name="uq_redemptions_sale"),
+        # The reference stands first, because staff look for sales by it alone.
+        UniqueConstraint("sale_reference", "caller_id", "till_number", "code_id", name="uq_redemptions_sale"),
         Index("ix_redemptions_code_id", "code_id", "redeemed_at"),
+        Index("ix_redemptions_code_set_id", "code_set_id", "redeemed_at", "id"),
+        Index("ix_redemptions_caller_id", "caller_id", "redeemed_at", "id"),
+        Index("ix_redemptions_redeemed_at", "redeemed_at", "id"),
+        Index(
+            "ix_redemptions_cancelled", "redeemed_at", "id", postgresql_where=text("cancelled_at IS NOT NULL")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     code_id: Mapped[UUID] = mapped_column(ForeignKey("codes.id"))
+    code_set_id: Mapped[UUID]
     caller_id: Mapped[UUID]
+    till_number: Mapped[str] = mapped_column(server_default="")
     sale_reference: Mapped[str]
     redeemed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     cancelled_at: Mapped[datetime | None]

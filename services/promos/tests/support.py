@@ -15,7 +15,14 @@ import grpc
 from scrip.common.internal.v1 import member_events_pb2, member_events_pb2_grpc
 from scrip.common.v1 import money_pb2
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.promos.v1 import (
+    campaign_pb2,
+    campaign_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    reward_pb2,
+    reward_pb2_grpc,
+)
 
 from services.common.channels import open_channel
 from services.common.db import Database, execute, fetch_value, fetch_values
@@ -54,6 +61,9 @@ _BROKEN: dict[str, LiteralString] = {
     "a code has an order that has none": (
         "SELECT c.id FROM codes c WHERE c.order_id IS NOT NULL AND NOT EXISTS"
         " (SELECT FROM assignments a WHERE a.order_id = c.order_id)"
+    ),
+    "a redemption is of another set than its code": (
+        "SELECT r.id FROM redemptions r JOIN codes c ON c.id = r.code_id WHERE r.code_set_id <> c.code_set_id"
     ),
     "a winner's code is not the winner's": (
         "SELECT w.code_id FROM winners w JOIN codes c ON c.id = w.code_id"
@@ -98,9 +108,9 @@ class Promos:
         return campaign_pb2_grpc.CampaignServiceStub(self.channel)
 
     @property
-    def promotions(self) -> campaign_pb2_grpc.PromotionServiceStub:
-        """PromotionService."""
-        return campaign_pb2_grpc.PromotionServiceStub(self.channel)
+    def rewards(self) -> reward_pb2_grpc.RewardServiceStub:
+        """RewardService."""
+        return reward_pb2_grpc.RewardServiceStub(self.channel)
 
     @property
     def internal(self) -> promos_pb2_grpc.PromosInternalServiceStub:
@@ -191,15 +201,22 @@ class Promos:
         request = code_pb2.VerifyCodeRequest(code=code)
         return await self.codes.VerifyCode(request, metadata=bearer(token or self.till))
 
-    async def redeem(self, code: str, sale: str, token: str | None = None) -> code_pb2.Redemption:
+    async def redeem(
+        self, code: str, sale: str, token: str | None = None, *, till_number: str = ""
+    ) -> code_pb2.Redemption:
         """Redeems a code."""
-        request = code_pb2.RedeemCodeRequest(code=code, sale_reference=sale)
+        request = code_pb2.RedeemCodeRequest(code=code, sale_reference=sale, till_number=till_number)
         return (await self.codes.RedeemCode(request, metadata=bearer(token or self.till))).redemption
 
     async def cancel(self, redemption_id: str, token: str | None = None) -> code_pb2.Redemption:
         """Cancels a redemption."""
         request = code_pb2.CancelRedemptionRequest(redemption_id=redemption_id)
         return (await self.codes.CancelRedemption(request, metadata=bearer(token or self.till))).redemption
+
+    async def list_redemptions(self, **fields: Any) -> code_pb2.ListRedemptionsResponse:
+        """Returns a page of redemptions."""
+        request = code_pb2.ListRedemptionsRequest(**fields)
+        return await self.codes.ListRedemptions(request, metadata=bearer(self.admin))
 
     # Campaigns
 
@@ -212,20 +229,22 @@ class Promos:
         reply = await self.campaigns.CreateCampaign(request, metadata=bearer(self.admin, **headers))
         return reply.campaign
 
-    async def pause(self, campaign_id: str, token: str | None = None) -> campaign_pb2.Campaign:
+    async def pause(
+        self, campaign_id: str, token: str | None = None, *, etag: str = ""
+    ) -> campaign_pb2.Campaign:
         """Pauses a campaign."""
-        request = campaign_pb2.PauseCampaignRequest(campaign_id=campaign_id)
+        request = campaign_pb2.PauseCampaignRequest(campaign_id=campaign_id, etag=etag)
         metadata = bearer(token or self.admin)
         return (await self.campaigns.PauseCampaign(request, metadata=metadata)).campaign
 
-    async def resume(self, campaign_id: str) -> campaign_pb2.Campaign:
+    async def resume(self, campaign_id: str, *, etag: str = "") -> campaign_pb2.Campaign:
         """Resumes a campaign."""
-        request = campaign_pb2.ResumeCampaignRequest(campaign_id=campaign_id)
+        request = campaign_pb2.ResumeCampaignRequest(campaign_id=campaign_id, etag=etag)
         return (await self.campaigns.ResumeCampaign(request, metadata=bearer(self.admin))).campaign
 
-    async def end(self, campaign_id: str) -> campaign_pb2.Campaign:
+    async def end(self, campaign_id: str, *, etag: str = "") -> campaign_pb2.Campaign:
         """Ends a campaign."""
-        request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id)
+        request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id, etag=etag)
         return (await self.campaigns.EndCampaign(request, metadata=bearer(self.admin))).campaign
 
     async def get_campaign(self, campaign_id: str) -> campaign_pb2.Campaign:
@@ -273,12 +292,19 @@ class Promos:
         )
         await self.events.Apply(request, metadata=bearer(self.identity))
 
-    async def promotions_of(self, member: UUID) -> list[campaign_pb2.Promotion]:
-        """Returns the first 200 promotions of a member."""
+    async def list_campaigns(self, **fields: Any) -> campaign_pb2.ListCampaignsResponse:
+        """Returns a page of campaigns."""
+        request = campaign_pb2.ListCampaignsRequest(**fields)
+        return await self.campaigns.ListCampaigns(request, metadata=bearer(self.admin))
+
+    async def rewards_of(
+        self, member: UUID, state: reward_pb2.RewardState.ValueType = reward_pb2.REWARD_STATE_UNSPECIFIED
+    ) -> list[reward_pb2.Reward]:
+        """Returns the first 200 rewards of a member."""
         token = await self.platform.token("member", member)
-        request = campaign_pb2.ListMyPromotionsRequest(page_size=200)
-        reply = await self.promotions.ListMyPromotions(request, metadata=bearer(token))
-        return list(reply.promotions)
+        request = reward_pb2.ListMyRewardsRequest(page_size=200, state=state)
+        reply = await self.rewards.ListMyRewards(request, metadata=bearer(token))
+        return list(reply.rewards)
 
     # The database
 

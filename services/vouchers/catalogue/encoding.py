@@ -25,6 +25,14 @@ def new_voucher(request: catalogue_pb2.CreateVoucherRequest) -> NewVoucher:
     )
 
 
+def wanted_vouchers(request: catalogue_pb2.ListVouchersRequest) -> dict[str, object]:
+    """Returns by what a list of vouchers is filtered."""
+    return {
+        "query": request.query or None,
+        "on_sale": request.on_sale if request.HasField("on_sale") else None,
+    }
+
+
 def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:
     """Returns a voucher as staff see it."""
     return catalogue_pb2.Voucher(

@@ -9,11 +9,12 @@ from scrip.vouchers.v1 import catalogue_pb2
 from services.common.caller import caller
 from services.common.currencies import require_currency
 from services.common.db import Connection, Database
-from services.common.encoding import Context
+from services.common.encoding import Context, list_total
 from services.common.idempotent import idempotent
 from services.common.paging import Page
-from services.vouchers.catalogue import encoding, queries
+from services.vouchers.catalogue import encoding
 from services.vouchers.catalogue.commands import create_voucher
+from services.vouchers.catalogue.queries import VOUCHER_LIST, get_voucher
 
 
 class CatalogueHandlers:
@@ -40,15 +41,17 @@ class CatalogueHandlers:
         self, request: catalogue_pb2.GetVoucherRequest, context: Context
     ) -> catalogue_pb2.GetVoucherResponse:
         """Returns one voucher."""
-        row = await self._db.read(queries.get_voucher, UUID(request.voucher_id))
+        row = await self._db.read(get_voucher, UUID(request.voucher_id))
         return catalogue_pb2.GetVoucherResponse(voucher=encoding.voucher(row))
 
     async def ListVouchers(
         self, request: catalogue_pb2.ListVouchersRequest, context: Context
     ) -> catalogue_pb2.ListVouchersResponse:
         """Returns a page of vouchers."""
-        page = Page(request.page_size, request.page_token, "vouchers")
-        rows, next_token = await self._db.read(queries.list_vouchers, page)
+        order_by, wanted = request.order_by, encoding.wanted_vouchers(request)
+        page = Page(request.page_size, request.page_token, "vouchers", order_by, wanted)
+        rows, next_token = await self._db.read(VOUCHER_LIST.page, page, order_by=order_by, **wanted)
+        total = await self._db.read(VOUCHER_LIST.total, **wanted) if request.with_total else None
         return catalogue_pb2.ListVouchersResponse(
-            vouchers=[encoding.voucher(row) for row in rows], next_page_token=next_token
+            vouchers=map(encoding.voucher, rows), next_page_token=next_token, total=list_total(total)
         )

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.vouchers.catalogue.refusals import voucher_not_found
 
@@ -75,19 +76,22 @@ async def get_offer(connection: Connection, voucher_id: UUID) -> VoucherRow:
     return found
 
 
-_ALL_VOUCHERS = SQL(
-    """
-    SELECT {columns} FROM vouchers
-    WHERE %(after)s::uuid IS NULL OR id < %(after)s
-    ORDER BY id DESC LIMIT %(limit)s
-    """
-).format(columns=_COLUMNS)
-
-
-async def list_vouchers(connection: Connection, page: Page) -> tuple[Sequence[VoucherRow], str]:
-    """Returns a page of all vouchers, the newest first, and the token of the next one."""
-    rows = await fetch_all(connection, VoucherRow, _ALL_VOUCHERS, after=page.after(UUID), limit=page.size + 1)
-    return page.cut(rows, lambda voucher: voucher.id)
+VOUCHER_LIST = Listing(
+    row=VoucherRow,
+    columns=_COLUMNS,
+    source="vouchers",
+    filters={
+        "query": "starts_with(lower(title), lower(%(query)s))",
+        "on_sale": SQL("{} = %(on_sale)s").format(ON_SALE),
+    },
+    keys={
+        "created_at": SortKey("created_at", "created_at", parse_moment),
+        "title": SortKey("title", "title", parse_text),
+    },
+    key=SortKey("id", "id", UUID),
+    default_order="created_at desc",
+)
+"""All vouchers. Staff make them one by one, so no filter needs an index."""
 
 
 _ALL_OFFERS = SQL(

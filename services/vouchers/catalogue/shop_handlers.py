@@ -18,6 +18,9 @@ from services.vouchers.catalogue.quantity import Quantities
 
 _LOOK_SECONDS = 0.5
 _STREAM_SECONDS = 300.0
+_PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
+"""Offers are the same for everybody. The edge adds the origin of a browser's page to them, so a shared cache
+must not give them to a page of another origin."""
 
 
 class ShopHandlers:
@@ -40,6 +43,7 @@ class ShopHandlers:
         """Returns a page of what is on sale."""
         page = Page(request.page_size, request.page_token, "offers")
         rows, next_token = await self._db.read(queries.list_offers, page)
+        await context.send_initial_metadata(_PUBLIC)
         return shop_pb2.ListOffersResponse(
             offers=[encoding.offer(row) for row in rows], next_page_token=next_token
         )
@@ -49,6 +53,7 @@ class ShopHandlers:
     ) -> shop_pb2.GetOfferResponse:
         """Returns one offer."""
         row = await self._db.read(queries.get_offer, UUID(request.voucher_id))
+        await context.send_initial_metadata(_PUBLIC)
         return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
 
     async def WatchQuantity(

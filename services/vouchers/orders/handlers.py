@@ -9,18 +9,19 @@ from scrip.vouchers.v1 import order_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, header, timestamp
+from services.common.encoding import Context, header
 from services.common.errors import DomainError
 from services.common.idempotency import parse_key
 from services.common.paging import Page
 from services.vouchers.orders import queries
+from services.vouchers.orders.encoding import encode_order
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow
 from services.vouchers.orders.saga import OrderSaga
 
 
 class OrderHandlers:
-    """Implements OrderService."""
+    """Implements what OrderService has for members."""
 
     def __init__(self, db: Database, placing: Placing, saga: OrderSaga, *, wait_seconds: float) -> None:
         self._db = db
@@ -39,24 +40,22 @@ class OrderHandlers:
             order = await self._finished(order)
         if order.state == "FAILED":
             raise _refusal(order)
-        return order_pb2.PlaceOrderResponse(order=_encode(order))
+        return order_pb2.PlaceOrderResponse(order=encode_order(order))
 
     async def GetMyOrder(
         self, request: order_pb2.GetMyOrderRequest, context: Context
     ) -> order_pb2.GetMyOrderResponse:
         """Returns one of the caller's orders."""
         row = await self._db.read(queries.get_member_order, UUID(request.order_id), caller().id)
-        return order_pb2.GetMyOrderResponse(order=_encode(row))
+        return order_pb2.GetMyOrderResponse(order=encode_order(row))
 
     async def ListMyOrders(
         self, request: order_pb2.ListMyOrdersRequest, context: Context
     ) -> order_pb2.ListMyOrdersResponse:
         """Returns a page of the caller's orders."""
-        page = Page(request.page_size, request.page_token, "orders")
-        rows, next_token = await self._db.read(queries.list_orders, page, caller().id)
-        return order_pb2.ListMyOrdersResponse(
-            orders=[_encode(row) for row in rows], next_page_token=next_token
-        )
+        page = Page(request.page_size, request.page_token, "own orders")
+        rows, next_token = await self._db.read(queries.list_member_orders, page, caller().id)
+        return order_pb2.ListMyOrdersResponse(orders=map(encode_order, rows), next_page_token=next_token)
 
     async def _finished(self, order: OrderRow) -> OrderRow:
         """Returns the order when it has ended, or as it is when the time to wait is over."""
@@ -65,18 +64,6 @@ class OrderHandlers:
         if task.done():
             order = task.result()
         return await self._db.read(queries.get_order, order.id) if order.open else order
-
-
-def _encode(row: OrderRow) -> order_pb2.Order:
-    return order_pb2.Order(
-        id=str(row.id),
-        voucher_id=str(row.voucher_id),
-        state=order_pb2.OrderState.Value(f"ORDER_STATE_{row.state}"),
-        price_points=row.price_points,
-        wallet_voucher_id=str(row.wallet_voucher_id or ""),
-        failure_reason=row.failure_reason or "",
-        placed_at=timestamp(row.placed_at),
-    )
 
 
 def _refusal(order: OrderRow) -> DomainError:

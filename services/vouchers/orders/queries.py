@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first
+from services.common.lists import Listing, SortKey, parse_moment
 from services.common.paging import Page
 from services.vouchers.orders.refusals import order_not_found
 from services.vouchers.wallet import WALLET_VOUCHERS
@@ -104,7 +105,9 @@ _MEMBER_ORDERS = SQL(
 ).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
 
 
-async def list_orders(connection: Connection, page: Page, member_id: UUID) -> tuple[Sequence[OrderRow], str]:
+async def list_member_orders(
+    connection: Connection, page: Page, member_id: UUID
+) -> tuple[Sequence[OrderRow], str]:
     """Returns a page of a member's orders, the newest first, and the token of the next one."""
     rows = await fetch_all(
         connection,
@@ -115,3 +118,21 @@ async def list_orders(connection: Connection, page: Page, member_id: UUID) -> tu
         limit=page.size + 1,
     )
     return page.cut(rows, lambda order: order.id)
+
+
+ORDER_LIST = Listing(
+    row=OrderRow,
+    columns=SQL("{columns}, w.id AS wallet_voucher_id").format(columns=COLUMNS),
+    source=SQL("orders o LEFT JOIN {wallet} w ON w.order_id = o.id").format(wallet=WALLET_VOUCHERS),
+    filters={
+        "member_id": "o.member_id = %(member_id)s",
+        "voucher_id": "o.voucher_id = %(voucher_id)s",
+        "state": "o.state = %(state)s",
+        "placed_from": "o.placed_at >= %(placed_from)s",
+        "placed_until": "o.placed_at < %(placed_until)s",
+    },
+    keys={"placed_at": SortKey("o.placed_at", "placed_at", parse_moment)},
+    key=SortKey("o.id", "id", UUID),
+    default_order="placed_at desc",
+)
+"""The orders of all members. Of one member there are few, which are sorted when they are asked for."""

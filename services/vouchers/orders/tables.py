@@ -21,6 +21,9 @@ class Order(Base):
         UniqueConstraint("member_id", "idempotency_key"),
         CheckConstraint("state IN ('PENDING', 'COMPLETED', 'UNDOING', 'FAILED')", name="state_known"),
         Index("ix_orders_member_id", "member_id", "id"),
+        Index("ix_orders_placed_at", "placed_at", "id"),
+        Index("ix_orders_voucher_id", "voucher_id", "placed_at", "id"),
+        Index("ix_orders_state", "state", "placed_at", "id"),
         Index("ix_orders_overdue", "deadline_at", postgresql_where=text("state IN ('PENDING', 'UNDOING')")),
     )
 

@@ -40,14 +40,14 @@ class WalletHandlers:
         self, request: wallet_pb2.GetMyVoucherRequest, context: Context
     ) -> wallet_pb2.GetMyVoucherResponse:
         """Returns one of the caller's vouchers."""
-        row, code = await self._owned(request.id)
+        row, code = await self._owned(request.wallet_voucher_id)
         return wallet_pb2.GetMyVoucherResponse(voucher=_encode(row, code))
 
     async def GetMyVoucherQr(
         self, request: wallet_pb2.GetMyVoucherQrRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
         """Returns the code of one of the caller's vouchers as an image."""
-        _, code = await self._owned(request.id)
+        _, code = await self._owned(request.wallet_voucher_id)
         return await image_body(context, qr.render(code.text, svg=request.format == qr_pb2.QR_FORMAT_SVG))
 
     async def _owned(self, wallet_id: str) -> tuple[WalletRow, Code]:
@@ -64,7 +64,7 @@ def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
         title=row.title,
         face_value=money_pb2.Money(currency_code=row.currency_code, amount_minor=row.face_value_minor),
         code=code.text,
-        status=wallet_pb2.WalletVoucherStatus.Value(f"WALLET_VOUCHER_STATUS_{code.state}"),
+        state=wallet_pb2.WalletVoucherState.Value(f"WALLET_VOUCHER_STATE_{code.state}"),
         acquired_at=timestamp(row.acquired_at),
         expires_at=timestamp(row.expires_at),
     )

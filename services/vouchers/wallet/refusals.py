@@ -9,4 +9,6 @@ from services.common.errors import DomainError
 
 def wallet_voucher_not_found(wallet_id: UUID) -> DomainError:
     """There is no such voucher, or it is in another member's wallet."""
-    return DomainError("WALLET_VOUCHER_NOT_FOUND", "no such voucher in your wallet", id=wallet_id)
+    return DomainError(
+        "WALLET_VOUCHER_NOT_FOUND", "no such voucher in your wallet", wallet_voucher_id=wallet_id
+    )

@@ -46,12 +46,12 @@ async def test_a_campaign_is_created_and_read_back(promos: Promos) -> None:
         benefit=FIVE_DOLLARS,
         starts_at=starts_at,
         ends_at=ends_at,
-        promotions_expire_at=timestamp(in_days(30)),
+        rewards_expire_at=timestamp(in_days(30)),
     )
     assert (made.name, made.places, made.places_left, made.state) == ("First 3", 3, 3, ACTIVE)
     assert made.benefit == FIVE_DOLLARS
     assert (made.starts_at, made.ends_at) == (starts_at, ends_at)
-    assert made.HasField("promotions_expire_at")
+    assert made.HasField("rewards_expire_at")
     assert await promos.get_campaign(made.id) == made
 
 
@@ -60,7 +60,7 @@ async def test_a_campaign_starts_at_once_and_goes_on_without_end_when_nothing_is
     assert made.starts_at == made.created_at
     assert abs((datetime.now(UTC) - made.starts_at.ToDatetime(tzinfo=UTC)).total_seconds()) < 30
     assert not made.HasField("ends_at")
-    assert not made.HasField("promotions_expire_at")
+    assert not made.HasField("rewards_expire_at")
 
 
 NOTHING_OFF = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=0))
@@ -80,11 +80,11 @@ NOTHING_OFF = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", a
         ({"benefit": code_pb2.Benefit(percent_off=101)}, "benefit.percent_off"),
         ({"benefit": NOTHING_OFF}, "benefit.amount_off.amount_minor"),
         ({"ends_at": timestamp(in_days(-1))}, "ends_at"),
-        ({"promotions_expire_at": timestamp(in_days(-1))}, "promotions_expire_at"),
+        ({"rewards_expire_at": timestamp(in_days(-1))}, "rewards_expire_at"),
         ({"starts_at": timestamp(in_days(2)), "ends_at": timestamp(in_days(1))}, "request"),
         (
-            {"starts_at": timestamp(in_days(2)), "promotions_expire_at": timestamp(in_days(1))},
-            "promotions_expire_at",
+            {"starts_at": timestamp(in_days(2)), "rewards_expire_at": timestamp(in_days(1))},
+            "rewards_expire_at",
         ),
     ],
 )
@@ -118,7 +118,7 @@ async def test_a_window_that_ends_before_it_starts_at_once_is_refused(promos: Pr
             benefit=PercentOff(30),
             starts_at=None,
             ends_at=in_days(-1),
-            promotions_expire_at=None,
+            rewards_expire_at=None,
         )
 
 
@@ -166,6 +166,40 @@ async def test_pausing_resuming_and_ending(promos: Promos) -> None:
     assert (await promos.get_campaign(made.id)).state == ENDED
 
 
+@pytest.mark.covers(
+    "C3 CampaignService.PauseCampaign", "C3 CampaignService.ResumeCampaign", "C3 CampaignService.EndCampaign"
+)
+async def test_a_change_of_what_somebody_else_changed_meanwhile_is_refused(promos: Promos) -> None:
+    made = await promos.campaign()
+    assert made.etag
+    paused = await promos.pause(made.id, etag=made.etag)
+    assert paused.etag != made.etag
+    for change in (promos.pause, promos.resume, promos.end):
+        name, status, metadata = await refusal(change(made.id, etag=made.etag))
+        assert (name, status) == ("ETAG_MISMATCH", grpc.StatusCode.ABORTED)
+        assert metadata == {"etag": paused.etag}
+    assert await promos.get_campaign(made.id) == paused
+    resumed = await promos.resume(made.id, etag=paused.etag)
+    assert (resumed.state, resumed.etag) == (ACTIVE, (await promos.get_campaign(made.id)).etag)
+    assert (await promos.end(made.id)).state == ENDED
+
+
+async def test_of_changes_by_the_same_etag_at_once_one_is_done(promos: Promos) -> None:
+    made = await promos.campaign()
+    replies, refusals = await at_once(
+        change(made.id, etag=made.etag) for change in (promos.pause, promos.end) for _ in range(5)
+    )
+    assert len(replies) == 1
+    assert refusals == {"ETAG_MISMATCH": 9}
+
+
+async def test_what_changes_nothing_and_places_that_are_won_keep_the_etag(promos: Promos) -> None:
+    made = await promos.campaign()
+    await promos.first_login()
+    assert await promos.resume(made.id, etag=made.etag) == await promos.get_campaign(made.id)
+    assert (await promos.get_campaign(made.id)).etag == made.etag
+
+
 @pytest.mark.covers("C3 CampaignService.GetCampaign")
 async def test_an_unknown_campaign_is_not_found(promos: Promos) -> None:
     unknown = str(new_id())
@@ -208,6 +242,31 @@ async def test_campaigns_are_listed_newest_first_by_state_and_page(promos: Promo
     everything = await pages(3, campaign_pb2.CAMPAIGN_STATE_UNSPECIFIED)
     assert everything[:5] == [campaign.id for campaign in reversed(made)]
     assert len(set(everything)) == len(everything)
+
+
+@pytest.mark.covers("C3 CampaignService.ListCampaigns")
+async def test_campaigns_are_found_by_the_beginning_of_their_name_in_order_with_a_total(
+    promos: Promos,
+) -> None:
+    word = str(new_id())
+    names = [f"{word} {end}" for end in ("Öl", "100%", "b", "A")]
+    for name in names:
+        await promos.campaign(name=name)
+
+    async def found(**fields: Any) -> list[str]:
+        return [one.name for one in (await promos.list_campaigns(**fields)).campaigns]
+
+    assert await found(query=word.upper()) == names[::-1]
+    assert await found(query=word, order_by="created_at") == names
+    assert await found(query=word, order_by="name") == sorted(names)
+    assert await found(query=word, order_by="name desc") == sorted(names, reverse=True)
+    assert await found(query=f"{word} öl") == [names[0]]
+    assert await found(query=f"{word} 100%") == [names[1]]
+    assert await found(query=f"{word} 100_") == []
+    page = await promos.list_campaigns(query=word, with_total=True, page_size=1)
+    assert (len(page.campaigns), page.total.count, page.total.more) == (1, 4, False)
+    assert not (await promos.list_campaigns(query=word)).HasField("total")
+    assert await reason(promos.list_campaigns(order_by="places")) == "VALIDATION_FAILED"
 
 
 async def test_a_page_token_serves_only_its_list(promos: Promos) -> None:

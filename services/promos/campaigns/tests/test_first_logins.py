@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import grpc
 import pytest
-from scrip.promos.v1 import campaign_pb2
+from scrip.promos.v1 import campaign_pb2, reward_pb2
 
 from services.common.db import Connection, execute
 from services.common.encoding import timestamp
@@ -19,31 +20,34 @@ from services.common.members import FirstLogin
 from services.promos.campaigns.first_logins import _take_place, on_member_event
 from services.promos.codes import random_codes
 from services.promos.tests.support import FIRST_LOGIN, REGISTERED, THIRTY_PERCENT, Promos, in_days
-from tests.inprocess import Member, Platform, bearer, eventually, reason
+from tests.inprocess import Member, Platform, bearer, eventually, reason, refusal
+
+USABLE, USED = reward_pb2.REWARD_STATE_USABLE, reward_pb2.REWARD_STATE_USED
+EXPIRED, VOID = reward_pb2.REWARD_STATE_EXPIRED, reward_pb2.REWARD_STATE_VOID
 
 
 async def test_a_member_who_logs_in_wins_a_place_and_a_code_that_works(promos: Promos) -> None:
     expiry = timestamp(in_days(30))
-    campaign = await promos.campaign(places=2, promotions_expire_at=expiry)
+    campaign = await promos.campaign(places=2, rewards_expire_at=expiry)
     logged_in_at = in_days(1e-5)
     member = await promos.first_login(at=logged_in_at)
-    [promotion] = await promos.promotions_of(member)
-    assert (promotion.campaign_id, promotion.name, promotion.rank) == (campaign.id, campaign.name, 1)
-    assert (promotion.benefit, promotion.used, promotion.expires_at) == (THIRTY_PERCENT, False, expiry)
+    [reward] = await promos.rewards_of(member)
+    assert (reward.campaign_id, reward.name, reward.rank) == (campaign.id, campaign.name, 1)
+    assert (reward.benefit, reward.state, reward.expires_at) == (THIRTY_PERCENT, USABLE, expiry)
     [winner] = await promos.winners(campaign.id)
     assert (winner.rank, winner.member_id) == (1, str(member))
     assert winner.logged_in_at == timestamp(logged_in_at)
     assert (await promos.get_campaign(campaign.id)).places_left == 1
     token = await promos.platform.token("member", member)
-    usable = await promos.verify(promotion.code, token)
-    assert (usable.code_id, usable.benefit, usable.expires_at) == (promotion.code_id, THIRTY_PERCENT, expiry)
-    redemption = await promos.redeem(promotion.code, "R-1")
-    assert [p.used for p in await promos.promotions_of(member)] == [True]
+    usable = await promos.verify(reward.code, token)
+    assert (usable.code_id, usable.benefit, usable.expires_at) == (reward.code_id, THIRTY_PERCENT, expiry)
+    redemption = await promos.redeem(reward.code, "R-1")
+    assert [p.state for p in await promos.rewards_of(member)] == [USED]
     await promos.cancel(redemption.id)
-    assert [p.used for p in await promos.promotions_of(member)] == [False]
+    assert [p.state for p in await promos.rewards_of(member)] == [USABLE]
 
 
-@pytest.mark.covers("C4 PromotionService.ListMyPromotions")
+@pytest.mark.covers("C4 RewardService.ListMyRewards")
 async def test_a_registration_reaches_the_campaign_within_two_seconds(
     promos: Promos, platform: Platform
 ) -> None:
@@ -51,7 +55,7 @@ async def test_a_registration_reaches_the_campaign_within_two_seconds(
     member: Member = await platform.member()
 
     async def won() -> None:
-        assert [p.campaign_id for p in await promos.promotions_of(member.id)] == [campaign.id]
+        assert [p.campaign_id for p in await promos.rewards_of(member.id)] == [campaign.id]
 
     await eventually(won, seconds=2)
 
@@ -150,7 +154,7 @@ async def test_pausing_resuming_and_ending_decide_who_gets_a_place(promos: Promo
     await promos.end(campaign.id)
     await promos.first_login()
     assert [winner.member_id for winner in await promos.winners(campaign.id)] == [str(before), str(after)]
-    assert len(await promos.promotions_of(before)) == 1
+    assert len(await promos.rewards_of(before)) == 1
 
 
 @pytest.mark.parametrize("stop", [Promos.pause, Promos.end])
@@ -202,23 +206,58 @@ async def test_a_place_that_was_gone_after_all_leaves_no_code_behind(promos: Pro
     assert [winner.rank for winner in await promos.winners(campaign.id)] == [1]
 
 
-@pytest.mark.covers("C4 PromotionService.ListMyPromotions")
-async def test_a_login_may_win_in_several_campaigns_and_promotions_come_newest_first(promos: Promos) -> None:
+@pytest.mark.covers("C4 RewardService.ListMyRewards")
+async def test_a_login_may_win_in_several_campaigns_and_rewards_come_newest_first(promos: Promos) -> None:
     campaigns = [await promos.campaign(name=f"c{number}") for number in range(3)]
     member = await promos.first_login()
-    won = await promos.promotions_of(member)
+    won = await promos.rewards_of(member)
     assert {p.campaign_id for p in won} == {campaign.id for campaign in campaigns}
     token = await promos.platform.token("member", member)
-    paged: list[campaign_pb2.Promotion] = []
+    paged: list[reward_pb2.Reward] = []
     page_token = ""
     for _ in range(3):
-        request = campaign_pb2.ListMyPromotionsRequest(page_size=1, page_token=page_token)
-        reply = await promos.promotions.ListMyPromotions(request, metadata=bearer(token))
-        paged += reply.promotions
+        request = reward_pb2.ListMyRewardsRequest(page_size=1, page_token=page_token)
+        reply = await promos.rewards.ListMyRewards(request, metadata=bearer(token))
+        paged += reply.rewards
         page_token = reply.next_page_token
     assert page_token == ""
     assert paged == won
-    assert await promos.promotions_of(new_id()) == []
+    assert await promos.rewards_of(new_id()) == []
+
+
+@pytest.mark.covers("C4 RewardService.GetMyReward", "C4 RewardService.ListMyRewards")
+async def test_a_reward_has_an_id_and_a_state_of_its_own(promos: Promos) -> None:
+    campaigns = [await promos.campaign() for _ in range(4)]
+    member = await promos.first_login()
+    won = {reward.campaign_id: reward for reward in await promos.rewards_of(member)}
+    usable, used, expired, void = (won[campaign.id] for campaign in campaigns)
+    await promos.redeem(used.code, "R-1")
+    for reward, change in (
+        (expired, "UPDATE codes SET expires_at = now() WHERE id = %(id)s"),
+        (void, "UPDATE codes SET state = 'VOID' WHERE id = %(id)s"),
+    ):
+        await promos.execute(change, id=reward.code_id)
+    states = {usable.id: USABLE, used.id: USED, expired.id: EXPIRED, void.id: VOID}
+    assert {reward.id: reward.state for reward in await promos.rewards_of(member)} == states
+    token = bearer(await promos.platform.token("member", member))
+    for reward_id, state in states.items():
+        [listed] = await promos.rewards_of(member, state)
+        read = await promos.rewards.GetMyReward(
+            reward_pb2.GetMyRewardRequest(reward_id=reward_id), metadata=token
+        )
+        assert read.reward == listed
+        assert (listed.id, listed.state) == (reward_id, state)
+
+
+async def test_another_members_reward_is_not_found(promos: Promos) -> None:
+    await promos.campaign()
+    [theirs] = await promos.rewards_of(await promos.first_login())
+    stranger = bearer(await promos.platform.token("member"))
+    for reward_id in (theirs.id, str(new_id())):
+        request = reward_pb2.GetMyRewardRequest(reward_id=reward_id)
+        name, status, metadata = await refusal(promos.rewards.GetMyReward(request, metadata=stranger))
+        assert (name, status) == ("REWARD_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
+        assert metadata == {"reward_id": reward_id}
 
 
 @pytest.mark.covers("C3 CampaignService.ListWinners")
@@ -249,9 +288,9 @@ async def test_a_winners_code_that_exists_already_is_thrown_away_and_another_is_
     monkeypatch.setattr(random_codes, "new_code", lambda: next(drawn))
     campaign = await promos.campaign()
     member = await promos.first_login()
-    [promotion] = await promos.promotions_of(member)
-    assert (promotion.campaign_id, promotion.rank) == (campaign.id, 1)
-    assert promotion.code != existing.code
+    [reward] = await promos.rewards_of(member)
+    assert (reward.campaign_id, reward.rank) == (campaign.id, 1)
+    assert reward.code != existing.code
 
 
 async def test_a_win_that_can_not_be_completed_keeps_nothing_and_comes_again(

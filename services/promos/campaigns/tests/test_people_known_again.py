@@ -116,7 +116,7 @@ async def test_a_win_that_fails_leaves_the_phone_unknown(
 async def test_leaving_takes_back_what_was_won_and_not_used(promos: Promos) -> None:
     used_up, unused = await promos.campaign(places=5), await promos.campaign(places=5)
     member = await promos.first_login()
-    won = {promotion.campaign_id: promotion for promotion in await promos.promotions_of(member)}
+    won = {reward.campaign_id: reward for reward in await promos.rewards_of(member)}
     bought = await promos.assigned_code(owner=member)
     redemption = await promos.redeem(won[used_up.id].code, "R-1")
     await promos.apply(member, version=3, event=CLOSED)
@@ -134,7 +134,7 @@ async def test_redeeming_and_leaving_at_once_end_one_way_or_the_other(promos: Pr
     await promos.campaign(places=100)
     for number in range(20):
         member = await promos.first_login()
-        code = (await promos.promotions_of(member))[0].code
+        code = (await promos.rewards_of(member))[0].code
         results = await asyncio.gather(
             promos.redeem(code, f"race-{number}"),
             promos.apply(member, version=3, event=CLOSED),

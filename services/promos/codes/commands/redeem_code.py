@@ -21,13 +21,14 @@ _TRIES = 3
 @dataclass(frozen=True, slots=True)
 class _Claimed:
     code_id: UUID
+    code_set_id: UUID
     redeemed_at: datetime
 
 
 async def redeem_code(
-    connection: Connection, *, actor: Caller, code: str, sale_reference: str
+    connection: Connection, *, actor: Caller, code: str, till_number: str, sale_reference: str
 ) -> RedemptionRow:
-    """Uses a code once per (caller, sale reference); a repetition returns the same.
+    """Uses a code once per (caller, till number, sale reference); a repetition returns the same.
 
     Raises CODE_NOT_VALID, CODE_VOID, CODE_ALREADY_USED, CODE_EXPIRED or REDEMPTION_CANCELLED.
     """
@@ -36,22 +37,27 @@ async def redeem_code(
         connection,
         _Claimed,
         """
-        INSERT INTO redemptions (id, code_id, caller_id, sale_reference)
-        SELECT %(id)s, id, %(caller_id)s, %(sale_reference)s FROM codes
+        INSERT INTO redemptions (id, code_id, code_set_id, caller_id, till_number, sale_reference)
+        SELECT %(id)s, id, code_set_id, %(caller_id)s, %(till_number)s, %(sale_reference)s FROM codes
         WHERE code = %(code)s AND state <> 'READY'
         ON CONFLICT ON CONSTRAINT uq_redemptions_sale DO NOTHING
-        RETURNING code_id, redeemed_at
+        RETURNING code_id, code_set_id, redeemed_at
         """,
         id=redemption_id,
         code=code,
         caller_id=actor.id,
+        till_number=till_number,
         sale_reference=sale_reference,
     )
     if claimed is None:
-        return await _redeemed_before(connection, actor, code, sale_reference)
+        return await _redeemed_before(connection, actor, code, till_number, sale_reference)
     used = await _use(connection, claimed.code_id, code, redemption_id)
     if actor.is_staff:
-        details = {"redemption_id": redemption_id, "sale_reference": sale_reference}
+        details = {
+            "redemption_id": redemption_id,
+            "till_number": till_number,
+            "sale_reference": sale_reference,
+        }
         await audit.record(connection, actor, "code.redeemed", claimed.code_id, **details)
     return RedemptionRow(
         amount_off_minor=used.amount_off_minor,
@@ -59,6 +65,9 @@ async def redeem_code(
         percent_off=used.percent_off,
         id=redemption_id,
         code_id=claimed.code_id,
+        code_set_id=claimed.code_set_id,
+        redeemed_by=actor.id,
+        till_number=till_number,
         sale_reference=sale_reference,
         redeemed_at=claimed.redeemed_at,
         cancelled_at=None,
@@ -86,10 +95,10 @@ async def _use(connection: Connection, code_id: UUID, code: str, redemption_id: 
 
 
 async def _redeemed_before(
-    connection: Connection, actor: Caller, code: str, sale_reference: str
+    connection: Connection, actor: Caller, code: str, till_number: str, sale_reference: str
 ) -> RedemptionRow:
     kept = await queries.redemption_of_sale(
-        connection, code=code, caller_id=actor.id, sale_reference=sale_reference
+        connection, code=code, caller_id=actor.id, till_number=till_number, sale_reference=sale_reference
     )
     if kept is None:
         raise refusals.code_not_valid()

@@ -15,7 +15,7 @@ from PIL import Image
 from scrip.common.internal.v1 import member_events_pb2
 from scrip.common.v1 import qr_pb2
 from scrip.promos.internal.v1 import promos_pb2
-from scrip.promos.v1 import campaign_pb2, code_pb2
+from scrip.promos.v1 import campaign_pb2, code_pb2, reward_pb2
 
 from services.common.ids import new_id
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, at_once
@@ -145,6 +145,7 @@ RPCS: dict[str, tuple[Message, set[str]]] = {
         code_pb2.CancelRedemptionRequest(redemption_id=ID),
         {"till", "admin", "manager", "cashier"},
     ),
+    f"{CODES}/ListRedemptions": (code_pb2.ListRedemptionsRequest(), {"admin", "manager"}),
     f"{CODES}/GetCodeQr": (code_pb2.GetCodeQrRequest(code_id=ID), {"member", "admin", "manager"}),
     f"{CAMPAIGNS}/CreateCampaign": (CREATE, {"admin", "manager"}),
     f"{CAMPAIGNS}/GetCampaign": (
@@ -159,8 +160,12 @@ RPCS: dict[str, tuple[Message, set[str]]] = {
         campaign_pb2.ListWinnersRequest(campaign_id=ID),
         {"admin", "manager", "cashier"},
     ),
-    "scrip.promos.v1.PromotionService/ListMyPromotions": (
-        campaign_pb2.ListMyPromotionsRequest(),
+    "scrip.promos.v1.RewardService/ListMyRewards": (
+        reward_pb2.ListMyRewardsRequest(),
+        {"member"},
+    ),
+    "scrip.promos.v1.RewardService/GetMyReward": (
+        reward_pb2.GetMyRewardRequest(reward_id=ID),
         {"member"},
     ),
     f"{INTERNAL}/EnsureCodes": (ENSURE, {"vouchers"}),

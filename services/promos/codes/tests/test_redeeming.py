@@ -55,6 +55,38 @@ async def test_another_tills_sale_of_the_same_reference_is_another_sale(promos: 
     assert await reason(promos.redeem(code.code, "R-1", other)) == "CODE_ALREADY_USED"
 
 
+@pytest.mark.covers("C2 CodeService.RedeemCode")
+async def test_of_two_tills_of_a_store_server_that_sell_under_one_number_at_once_one_gets_the_code(
+    promos: Promos,
+) -> None:
+    """Both number their receipts from 1, so the number alone does not tell their sales apart."""
+    code = await promos.assigned_code()
+    replies, refusals = await at_once(
+        promos.redeem(code.code, "R-1", till_number=till) for _ in range(20) for till in ("1", "2")
+    )
+    assert refusals == {"CODE_ALREADY_USED": 20}
+    [redemption] = {reply.id: reply for reply in replies}.values()
+    assert len(replies) == 20
+    other = "2" if redemption.till_number == "1" else "1"
+    assert await promos.redeem(code.code, "R-1", till_number=redemption.till_number) == redemption
+    assert await reason(promos.redeem(code.code, "R-1", till_number=other)) == "CODE_ALREADY_USED"
+    assert await reason(promos.redeem(code.code, "R-1")) == "CODE_ALREADY_USED"
+
+
+async def test_a_redemption_tells_by_whom_at_which_till_and_of_which_set_it_is(promos: Promos) -> None:
+    client, owner = new_id(), new_id()
+    till = await promos.platform.token("till", client)
+    code_set_id = await promos.code_set(1)
+    [code_id] = await promos.assign(code_set_id, owner=owner)
+    code = (await promos.get([code_id]))[code_id]
+    redemption = await promos.redeem(code.code, "R-1", till, till_number="7")
+    told = (redemption.redeemed_by, redemption.till_number, redemption.code_set_id)
+    assert told == (str(client), "7", str(code_set_id))
+    assert await promos.redeem(code.code, "R-1", till, till_number="7") == redemption
+    cancelled = await promos.cancel(redemption.id, till)
+    assert (cancelled.redeemed_by, cancelled.till_number, cancelled.code_set_id) == told
+
+
 async def test_two_codes_may_be_used_for_one_sale(promos: Promos) -> None:
     first, second = await promos.assigned_code(), await promos.assigned_code()
     assert (await promos.redeem(first.code, "R-1")).id != (await promos.redeem(second.code, "R-1")).id

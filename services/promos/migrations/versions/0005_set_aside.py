@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.migrations import create_set_aside
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:

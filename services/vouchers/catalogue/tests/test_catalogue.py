@@ -7,6 +7,7 @@ import asyncio
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
 from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc, auth_pb2, auth_pb2_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_pb2_grpc
@@ -74,6 +75,24 @@ async def test_what_is_not_on_sale_yet_is_not_offered(
     assert await reason(wanted) == "VOUCHER_NOT_FOUND"
 
 
+@pytest.mark.covers("V1 ShopService.GetOffer", "V1 ShopService.ListOffers")
+@pytest.mark.parametrize("headers", [[], bearer("not a token"), [("authorization", "Basic YTpi")]], ids=str)
+async def test_offers_are_read_without_a_login_and_may_be_cached_for_a_moment(
+    create: Create, shop: shop_pb2_grpc.ShopServiceStub, headers: list[tuple[str, str]]
+) -> None:
+    made = await create()
+    listing = shop.ListOffers(shop_pb2.ListOffersRequest(page_size=1), metadata=headers)
+    assert [offer.voucher_id for offer in (await listing).offers] == [made.id]
+    reading = shop.GetOffer(shop_pb2.GetOfferRequest(voucher_id=made.id), metadata=headers)
+    assert (await reading).offer.quantity_left == made.quantity
+    for call in (listing, reading):
+        sent = dict(await call.initial_metadata())
+        assert (sent["cache-control"], sent["vary"]) == ("public, max-age=5", "origin")
+    unknown = shop.GetOffer(shop_pb2.GetOfferRequest(voucher_id=str(new_id())), metadata=headers)
+    assert await reason(unknown) == "VOUCHER_NOT_FOUND"
+    assert "cache-control" not in dict(await unknown.initial_metadata())
+
+
 @pytest.mark.covers("V1 CatalogueService.CreateVoucher")
 async def test_a_repeated_creation_makes_one_voucher_and_other_content_is_refused(
     platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
@@ -110,6 +129,54 @@ async def test_bad_fields_are_named(
     status, code = await refused_status(call)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert field in status.message
+
+
+@pytest.mark.parametrize(
+    ("minor", "field"),
+    [(0, "face_value"), (-1, "face_value.amount_minor"), (10**12, "face_value.amount_minor")],
+)
+async def test_an_amount_that_can_not_be_is_told_once(
+    platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub, minor: int, field: str
+) -> None:
+    amount = money_pb2.Money(currency_code="USD", amount_minor=minor)
+    call = grpc_stub.CreateVoucher(request(face_value=amount), metadata=bearer(await platform.admin()))
+    status, _ = await refused_status(call)
+    told = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(told) for detail in status.details)
+    assert [violation.field for violation in told.field_violations] == [field]
+
+
+@pytest.mark.covers("V1 CatalogueService.ListVouchers")
+async def test_vouchers_are_found_by_title_and_sale_in_order_with_a_total(
+    platform: Platform, grpc_stub: catalogue_pb2_grpc.CatalogueServiceStub
+) -> None:
+    admin, word = bearer(await platform.admin()), str(new_id())
+    later = Timestamp()
+    later.FromJsonString("2100-01-01T00:00:00Z")
+    titles = [f"{word} {end}" for end in ("c", "10%", "b", "A")]
+    for title in titles[:3]:
+        await grpc_stub.CreateVoucher(request(title=title), metadata=admin)
+    await grpc_stub.CreateVoucher(request(title=titles[3], sale_starts_at=later), metadata=admin)
+
+    async def listed(**fields: object) -> catalogue_pb2.ListVouchersResponse:
+        wanted = catalogue_pb2.ListVouchersRequest(**{"query": word.upper(), **fields})  # type: ignore[arg-type]
+        return await grpc_stub.ListVouchers(wanted, metadata=admin)
+
+    async def found(**fields: object) -> list[str]:
+        return [voucher.title for voucher in (await listed(**fields)).vouchers]
+
+    assert await found() == titles[::-1]
+    assert await found(order_by="created_at") == titles
+    assert await found(order_by="title") == sorted(titles)
+    assert await found(order_by="title desc") == sorted(titles, reverse=True)
+    assert await found(on_sale=True) == titles[2::-1]
+    assert await found(on_sale=False) == [titles[3]]
+    assert await found(query=f"{word} 10%") == [titles[1]]
+    assert await found(query=f"{word} 10_") == []
+    page = await listed(page_size=1, with_total=True)
+    assert (len(page.vouchers), page.total.count, page.total.more) == (1, 4, False)
+    assert not (await listed()).HasField("total")
+    assert await reason(listed(order_by="quantity")) == "VALIDATION_FAILED"
 
 
 async def test_a_character_that_can_not_be_stored_is_refused(

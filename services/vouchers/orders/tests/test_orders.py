@@ -60,7 +60,7 @@ async def test_points_become_a_coupon_in_the_wallet(
     mine = await wallet.ListMyVouchers(wallet_pb2.ListMyVouchersRequest(), metadata=bearer(member.token))
     assert [owned.id for owned in mine.vouchers] == [placed.wallet_voucher_id]
     assert len(mine.vouchers[0].code) == 12
-    assert mine.vouchers[0].status == wallet_pb2.WALLET_VOUCHER_STATUS_USABLE
+    assert mine.vouchers[0].state == wallet_pb2.WALLET_VOUCHER_STATE_USABLE
 
 
 @pytest.mark.covers("V3 OrderService.PlaceOrder")
@@ -220,10 +220,12 @@ async def test_someone_elses_order_and_voucher_do_not_exist(
     wallet = wallet_pb2_grpc.WalletServiceStub(platform.channels["vouchers"])
     for call in (
         wallet.GetMyVoucher(
-            wallet_pb2.GetMyVoucherRequest(id=placed.wallet_voucher_id), metadata=bearer(stranger.token)
+            wallet_pb2.GetMyVoucherRequest(wallet_voucher_id=placed.wallet_voucher_id),
+            metadata=bearer(stranger.token),
         ),
         wallet.GetMyVoucherQr(
-            wallet_pb2.GetMyVoucherQrRequest(id=placed.wallet_voucher_id), metadata=bearer(stranger.token)
+            wallet_pb2.GetMyVoucherQrRequest(wallet_voucher_id=placed.wallet_voucher_id),
+            metadata=bearer(stranger.token),
         ),
     ):
         assert await reason(call) == "WALLET_VOUCHER_NOT_FOUND"

@@ -1,0 +1,24 @@
+"""Redemptions as protobuf has them."""
+
+from __future__ import annotations
+
+from scrip.promos.v1 import code_pb2
+
+from services.common.encoding import timestamp
+from services.promos.benefit_encoding import encode_benefit
+from services.promos.codes.queries import RedemptionRow
+
+
+def encode_redemption(row: RedemptionRow) -> code_pb2.Redemption:
+    """Returns a redemption as messages have it."""
+    return code_pb2.Redemption(
+        id=str(row.id),
+        code_id=str(row.code_id),
+        sale_reference=row.sale_reference,
+        benefit=encode_benefit(row.benefit),
+        redeemed_at=timestamp(row.redeemed_at),
+        cancelled_at=timestamp(row.cancelled_at),
+        till_number=row.till_number,
+        redeemed_by=str(row.redeemed_by),
+        code_set_id=str(row.code_set_id),
+    )

@@ -1,0 +1,53 @@
+"""How much of a large table a statement reads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from services.common.db import Connection, Database
+
+
+async def rows_read(database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any) -> int:
+    """Returns how many rows of tables and indexes the plan of a query reads; it makes one statement."""
+
+    async def explained(connection: Connection) -> int:
+        statement, parameters = await _statement(connection, query, **arguments)
+        cursor = connection.cursor(row_factory=tuple_row)
+        await cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+        [(plan,)] = await cursor.fetchall()
+        return sum(_read(plan[0]["Plan"]))
+
+    return await database.read(explained)
+
+
+async def _statement(
+    connection: Connection, query: Callable[..., Awaitable[Any]], **arguments: Any
+) -> tuple[str, Any]:
+    seen: list[tuple[str, Any]] = []
+
+    class Seen(psycopg.AsyncCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            plain = query.as_string(self) if isinstance(query, sql.Composable) else query
+            seen.append((plain, params))
+            return await super().execute(query, params, **kwargs)
+
+    usual, connection.cursor_factory = connection.cursor_factory, Seen
+    try:
+        await query(connection, **arguments)
+    finally:
+        connection.cursor_factory = usual
+    [one] = seen
+    return one
+
+
+def _read(plan: dict[str, Any]) -> list[int]:
+    below = [number for child in plan.get("Plans", ()) for number in _read(child)]
+    if "Scan" not in plan["Node Type"]:
+        return below
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    return [*below, int((plan["Actual Rows"] + removed) * plan["Actual Loops"])]
