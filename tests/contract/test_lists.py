@@ -13,7 +13,14 @@ import pytest
 from google.api import httpbody_pb2
 from google.protobuf import descriptor_pool, message_factory, timestamp_pb2
 from scrip.common.v1 import money_pb2, permission_pb2
-from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_grpc
+from scrip.identity.v1 import (
+    client_pb2,
+    client_pb2_grpc,
+    look_up_pb2,
+    look_up_pb2_grpc,
+    staff_pb2,
+    staff_pb2_grpc,
+)
 from scrip.points.v1 import admin_pb2_grpc, earn_rule_pb2, earn_rule_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
@@ -49,6 +56,8 @@ class World:
             await self._staff()
         for _ in range(ROWS):
             self.members.append(await self.platform.member())
+        for _ in range(ROWS):
+            await self._look_up()
         for _ in range(ROWS):
             await self._purchase()
         for _ in range(ROWS):
@@ -92,6 +101,11 @@ class World:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])
         request = client_pb2.CreateClientRequest(display_name=f"Till {new_id()}")
         await stub.CreateClient(request, metadata=bearer(self.admin))
+
+    async def _look_up(self) -> None:
+        stub = look_up_pb2_grpc.LookUpServiceStub(self.platform.channels["identity"])
+        request = look_up_pb2.LookUpMemberRequest(member_code=self.members[0].code)
+        await stub.LookUpMember(request, metadata=bearer(self.till))
 
     async def _staff(self) -> None:
         stub = staff_pb2_grpc.StaffServiceStub(self.platform.channels["identity"])
@@ -204,7 +218,7 @@ async def tokens(world: World) -> Mapping[str, str]:
 
 def rows(reply: Any) -> list[bytes]:
     """Returns the rows of a page."""
-    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name != "next_page_token"]
+    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name not in ("next_page_token", "total")]
     return [row.SerializeToString(deterministic=True) for row in getattr(reply, repeated)]
 
 
