@@ -17,6 +17,7 @@ from typing import Any
 import zxingcpp
 from PIL import Image
 
+from stack.demo_counter import look_up
 from stack.demo_returns import change_and_return
 from stack.endpoints import Endpoints
 from stack.http import request
@@ -44,6 +45,7 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
         await _earn(teller, shop, member)
         await _look(teller, member)
         wallet = await _exchange(teller, shop, member)
+        await look_up(teller, shop, member)
         await _redeem(teller, rest, shop, wallet)
         await change_and_return(teller, shop, member)
         await _account_for(teller, shop)

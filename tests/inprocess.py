@@ -275,6 +275,8 @@ class InProcess:
             await asyncio.to_thread(migrations.upgrade, name, url)
         for name in SERVICES:
             await self.start_service(name)
+        await self.platform.stop("identity")  # it was the first, and knew of no other
+        await self.start_service("identity")
         for name in SERVICES:
             self.start_worker(name)
         return self.platform

@@ -13,7 +13,9 @@ from scrip.identity.v1 import (
     audit_pb2_grpc,
     auth_pb2_grpc,
     client_pb2_grpc,
+    look_up_pb2_grpc,
     member_pb2_grpc,
+    myself_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     sandbox_pb2_grpc,
@@ -23,6 +25,7 @@ from scrip.identity.v1 import (
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
+from services.common.channels import open_channel
 from services.common.db import Database
 from services.common.errors import DomainError
 from services.common.housekeeping import repeat
@@ -35,11 +38,15 @@ from services.identity.audit.handlers import AuditForwardingHandlers, AuditHandl
 from services.identity.keys import read_jwks
 from services.identity.keys.handlers import KeyHandlers, ServiceTokenHandlers
 from services.identity.logins.handlers import LoginHandlers
+from services.identity.look_ups.belongings import BelongingsReader
+from services.identity.look_ups.handlers import LookUpHandlers
 from services.identity.member_codes.handlers import MemberCodeHandlers, MyCodeHandlers
 from services.identity.members import code_owners, get_member_code, resolve_member_codes
 from services.identity.members.admin_handlers import MemberAdminHandlers
 from services.identity.members.handlers import MemberHandlers
 from services.identity.members.registration_handlers import RegistrationHandlers
+from services.identity.myself.allowed_rpcs import allowed_rpcs
+from services.identity.myself.handlers import MyselfHandlers
 from services.identity.otp import OtpProof, choose_sender
 from services.identity.otp.handlers import OtpDeliveryHandlers, OtpHandlers, SandboxHandlers
 from services.identity.parts import Parts, build
@@ -58,6 +65,7 @@ log = logging.getLogger(__name__)
 
 KEY_READ_SECONDS = 10
 """How often keys are read: a new one is published for far longer before it signs."""
+_SANDBOX = "scrip.identity.v1.SandboxService"
 
 
 @asynccontextmanager
@@ -71,9 +79,16 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         key_ring = KeyRing(partial(db.read, read_jwks))
         cache = SessionCache(redis)
         logins = Logins(db, cache)
+        targets = {
+            "points": settings.points_target,
+            "vouchers": settings.vouchers_target,
+            "promos": settings.promos_target,
+        }
+        channels = {name: open_channel(target) for name, target in targets.items()}
+        belongings = BelongingsReader(channels, parts.issuer.own_token)
         try:
             yield Service(
-                _servicers(settings, parts, logins, passwords, Throttle(redis)),
+                _servicers(settings, parts, logins, passwords, Throttle(redis), belongings=belongings),
                 TokenVerifier(key_ring),
                 SessionGate(cache, logins.check),
                 checks=[schema.at_head("identity", db), key_ring.known],
@@ -84,11 +99,19 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 ],
             )
         finally:
+            for channel in channels.values():
+                await channel.close()
             await redis.close()
 
 
 def _servicers(
-    settings: Settings, parts: Parts, logins: Logins, passwords: Passwords, throttle: Throttle
+    settings: Settings,
+    parts: Parts,
+    logins: Logins,
+    passwords: Passwords,
+    throttle: Throttle,
+    *,
+    belongings: BelongingsReader,
 ) -> list[Servicer]:
     db, vault, issuer = parts.db, parts.vault, parts.issuer
     guesses = Guesses(throttle)
@@ -128,6 +151,16 @@ def _servicers(
             OtpDeliveryHandlers(db),
         ),
         servicer(
+            "scrip.identity.v1.LookUpService",
+            look_up_pb2_grpc.add_LookUpServiceServicer_to_server,
+            LookUpHandlers(db, settings, vault, throttle, belongings),
+        ),
+        servicer(
+            "scrip.identity.v1.MyselfService",
+            myself_pb2_grpc.add_MyselfServiceServicer_to_server,
+            MyselfHandlers(db, allowed_rpcs(() if settings.sandbox else (_SANDBOX,))),
+        ),
+        servicer(
             "scrip.identity.v1.StaffService",
             staff_pb2_grpc.add_StaffServiceServicer_to_server,
             StaffHandlers(db, passwords, logins),
@@ -163,7 +196,7 @@ def _servicers(
     if settings.sandbox:
         served.append(
             servicer(
-                "scrip.identity.v1.SandboxService",
+                _SANDBOX,
                 sandbox_pb2_grpc.add_SandboxServiceServicer_to_server,
                 SandboxHandlers(db),
             )

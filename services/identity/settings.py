@@ -35,6 +35,10 @@ class Settings(OtpSettings):
     """Logins that staff may have at once. Members have one."""
     registrations_per_address: Annotated[int, Field(ge=1)] = 60
     """Members who may register from one network address in ten minutes; a shop may be one."""
+    look_ups_per_caller: Annotated[int, Field(ge=1)] = 600
+    """Members whom one till, or one cashier, may look up in ten minutes; a store server may be many tills."""
+    look_ups_per_address: Annotated[int, Field(ge=1)] = 3_000
+    """Members who may be looked up from one network address in ten minutes; a shop may be one."""
     password_memory_kib: Annotated[int, Field(ge=19_456, le=1_048_576)] = MEMORY_KIB
     """Memory that the hash of a password takes, and time with it; not below what OWASP holds for enough.
 

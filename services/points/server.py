@@ -34,6 +34,7 @@ from services.points.adjustments.handlers import AdjustmentHandlers
 from services.points.adjustments.import_handlers import ImportHandlers
 from services.points.balances import Balances
 from services.points.balances.handlers import BalanceHandlers
+from services.points.balances.internal_handlers import AskedBalanceHandlers
 from services.points.claims.handlers import ClaimHandlers
 from services.points.claims.purchase_claims import PurchaseClaims
 from services.points.earning import Rate, RuleBook
@@ -156,6 +157,7 @@ def _servicers(
             "scrip.points.internal.v1.PointsInternalService",
             internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
             SpendingHandlers(db, balances.void),
+            AskedBalanceHandlers(balances),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

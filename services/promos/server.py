@@ -27,6 +27,7 @@ from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
+from services.promos.campaigns.internal_handlers import UsableRewardHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
@@ -84,6 +85,7 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.internal.v1.PromosInternalService",
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
             OrderCodesHandlers(db),
+            UsableRewardHandlers(db),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

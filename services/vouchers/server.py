@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
+from scrip.vouchers.internal.v1 import vouchers_pb2_grpc
 from scrip.vouchers.v1 import (
     catalogue_pb2_grpc,
     operations_pb2,
@@ -31,6 +32,7 @@ from services.vouchers.parts import Parts, build
 from services.vouchers.settings import Settings
 from services.vouchers.wallet.codes_client import CodesReader
 from services.vouchers.wallet.handlers import WalletHandlers
+from services.vouchers.wallet.internal_handlers import UsableCouponHandlers
 
 
 @asynccontextmanager
@@ -51,6 +53,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Servicer]:
+    codes = CodesReader(parts.peers.promos, parts.peers.token)
     return [
         servicer(
             "scrip.vouchers.v1.CatalogueService",
@@ -67,7 +70,12 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.v1.WalletService",
             wallet_pb2_grpc.add_WalletServiceServicer_to_server,
-            WalletHandlers(parts.db, CodesReader(parts.peers.promos, parts.peers.token)),
+            WalletHandlers(parts.db, codes),
+        ),
+        servicer(
+            "scrip.vouchers.internal.v1.VouchersInternalService",
+            vouchers_pb2_grpc.add_VouchersInternalServiceServicer_to_server,
+            UsableCouponHandlers(parts.db, codes),
         ),
         servicer(
             "scrip.vouchers.v1.VouchersOperationsService",

@@ -13,7 +13,14 @@ import pytest
 from google.api import httpbody_pb2
 from google.protobuf import descriptor_pool, message_factory, timestamp_pb2
 from scrip.common.v1 import money_pb2, permission_pb2
-from scrip.identity.v1 import client_pb2, client_pb2_grpc, staff_pb2, staff_pb2_grpc
+from scrip.identity.v1 import (
+    client_pb2,
+    client_pb2_grpc,
+    look_up_pb2,
+    look_up_pb2_grpc,
+    staff_pb2,
+    staff_pb2_grpc,
+)
 from scrip.points.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -65,6 +72,8 @@ class World:
         for _ in range(ROWS):
             self.members.append(await self.platform.member())
         for _ in range(ROWS):
+            await self._look_up()
+        for _ in range(ROWS):
             await self._purchase()
         for _ in range(ROWS):
             await self._redemption(await self._order(await self._voucher()))
@@ -109,6 +118,11 @@ class World:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])
         request = client_pb2.CreateClientRequest(display_name=f"Till {new_id()}")
         await stub.CreateClient(request, metadata=bearer(self.admin))
+
+    async def _look_up(self) -> None:
+        stub = look_up_pb2_grpc.LookUpServiceStub(self.platform.channels["identity"])
+        request = look_up_pb2.LookUpMemberRequest(member_code=self.members[0].code)
+        await stub.LookUpMember(request, metadata=bearer(self.till))
 
     async def _staff(self) -> None:
         stub = staff_pb2_grpc.StaffServiceStub(self.platform.channels["identity"])

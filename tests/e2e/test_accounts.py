@@ -44,7 +44,7 @@ async def test_one_account_is_entered_by_user_name_e_mail_or_phone(live: Platfor
         "phone": otp.phone,
         "birthday": "1985-12-10",
         "has_password": True,
-        "status": "MEMBER_STATUS_ACTIVE",
+        "state": "MEMBER_STATE_ACTIVE",
     }
     assert member.items() >= shown.items()
     assert "consent" not in member, "nobody has asked yet"

@@ -100,7 +100,7 @@ async def test_nothing_personal_is_left_in_any_service(live: Platform, till: str
         "email_confirmed": False,
         "birthday": "",
         "has_password": False,
-        "status": "MEMBER_STATUS_CLOSED",
+        "state": "MEMBER_STATE_CLOSED",
     }
     for word in needles[:4]:
         found = await live.ok("GET", f"/v1/members?query={word.replace('+', '%2B')}", token=live.admin)

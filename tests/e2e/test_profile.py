@@ -105,14 +105,14 @@ async def test_a_way_to_log_in_must_remain(live: Platform) -> None:
     [
         {"role": "ROLE_ADMIN"},
         {"role": "admin"},
-        {"status": "MEMBER_STATUS_CLOSED"},
+        {"state": "MEMBER_STATE_CLOSED"},
         {"id": "01990000-0000-7000-8000-000000000000"},
         {"member_id": "01990000-0000-7000-8000-000000000000"},
         {"phone": "+14155550100"},
         {"has_password": True},
         {"registered_at": "2000-01-01T00:00:00Z"},
         {"consent": {"shares_contact": True}},
-        {"member": {"role": "admin", "status": "MEMBER_STATUS_CLOSED"}},
+        {"member": {"role": "admin", "state": "MEMBER_STATE_CLOSED"}},
         {"fullName": "Somebody", "balance": 1_000_000},
     ],
 )

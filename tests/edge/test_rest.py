@@ -32,7 +32,7 @@ async def test_answers_are_json_with_the_proto_names_and_every_field(edge: Edge)
     assert answer.headers["content-type"] == "application/json"
     empty = dict.fromkeys(("id", "phone", "user_name", "email", "birthday"), "")
     no = dict.fromkeys(("email_confirmed", "has_password"), False)
-    others = {"full_name": "Ada", "status": "MEMBER_STATUS_UNSPECIFIED"}
+    others = {"full_name": "Ada", "state": "MEMBER_STATE_UNSPECIFIED"}
     assert answer.json() == {
         "member": empty | no | others
     }  # fields that are messages are absent when not set

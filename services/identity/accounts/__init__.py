@@ -7,6 +7,8 @@ staff is beside that stands in their own rooms.
 from services.identity.accounts.changes import Contact as Contact
 from services.identity.accounts.changes import close_account as close_account
 from services.identity.accounts.changes import confirm_email_of as confirm_email_of
+from services.identity.accounts.changes import count_change as count_change
+from services.identity.accounts.changes import lock_account as lock_account
 from services.identity.accounts.changes import lock_contact as lock_contact
 from services.identity.accounts.changes import set_member_status as set_member_status
 from services.identity.accounts.changes import set_password_hash as set_password_hash
@@ -40,10 +42,12 @@ __all__ = [
     "as_e164",
     "close_account",
     "confirm_email_of",
+    "count_change",
     "count_session_change",
     "credentials_not_valid",
     "find_account",
     "get_account",
+    "lock_account",
     "lock_active_account",
     "lock_contact",
     "replace_password_hash",

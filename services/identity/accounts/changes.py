@@ -37,6 +37,16 @@ async def lock_contact(connection: Connection, account_id: UUID) -> Contact | No
     )
 
 
+async def lock_account(connection: Connection, account_id: UUID) -> None:
+    """Locks an account, whatever its status, so that nobody changes it before this transaction ends."""
+    await execute(connection, "SELECT FROM accounts WHERE id = %(id)s FOR NO KEY UPDATE", id=account_id)
+
+
+async def count_change(connection: Connection, account_id: UUID) -> None:
+    """Counts a change of what staff see of an account that is written elsewhere than in its own row."""
+    await execute(connection, "UPDATE accounts SET version = version + 1 WHERE id = %(id)s", id=account_id)
+
+
 async def close_account(connection: Connection, account_id: UUID) -> Contact | None:
     """Closes an active account and erases what its person logs in with.
 
@@ -48,7 +58,7 @@ async def close_account(connection: Connection, account_id: UUID) -> Contact | N
         """
         UPDATE accounts SET
           status = 'CLOSED', user_name = NULL, email = NULL, email_confirmed = false, phone = NULL,
-          password_hash = NULL
+          password_hash = NULL, version = version + 1
         WHERE id = %(id)s AND status = 'ACTIVE'
         RETURNING old.phone, old.email
         """,
@@ -62,7 +72,8 @@ async def set_phone(connection: Connection, account_id: UUID, phone: str) -> Pho
         connection,
         PhoneChange,
         """
-        UPDATE accounts SET phone = %(phone)s WHERE id = %(id)s AND status = 'ACTIVE'
+        UPDATE accounts SET phone = %(phone)s, version = version + 1
+        WHERE id = %(id)s AND status = 'ACTIVE'
         RETURNING old.phone AS before, old.phone IS DISTINCT FROM new.phone AS changed
         """,
         id=account_id,
@@ -75,7 +86,7 @@ async def confirm_email_of(connection: Connection, account_id: UUID, email: str 
     confirmed = await execute(
         connection,
         """
-        UPDATE accounts SET email_confirmed = true
+        UPDATE accounts SET email_confirmed = true, version = version + 1
         WHERE id = %(id)s AND status = 'ACTIVE' AND email = %(email)s
         """,
         id=account_id,
@@ -93,7 +104,7 @@ async def set_member_status(connection: Connection, account_id: UUID, status: st
         connection,
         Contact,
         """
-        UPDATE accounts SET status = %(status)s
+        UPDATE accounts SET status = %(status)s, version = version + 1
         WHERE id = %(id)s AND kind = 'MEMBER' AND status NOT IN ('CLOSED', %(status)s)
         RETURNING phone, email
         """,
@@ -106,7 +117,7 @@ async def set_password_hash(connection: Connection, account_id: UUID, password_h
     """Sets an account's password, whatever it was."""
     await execute(
         connection,
-        "UPDATE accounts SET password_hash = %(hash)s WHERE id = %(id)s",
+        "UPDATE accounts SET password_hash = %(hash)s, version = version + 1 WHERE id = %(id)s",
         id=account_id,
         hash=password_hash,
     )

@@ -54,7 +54,7 @@ async def set_password_hash_of(
     account_id: UUID | None = await fetch_value(
         connection,
         """
-        UPDATE accounts SET password_hash = %(hash)s
+        UPDATE accounts SET password_hash = %(hash)s, version = version + 1
         WHERE phone = %(phone)s::text OR (email = %(email)s::text AND email_confirmed)
         RETURNING id
         """,

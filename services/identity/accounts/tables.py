@@ -14,7 +14,8 @@ from services.identity.tables import Base
 class Account(Base):
     """What a person logs in with, member or staff. A change that makes or ends a login locks this row first.
 
-    `session_version` counts the changes of what BatchCheckSessions returns.
+    `session_version` counts the changes of what BatchCheckSessions returns; `version`, the etag, those of
+    what staff see of the account and its member or staff.
     """
 
     __tablename__ = "accounts"
@@ -32,9 +33,11 @@ class Account(Base):
             Index(f"ix_accounts_{name}_prefix", name, postgresql_ops={name: "text_pattern_ops"})
             for name in ("user_name", "email", "phone")
         ),
+        Index("ix_accounts_created_at", "created_at", "id"),
         Index(
             "ix_accounts_out",
             "status",
+            "created_at",
             "id",
             postgresql_where=text("status <> 'ACTIVE' AND kind = 'MEMBER'"),
         ),
@@ -49,4 +52,5 @@ class Account(Base):
     password_hash: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="ACTIVE")
     session_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    version: Mapped[int] = mapped_column(BigInteger, server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

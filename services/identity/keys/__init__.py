@@ -11,6 +11,7 @@ from services.identity.keys.signing_keys import rotate_when_due as rotate_when_d
 from services.identity.keys.tokens import LONGEST_TOKEN_SECONDS as LONGEST_TOKEN_SECONDS
 from services.identity.keys.tokens import Token as Token
 from services.identity.keys.tokens import TokenIssuer as TokenIssuer
+from services.identity.keys.tokens import token_expiry as token_expiry
 from services.identity.keys.vault import Vault as Vault
 from services.identity.keys.vault import hash_secret as hash_secret
 from services.identity.keys.vault import new_secret as new_secret
@@ -27,4 +28,5 @@ __all__ = [
     "new_secret",
     "read_jwks",
     "rotate_when_due",
+    "token_expiry",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import jwt
@@ -94,3 +94,10 @@ class TokenIssuer:
         headers = {"kid": key.id, "typ": TOKEN_TYPE}
         left = max(0, int(content["exp"]) - int(time.time()))
         return Token(jwt.encode(content, key.private_key, "RS256", headers), left)
+
+
+def token_expiry(authorization: str) -> datetime:
+    """Returns when the token in an `authorization` header expires; it was verified before the call."""
+    token = authorization.partition(" ")[2]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return datetime.fromtimestamp(int(claims["exp"]), UTC)

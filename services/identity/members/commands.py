@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from services.common.caller import Caller
 from services.common.db import Connection, execute
+from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.common.members import (
     Closed,
@@ -23,6 +25,8 @@ from services.identity.accounts import (
     Recipient,
     close_account,
     confirm_email_of,
+    count_change,
+    lock_account,
     lock_contact,
     set_member_status,
     set_phone,
@@ -42,6 +46,9 @@ from services.identity.sessions import (
     forget_devices,
     open_session,
 )
+
+_TOLD = frozenset({"status", "registered_from", "registered_until"})
+"""Filters that name nobody."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,7 @@ async def set_consent(
         wording=wording,
     )
     if changed:
+        await count_change(connection, member_id)
         phone_hash = _phone_hash(vault, contact)
         await publish_member_events(connection, member_id, ConsentChanged, phone_hash=phone_hash)
     return await get_member(connection, member_id)
@@ -190,12 +198,13 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
 
 
 async def suspend_member(
-    connection: Connection, vault: Vault, *, actor: Caller, member_id: UUID, reason: str
+    connection: Connection, vault: Vault, *, actor: Caller, member_id: UUID, reason: str, etag: str = ""
 ) -> ChangedMember:
     """Keeps a member out and ends all of the member's logins; one who is out already stays so.
 
-    Raises MEMBER_NOT_FOUND, also for one whose account is closed.
+    Raises MEMBER_NOT_FOUND, also for one whose account is closed, and ETAG_MISMATCH.
     """
+    await _require_unchanged(connection, member_id, etag)
     contact = await set_member_status(connection, member_id, "SUSPENDED")
     if contact is None:
         return await _unchanged(connection, member_id)
@@ -207,12 +216,13 @@ async def suspend_member(
 
 
 async def restore_member(
-    connection: Connection, vault: Vault, *, actor: Caller, member_id: UUID, reason: str
+    connection: Connection, vault: Vault, *, actor: Caller, member_id: UUID, reason: str, etag: str = ""
 ) -> ChangedMember:
     """Lets a suspended member in again; one who is in already stays so.
 
-    Raises MEMBER_NOT_FOUND, also for one whose account is closed.
+    Raises MEMBER_NOT_FOUND, also for one whose account is closed, and ETAG_MISMATCH.
     """
+    await _require_unchanged(connection, member_id, etag)
     contact = await set_member_status(connection, member_id, "ACTIVE")
     if contact is None:
         return await _unchanged(connection, member_id)
@@ -221,6 +231,19 @@ async def restore_member(
     await record_own(connection, actor, "member.restored", member_id, reason=reason)
     ended = await end_sessions(connection, account_id=member_id)
     return ChangedMember(await get_member(connection, member_id), ended.logins)
+
+
+async def record_export(connection: Connection, *, actor: Caller, wanted: Mapping[str, object]) -> None:
+    """Keeps that somebody exports members, and which; of a search not the text, which may be a name."""
+    asked = {name: str(value) for name, value in wanted.items() if name in _TOLD}
+    await record_own(connection, actor, "member.exported", "", **asked, searched=len(asked) < len(wanted))
+
+
+async def _require_unchanged(connection: Connection, member_id: UUID, etag: str) -> None:
+    """Raises ETAG_MISMATCH when the member is not as it was read, and keeps it from changing."""
+    if etag:
+        await lock_account(connection, member_id)
+        require_etag(etag, (await get_member(connection, member_id)).etag, of="member")
 
 
 async def _unchanged(connection: Connection, member_id: UUID) -> ChangedMember:

@@ -6,9 +6,11 @@ from datetime import date
 
 from scrip.identity.v1 import member_pb2
 
+from services.common.caller import CASHIER, Caller
 from services.common.encoding import timestamp
 from services.common.errors import invalid_field
 from services.common.ids import utc_now
+from services.identity.members.masking import mask_member
 from services.identity.members.queries import MemberRow
 
 
@@ -25,8 +27,31 @@ def encode_member(row: MemberRow) -> member_pb2.Member:
         birthday=row.birthday.isoformat() if row.birthday else "",
         has_password=row.has_password,
         consent=_consent(row),
-        status=member_pb2.MemberStatus.Value(f"MEMBER_STATUS_{row.status}"),
+        state=encode_state(row.status),
     )
+
+
+def encode_for_staff(row: MemberRow, who: Caller) -> member_pb2.Member:
+    """Returns a member as one of the staff may see it: a cashier sees it masked."""
+    if who.role != CASHIER:
+        shown = encode_member(row)
+        shown.etag = row.etag
+        return shown
+    masked = mask_member(row)
+    return member_pb2.Member(
+        id=str(row.id),
+        full_name=masked.full_name,
+        phone=masked.phone,
+        email=masked.email,
+        registered_at=timestamp(row.registered_at),
+        state=encode_state(row.status),
+        masked=True,
+    )
+
+
+def encode_state(status: str) -> member_pb2.MemberState.ValueType:
+    """Returns where an account stands."""
+    return member_pb2.MemberState.Value(f"MEMBER_STATE_{status}")
 
 
 def _consent(row: MemberRow) -> member_pb2.Consent | None:
@@ -39,11 +64,11 @@ def _consent(row: MemberRow) -> member_pb2.Consent | None:
     )
 
 
-def read_status_filter(status: member_pb2.MemberStatus.ValueType) -> str | None:
-    """Returns a filter of statuses as rows have it; None is every status."""
-    if status == member_pb2.MEMBER_STATUS_UNSPECIFIED:
+def read_state_filter(state: member_pb2.MemberState.ValueType) -> str | None:
+    """Returns a filter of states as rows have them; None is every state."""
+    if state == member_pb2.MEMBER_STATE_UNSPECIFIED:
         return None
-    return member_pb2.MemberStatus.Name(status).removeprefix("MEMBER_STATUS_")
+    return member_pb2.MemberState.Name(state).removeprefix("MEMBER_STATE_")
 
 
 def read_birthday(text: str) -> date | None:

@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Final, LiteralString
 from uuid import UUID
 
-from psycopg import sql
-
+from services.common.codes import read_code
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.paging import Page
+from services.common.lists import Listing, SortKey, parse_moment
 from services.identity.member_codes import CodeOwner
 from services.identity.members.refusals import member_not_found
 
-_LIST = sql.SQL(
-    """
-    SELECT
-      id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-      shares_contact, consent_wording, consent_at, status
-    FROM member_accounts
-    WHERE {conditions}
-    ORDER BY id DESC LIMIT %(limit)s
-    """
-)
-_ALL = sql.SQL("true")
-_AFTER = sql.SQL("id < %(after)s")
-_HAS_STATUS = sql.SQL("status = %(status)s AND kind = 'MEMBER'")
-# One branch for each index: an OR over two tables would read them whole.
-_IS_NAMED = sql.SQL(
-    """
-    id IN (
-      SELECT id FROM members
-      WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(%(text)s COLLATE pg_c_utf8)
-      UNION SELECT id FROM accounts WHERE user_name LIKE lower(%(text)s)
-      UNION SELECT id FROM accounts WHERE email LIKE lower(%(text)s)
-    )
-    """
-)
-_IS_NAMED_OR_NUMBERED = sql.SQL(
-    """
-    id IN (
-      SELECT id FROM members
-      WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(%(text)s COLLATE pg_c_utf8)
-      UNION SELECT id FROM accounts WHERE user_name LIKE lower(%(text)s)
-      UNION SELECT id FROM accounts WHERE email LIKE lower(%(text)s)
-      UNION SELECT id FROM members WHERE member_code LIKE %(code)s
-      UNION SELECT id FROM accounts WHERE phone LIKE %(phone)s
-    )
-    """
-)
 _WILDCARD = re.compile(r"([\\%_])")
 _SEPARATORS = re.compile(r"[\s().-]")
 
@@ -74,6 +37,19 @@ class MemberRow:
     consent_wording: str | None
     consent_at: datetime | None
     status: str
+    version: int
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change of the account or the profile."""
+        return str(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMember(MemberRow):
+    """A member with what lists by name are sorted by."""
+
+    name_key: str
 
 
 async def get_member(connection: Connection, member_id: UUID) -> MemberRow:
@@ -84,7 +60,7 @@ async def get_member(connection: Connection, member_id: UUID) -> MemberRow:
         """
         SELECT
           id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status
+          shares_contact, consent_wording, consent_at, status, version
         FROM member_accounts WHERE id = %(id)s
         """,
         id=member_id,
@@ -92,6 +68,34 @@ async def get_member(connection: Connection, member_id: UUID) -> MemberRow:
     if member is None:
         raise member_not_found(member_id)
     return member
+
+
+async def find_member(
+    connection: Connection,
+    *,
+    member_id: UUID | None = None,
+    phone: str | None = None,
+    member_code: str | None = None,
+) -> MemberRow | None:
+    """Returns the member with this id, phone number or lasting code, whatever its status, or None."""
+    return await fetch_first(
+        connection,
+        MemberRow,
+        """
+        SELECT
+          id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
+          shares_contact, consent_wording, consent_at, status, version
+        FROM member_accounts
+        WHERE id = (
+          SELECT %(member_id)s::uuid WHERE %(member_id)s::uuid IS NOT NULL
+          UNION ALL SELECT id FROM accounts WHERE phone = %(phone)s::text
+          UNION ALL SELECT id FROM members WHERE member_code = %(member_code)s::text
+        )
+        """,
+        member_id=member_id,
+        phone=phone,
+        member_code=member_code,
+    )
 
 
 async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dict[UUID, MemberRow]:
@@ -102,7 +106,7 @@ async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dic
         """
         SELECT
           m.id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status
+          shares_contact, consent_wording, consent_at, status, version
         FROM member_accounts m JOIN unnest(%(ids)s::uuid[]) AS wanted (id) ON wanted.id = m.id
         """,
         ids=list(set(member_ids)),
@@ -110,33 +114,92 @@ async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dic
     return {member.id: member for member in found}
 
 
-async def list_members(
-    connection: Connection, page: Page, *, begins_with: str, phone: str | None, status: str | None
-) -> tuple[Sequence[MemberRow], str]:
-    """Returns a page of members, the newest first.
+_COLUMNS: Final = """
+    id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
+    shares_contact, consent_wording, consent_at, status, version, name_key
+"""
+_FILTERS: Final[Mapping[str, LiteralString]] = {
+    "status": "status = %(status)s",
+    "registered_from": "registered_at >= %(registered_from)s",
+    "registered_until": "registered_at < %(registered_until)s",
+    # One branch for each index: an OR over two tables would read them whole.
+    "named": """
+    id IN (
+      SELECT id FROM members
+      WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(%(named)s COLLATE pg_c_utf8)
+      UNION SELECT id FROM accounts WHERE user_name LIKE lower(%(named)s)
+      UNION SELECT id FROM accounts WHERE email LIKE lower(%(named)s)
+    )
+    """,
+    "named_or_numbered": """
+    id IN (
+      SELECT id FROM members
+      WHERE lower(full_name COLLATE pg_c_utf8) LIKE lower(%(named_or_numbered)s COLLATE pg_c_utf8)
+      UNION SELECT id FROM accounts WHERE user_name LIKE lower(%(named_or_numbered)s)
+      UNION SELECT id FROM accounts WHERE email LIKE lower(%(named_or_numbered)s)
+      UNION SELECT id FROM members WHERE member_code LIKE %(code_prefix)s
+      UNION SELECT id FROM accounts WHERE phone LIKE %(phone_prefix)s
+    )
+    """,
+    "code_prefix": "true",
+    "phone_prefix": "true",
+    "whole_email": """
+    id IN (
+      SELECT id FROM accounts WHERE email = %(whole_email)s
+      UNION SELECT id FROM accounts WHERE phone = %(whole_phone)s
+      UNION SELECT id FROM members WHERE member_code = %(whole_code)s
+    )
+    """,
+    "whole_phone": "true",
+    "whole_code": "true",
+}
+"""The filters of lists of members. Those that are `true` are values for the condition of another."""
 
-    With `begins_with`, only those whose name, user name, e-mail address, phone number or member code begins
-    with it, whatever the letter case; `phone` is that text in E.164 form when it is a whole number. With
-    a `status`, only accounts that have it. Only what is wanted is in the statement, so that its plan can use
-    the index that serves it.
+_BY_TIME = Listing(
+    row=ListedMember,
+    columns=_COLUMNS,
+    source="member_accounts",
+    filters=_FILTERS,
+    keys={"registered_at": SortKey("registered_at", "registered_at", parse_moment)},
+    # The same id as in the index by time, which is on accounts.
+    key=SortKey("account_id", "id", UUID),
+    default_order="registered_at desc",
+    always="kind = 'MEMBER'",
+)
+_BY_NAME = replace(
+    _BY_TIME,
+    keys={"full_name": SortKey("name_key", "name_key", str)},
+    key=SortKey("id", "id", UUID),
+    default_order="full_name",
+)
+
+
+def member_list(order_by: str) -> Listing[ListedMember]:
+    """Returns the list of members that has this sort order: `full_name` or `registered_at`."""
+    return _BY_NAME if order_by.startswith("full_name") else _BY_TIME
+
+
+def begins_with(text: str, phone: str | None) -> dict[str, str]:
+    """Returns the filters for members whose name, user name, e-mail address, phone number or member code
+    begins with a text, whatever the letter case; `phone` is the text in E.164 form when it is a whole number.
+
+    Only what is wanted is in the statement, so that its plan can use the index that serves it.
     """
-    conditions = [_ALL]
-    values: dict[str, Any] = {"limit": page.size + 1}
-    if not page.first:
-        conditions.append(_AFTER)
-        values["after"] = page.after(UUID)
-    if status:
-        conditions.append(_HAS_STATUS)
-        values["status"] = status
-    if begins_with:
-        bare = _SEPARATORS.sub("", begins_with)
-        values["text"] = _prefix(begins_with)
-        if bare:
-            values |= {"code": _prefix(bare.upper()), "phone": _prefix(phone or bare)}
-        conditions.append(_IS_NAMED_OR_NUMBERED if bare else _IS_NAMED)
-    statement = _LIST.format(conditions=sql.SQL(" AND ").join(conditions))
-    found = await fetch_all(connection, MemberRow, statement, **values)
-    return page.cut(found, lambda member: member.id)
+    if not text:
+        return {}
+    bare = _SEPARATORS.sub("", text)
+    if not bare:
+        return {"named": _prefix(text)}
+    return {
+        "named_or_numbered": _prefix(text),
+        "code_prefix": _prefix(bare.upper()),
+        "phone_prefix": _prefix(phone or bare),
+    }
+
+
+def known_whole(text: str, phone: str | None) -> dict[str, str]:
+    """Returns the filters for the member whose e-mail address, phone number or member code this is, whole."""
+    return {"whole_email": text.lower(), "whole_phone": phone or "", "whole_code": read_code(text)}
 
 
 def _prefix(beginning: str) -> str:

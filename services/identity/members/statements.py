@@ -94,7 +94,8 @@ async def change_profile(connection: Connection, member_id: UUID, changes: Membe
             END,
             email = CASE WHEN 'email' = ANY(%(clear)s::text[]) THEN NULL ELSE coalesce(%(email)s, email) END,
             email_confirmed =
-              email_confirmed AND 'email' <> ALL(%(clear)s::text[]) AND coalesce(%(email)s, email) = email
+              email_confirmed AND 'email' <> ALL(%(clear)s::text[]) AND coalesce(%(email)s, email) = email,
+            version = version + 1
           WHERE id = %(id)s AND status = 'ACTIVE'
           RETURNING id, CASE WHEN old.email IS DISTINCT FROM new.email THEN old.email END AS given_up
         )

@@ -16,7 +16,7 @@ class Member(Base):
 
     __tablename__ = "members"
     __table_args__ = (
-        Index("ix_members_name_prefix", text("lower(full_name COLLATE pg_c_utf8)")),
+        Index("ix_members_name", text("lower(full_name COLLATE pg_c_utf8)"), "id"),
         Index("ix_members_code_prefix", "member_code", postgresql_ops={"member_code": "text_pattern_ops"}),
     )
 

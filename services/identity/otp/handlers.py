@@ -7,15 +7,21 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2, sandbox_pb2
 
 from services.common.db import Database
-from services.common.encoding import Context, client_address, timestamp
+from services.common.encoding import Context, client_address, list_total, timestamp
 from services.common.paging import Page
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import Recipient, to_e164
 from services.identity.keys import Vault
 from services.identity.otp.commands import send_otp
-from services.identity.otp.queries import UnsentRow, list_unsent, sandbox_code
+from services.identity.otp.queries import UNSENT, UnsentRow, sandbox_code
 from services.identity.otp.sender import OtpSender
 from services.identity.settings import Settings
+
+_FILTERS = {
+    otp_pb2.OTP_DELIVERY_STATE_WAITING: "waiting",
+    otp_pb2.OTP_DELIVERY_STATE_FAILED: "failed",
+}
+"""The filter of each state."""
 
 
 class OtpHandlers:
@@ -60,13 +66,12 @@ class OtpDeliveryHandlers:
         self, request: member_pb2.ListOtpDeliveriesRequest, context: Context
     ) -> member_pb2.ListOtpDeliveriesResponse:
         """Returns a page of one-time passwords that are not sent."""
-        state = None
-        if request.state:
-            state = otp_pb2.OtpDeliveryState.Name(request.state).removeprefix("OTP_DELIVERY_STATE_")
-        page = Page(request.page_size, request.page_token, "otp_deliveries", state)
-        rows, next_token = await self._db.read(list_unsent, page, state)
+        wanted = {_FILTERS[request.state]: True} if request.state else {}
+        page = Page(request.page_size, request.page_token, "otp_deliveries", request.order_by, [*wanted])
+        rows, next_token = await self._db.read(UNSENT.page, page, order_by=request.order_by, **wanted)
+        total = await self._db.read(UNSENT.total, **wanted) if request.with_total else None
         return member_pb2.ListOtpDeliveriesResponse(
-            deliveries=[_delivery(row) for row in rows], next_page_token=next_token
+            deliveries=[_delivery(row) for row in rows], next_page_token=next_token, total=list_total(total)
         )
 
 

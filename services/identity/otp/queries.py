@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from psycopg import sql
-
-from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.db import Connection, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.paging import Page
+from services.common.lists import Listing, SortKey, parse_moment
 from services.identity.accounts import Recipient
 
 
@@ -101,34 +98,20 @@ async def otp_delivery(connection: Connection, otp_id: UUID) -> OtpDelivery | No
     return OtpDelivery(Recipient(row.phone, row.email), row.sealed_code, row.minutes, row.used)
 
 
-_UNSENT = sql.SQL(
-    """
-    SELECT
+UNSENT = Listing(
+    row=UnsentRow,
+    columns="""
       o.phone, o.email, d.otp_id, CASE WHEN d.failed_at IS NULL THEN 'WAITING' ELSE 'FAILED' END AS state,
       d.tries, d.last_error, d.created_at AS asked_at, d.tried_at, o.expires_at
-    FROM otp_deliveries d JOIN otps o ON o.id = d.otp_id
-    WHERE {in_state} AND d.otp_id < %(before)s
-    ORDER BY d.otp_id DESC LIMIT %(limit)s
-    """
+    """,
+    source="otp_deliveries d JOIN otps o ON o.id = d.otp_id",
+    filters={
+        # A condition each, without a value, so that the plan for those that wait can use their index.
+        "waiting": "d.failed_at IS NULL",
+        "failed": "d.failed_at IS NOT NULL",
+    },
+    keys={"asked_at": SortKey("d.created_at", "asked_at", parse_moment)},
+    key=SortKey("d.otp_id", "otp_id", UUID),
+    default_order="asked_at desc",
 )
-# A statement each, so that the plan for those that wait can use their index.
-_UNSENT_IN = {
-    None: _UNSENT.format(in_state=sql.SQL("true")),
-    "WAITING": _UNSENT.format(in_state=sql.SQL("d.failed_at IS NULL")),
-    "FAILED": _UNSENT.format(in_state=sql.SQL("d.failed_at IS NOT NULL")),
-}
-_LAST_ID = UUID(int=2**128 - 1)
-
-
-async def list_unsent(
-    connection: Connection, page: Page, state: str | None
-) -> tuple[Sequence[UnsentRow], str]:
-    """Returns a page of one-time passwords that are not sent, newest first; with a `state`, those in it."""
-    rows = await fetch_all(
-        connection,
-        UnsentRow,
-        _UNSENT_IN[state],
-        before=page.after(UUID) or _LAST_ID,
-        limit=page.size + 1,
-    )
-    return page.cut(rows, lambda row: row.otp_id)
+"""One-time passwords that are not sent."""

@@ -52,7 +52,10 @@ class OtpDelivery(Base):
     __tablename__ = "otp_deliveries"
     __table_args__ = (
         CheckConstraint("(failed_at IS NULL) = (sealed_code IS NOT NULL)", name="code_while_it_waits"),
-        Index("ix_otp_deliveries_waiting", "otp_id", postgresql_where=text("failed_at IS NULL")),
+        Index("ix_otp_deliveries_created_at", "created_at", "otp_id"),
+        Index(
+            "ix_otp_deliveries_waiting", "created_at", "otp_id", postgresql_where=text("failed_at IS NULL")
+        ),
     )
 
     otp_id: Mapped[UUID] = mapped_column(ForeignKey("otps.id", ondelete="CASCADE"), primary_key=True)

@@ -8,13 +8,16 @@ from uuid import UUID
 from services.common.caller import Caller
 from services.common.db import Connection
 from services.common.errors import DomainError
+from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.common.sessions import SessionState
-from services.identity.accounts import set_password_hash
+from services.identity.accounts import lock_account, set_password_hash
 from services.identity.audit import record_own
-from services.identity.sessions import EndedSessions, end_sessions, session_state
+from services.identity.sessions import EndedSessions, end_sessions, forget_devices, session_state
 from services.identity.staff.queries import StaffRow, get_staff
 from services.identity.staff.statements import (
+    change_names,
+    erase,
     insert_first_admin,
     insert_staff,
     lock_staff,
@@ -56,14 +59,60 @@ async def create_staff(
     return await get_staff(connection, staff_id)
 
 
+@dataclass(frozen=True)
+class StaffChanges:
+    """What shall be otherwise; None stays as it is. `user_name` is in small letters."""
+
+    full_name: str | None = None
+    user_name: str | None = None
+
+
+async def update_staff(
+    connection: Connection, *, actor: Caller, staff_id: UUID, etag: str, changes: StaffChanges
+) -> StaffRow:
+    """Changes the names of staff; where nothing is different, nothing is audited either.
+
+    The audit list tells the user name before and after, and of the other name only that it changed, for the
+    list outlives the account. Raises STAFF_NOT_FOUND, ETAG_MISMATCH, and USER_NAME_TAKEN (by constraint).
+    """
+    before = await _locked(connection, staff_id, etag)
+    full_name, user_name = changes.full_name or before.full_name, changes.user_name or before.user_name
+    details: dict[str, object] = {}
+    if full_name != before.full_name:
+        details["full_name_changed"] = True
+    if user_name != before.user_name:
+        details["user_name"] = [before.user_name, user_name]
+    if not details:
+        return before
+    await change_names(connection, staff_id, full_name=full_name, user_name=user_name)
+    await record_own(connection, actor, "staff.updated", staff_id, **details)
+    return await get_staff(connection, staff_id)
+
+
+async def delete_staff(
+    connection: Connection, *, actor: Caller, staff_id: UUID, etag: str = ""
+) -> EndedSessions:
+    """Erases who staff were and ends their logins; what they did stays in the audit list under their id.
+
+    Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH.
+    """
+    staff = await _locked(connection, staff_id, etag)
+    if not await erase(connection, staff_id):
+        raise _last_admin()
+    await record_own(connection, actor, "staff.deleted", staff_id, role=staff.role)
+    ended = await end_sessions(connection, account_id=staff_id)
+    await forget_devices(connection, staff_id)
+    return ended
+
+
 async def change_staff_role(
-    connection: Connection, *, actor: Caller, staff_id: UUID, role: str
+    connection: Connection, *, actor: Caller, staff_id: UUID, role: str, etag: str = ""
 ) -> ChangedStaff:
     """Gives staff another role and ends their logins; the role that they have changes nothing.
 
-    Raises STAFF_NOT_FOUND and LAST_ADMIN.
+    Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH.
     """
-    await lock_staff(connection)
+    await _locked(connection, staff_id, etag)
     old_role = await set_role(connection, staff_id, role)
     staff = await get_staff(connection, staff_id)
     if staff.role != role:
@@ -76,18 +125,21 @@ async def change_staff_role(
 
 
 async def reset_staff_password(
-    connection: Connection, *, actor: Caller, staff_id: UUID, password_hash: str
-) -> EndedSessions:
-    """Sets the password of staff and ends their logins. Raises STAFF_NOT_FOUND."""
-    staff = await get_staff(connection, staff_id)
-    await set_password_hash(connection, staff.id, password_hash)
+    connection: Connection, *, actor: Caller, staff_id: UUID, password_hash: str, etag: str = ""
+) -> ChangedStaff:
+    """Sets the password of staff and ends their logins. Raises STAFF_NOT_FOUND and ETAG_MISMATCH."""
+    await _locked(connection, staff_id, etag)
+    await set_password_hash(connection, staff_id, password_hash)
     await record_own(connection, actor, "staff.password_reset", staff_id)
-    return await end_sessions(connection, account_id=staff_id)
+    ended = await end_sessions(connection, account_id=staff_id)
+    return ChangedStaff(await get_staff(connection, staff_id), ended.logins)
 
 
-async def disable_staff(connection: Connection, *, actor: Caller, staff_id: UUID) -> ChangedStaff:
-    """Suspends an account and ends its logins. Raises STAFF_NOT_FOUND and LAST_ADMIN."""
-    await lock_staff(connection)
+async def disable_staff(
+    connection: Connection, *, actor: Caller, staff_id: UUID, etag: str = ""
+) -> ChangedStaff:
+    """Suspends an account and ends its logins. Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH."""
+    await _locked(connection, staff_id, etag)
     suspended = await suspend(connection, staff_id)
     staff = await get_staff(connection, staff_id)
     if staff.enabled:
@@ -99,15 +151,30 @@ async def disable_staff(connection: Connection, *, actor: Caller, staff_id: UUID
     return ChangedStaff(staff, ended.logins)
 
 
-async def enable_staff(connection: Connection, *, actor: Caller, staff_id: UUID) -> ChangedStaff:
-    """Makes an account active again. Raises STAFF_NOT_FOUND."""
-    await lock_staff(connection)
+async def enable_staff(
+    connection: Connection, *, actor: Caller, staff_id: UUID, etag: str = ""
+) -> ChangedStaff:
+    """Makes an account active again. Raises STAFF_NOT_FOUND and ETAG_MISMATCH."""
+    await _locked(connection, staff_id, etag)
     reactivated = await reactivate(connection, staff_id)
     staff = await get_staff(connection, staff_id)
     if not reactivated:
         return ChangedStaff(staff, None)
     await record_own(connection, actor, "staff.enabled", staff_id)
     return ChangedStaff(staff, await session_state(connection, staff_id))
+
+
+async def _locked(connection: Connection, staff_id: UUID, etag: str = "") -> StaffRow:
+    """Returns staff as the caller read them, and keeps them from changing until this transaction ends.
+
+    The table is locked before the row, by all changes of staff: the other way round two would wait for each
+    other. Raises STAFF_NOT_FOUND and ETAG_MISMATCH.
+    """
+    await lock_staff(connection)
+    await lock_account(connection, staff_id)
+    staff = await get_staff(connection, staff_id)
+    require_etag(etag, staff.etag, of="staff")
+    return staff
 
 
 def _last_admin() -> DomainError:

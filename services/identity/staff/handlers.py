@@ -9,18 +9,21 @@ from scrip.identity.v1 import staff_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, read_text, timestamp
+from services.common.encoding import Context, list_total, read_text, timestamp
 from services.common.paging import Page
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins
 from services.identity.staff.commands import (
+    StaffChanges,
     change_staff_role,
     create_staff,
+    delete_staff,
     disable_staff,
     enable_staff,
     reset_staff_password,
+    update_staff,
 )
-from services.identity.staff.queries import StaffRow, get_staff, list_staff
+from services.identity.staff.queries import STAFF, StaffRow, get_staff
 
 
 class StaffHandlers:
@@ -57,10 +60,44 @@ class StaffHandlers:
         self, request: staff_pb2.ListStaffRequest, context: Context
     ) -> staff_pb2.ListStaffResponse:
         """Returns a page of staff."""
-        role = _role_name(request.role) if request.role else ""
-        page = Page(request.page_size, request.page_token, "staff", role)
-        rows, next_token = await self._db.read(list_staff, page, role=role)
-        return staff_pb2.ListStaffResponse(staff=[_staff(row) for row in rows], next_page_token=next_token)
+        asked: dict[str, object] = {
+            "role": _role_name(request.role) if request.role else None,
+            "enabled": request.enabled if request.HasField("enabled") else None,
+            "begins_with": request.query.strip() or None,
+        }
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        page = Page(request.page_size, request.page_token, "staff", request.order_by, sorted(wanted.items()))
+        rows, next_token = await self._db.read(STAFF.page, page, order_by=request.order_by, **wanted)
+        total = await self._db.read(STAFF.total, **wanted) if request.with_total else None
+        return staff_pb2.ListStaffResponse(
+            staff=[_staff(row) for row in rows], next_page_token=next_token, total=list_total(total)
+        )
+
+    async def UpdateStaff(
+        self, request: staff_pb2.UpdateStaffRequest, context: Context
+    ) -> staff_pb2.UpdateStaffResponse:
+        """Changes what is given."""
+        changes = StaffChanges(
+            full_name=read_text(request.full_name, "full_name") if request.HasField("full_name") else None,
+            user_name=request.user_name.lower() or None,
+        )
+        row = await self._db.run(
+            update_staff,
+            actor=caller(),
+            staff_id=UUID(request.staff_id),
+            etag=request.etag,
+            changes=changes,
+        )
+        return staff_pb2.UpdateStaffResponse(staff=_staff(row))
+
+    async def DeleteStaff(
+        self, request: staff_pb2.DeleteStaffRequest, context: Context
+    ) -> staff_pb2.DeleteStaffResponse:
+        """Erases who staff were and ends their logins."""
+        await self._logins.run(
+            delete_staff, actor=caller(), staff_id=UUID(request.staff_id), etag=request.etag
+        )
+        return staff_pb2.DeleteStaffResponse()
 
     async def ChangeStaffRole(
         self, request: staff_pb2.ChangeStaffRoleRequest, context: Context
@@ -71,6 +108,7 @@ class StaffHandlers:
             actor=caller(),
             staff_id=UUID(request.staff_id),
             role=_role_name(request.role),
+            etag=request.etag,
         )
         return staff_pb2.ChangeStaffRoleResponse(staff=_staff(changed.staff))
 
@@ -79,23 +117,31 @@ class StaffHandlers:
     ) -> staff_pb2.ResetStaffPasswordResponse:
         """Sets another password and ends their logins."""
         hashed = await self._passwords.hash_new(request.password)
-        await self._logins.run(
-            reset_staff_password, actor=caller(), staff_id=UUID(request.staff_id), password_hash=hashed
+        changed = await self._logins.run(
+            reset_staff_password,
+            actor=caller(),
+            staff_id=UUID(request.staff_id),
+            password_hash=hashed,
+            etag=request.etag,
         )
-        return staff_pb2.ResetStaffPasswordResponse()
+        return staff_pb2.ResetStaffPasswordResponse(staff=_staff(changed.staff))
 
     async def DisableStaff(
         self, request: staff_pb2.DisableStaffRequest, context: Context
     ) -> staff_pb2.DisableStaffResponse:
         """Suspends staff and ends their logins."""
-        changed = await self._logins.run(disable_staff, actor=caller(), staff_id=UUID(request.staff_id))
+        changed = await self._logins.run(
+            disable_staff, actor=caller(), staff_id=UUID(request.staff_id), etag=request.etag
+        )
         return staff_pb2.DisableStaffResponse(staff=_staff(changed.staff))
 
     async def EnableStaff(
         self, request: staff_pb2.EnableStaffRequest, context: Context
     ) -> staff_pb2.EnableStaffResponse:
         """Lets disabled staff log in again."""
-        changed = await self._logins.run(enable_staff, actor=caller(), staff_id=UUID(request.staff_id))
+        changed = await self._logins.run(
+            enable_staff, actor=caller(), staff_id=UUID(request.staff_id), etag=request.etag
+        )
         return staff_pb2.EnableStaffResponse(staff=_staff(changed.staff))
 
 
@@ -107,6 +153,7 @@ def _staff(row: StaffRow) -> staff_pb2.Staff:
         role=permission_pb2.Role.Value(f"ROLE_{row.role.upper()}"),
         enabled=row.enabled,
         created_at=timestamp(row.created_at),
+        etag=row.etag,
     )
 
 

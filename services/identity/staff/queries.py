@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.db import Connection, fetch_first, fetch_value
 from services.common.errors import DomainError
-from services.common.paging import Page
+from services.common.lists import Listing, SortKey, parse_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,34 @@ class StaffRow:
     role: str
     enabled: bool
     created_at: datetime
+    version: int
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change."""
+        return str(self.version)
+
+
+STAFF = Listing(
+    row=StaffRow,
+    columns="id, user_name, full_name, role, enabled, created_at, version",
+    source="staff_accounts",
+    filters={
+        "role": "role = %(role)s",
+        "enabled": "enabled = %(enabled)s",
+        "begins_with": (
+            "(starts_with(user_name, lower(%(begins_with)s))"
+            " OR starts_with(lower(full_name), lower(%(begins_with)s)))"
+        ),
+    },
+    keys={
+        "user_name": SortKey("user_name", "user_name", str),
+        "created_at": SortKey("created_at", "created_at", parse_moment),
+    },
+    key=SortKey("id", "id", UUID),
+    default_order="user_name",
+)
+"""Who works for the retailer and its brands: some hundreds, so its sort orders need no index."""
 
 
 async def get_staff(connection: Connection, staff_id: UUID) -> StaffRow:
@@ -30,32 +57,19 @@ async def get_staff(connection: Connection, staff_id: UUID) -> StaffRow:
         connection,
         StaffRow,
         """
-        SELECT id, user_name, full_name, role, enabled, created_at FROM staff_accounts
+        SELECT id, user_name, full_name, role, enabled, created_at, version FROM staff_accounts
         WHERE id = %(id)s
         """,
         id=staff_id,
     )
     if staff is None:
-        raise DomainError("STAFF_NOT_FOUND", "no such staff", staff_id=staff_id)
+        raise staff_not_found(staff_id)
     return staff
 
 
-async def list_staff(connection: Connection, page: Page, *, role: str) -> tuple[Sequence[StaffRow], str]:
-    """Returns a page of staff, by user name; an empty role matches all."""
-    found = await fetch_all(
-        connection,
-        StaffRow,
-        """
-        SELECT id, user_name, full_name, role, enabled, created_at FROM staff_accounts
-        WHERE (%(after)s::text IS NULL OR user_name > %(after)s::text)
-          AND (%(role)s = '' OR role = %(role)s)
-        ORDER BY user_name LIMIT %(limit)s
-        """,
-        after=page.after(str),
-        role=role,
-        limit=page.size + 1,
-    )
-    return page.cut(found, lambda staff: staff.user_name)
+def staff_not_found(staff_id: UUID) -> DomainError:
+    """Returns the refusal for an id that nobody of the staff has."""
+    return DomainError("STAFF_NOT_FOUND", "no such staff", staff_id=staff_id)
 
 
 async def has_staff(connection: Connection) -> bool:

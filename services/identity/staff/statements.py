@@ -71,12 +71,16 @@ async def set_role(connection: Connection, staff_id: UUID, role: str) -> str | N
     before: str | None = await fetch_value(
         connection,
         """
-        UPDATE staff SET role = %(role)s
-        WHERE id = %(id)s AND role <> %(role)s AND (
-          NOT EXISTS (SELECT FROM active_admins WHERE id = %(id)s)
-          OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
+        WITH changed AS (
+          UPDATE staff SET role = %(role)s
+          WHERE id = %(id)s AND role <> %(role)s AND (
+            NOT EXISTS (SELECT FROM active_admins WHERE id = %(id)s)
+            OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
+          )
+          RETURNING id, old.role AS before
         )
-        RETURNING old.role
+        UPDATE accounts SET version = version + 1 FROM changed WHERE accounts.id = changed.id
+        RETURNING changed.before
         """,
         id=staff_id,
         role=role,
@@ -92,7 +96,7 @@ async def suspend(connection: Connection, staff_id: UUID) -> bool:
     suspended = await execute(
         connection,
         """
-        UPDATE accounts SET status = 'SUSPENDED'
+        UPDATE accounts SET status = 'SUSPENDED', version = version + 1
         FROM staff
         WHERE accounts.id = %(id)s AND staff.id = %(id)s AND status = 'ACTIVE' AND (
           staff.role <> 'admin' OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
@@ -103,12 +107,55 @@ async def suspend(connection: Connection, staff_id: UUID) -> bool:
     return suspended == 1
 
 
+async def change_names(connection: Connection, staff_id: UUID, *, full_name: str, user_name: str) -> None:
+    """Gives staff these names. Raises USER_NAME_TAKEN by constraint."""
+    await execute(
+        connection,
+        """
+        WITH account AS (
+          UPDATE accounts SET user_name = %(user_name)s, version = version + 1 WHERE id = %(id)s
+          RETURNING id
+        )
+        UPDATE staff SET full_name = %(full_name)s FROM account WHERE staff.id = account.id
+        """,
+        id=staff_id,
+        full_name=full_name,
+        user_name=user_name,
+    )
+
+
+async def erase(connection: Connection, staff_id: UUID) -> bool:
+    """Closes the account of staff and erases who they were, unless they are the last active admin.
+
+    `lock_staff` comes first. Returns whether it did.
+    """
+    erased = await execute(
+        connection,
+        """
+        WITH account AS (
+          UPDATE accounts SET
+            status = 'CLOSED', user_name = NULL, email = NULL, email_confirmed = false, phone = NULL,
+            password_hash = NULL, version = version + 1
+          WHERE id = %(id)s AND kind = 'STAFF' AND status <> 'CLOSED' AND (
+            NOT EXISTS (SELECT FROM active_admins WHERE id = %(id)s)
+            OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
+          )
+          RETURNING id
+        )
+        UPDATE staff SET full_name = '' FROM account WHERE staff.id = account.id
+        """,
+        id=staff_id,
+    )
+    return erased == 1
+
+
 async def reactivate(connection: Connection, staff_id: UUID) -> bool:
     """Makes suspended staff active again and counts a change of their logins; returns whether it did."""
     reactivated = await execute(
         connection,
         """
-        UPDATE accounts SET status = 'ACTIVE', session_version = session_version + 1
+        UPDATE accounts SET
+          status = 'ACTIVE', session_version = session_version + 1, version = version + 1
         WHERE id = %(id)s AND kind = 'STAFF' AND status = 'SUSPENDED'
         """,
         id=staff_id,

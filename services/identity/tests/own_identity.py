@@ -37,7 +37,8 @@ class OwnIdentity:
         return self.channels[0]
 
 
-def _redis_url(platform: Platform, database_url: str) -> str:
+def redis_url(platform: Platform, database_url: str) -> str:
+    """Returns the part of Redis that belongs to a database."""
     return f"{platform.redis_url.rpartition('/')[0]}/{_redis_parts[database_url]}"
 
 
@@ -54,10 +55,14 @@ async def own_identity(
     # Redis holds what is true of one database, so each has a part of it for itself, one of its sixteen.
     if database_url not in _redis_parts:
         _redis_parts[database_url] = len(_redis_parts) % _PARTS + 1
-        async with redis.from_url(_redis_url(platform, database_url)) as client:
+        async with redis.from_url(redis_url(platform, database_url)) as client:
             await client.flushdb()
-    redis_url = _redis_url(platform, database_url)
-    changes = {"database_url": database_url, "redis_url": redis_url, "listen": "127.0.0.1:0", **settings}
+    changes = {
+        "database_url": database_url,
+        "redis_url": redis_url(platform, database_url),
+        "listen": "127.0.0.1:0",
+        **settings,
+    }
     changed = platform.settings["identity"].model_copy(update=changes)
     async with AsyncExitStack() as stack:
         composed = [compose(changed) for _ in range(servers)]

@@ -136,14 +136,18 @@ class People:
         request = member_pb2.GetMemberRequest(member_id=str(member_id))
         return (await self.admin.GetMember(request, metadata=bearer(token))).member
 
-    async def suspend(self, member_id: object, token: str, why: str = "fraud") -> member_pb2.Member:
+    async def suspend(
+        self, member_id: object, token: str, why: str = "fraud", etag: str = ""
+    ) -> member_pb2.Member:
         """Suspends a member, as staff."""
-        request = member_pb2.SuspendMemberRequest(member_id=str(member_id), reason=why)
+        request = member_pb2.SuspendMemberRequest(member_id=str(member_id), reason=why, etag=etag)
         return (await self.admin.SuspendMember(request, metadata=bearer(token))).member
 
-    async def restore(self, member_id: object, token: str, why: str = "a mistake") -> member_pb2.Member:
+    async def restore(
+        self, member_id: object, token: str, why: str = "a mistake", etag: str = ""
+    ) -> member_pb2.Member:
         """Restores a member, as staff."""
-        request = member_pb2.RestoreMemberRequest(member_id=str(member_id), reason=why)
+        request = member_pb2.RestoreMemberRequest(member_id=str(member_id), reason=why, etag=etag)
         return (await self.admin.RestoreMember(request, metadata=bearer(token))).member
 
     async def search(self, token: str, **fields: Any) -> member_pb2.ListMembersResponse:

@@ -8,10 +8,16 @@ from scrip.identity.v1 import client_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, read_text, timestamp
+from services.common.encoding import Context, list_total, read_text, timestamp
 from services.common.paging import Page
-from services.identity.tills.commands import create_till, rotate_till_secret, set_till_enabled
-from services.identity.tills.queries import TillRow, list_tills
+from services.identity.tills.commands import (
+    create_till,
+    delete_till,
+    rotate_till_secret,
+    set_till_enabled,
+    update_till,
+)
+from services.identity.tills.queries import TILLS, TillRow, get_till
 
 
 class TillHandlers:
@@ -28,24 +34,55 @@ class TillHandlers:
         till, secret = await self._db.run(create_till, actor=caller(), display_name=display_name)
         return client_pb2.CreateClientResponse(client=_till(till), client_secret=secret)
 
+    async def GetClient(
+        self, request: client_pb2.GetClientRequest, context: Context
+    ) -> client_pb2.GetClientResponse:
+        """Returns a till."""
+        row = await self._db.read(get_till, UUID(request.client_id))
+        return client_pb2.GetClientResponse(client=_till(row))
+
+    async def UpdateClient(
+        self, request: client_pb2.UpdateClientRequest, context: Context
+    ) -> client_pb2.UpdateClientResponse:
+        """Changes what is given."""
+        given = request.HasField("display_name")
+        row = await self._db.run(
+            update_till,
+            actor=caller(),
+            till_id=UUID(request.client_id),
+            etag=request.etag,
+            display_name=read_text(request.display_name, "display_name") if given else None,
+        )
+        return client_pb2.UpdateClientResponse(client=_till(row))
+
+    async def DeleteClient(
+        self, request: client_pb2.DeleteClientRequest, context: Context
+    ) -> client_pb2.DeleteClientResponse:
+        """Deletes a till: it gets no tokens any more and is not listed."""
+        await self._db.run(delete_till, actor=caller(), till_id=UUID(request.client_id), etag=request.etag)
+        return client_pb2.DeleteClientResponse()
+
     async def RotateClientSecret(
         self, request: client_pb2.RotateClientSecretRequest, context: Context
     ) -> client_pb2.RotateClientSecretResponse:
         """Returns a new secret."""
-        secret = await self._db.run(
+        row, secret = await self._db.run(
             rotate_till_secret,
             actor=caller(),
             till_id=UUID(request.client_id),
             overlap_seconds=request.overlap_seconds,
+            etag=request.etag,
         )
-        return client_pb2.RotateClientSecretResponse(client_secret=secret)
+        return client_pb2.RotateClientSecretResponse(client_secret=secret, client=_till(row))
 
     async def DisableClient(
         self, request: client_pb2.DisableClientRequest, context: Context
     ) -> client_pb2.DisableClientResponse:
         """Disables a till: it gets no tokens any more."""
         till_id = UUID(request.client_id)
-        row = await self._db.run(set_till_enabled, actor=caller(), till_id=till_id, enabled=False)
+        row = await self._db.run(
+            set_till_enabled, actor=caller(), till_id=till_id, enabled=False, etag=request.etag
+        )
         return client_pb2.DisableClientResponse(client=_till(row))
 
     async def EnableClient(
@@ -53,17 +90,27 @@ class TillHandlers:
     ) -> client_pb2.EnableClientResponse:
         """Enables a till: it gets tokens again."""
         till_id = UUID(request.client_id)
-        row = await self._db.run(set_till_enabled, actor=caller(), till_id=till_id, enabled=True)
+        row = await self._db.run(
+            set_till_enabled, actor=caller(), till_id=till_id, enabled=True, etag=request.etag
+        )
         return client_pb2.EnableClientResponse(client=_till(row))
 
     async def ListClients(
         self, request: client_pb2.ListClientsRequest, context: Context
     ) -> client_pb2.ListClientsResponse:
         """Returns a page of tills."""
-        page = Page(request.page_size, request.page_token, "clients")
-        rows, next_token = await self._db.read(list_tills, page)
+        asked: dict[str, object] = {
+            "enabled": request.enabled if request.HasField("enabled") else None,
+            "begins_with": request.query.strip() or None,
+        }
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        page = Page(
+            request.page_size, request.page_token, "clients", request.order_by, sorted(wanted.items())
+        )
+        rows, next_token = await self._db.read(TILLS.page, page, order_by=request.order_by, **wanted)
+        total = await self._db.read(TILLS.total, **wanted) if request.with_total else None
         return client_pb2.ListClientsResponse(
-            clients=[_till(row) for row in rows], next_page_token=next_token
+            clients=[_till(row) for row in rows], next_page_token=next_token, total=list_total(total)
         )
 
 
@@ -73,4 +120,5 @@ def _till(row: TillRow) -> client_pb2.Client:
         display_name=row.display_name,
         created_at=timestamp(row.created_at),
         enabled=row.enabled,
+        etag=row.etag,
     )

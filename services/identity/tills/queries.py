@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.common.db import Connection, fetch_all, fetch_first, fetch_values
+from services.common.db import Connection, fetch_first, fetch_values
 from services.common.errors import DomainError
-from services.common.paging import Page
+from services.common.lists import Listing, SortKey, parse_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,31 @@ class TillRow:
     display_name: str
     created_at: datetime
     enabled: bool
+    version: int
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change, also of the secret."""
+        return str(self.version)
+
+
+TILLS = Listing(
+    row=TillRow,
+    columns="id, display_name, created_at, enabled, version",
+    source="clients",
+    filters={
+        "enabled": "enabled = %(enabled)s",
+        "begins_with": "starts_with(lower(display_name), lower(%(begins_with)s))",
+    },
+    keys={
+        "display_name": SortKey("display_name", "display_name", str),
+        "created_at": SortKey("created_at", "created_at", parse_moment),
+    },
+    key=SortKey("id", "id", UUID),
+    default_order="display_name",
+    always="NOT deleted",
+)
+"""The tills: some thousands at most, so its sort orders need no index."""
 
 
 async def till_secret_hashes(connection: Connection, till_id: UUID) -> Sequence[bytes]:
@@ -36,11 +61,14 @@ async def till_secret_hashes(connection: Connection, till_id: UUID) -> Sequence[
 
 
 async def get_till(connection: Connection, till_id: UUID) -> TillRow:
-    """Returns a till. Raises CLIENT_NOT_FOUND."""
+    """Returns a till that is not deleted. Raises CLIENT_NOT_FOUND."""
     till = await fetch_first(
         connection,
         TillRow,
-        "SELECT id, display_name, created_at, enabled FROM clients WHERE id = %(id)s",
+        """
+        SELECT id, display_name, created_at, enabled, version FROM clients
+        WHERE id = %(id)s AND NOT deleted
+        """,
         id=till_id,
     )
     if till is None:
@@ -51,19 +79,3 @@ async def get_till(connection: Connection, till_id: UUID) -> TillRow:
 def till_not_found(till_id: UUID) -> DomainError:
     """Returns the refusal for an id that no till has."""
     return DomainError("CLIENT_NOT_FOUND", "no such till", client_id=till_id)
-
-
-async def list_tills(connection: Connection, page: Page) -> tuple[Sequence[TillRow], str]:
-    """Returns a page of tills, by name."""
-    found = await fetch_all(
-        connection,
-        TillRow,
-        """
-        SELECT id, display_name, created_at, enabled FROM clients
-        WHERE %(after)s::text IS NULL OR display_name > %(after)s::text
-        ORDER BY display_name LIMIT %(limit)s
-        """,
-        after=page.after(str),
-        limit=page.size + 1,
-    )
-    return page.cut(found, lambda till: till.display_name)

@@ -10,11 +10,13 @@ from services.promos.codes.commands.give_code import give_code as give_code
 from services.promos.codes.commands.give_code import void_unused_codes as void_unused_codes
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
+from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
 
 __all__ = [
     "CODES",
     "CODE_SETS",
+    "USABLE_CODES",
     "CodeState",
     "discard_code",
     "give_code",

@@ -43,6 +43,19 @@ CODES = SQL(
 ).format(state=_STATE)
 """What a code that somebody owns takes off, until when, and its CodeState, for statements that join it."""
 
+USABLE_CODES = SQL(
+    """
+    (
+      SELECT c.id, c.code, c.expires_at, s.amount_off_minor, s.currency_code, s.percent_off
+      FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+      WHERE c.state = 'ASSIGNED'
+        AND c.uses < c.uses_allowed
+        AND (c.expires_at IS NULL OR now() < c.expires_at)
+    )
+    """
+)
+"""Codes that somebody owns and can redeem now, for statements that join them."""
+
 
 @dataclass(frozen=True, slots=True)
 class UsableCode:

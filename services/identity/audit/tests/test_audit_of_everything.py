@@ -42,7 +42,7 @@ from services.identity.tests.staff_help import ADMIN, MANAGER, PASSWORD, actions
 from tests.contract.descriptors import rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, refused_status
 
-READS = ("Get", "List", "Find", "DryRun", "Verify")
+READS = ("Get", "List", "Find", "DryRun", "Verify", "LookUp")
 NO_CHANGE = {"AuthService.LogOut"}
 """Who logs out changes nothing that others see."""
 BENEFIT = code_pb2.Benefit(percent_off=30)
@@ -76,6 +76,8 @@ async def change_staff_and_tills(admin: Admin) -> list[tuple[str, str]]:
         staff_pb2.ResetStaffPasswordRequest(staff_id=one, password=f"{PASSWORD}!"),
         staff_pb2.DisableStaffRequest(staff_id=one),
         staff_pb2.EnableStaffRequest(staff_id=one),
+        staff_pb2.UpdateStaffRequest(staff_id=one, full_name="Grace Murray Hopper"),
+        staff_pb2.DeleteStaffRequest(staff_id=one),
     ):
         await admin.call(stub, "StaffService", request)
     stub = client_pb2_grpc.ClientServiceStub(channel)
@@ -85,10 +87,12 @@ async def change_staff_and_tills(admin: Admin) -> list[tuple[str, str]]:
         client_pb2.RotateClientSecretRequest(client_id=till, overlap_seconds=60),
         client_pb2.DisableClientRequest(client_id=till),
         client_pb2.EnableClientRequest(client_id=till),
+        client_pb2.UpdateClientRequest(client_id=till, display_name=f"Till of {one}"),
+        client_pb2.DeleteClientRequest(client_id=till),
     ):
         await admin.call(stub, "ClientService", request)
-    of_staff = ("created", "role_changed", "password_reset", "disabled", "enabled")
-    of_tills = ("created", "secret_rotated", "disabled", "enabled")
+    of_staff = ("created", "role_changed", "password_reset", "disabled", "enabled", "updated", "deleted")
+    of_tills = ("created", "secret_rotated", "disabled", "enabled", "updated", "deleted")
     return [(f"staff.{what}", one) for what in of_staff] + [(f"client.{what}", till) for what in of_tills]
 
 
@@ -103,6 +107,19 @@ async def change_member(admin: Admin, member: Member) -> list[tuple[str, str]]:
         stub, "MemberAdminService", member_pb2.RestoreMemberRequest(member_id=who, reason="a mistake")
     )
     return [("member.suspended", who), ("member.restored", who)]
+
+
+async def export(admin: Admin) -> list[tuple[str, str]]:
+    """Returns what was done. Exports change nothing, and are listed all the same."""
+    channel, metadata = admin.platform.channels["identity"], bearer(admin.token)
+    members = member_pb2_grpc.MemberAdminServiceStub(channel)
+    nobody = member_pb2.ExportMembersRequest(query="nobody has a name that begins like this")
+    assert [piece async for piece in members.ExportMembers(nobody, metadata=metadata)]
+    audit = audit_pb2_grpc.AuditServiceStub(channel)
+    nothing = audit_pb2.ExportAuditEntriesRequest(action="nothing")
+    assert [piece async for piece in audit.ExportAuditEntries(nothing, metadata=metadata)]
+    admin.called += ["MemberAdminService.ExportMembers", "AuditService.ExportAuditEntries"]
+    return [("member.exported", ""), ("audit.exported", "")]
 
 
 async def change_offers(admin: Admin) -> list[tuple[str, str]]:
@@ -220,6 +237,7 @@ async def test_everything_that_staff_change_is_listed_once(platform: Platform) -
     expected = [
         *await change_staff_and_tills(admin),
         *await change_member(admin, member),
+        *await export(admin),
         *await change_offers(admin),
         *await change_earn_rules(admin),
         *await change_points(admin, await platform.member()),
@@ -237,7 +255,7 @@ async def test_everything_that_staff_change_is_listed_once(platform: Platform) -
         )
         found = sorted((entry.action, entry.target_id) for entry in reply.entries)
         assert found == sorted(expected)
-        assert {entry.actor_role for entry in reply.entries} == {"admin"}
+        assert {entry.actor_role for entry in reply.entries} == {ADMIN}
 
     await eventually(listed, seconds=10)
     assert set(admin.called) == changes(), "this test calls all that there is"

@@ -216,7 +216,7 @@ async def test_closing_must_be_meant(people: People, platform: Platform) -> None
     member = await platform.member()
     call = people.members.CloseMe(member_pb2.CloseMeRequest(), metadata=bearer(member.token))
     assert await reason(call) == "VALIDATION_FAILED"
-    assert (await people.me(member.token)).status == member_pb2.MEMBER_STATUS_ACTIVE
+    assert (await people.me(member.token)).state == member_pb2.MEMBER_STATE_ACTIVE
     assert await reason(people.close(await platform.admin())) == "ROLE_NOT_ALLOWED"
 
 

@@ -135,7 +135,7 @@ async def test_an_update_can_not_raise_a_member_above_itself(people: People, pla
     member, other = await platform.member(), await platform.member()
     before = await people.me(other.token)
     stolen = member_pb2.Member(
-        id=str(other.id), full_name="Mallory", status=member_pb2.MEMBER_STATUS_CLOSED, has_password=True
+        id=str(other.id), full_name="Mallory", state=member_pb2.MEMBER_STATE_CLOSED, has_password=True
     ).SerializeToString()
     role = bytes([0xA2, 0x06, 5]) + b"admin"  # field 100
     call: Any = people.channel.unary_unary("/scrip.identity.v1.MemberService/UpdateMe")
@@ -144,7 +144,7 @@ async def test_an_update_can_not_raise_a_member_above_itself(people: People, pla
     )
     changed = member_pb2.UpdateMeResponse.FromString(reply).member
     assert (changed.id, changed.full_name) == (str(member.id), "Eve")
-    assert changed.status == member_pb2.MEMBER_STATUS_ACTIVE
+    assert changed.state == member_pb2.MEMBER_STATE_ACTIVE
     assert await people.me(other.token) == before
     refreshed = await people.refresh(member.refresh_token)
     for token in (member.token, refreshed.access_token):

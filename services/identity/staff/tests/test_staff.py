@@ -247,7 +247,7 @@ async def test_what_is_not_staff_is_not_found_and_not_changed(
         assert await reason(call(request, metadata=admin)) == "VALIDATION_FAILED"
     members = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
     me = await members.GetMe(member_pb2.GetMeRequest(), metadata=bearer(member.token))
-    assert (me.member.status, me.member.has_password) == (member_pb2.MEMBER_STATUS_ACTIVE, False)
+    assert (me.member.state, me.member.has_password) == (member_pb2.MEMBER_STATE_ACTIVE, False)
 
 
 @pytest.mark.covers("I6 StaffService.ChangeStaffRole")

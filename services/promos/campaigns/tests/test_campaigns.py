@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-import orjson
 import pytest
 from google.protobuf import timestamp_pb2
+from google.protobuf.json_format import MessageToDict
 from google.rpc import error_details_pb2
-from scrip.common.v1 import money_pb2
+from scrip.common.v1 import money_pb2, permission_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 from scrip.promos.v1 import campaign_pb2, code_pb2
 
@@ -294,8 +294,9 @@ async def test_what_staff_do_arrives_in_the_audit_list_once(promos: Promos) -> N
         actions = ["campaign.created", "campaign.paused", "campaign.resumed", "campaign.ended"]
         assert [entry.action for entry in entries] == actions
         assert {entry.service for entry in entries} == {"promos"}
-        assert orjson.loads(entries[0].details_json)["name"] == "Audited"
-        assert (entries[1].actor_id, entries[1].actor_role) == (str(manager_id), "manager")
+        assert MessageToDict(entries[0].details)["name"] == "Audited"
+        manager_role = permission_pb2.ROLE_MANAGER
+        assert (entries[1].actor_id, entries[1].actor_role) == (str(manager_id), manager_role)
 
     await eventually(arrived, seconds=15)
 
@@ -317,7 +318,7 @@ async def test_what_staff_redeem_and_cancel_is_audited_and_tills_are_not(promos:
     async def arrived() -> None:
         entries = await audit_of(promos, code.id) + await audit_of(promos, by_staff.id)
         assert [entry.action for entry in entries] == ["code.redeemed", "redemption.cancelled"]
-        assert not any(code.code in entry.details_json for entry in entries)
+        assert not any(code.code in str(entry.details) for entry in entries)
 
     await eventually(arrived, seconds=15)
     assert await audit_of(promos, by_till.id) == []

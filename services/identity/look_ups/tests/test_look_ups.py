@@ -1,0 +1,364 @@
+"""Looking members up at the counter, and who looked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+import redis.asyncio as redis
+from google.protobuf import timestamp_pb2
+from scrip.common.v1 import list_pb2, money_pb2, permission_pb2
+from scrip.identity.v1 import look_up_pb2, look_up_pb2_grpc, member_pb2
+from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
+from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
+
+from services.common.db import Connection, fetch_value
+from services.common.encoding import timestamp
+from services.common.ids import new_id, utc_now
+from services.identity.look_ups import forget_old_look_ups
+from services.identity.tests.own_identity import own_identity, redis_url
+from services.identity.tests.people import People, outcomes
+from tests.inprocess import Member, Platform, bearer, eventually, new_phone, reason, refusal, refused_status
+
+Stub = look_up_pb2_grpc.LookUpServiceStub
+Request = look_up_pb2.LookUpMemberRequest
+NOWHERE = "ipv4:127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def grpc_stub_cls() -> type[Stub]:
+    return Stub
+
+
+@pytest.fixture(scope="module")
+async def till(platform: Platform) -> str:
+    return await platform.token("till", new_id())
+
+
+@pytest.fixture(scope="module")
+async def rich(platform: Platform) -> AsyncIterator[Member]:
+    """A member with points, a coupon that can be used and a reward."""
+    admin = bearer(await platform.admin())
+    campaigns = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
+    wanted = campaign_pb2.CreateCampaignRequest(
+        name="First 5 of the look-ups", places=5, benefit=code_pb2.Benefit(percent_off=30)
+    )
+    campaign = (await campaigns.CreateCampaign(wanted, metadata=admin)).campaign
+    member = await platform.member("Grace Hopper")
+    await _buy(platform, member)
+    catalogue = catalogue_pb2_grpc.CatalogueServiceStub(platform.channels["vouchers"])
+    value = money_pb2.Money(currency_code="USD", amount_minor=500)
+    offer = catalogue_pb2.CreateVoucherRequest(title="Five off", face_value=value, price_points=1, quantity=2)
+    voucher = (await catalogue.CreateVoucher(offer, metadata=admin)).voucher.id
+    orders = order_pb2_grpc.OrderServiceStub(platform.channels["vouchers"])
+    order = order_pb2.PlaceOrderRequest(voucher_id=voucher)
+    await orders.PlaceOrder(order, metadata=bearer(member.token, idempotency_key=str(new_id())))
+    yield member
+    await campaigns.EndCampaign(campaign_pb2.EndCampaignRequest(campaign_id=campaign.id), metadata=admin)
+
+
+async def _buy(platform: Platform, member: Member, code: str = "") -> None:
+    request = purchase_pb2.RecordPurchaseRequest(
+        member_code=code or member.code,
+        receipt_number=str(new_id()),
+        sold_at=timestamp(utc_now()),
+        currency_code="USD",
+        items=[purchase_pb2.PurchaseItem(sku="1", name="Bread", unit_price_minor=10_000, quantity=1)],
+    )
+    stub = purchase_pb2_grpc.PurchaseServiceStub(platform.channels["points"])
+    await stub.RecordPurchase(request, metadata=bearer(await platform.till()))
+
+
+async def look(stub: Stub, token: str, **by: str) -> look_up_pb2.LookUpMemberResponse:
+    return await stub.LookUpMember(Request(**by), metadata=bearer(token))
+
+
+@pytest.mark.covers("P9 LookUpService.LookUpMember", "P9 PointsInternalService.GetBalance")
+@pytest.mark.covers(
+    "P9 VouchersInternalService.GetUsableCoupons", "P9 PromosInternalService.GetUsableRewards"
+)
+async def test_a_till_sees_a_masked_member_with_points_coupons_and_rewards(
+    grpc_stub: Stub, platform: Platform, till: str, rich: Member
+) -> None:
+    async def whole() -> look_up_pb2.LookUpMemberResponse:
+        found = await look(grpc_stub, till, member_code=rich.code)
+        assert list(found.unavailable) == []
+        assert len(found.coupons) == len(found.rewards) == 1
+        return found
+
+    found = await eventually(whole, seconds=15)
+    assert found.member == look_up_pb2.LookedUpMember(
+        full_name="Grace H.", state=member_pb2.MEMBER_STATE_ACTIVE
+    )
+    assert (found.points.balance > 0, found.points.debt) == (True, 0)
+    [coupon], [reward] = found.coupons, found.rewards
+    assert (coupon.title, coupon.face_value.amount_minor) == ("Five off", 500)
+    assert (reward.campaign_name, reward.percent_off) == ("First 5 of the look-ups", 30)
+    assert coupon.code
+    assert reward.code
+    for secret in (str(rich.id), rich.phone, "Hopper"):
+        assert secret not in str(found)
+
+
+async def test_the_texts_of_codes_are_for_members_who_showed_a_code_themselves(
+    grpc_stub: Stub, platform: Platform, till: str, rich: Member
+) -> None:
+    """Who knows a phone number could else redeem what its owner has."""
+    cashier = await platform.token("cashier")
+
+    async def told() -> None:
+        for token in (till, cashier):
+            by_phone = await look(grpc_stub, token, phone=rich.phone)
+            assert [one.code for one in (*by_phone.coupons, *by_phone.rewards)] == ["", ""]
+            for code in (rich.code, platform.signed_code(rich)):
+                shown = await look(grpc_stub, token, member_code=code)
+                assert all(one.code for one in (*shown.coupons, *shown.rewards))
+
+    await eventually(told, seconds=15)
+
+
+async def test_what_was_used_is_not_told_any_more(grpc_stub: Stub, platform: Platform, till: str) -> None:
+    """Neither are vouchers of codes that are used up."""
+    member = await platform.member()
+    found = await look(grpc_stub, till, member_code=member.code)
+    assert (list(found.coupons), list(found.rewards), found.points.balance) == ([], [], 0)
+    assert found.HasField("points")
+
+
+async def test_a_signed_code_is_not_used_up_by_looking(
+    grpc_stub: Stub, platform: Platform, till: str
+) -> None:
+    member = await platform.member()
+    code = platform.signed_code(member)
+    for _ in range(2):
+        await look(grpc_stub, till, member_code=code)
+    await _buy(platform, member, code)
+    expired = platform.signed_code(member, utc_now() - timedelta(seconds=61))
+    assert await reason(look(grpc_stub, till, member_code=expired)) == "MEMBER_CODE_EXPIRED"
+
+
+async def test_numbers_and_codes_are_read_as_people_write_them(
+    grpc_stub: Stub, platform: Platform, till: str
+) -> None:
+    member = await platform.member("Ada Lovelace")
+    phone, code = member.phone, member.code
+    for by in (
+        {"phone": f"({phone[2:5]}) {phone[5:8]}-{phone[8:]}"},
+        {"phone": f" {phone} "},
+        {"member_code": f"{code[:4]}-{code[4:8]}-{code[8:]}".lower()},
+    ):
+        assert (await look(grpc_stub, till, **by)).member.full_name == "Ada L."
+
+
+async def test_who_is_unknown_or_gone_is_not_found(
+    grpc_stub: Stub, people: People, platform: Platform, till: str
+) -> None:
+    gone = await platform.member()
+    await people.close(gone.token)
+    not_found = grpc.StatusCode.NOT_FOUND
+    for phone in (new_phone(), gone.phone):
+        assert await refusal(look(grpc_stub, till, phone=phone)) == ("PHONE_UNKNOWN", not_found, {})
+    for code in ("000000000000", gone.code, platform.signed_code(gone), "S1" + "0" * 59):
+        refused = await refusal(look(grpc_stub, till, member_code=code))
+        assert refused == ("MEMBER_CODE_UNKNOWN", not_found, {}), code
+
+
+async def test_of_a_suspended_member_nothing_but_that_is_told(
+    grpc_stub: Stub, people: People, platform: Platform, till: str
+) -> None:
+    member = await platform.member("Ada Lovelace")
+    await people.suspend(member.id, await platform.token("manager"))
+    for by in ({"phone": member.phone}, {"member_code": member.code}):
+        assert await look(grpc_stub, till, **by) == look_up_pb2.LookUpMemberResponse(
+            member=look_up_pb2.LookedUpMember(full_name="Ada L.", state=member_pb2.MEMBER_STATE_SUSPENDED)
+        )
+
+
+@pytest.mark.parametrize(
+    ("by", "field"),
+    [({}, "by"), ({"phone": "12"}, "phone"), ({"phone": "not a number"}, "phone"), ({"member_code": ""}, "")],
+)
+async def test_a_malformed_look_up_is_refused(
+    grpc_stub: Stub, till: str, by: dict[str, str], field: str
+) -> None:
+    status, code = await refused_status(look(grpc_stub, till, **by))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert field in status.message
+
+
+async def test_members_are_looked_up_by_tills_and_cashiers_alone(grpc_stub: Stub, platform: Platform) -> None:
+    member = await platform.member()
+    for role in ("admin", "manager", "brand_manager", "member"):
+        call = look(grpc_stub, await platform.token(role), phone=member.phone)
+        assert await reason(call) == "ROLE_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("away", "part"),
+    [
+        ("points", look_up_pb2.LOOK_UP_PART_POINTS),
+        ("vouchers", look_up_pb2.LOOK_UP_PART_COUPONS),
+        ("promos", look_up_pb2.LOOK_UP_PART_REWARDS),
+    ],
+)
+async def test_a_service_that_is_away_leaves_its_part_out_and_the_rest_is_told(
+    platform: Platform, till: str, rich: Member, away: str, part: look_up_pb2.LookUpPart.ValueType
+) -> None:
+    """The customer at the till is greeted all the same; the answer says what is missing."""
+    url = platform.postgres.url("identity")
+    async with own_identity(platform, database_url=url, **{f"{away}_target": NOWHERE}) as own:
+
+        async def told() -> None:
+            found = await look(Stub(own.channel), till, member_code=rich.code)
+            assert found.member.full_name == "Grace H."
+            assert list(found.unavailable) == [part]
+            assert found.HasField("points") == (away != "points")
+            assert bool(found.coupons) == (away != "vouchers")
+            assert bool(found.rewards) == (away != "promos")
+
+        await eventually(told, seconds=20)
+
+
+@pytest.mark.parametrize(
+    ("limits", "tills", "limit"),
+    [
+        ({"look_ups_per_caller": 3}, 1, "look_ups_per_caller"),
+        ({"look_ups_per_address": 3}, 4, "look_ups_per_address"),
+    ],
+)
+async def test_look_ups_are_limited_per_caller_and_per_address(
+    platform: Platform, limits: dict[str, int], tills: int, limit: str
+) -> None:
+    member = await platform.member()
+    url = platform.postgres.url("identity")
+    tokens = [await platform.token("till", new_id()) for _ in range(tills)]
+    async with own_identity(platform, database_url=url, **limits) as own:
+        stub = Stub(own.channel)
+        await forget_counts(platform, url)  # other tests look up from here too
+        for n in range(3):
+            await look(stub, tokens[n % tills], phone=member.phone)
+        reason, _, metadata = await refusal(look(stub, tokens[3 % tills], phone=member.phone))
+        assert (reason, metadata["limit"]) == ("TOO_MANY_REQUESTS", limit)
+
+
+async def forget_counts(platform: Platform, database_url: str) -> None:
+    """Forgets what an identity of the test's own has counted."""
+    async with redis.from_url(redis_url(platform, database_url)) as client:
+        kept = [key async for key in client.scan_iter("throttle:*")]
+        if kept:
+            await client.delete(*kept)
+
+
+async def test_who_tries_numbers_is_stopped_early(grpc_stub: Stub, platform: Platform) -> None:
+    """A till asks for few members that are none; who looks for members tries many."""
+    member, trying = await platform.member(), await platform.token("till", new_id())
+    results = await outcomes(look(grpc_stub, trying, phone=new_phone()) for _ in range(70))
+    assert 60 <= results.count("PHONE_UNKNOWN") < 70
+    assert await reason(look(grpc_stub, trying, phone=member.phone)) == "TOO_MANY_REQUESTS"
+
+
+# Who looked
+
+
+@pytest.fixture
+async def admin(platform: Platform) -> list[tuple[str, str]]:
+    """An admin's metadata."""
+    return bearer(await platform.admin())
+
+
+async def listed(stub: Stub, admin: list[tuple[str, str]], **fields: Any) -> look_up_pb2.ListLookUpsResponse:
+    return await stub.ListLookUps(look_up_pb2.ListLookUpsRequest(**fields), metadata=admin)
+
+
+@pytest.mark.covers("P9 LookUpService.ListLookUps")
+async def test_each_look_up_is_listed_with_who_looked_and_how(
+    grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
+) -> None:
+    member, till_id, cashier_id = await platform.member(), new_id(), new_id()
+    till, cashier = await platform.token("till", till_id), await platform.token("cashier", cashier_id)
+    await look(grpc_stub, till, phone=member.phone)
+    await look(grpc_stub, cashier, member_code=member.code)
+    await outcomes([look(grpc_stub, till, phone=new_phone())])
+    reply = await listed(grpc_stub, admin, member_id=str(member.id), order_by="looked_up_at", with_total=True)
+    assert [(one.caller_id, one.caller_role, one.method, one.member_id) for one in reply.look_ups] == [
+        (str(till_id), permission_pb2.ROLE_TILL, look_up_pb2.LOOK_UP_METHOD_PHONE, str(member.id)),
+        (
+            str(cashier_id),
+            permission_pb2.ROLE_CASHIER,
+            look_up_pb2.LOOK_UP_METHOD_MEMBER_CODE,
+            str(member.id),
+        ),
+    ]
+    assert reply.total == list_pb2.ListTotal(count=2)
+    first, second = reply.look_ups
+    newest = await listed(grpc_stub, admin, member_id=str(member.id))
+    assert list(newest.look_ups) == [second, first]
+    assert list((await listed(grpc_stub, admin, caller_id=str(till_id))).look_ups) == [first]
+    window = {"looked_up_from": second.looked_up_at, "member_id": str(member.id)}
+    assert list((await listed(grpc_stub, admin, **window)).look_ups) == [second]
+    window = {"looked_up_until": second.looked_up_at, "member_id": str(member.id)}
+    assert list((await listed(grpc_stub, admin, **window)).look_ups) == [first]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"member_id": "me"},
+        {"caller_id": "x"},
+        {"order_by": "member_id"},
+        {"page_size": 201},
+        {
+            "looked_up_from": timestamp_pb2.Timestamp(seconds=2),
+            "looked_up_until": timestamp_pb2.Timestamp(seconds=2),
+        },
+    ],
+)
+async def test_a_malformed_list_is_refused(
+    grpc_stub: Stub, admin: list[tuple[str, str]], fields: dict[str, Any]
+) -> None:
+    assert await reason(listed(grpc_stub, admin, **fields)) == "VALIDATION_FAILED"
+
+
+async def test_look_ups_are_forgotten_after_90_days(
+    grpc_stub: Stub, people: People, platform: Platform, till: str, admin: list[tuple[str, str]]
+) -> None:
+    member = await platform.member()
+    for _ in range(2):
+        await look(grpc_stub, till, phone=member.phone)
+    oldest = (await listed(grpc_stub, admin, member_id=str(member.id))).look_ups[1]
+    await people.execute(
+        "identity",
+        "UPDATE look_ups SET looked_up_at = now() - interval '91 days' WHERE id = %(id)s",
+        id=oldest.id,
+    )
+    await platform.databases["identity"].run(forget_old_look_ups)
+    left = (await listed(grpc_stub, admin, member_id=str(member.id))).look_ups
+    assert [one.id for one in left] != [oldest.id]
+    assert len(left) == 1
+
+
+async def test_looking_up_does_not_wait_for_the_others_one_after_the_other(
+    platform: Platform, till: str, rich: Member
+) -> None:
+    """All three are away: the answer takes as long as one of them may."""
+    url = platform.postgres.url("identity")
+    away = dict.fromkeys(("points_target", "vouchers_target", "promos_target"), NOWHERE)
+    async with own_identity(platform, database_url=url, **away) as own:
+        async with asyncio.timeout(2.5):
+            found = await look(Stub(own.channel), till, member_code=rich.code)
+        assert len(found.unavailable) == 3
+
+
+async def _count(connection: Connection) -> int:
+    return int(await fetch_value(connection, "SELECT count(*) FROM look_ups"))
+
+
+async def test_a_refused_look_up_is_not_kept(grpc_stub: Stub, platform: Platform, till: str) -> None:
+    before = await platform.databases["identity"].read(_count)
+    await outcomes([look(grpc_stub, till, phone=new_phone()), look(grpc_stub, till, phone="x" * 9)])
+    assert await platform.databases["identity"].read(_count) == before

@@ -1,0 +1,42 @@
+"""VouchersInternalService: what other services ask of wallets."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scrip.common.v1 import money_pb2
+from scrip.vouchers.internal.v1 import vouchers_pb2
+
+from services.common.db import Database
+from services.common.encoding import Context, timestamp
+from services.vouchers.wallet.codes_client import CODES_AT_ONCE, CodesReader
+from services.vouchers.wallet.usable_coupons import MOST_COUPONS, owned_coupons
+
+
+class UsableCouponHandlers:
+    """Implements VouchersInternalService."""
+
+    def __init__(self, db: Database, codes: CodesReader) -> None:
+        self._db = db
+        self._codes = codes
+
+    async def GetUsableCoupons(
+        self, request: vouchers_pb2.GetUsableCouponsRequest, context: Context
+    ) -> vouchers_pb2.GetUsableCouponsResponse:
+        """Returns what a member owns and can use now."""
+        rows = await self._db.read(owned_coupons, UUID(request.member_id), limit=CODES_AT_ONCE)
+        codes = await self._codes.get([row.code_id for row in rows])
+        usable = [row for row in rows if row.code_id in codes and codes[row.code_id].state == "USABLE"]
+        return vouchers_pb2.GetUsableCouponsResponse(
+            coupons=[
+                vouchers_pb2.UsableCoupon(
+                    title=row.title,
+                    face_value=money_pb2.Money(
+                        currency_code=row.currency_code, amount_minor=row.face_value_minor
+                    ),
+                    expires_at=timestamp(row.expires_at),
+                    code=codes[row.code_id].text,
+                )
+                for row in usable[:MOST_COUPONS]
+            ]
+        )
