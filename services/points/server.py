@@ -58,8 +58,9 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             offline=timedelta(seconds=settings.code_offline_seconds),
         )
         streams = PurchaseStreams()
+        throttle = Throttle(parts.redis, settings.service_secret.get_secret_value().encode())
         yield Service(
-            _servicers(parts, rules, recorder, streams),
+            _servicers(parts, rules, recorder, streams, throttle),
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("points", parts.db), keys.known, rules.known],
@@ -71,7 +72,11 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _servicers(
-    parts: Parts, rules: RuleBook, recorder: PurchaseRecorder, streams: PurchaseStreams
+    parts: Parts,
+    rules: RuleBook,
+    recorder: PurchaseRecorder,
+    streams: PurchaseStreams,
+    throttle: Throttle,
 ) -> list[Servicer]:
     db, balances, programme = parts.db, parts.balances, parts.programme
     claims = PurchaseClaims(
@@ -80,7 +85,7 @@ def _servicers(
         resolve_code=recorder.resolve,
         programme=programme,
         rules=rules,
-        throttle=Throttle(parts.redis),
+        throttle=throttle,
     )
     receipts = ReceiptDecoder(programme, rules)
     details = PurchaseDetailsHandlers(db, rules)

@@ -19,8 +19,8 @@ from services.identity.members.refusals import member_not_found
 _LIST = sql.SQL(
     """
     SELECT
-      id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-      shares_contact, consent_wording, consent_at, status
+      id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+      has_password, shares_contact, consent_wording, consent_at, status
     FROM member_accounts
     WHERE {conditions}
     ORDER BY id DESC LIMIT %(limit)s
@@ -67,6 +67,7 @@ class MemberRow:
     user_name: str | None
     email: str | None
     email_confirmed: bool
+    pending_email: str | None
     birthday: date | None
     has_password: bool
     shares_contact: bool
@@ -82,8 +83,8 @@ async def get_member(connection: Connection, member_id: UUID) -> MemberRow:
         MemberRow,
         """
         SELECT
-          id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status
+          id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+          has_password, shares_contact, consent_wording, consent_at, status
         FROM member_accounts WHERE id = %(id)s
         """,
         id=member_id,
@@ -100,8 +101,8 @@ async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dic
         MemberRow,
         """
         SELECT
-          m.id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status
+          m.id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+          has_password, shares_contact, consent_wording, consent_at, status
         FROM member_accounts m JOIN unnest(%(ids)s::uuid[]) AS wanted (id) ON wanted.id = m.id
         """,
         ids=list(set(member_ids)),

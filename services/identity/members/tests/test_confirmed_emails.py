@@ -13,8 +13,8 @@ from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2
 from services.common.db import Connection, UnforeseenError, execute
 from services.common.ids import new_id
 from services.identity.accounts import Recipient
+from services.identity.messages import MessageSender
 from services.identity.otp.commands import send_otp
-from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import (
     CHANGE_PHONE,
     CONFIRM_EMAIL,
@@ -251,7 +251,7 @@ async def test_a_number_can_not_be_confirmed_as_an_address(people: People, platf
     status, _ = await refused_status(people.auth.SendOtp(request))
     assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert "with phone, purpose must not be OTP_PURPOSE_CONFIRM_EMAIL" in status.message
-    to, sender = Recipient(new_phone()), SandboxOtpSender()
+    to, sender = Recipient(new_phone()), MessageSender.sandbox()
     name = auth_pb2.OtpPurpose.Name(CONFIRM_EMAIL)
     with pytest.raises(UnforeseenError, match="ck_otps_purposes_of_phone"):
         await platform.databases["identity"].run(send_otp, platform.vault, sender, recipient=to, purpose=name)

@@ -12,8 +12,8 @@ from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2
 
 from services.common.db import UnforeseenError
 from services.identity.accounts import Recipient
+from services.identity.messages import MessageSender
 from services.identity.otp.commands import send_otp
-from services.identity.otp.sender import SandboxOtpSender
 from services.identity.tests.people import (
     CHANGE_PHONE,
     CONFIRM_EMAIL,
@@ -126,7 +126,7 @@ async def test_only_numbers_register_or_take_the_place_of_a_number(
     assert "email" in status.message
     assert "purpose" in status.message
     name = auth_pb2.OtpPurpose.Name(purpose)
-    to, sender = Recipient(email=new_email()), SandboxOtpSender()
+    to, sender = Recipient(email=new_email()), MessageSender.sandbox()
     with pytest.raises(UnforeseenError, match="ck_otps_purposes_of_email"):
         await platform.databases["identity"].run(send_otp, platform.vault, sender, recipient=to, purpose=name)
 
