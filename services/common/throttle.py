@@ -64,6 +64,10 @@ class Throttle:
         """Raises TOO_MANY_REQUESTS when the limit was reached before; counts nothing."""
         await self._count(limit, key, 0)
 
+    async def forget(self, limit: Limit, key: str) -> bool:
+        """Forgets all hits; returns whether there were any. Raises RedisAwayError."""
+        return bool(await self._server.call(self._server.client.delete(self.name_of(limit, key))))
+
     async def _count(self, limit: Limit, key: str, hits: int) -> tuple[int, int]:
         counted = await self._ask(limit, key, hits)
         if counted is None:

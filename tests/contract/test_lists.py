@@ -57,6 +57,7 @@ class World:
             await self._adjustment_import()
             await self._earn_rule()
             await self.platform.databases["identity"].run(_unsent_otp)
+            await self.platform.databases["identity"].run(_notice, self.members[0].id)
         await self.platform.databases["points"].run(_expire_one_after_the_other, self.members[0].id)
 
     async def call(self, rpc: Rpc, token: str = "", size: int = 1) -> Any:
@@ -70,6 +71,8 @@ class World:
                 request.campaign_id = self.campaigns[0]
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
+            case "ListSandboxNotices":
+                request.member_id = str(self.members[0].id)
             case "ListMemberEntries" | "ListMemberExpiries" | "ListMemberPurchases":
                 request.member_id = str(self.members[0].id)
         method: Callable[..., Any] = self.platform.channels[rpc.package.split(".")[1]].unary_unary(
@@ -168,6 +171,18 @@ async def _unsent_otp(connection: Connection) -> None:
     )
 
 
+async def _notice(connection: Connection, member_id: UUID) -> None:
+    await execute(
+        connection,
+        """
+        INSERT INTO notices (id, member_id, kind, language, recipient, state)
+        VALUES (%(id)s, %(member_id)s, 'PHONE_CHANGED', 'en', '…0100', 'SENT')
+        """,
+        id=new_id(),
+        member_id=member_id,
+    )
+
+
 async def _expire_one_after_the_other(connection: Connection, member_id: UUID) -> None:
     await execute(
         connection,
@@ -204,7 +219,7 @@ async def tokens(world: World) -> Mapping[str, str]:
 
 def rows(reply: Any) -> list[bytes]:
     """Returns the rows of a page."""
-    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name != "next_page_token"]
+    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name not in {"next_page_token", "total"}]
     return [row.SerializeToString(deterministic=True) for row in getattr(reply, repeated)]
 
 

@@ -35,7 +35,7 @@ def reaches_no_service(edge: Edge) -> Iterator[None]:
         ("GET", "/v1/nothing?secret=1"),
         ("GET", "/?secret=1"),
         ("PUT", "/v1/members/me"),
-        ("GET", "/v1/otp?secret=1"),
+        ("GET", "/v1/otps?secret=1"),
         ("POST", "/v1/members/me:forget"),
         ("GET", "/metrics?secret=1"),
         ("GET", "/ready?secret=1"),
@@ -54,12 +54,12 @@ async def test_unknown_paths_and_wrong_methods_are_404(edge: Edge, method: str, 
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
-        pytest.param("/v1/otp", '{"phone":', "end of string", id="cut-off"),
-        pytest.param("/v1/otp", "nonsense", "Unexpected token", id="not-json"),
-        pytest.param("/v1/otp", '["phone"]', "must be a message", id="not-an-object"),
-        pytest.param("/v1/otp", '{"phone": 5}', "phone", id="number-for-text"),
-        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", id="object-for-text"),
-        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", id="unknown-enum"),
+        pytest.param("/v1/otps", '{"phone":', "end of string", id="cut-off"),
+        pytest.param("/v1/otps", "nonsense", "Unexpected token", id="not-json"),
+        pytest.param("/v1/otps", '["phone"]', "must be a message", id="not-an-object"),
+        pytest.param("/v1/otps", '{"phone": 5}', "phone", id="number-for-text"),
+        pytest.param("/v1/otps", '{"phone": {"a": 1}}', "phone", id="object-for-text"),
+        pytest.param("/v1/otps", '{"purpose": "NOPE"}', "purpose", id="unknown-enum"),
         pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, id="text-for-int"),
         pytest.param("/v1/purchases", '{"items": [{"quantity": 1e12}]}', ITEM, id="int-overflow"),
         pytest.param("/v1/purchases", '{"items": [{"quantity": 1.5}]}', ITEM, id="fraction"),
@@ -111,7 +111,7 @@ async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
         ("PATCH", "/v1/members/me?full_name=secret"),
         ("PUT", "/v1/members/me/consent?shares_contact=true"),
         ("POST", "/v1/nothing?secret=1"),
-        ("POST", "/v1/otp?"),
+        ("POST", "/v1/otps?"),
     ],
 )
 async def test_a_query_beside_a_body_is_400(edge: Edge, method: str, path: str, kind: str) -> None:
@@ -143,7 +143,7 @@ async def _chunks(size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_the_limit_is_413(edge: Edge, chunked: bool) -> None:
     content = _chunks(LIMIT) if chunked else b" " * (LIMIT + 1)
-    answer = await edge.http.post("/v1/otp", content=content)
+    answer = await edge.http.post("/v1/otps", content=content)
     assert answer.status_code == 413
     assert reason_in_json(answer) == "REQUEST_TOO_LARGE"
     assert answer.json()["code"] == 3

@@ -7,11 +7,13 @@ from services.identity.otp.commands import forget_confirmations_of as forget_con
 from services.identity.otp.commands import forget_otps_of as forget_otps_of
 from services.identity.otp.commands import otp_not_valid as otp_not_valid
 from services.identity.otp.commands import use_otp as use_otp
+from services.identity.otp.proof import PER_RECIPIENT as PER_RECIPIENT
 from services.identity.otp.proof import OtpProof as OtpProof
 from services.identity.otp.sender import SEND_JOB as SEND_JOB
 from services.identity.otp.sender import SEND_QUEUE as SEND_QUEUE
 
 __all__ = [
+    "PER_RECIPIENT",
     "SEND_JOB",
     "SEND_QUEUE",
     "OtpProof",

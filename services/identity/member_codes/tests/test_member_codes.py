@@ -32,6 +32,7 @@ from services.identity.member_codes.codes import (
     open_signed_code,
     sign_member_code,
 )
+from services.identity.tests.people import People
 from tests.inprocess import Member, Platform, bearer, reason, refusal
 
 SVG = qr_pb2.QR_FORMAT_SVG
@@ -252,7 +253,7 @@ async def test_a_signed_code_for_nobody_is_unknown(platform: Platform) -> None:
 
 
 @pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
-async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(platform: Platform) -> None:
+async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(people: People, platform: Platform) -> None:
     suspended, closed = await platform.member(), await platform.member()
     codes = [code for member in (suspended, closed) for code in (member.code, platform.signed_code(member))]
     assert set(await resolve(platform, *codes)) == set(codes)
@@ -261,8 +262,7 @@ async def test_the_codes_of_who_is_suspended_or_gone_are_unknown(platform: Platf
     await admin.SuspendMember(
         member_pb2.SuspendMemberRequest(member_id=who, reason="lost phone"), metadata=token
     )
-    own = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
-    await own.CloseMe(member_pb2.CloseMeRequest(confirm=True), metadata=bearer(closed.token))
+    await people.close(closed.token)
     assert await resolve(platform, *codes) == {}
     await admin.RestoreMember(
         member_pb2.RestoreMemberRequest(member_id=who, reason="found it"), metadata=token

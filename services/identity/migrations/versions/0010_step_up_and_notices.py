@@ -1,4 +1,4 @@
-"""Pending e-mail addresses, one-time passwords to prove anew who one is, notices to members, languages of messages."""
+"""Pending e-mail addresses, one-time passwords for a fresh proof, notices to members, languages."""
 
 from __future__ import annotations
 

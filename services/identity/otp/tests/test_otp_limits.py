@@ -209,7 +209,7 @@ class TestGuessing:
         async with limited(platform, own_redis, otp_sends_per_phone=50) as identity:
             made = await code_for(identity, phone, REGISTER)
             await identity.register(made.otp_id, made.code)
-            await hit(own_redis, PER_RECIPIENT, phone, 19)
+            await hit(platform, own_redis, PER_RECIPIENT, phone, 19)
             for _ in range(2):
                 assert await try_code(identity, await code_for(identity, phone, LOG_IN), LOG_IN) == DONE
             used = await code_for(identity, phone, LOG_IN)
@@ -227,7 +227,7 @@ class TestGuessing:
         here, there = came_from("192.0.2.1"), came_from("192.0.2.2")
         async with limited(platform, own_redis) as identity:
             right = await code_for(identity, new_phone(), REGISTER)
-            await hit(own_redis, PER_ADDRESS, "192.0.2.1", 98)
+            await hit(platform, own_redis, PER_ADDRESS, "192.0.2.1", 98)
             guess = auth_pb2.RegisterMemberRequest(full_name="Eve", otp=wrong(right))
             register = identity.auth.RegisterMember
             assert await outcome(register(guess, metadata=here)) == "OTP_NOT_VALID"
@@ -328,10 +328,10 @@ async def try_code(identity: Sending, proof: otp_pb2.OtpProof, purpose: auth_pb2
     return await outcome(auth.LogIn(auth_pb2.LogInRequest(otp=proof), metadata=metadata))
 
 
-async def hit(redis: SpareRedis, limit: Limit, key: str, times: int) -> None:
+async def hit(platform: Platform, redis: SpareRedis, limit: Limit, key: str, times: int) -> None:
     """Counts failures as identity does."""
     client = Redis(redis.url, 1.0)
-    throttle = Throttle(client)
+    throttle = Throttle(client, platform.vault.throttle_key)
     for _ in range(times):
         await throttle.hit(limit, key)
     await client.close()
