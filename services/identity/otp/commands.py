@@ -6,6 +6,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from services.common.db import Connection, execute, fetch_first, fetch_value
@@ -146,7 +147,7 @@ def otp_not_valid(tries_left: int | None = None) -> DomainError:
 
     `tries_left` is given when it could be tried and its code was wrong: one that does not exist has no tries.
     """
-    known = {} if tries_left is None else {"tries_left": tries_left}
+    known: dict[str, Any] = {} if tries_left is None else {"tries_left": tries_left}
     return DomainError("OTP_NOT_VALID", "the one-time password is not valid", **known)
 
 

@@ -159,9 +159,9 @@ class People:
         await self.members.CloseMe(request, metadata=bearer(token))
 
     async def told(self, member_id: object) -> list[tuple[str, str]]:
-        """Returns kind and masked recipient of the notices to a member, the oldest first."""
-        query = "SELECT kind, recipient FROM notices WHERE member_id = %(id)s ORDER BY id"
-        return [*await self.rows("identity", query, id=UUID(str(member_id)))]
+        """Returns kind and masked recipient of the notices to a member, sorted."""
+        query = "SELECT kind, recipient FROM notices WHERE member_id = %(id)s"
+        return sorted(tuple(row) for row in await self.rows("identity", query, id=UUID(str(member_id))))
 
     async def get(self, member_id: object, token: str) -> member_pb2.Member:
         """Reads a member, as staff."""

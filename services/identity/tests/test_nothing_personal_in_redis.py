@@ -21,13 +21,7 @@ from services.identity.tests.people import (
 from tests.inprocess import Platform, new_phone
 
 ADDRESS = "203.0.113.77"
-_READ: dict[bytes, str] = {
-    b"string": "get",
-    b"hash": "hgetall",
-    b"set": "smembers",
-    b"list": "lrange",
-    b"zset": "zrange",
-}
+_READ = {"string": "get", "hash": "hgetall", "set": "smembers", "list": "lrange", "zset": "zrange"}
 
 
 async def _everything(url: str) -> str:
@@ -37,8 +31,8 @@ async def _everything(url: str) -> str:
     for number in range(16):
         async with redis.from_url(f"{base}/{number}") as client:
             async for key in client.scan_iter():
-                kind = await client.type(key)
-                whole = (0, -1) if kind in (b"list", b"zset") else ()
+                kind = bytes(await client.type(key)).decode()
+                whole = (0, -1) if kind in ("list", "zset") else ()
                 found += [key, await getattr(client, _READ[kind])(key, *whole)]
     return repr(found)
 

@@ -49,8 +49,8 @@ async def whole(people: People) -> tuple[str, member_pb2.Member]:
 
 
 def both(kind: str, member: member_pb2.Member) -> list[tuple[str, str]]:
-    """Returns the notices of one change to a member who can be reached in both ways."""
-    return [(kind, f"…{member.phone[-4:]}"), (kind, f"{member.email[0]}…@example.com")]
+    """Returns the notices of one change to a member who can be reached in both ways, sorted."""
+    return sorted([(kind, f"…{member.phone[-4:]}"), (kind, f"{member.email[0]}…@example.com")])
 
 
 @pytest.mark.covers("I9 MemberService.ChangeMyPhone")
@@ -77,7 +77,7 @@ async def test_the_old_address_is_told_of_a_new_one_once_that_is_confirmed(peopl
 async def test_emptied_names_are_told(people: People) -> None:
     token, before = await whole(people)
     await people.update(token, clear=["user_name", "email"])
-    told = both("USER_NAME_CHANGED", before) + both("EMAIL_CHANGED", before)
+    told = both("EMAIL_CHANGED", before) + both("USER_NAME_CHANGED", before)
     assert await people.told(before.id) == told
     await people.update(token, full_name="Ada King", clear=["birthday", "user_name"])
     assert await people.told(before.id) == told
@@ -90,7 +90,7 @@ async def test_another_password_is_told_however_it_was_set(people: People) -> No
     await people.auth.ChangePassword(request, metadata=bearer(token))
     otp = await people.prove(before.phone, auth_pb2.OTP_PURPOSE_RESET_PASSWORD)
     await people.auth.ResetPassword(auth_pb2.ResetPasswordRequest(otp=otp, new_password=PASSWORD))
-    assert await people.told(before.id) == both("PASSWORD_CHANGED", before) * 2
+    assert await people.told(before.id) == sorted(both("PASSWORD_CHANGED", before) * 2)
 
 
 async def test_staff_are_not_told(people: People, platform: Platform) -> None:
@@ -236,9 +236,10 @@ async def test_a_notice_arrives_by_mail_with_a_subject_of_its_own_and_its_recipi
         await arrived(lambda: sink.mails)
         [mail] = sink.mails
         assert mail.recipient == email
-        assert "Ihr_Scrip-Konto" in mail.content["Subject"]
-        text = mail.content.get_payload(decode=True).decode()
-        assert text.startswith("Der Name Ihres Scrip-Kontos wurde am ")
+        assert mail.content["Subject"].startswith("Ihr Scrip-Konto ")
+        text = mail.content.get_payload(decode=True)
+        assert isinstance(text, bytes)
+        assert text.decode().startswith("Der Name Ihres Scrip-Kontos wurde am ")
 
         async def forgotten() -> None:
             assert await states(identity) == [("SENT", "", False)]
