@@ -86,7 +86,7 @@ async def _set_up_shop(teller: Teller, user_name: str, password: str) -> dict[st
 
 async def _prove(teller: Teller, shop: Mapping[str, str], phone: str, purpose: str) -> dict[str, str]:
     asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
-    sent = await teller.call("The app asks for a one-time password.", "POST", "/v1/otp", asked)
+    sent = await teller.call("The app asks for a one-time password.", "POST", "/v1/otps", asked)
     path = f"/v1/sandbox/otps/{sent.json['otp_id']}"
     meaning = "No SMS here: the sandbox shows it to the admin."
     otp = await teller.call(meaning, "GET", path, token=shop["admin"])

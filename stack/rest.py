@@ -104,7 +104,7 @@ class Rest:
 
     async def otp(self, admin: str, phone: str, purpose: str) -> dict[str, str]:
         """Returns a one-time password for this number, ready to be sent back."""
-        sent = await self.ok("POST", "/v1/otp", {"phone": phone, "purpose": purpose})
+        sent = await self.ok("POST", "/v1/otps", {"phone": phone, "purpose": purpose})
         code = await self.ok("GET", f"/v1/sandbox/otps/{sent['otp_id']}", token=admin)
         return {"otp_id": sent["otp_id"], "code": code["code"]}
 

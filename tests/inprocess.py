@@ -34,6 +34,7 @@ from services.common.sessions import SessionCache
 from services.identity.keys import SigningKeys, TokenIssuer, Vault
 from services.identity.member_codes import sign_member_code
 from services.identity.members import NewMember, get_member_code, register_member
+from services.identity.messages import DEFAULT_LANGUAGE, MessageSender, Notices
 from services.identity.sessions import Logins, OpenedSession, SessionTokens, open_session
 from stack.postgres import Postgres
 from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on
@@ -99,6 +100,11 @@ class Platform:
         await self._keys.refresh()
         return TokenIssuer(self._keys)
 
+    @property
+    def notices(self) -> Notices:
+        """What tells members that their accounts were changed; the sandbox keeps it."""
+        return Notices(self.vault, MessageSender.sandbox())
+
     async def token(self, role: str, subject: UUID | str | None = None) -> str:
         """Returns a token of this role with a login behind it; for the same subject, the same token.
 
@@ -135,9 +141,11 @@ class Platform:
         made = await self.logins.run(
             register_member,
             self.vault,
+            self.notices,
             new=NewMember(full_name, phone=phone),
             device_id="",
             session_seconds=LOGIN_SECONDS,
+            language=DEFAULT_LANGUAGE,
         )
         code = await self.databases["identity"].read(get_member_code, made.member.id)
         token = SessionTokens(await self.issuer(), ACCESS_SECONDS).opened(

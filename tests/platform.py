@@ -234,9 +234,18 @@ class Platform:
         """Returns a one-time password, read from the sandbox; for a new number when none is given."""
         phone = phone or new_phone()
         asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
-        sent = await self.ok("POST", "/v1/otp", asked)
+        sent = await self.ok("POST", "/v1/otps", asked)
         read = await self.ok("GET", f"/v1/sandbox/otps/{sent['otp_id']}", token=self.admin)
         return Otp(phone, {"otp_id": sent["otp_id"], "code": read["code"]})
+
+    async def proof(self, phone: str) -> dict[str, Any]:
+        """Returns a fresh proof of the member with this number, for one change of a way in."""
+        return {"otp": (await self.otp(phone, "STEP_UP")).proof}
+
+    async def close(self, member: Member) -> None:
+        """Closes the member's account."""
+        body = {"confirm": True, "proof": await self.proof(member.phone)}
+        await self.ok("POST", "/v1/members/me:close", body, token=member.token)
 
     async def member(self, otp: Otp | None = None) -> Member:
         """Returns a new member."""

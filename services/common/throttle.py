@@ -1,8 +1,13 @@
-"""Limits on how often something may be tried, counted in Redis in fixed windows."""
+"""Limits on how often something may be tried, counted in Redis in fixed windows.
+
+What is counted, such as a phone number or a network address, is in Redis as a keyed hash alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import math
 import time
 from dataclasses import dataclass
@@ -34,22 +39,36 @@ class Limit:
 
 
 class Throttle:
-    """Counts hits against limits."""
+    """Counts hits against limits. Processes that have the same `secret` count together."""
 
-    def __init__(self, server: Redis) -> None:
+    def __init__(self, server: Redis, secret: bytes) -> None:
         self._server = server
+        self._key = hashlib.sha256(b"scrip:throttle:" + secret).digest()
         self._script = server.client.register_script(_HIT)
         self._here: dict[tuple[str, str], tuple[int, float]] = {}
 
-    async def hit(self, limit: Limit, key: str) -> None:
-        """Counts one hit. Raises TOO_MANY_REQUESTS beyond the limit."""
-        await self._count(limit, key, 1)
+    def name_of(self, limit: Limit, key: str) -> str:
+        """Returns under which name Redis counts: without the secret nobody can tell what was counted."""
+        digest = hmac.digest(self._key, f"{limit.name}:{key}".encode(), hashlib.sha256)
+        return f"throttle:{limit.name}:{digest[:16].hex()}"
+
+    async def hit(self, limit: Limit, key: str) -> int:
+        """Counts one hit. Raises TOO_MANY_REQUESTS beyond the limit.
+
+        Returns after how many seconds the next one is within it: 0 for at once.
+        """
+        count, seconds = await self._count(limit, key, 1)
+        return max(1, seconds) if count >= limit.count else 0
 
     async def check(self, limit: Limit, key: str) -> None:
         """Raises TOO_MANY_REQUESTS when the limit was reached before; counts nothing."""
         await self._count(limit, key, 0)
 
-    async def _count(self, limit: Limit, key: str, hits: int) -> None:
+    async def forget(self, limit: Limit, key: str) -> bool:
+        """Forgets all hits; returns whether there were any. Raises RedisAwayError."""
+        return bool(await self._server.call(self._server.client.delete(self.name_of(limit, key))))
+
+    async def _count(self, limit: Limit, key: str, hits: int) -> tuple[int, int]:
         counted = await self._ask(limit, key, hits)
         if counted is None:
             if not limit.open_when_away:
@@ -65,6 +84,7 @@ class Throttle:
                 limit=limit.name,
                 retry_after_seconds=wait,
             )
+        return count, int(seconds)
 
     def _count_here(self, limit: Limit, key: str, hits: int) -> tuple[int, int]:
         now = time.monotonic()
@@ -85,7 +105,7 @@ class Throttle:
         for _ in range(1 if limit.open_when_away else _TRIES):
             try:
                 reply = await self._server.call(
-                    self._script(keys=[f"throttle:{limit.name}:{key}"], args=[limit.seconds, hits])
+                    self._script(keys=[self.name_of(limit, key)], args=[limit.seconds, hits])
                 )
             except RedisAwayError:
                 await asyncio.sleep(_PAUSE_SECONDS)

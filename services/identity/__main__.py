@@ -13,5 +13,6 @@ if __name__ == "__main__":
             "serve": "services.identity.server:serve",
             "worker": "services.identity.worker:work",
             "rotate-keys": "services.identity.commands:rotate_keys",
+            "forgive-guesses": "services.identity.commands:forgive_guesses",
         },
     )

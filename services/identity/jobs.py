@@ -12,9 +12,10 @@ from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, Sender, retry_set_
 from services.identity import events
 from services.identity.keys import LONGEST_TOKEN_SECONDS, SigningKeys, Vault, rotate_when_due
 from services.identity.look_ups import forget_old_look_ups
+from services.identity.messages import NOTICE_JOB, Transport
+from services.identity.messages import jobs as messages
 from services.identity.otp import SEND_JOB
 from services.identity.otp import jobs as otp
-from services.identity.otp.transports import Transport
 from services.identity.sessions import forget_old_sessions
 from services.identity.settings import Settings
 
@@ -31,6 +32,7 @@ def tasks(
     return {
         OUTBOX_JOB: send_outbox,
         SEND_JOB: otp.SendOtpJob(db, vault, transport, otp_text).run,
+        NOTICE_JOB: messages.SendNoticeJob(db, vault, transport).run,
     }
 
 
@@ -56,7 +58,7 @@ def loops(
     return [
         *(
             partial(repeat, 60, partial(forget_all, db, forget), name=forget.__name__)
-            for forget in (*otp.BATCHES, forget_old_sessions, forget_old_look_ups)
+            for forget in (*otp.BATCHES, *messages.BATCHES, forget_old_sessions, forget_old_look_ups)
         ),
         partial(repeat, 60, rotate, name="rotating keys"),
         partial(repeat, 10, keys.refresh),

@@ -45,9 +45,12 @@ from services.identity.members import code_owners, get_member_code, resolve_memb
 from services.identity.members.admin_handlers import MemberAdminHandlers
 from services.identity.members.handlers import MemberHandlers
 from services.identity.members.registration_handlers import RegistrationHandlers
+from services.identity.members.step_up import StepUp
+from services.identity.messages import Notices, choose_sender
+from services.identity.messages.handlers import NoticeHandlers, SandboxNoticeHandlers
 from services.identity.myself.allowed_rpcs import allowed_rpcs
 from services.identity.myself.handlers import MyselfHandlers
-from services.identity.otp import OtpProof, choose_sender
+from services.identity.otp import OtpProof
 from services.identity.otp.handlers import OtpDeliveryHandlers, OtpHandlers, SandboxHandlers
 from services.identity.parts import Parts, build
 from services.identity.passwords import PasswordProof, Passwords
@@ -88,7 +91,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         belongings = BelongingsReader(channels, parts.issuer.own_token)
         try:
             yield Service(
-                _servicers(settings, parts, logins, passwords, Throttle(redis), belongings=belongings),
+                _servicers(
+                    settings,
+                    parts,
+                    logins,
+                    passwords,
+                    Throttle(redis, parts.vault.throttle_key),
+                    belongings=belongings,
+                ),
                 TokenVerifier(key_ring),
                 SessionGate(cache, logins.check),
                 checks=[schema.at_head("identity", db), key_ring.known],
@@ -118,15 +128,18 @@ def _servicers(
     otp_proof = OtpProof(db, vault, guesses)
     password_proof = PasswordProof(db, passwords, guesses, settings.default_region)
     tokens = SessionTokens(issuer, settings.access_seconds)
+    sender = choose_sender(settings)
+    notices = Notices(vault, sender)
     served = [
         servicer(
             "scrip.identity.v1.AuthService",
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
-            OtpHandlers(db, settings, vault, choose_sender(settings, vault), throttle),
+            OtpHandlers(db, settings, vault, sender, throttle),
             RegistrationHandlers(
                 settings,
                 vault,
                 throttle,
+                notices=notices,
                 logins=logins,
                 tokens=tokens,
                 passwords=passwords,
@@ -134,14 +147,21 @@ def _servicers(
             ),
             LoginHandlers(db, settings, logins, tokens, password_proof=password_proof, otp_proof=otp_proof),
             SessionHandlers(logins, tokens, vault),
-            PasswordHandlers(logins, passwords, password_proof, otp_proof),
+            PasswordHandlers(logins, notices, passwords, password_proof=password_proof, otp_proof=otp_proof),
             TillTokenHandlers(TillProof(db, throttle), issuer, settings.client_token_seconds),
             KeyHandlers(db),
         ),
         servicer(
             "scrip.identity.v1.MemberService",
             member_pb2_grpc.add_MemberServiceServicer_to_server,
-            MemberHandlers(db, vault, otp_proof, logins),
+            MemberHandlers(
+                db,
+                vault,
+                logins,
+                notices,
+                otp_proof=otp_proof,
+                step_up=StepUp(password_proof, otp_proof),
+            ),
             MyCodeHandlers(vault, lambda member_id: db.read(get_member_code, member_id)),
         ),
         servicer(
@@ -149,6 +169,7 @@ def _servicers(
             member_pb2_grpc.add_MemberAdminServiceServicer_to_server,
             MemberAdminHandlers(db, vault, logins, settings.default_region),
             OtpDeliveryHandlers(db),
+            NoticeHandlers(db),
         ),
         servicer(
             "scrip.identity.v1.LookUpService",
@@ -199,6 +220,7 @@ def _servicers(
                 _SANDBOX,
                 sandbox_pb2_grpc.add_SandboxServiceServicer_to_server,
                 SandboxHandlers(db),
+                SandboxNoticeHandlers(db),
             )
         )
     return served

@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, SecretStr, model_validator
 
-from services.identity.otp.settings import OtpSettings
+from services.identity.messages.settings import MessageSettings
 
 MEMORY_KIB = 65_536
 
 
-class Settings(OtpSettings):
-    """Identity's own settings beside the shared ones and those about one-time passwords."""
+class Settings(MessageSettings):
+    """Identity's own settings beside the shared ones and those about messages to people."""
 
     master_key: SecretStr
     """Base64 of 32 random bytes, from which the keys for secrets at rest are derived."""

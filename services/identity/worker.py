@@ -12,14 +12,17 @@ from services.common.worker import run_worker
 from services.identity import jobs
 from services.identity.events import EVENT_QUEUES
 from services.identity.events.client import member_event_sender
+from services.identity.messages import NOTICE_QUEUE
+from services.identity.messages.transports import open_transport
 from services.identity.otp import SEND_QUEUE
-from services.identity.otp.transports import open_transport
 from services.identity.parts import build
 from services.identity.sessions import Logins
 from services.identity.settings import Settings
 
 OTPS_AT_A_TIME = 20
 """One-time passwords that a worker sends at a time."""
+NOTICES_AT_A_TIME = 4
+"""Notices to members that a worker sends at a time."""
 EVENTS_AT_A_TIME = 4
 """Members whose events a worker sends to a service at a time."""
 
@@ -40,7 +43,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         # Idle as it mostly is, it renews the lease in time when the servers are too busy, or gone.
         chores = [*jobs.loops(parts.db, parts.vault, parts.keys, settings), logins.keep_lease]
         try:
-            queues = {SEND_QUEUE: OTPS_AT_A_TIME, **dict.fromkeys(EVENT_QUEUES.values(), EVENTS_AT_A_TIME)}
+            queues = {SEND_QUEUE: OTPS_AT_A_TIME, NOTICE_QUEUE: NOTICES_AT_A_TIME}
+            queues |= dict.fromkeys(EVENT_QUEUES.values(), EVENTS_AT_A_TIME)
             queues[DEFAULT_QUEUE] = 1  # nothing is put there now
             await run_worker(settings.database_url, tasks, stop, queues=queues, loops=chores)
         finally:

@@ -72,8 +72,17 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             offline=timedelta(seconds=settings.code_offline_seconds),
         )
         streams = PurchaseStreams()
+        throttle = Throttle(parts.redis, settings.service_secret.get_secret_value().encode())
         yield Service(
-            _servicers(settings, parts, rules, recorder, streams=streams, member_codes=member_codes),
+            _servicers(
+                settings,
+                parts,
+                rules,
+                recorder,
+                streams=streams,
+                member_codes=member_codes,
+                throttle=throttle,
+            ),
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("points", parts.db), keys.known, rules.known],
@@ -92,6 +101,7 @@ def _servicers(
     *,
     streams: PurchaseStreams,
     member_codes: MemberCodesClient,
+    throttle: Throttle,
 ) -> list[Servicer]:
     db, balances, programme = parts.db, parts.balances, parts.programme
     claims = PurchaseClaims(
@@ -100,7 +110,7 @@ def _servicers(
         resolve_code=recorder.resolve,
         programme=programme,
         rules=rules,
-        throttle=Throttle(parts.redis),
+        throttle=throttle,
     )
     receipts = ReceiptDecoder(programme, rules)
     details = PurchaseDetailsHandlers(db, rules)

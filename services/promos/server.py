@@ -58,7 +58,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
-    throttle = Throttle(redis)
+    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
             "scrip.promos.v1.CodeService",

@@ -81,6 +81,7 @@ class World:
             await self._adjustment_import()
             await self._earn_rule()
             await self.platform.databases["identity"].run(_unsent_otp)
+            await self.platform.databases["identity"].run(_notice, self.members[0].id)
         for database in self.platform.databases.values():
             await database.run(_set_aside)
         await self.platform.databases["points"].run(_expire_one_after_the_other, self.members[0].id)
@@ -96,6 +97,8 @@ class World:
                 request.campaign_id = self.campaigns[0]
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
+            case "ListSandboxNotices":
+                request.member_id = str(self.members[0].id)
             case "ListMemberEntries" | "ListMemberExpiries" | "ListMemberPurchases":
                 request.member_id = str(self.members[0].id)
         method: Callable[..., Any] = self.platform.channels[rpc.package.split(".")[1]].unary_unary(
@@ -229,6 +232,18 @@ async def _set_aside(connection: Connection) -> None:
         FROM generate_series(1, %(rows)s) AS n
         """,
         rows=ROWS,
+    )
+
+
+async def _notice(connection: Connection, member_id: UUID) -> None:
+    await execute(
+        connection,
+        """
+        INSERT INTO notices (id, member_id, kind, language, recipient, state)
+        VALUES (%(id)s, %(member_id)s, 'PHONE_CHANGED', 'en', '…0100', 'SENT')
+        """,
+        id=new_id(),
+        member_id=member_id,
     )
 
 

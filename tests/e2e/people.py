@@ -10,8 +10,8 @@ from typing import Any
 
 from services.common.db import Database
 from services.identity.accounts import Recipient
+from services.identity.messages import MessageSender
 from services.identity.otp.commands import send_otp
-from services.identity.otp.sender import SandboxOtpSender
 from stack.testing import RunningStack
 from tests import invariants
 from tests.e2e.tokens import stack_vault
@@ -125,7 +125,7 @@ async def assert_refused(
 
 async def made_otps(stack: RunningStack, phones: Sequence[str], purpose: str) -> list[Otp]:
     """Returns one-time passwords as SendOtp makes them, but not counted against its limits."""
-    url, vault, sender = stack.endpoints.databases["identity"], stack_vault(stack), SandboxOtpSender()
+    url, vault, sender = stack.endpoints.databases["identity"], stack_vault(stack), MessageSender.sandbox()
     database = Database(url, pool_size=1)
     name = f"OTP_PURPOSE_{purpose}"
     try:

@@ -98,7 +98,7 @@ async def test_members_who_are_unknown_or_gone_and_too_few_points_are_refused(
     await adjust(live, member, 1_000_000_000)
     much = await told(member.id, 1_000_000_000)
     assert (much.status, much.reason) == (400, "BALANCE_LIMIT_REACHED")
-    await live.ok("POST", "/v1/members/me:close", {"confirm": True}, token=member.token)
+    await live.close(member)
 
     async def is_gone() -> None:
         assert (gone := await told(member.id, -1)).reason == "MEMBER_CLOSED", gone.reason

@@ -234,9 +234,9 @@ ID = "01990000-0000-7000-8000-000000000000"
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
-        ("/v1/otp", {"phone": "not a number", "purpose": "OTP_PURPOSE_REGISTER"}, "phone"),
-        ("/v1/otp", {"phone": "+1 415 0", "purpose": "OTP_PURPOSE_REGISTER"}, "phone"),
-        ("/v1/otp", {"phone": "+14159252286"}, "purpose"),
+        ("/v1/otps", {"phone": "not a number", "purpose": "OTP_PURPOSE_REGISTER"}, "phone"),
+        ("/v1/otps", {"phone": "+1 415 0", "purpose": "OTP_PURPOSE_REGISTER"}, "phone"),
+        ("/v1/otps", {"phone": "+14159252286"}, "purpose"),
         ("/v1/members", {"otp": {"otp_id": ID, "code": "12345"}, "full_name": "A"}, "otp.code"),
         ("/v1/members", {"otp": {"otp_id": "1", "code": "123456"}, "full_name": "A"}, "otp.otp_id"),
         ("/v1/members", {"otp": {"otp_id": ID, "code": "123456"}, "full_name": " "}, "full_name"),

@@ -257,7 +257,7 @@ async def test_purchases_of_who_is_out_are_kept_without_a_member_or_refused(
         why = {"reason": "Under review"}
         await live.ok("POST", f"/v1/members/{member.id}:suspend", why, token=live.admin)
     else:
-        await live.ok("POST", "/v1/members/me:close", {"confirm": True}, token=member.token)
+        await live.close(member)
 
     async def is_out() -> None:
         [result] = await _sent(live, till, purchase(member, 0))

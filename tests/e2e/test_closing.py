@@ -45,9 +45,9 @@ async def _whole_member(live: Platform) -> tuple[dict[str, Any], Member, Login]:
     return shown, Member(shown["id"], code, login.access, otp.phone, login.refresh), login
 
 
-async def _close(live: Platform, token: str) -> float:
+async def _close(live: Platform, member: Member) -> float:
     """Closes an account; returns when."""
-    await live.ok("POST", f"{ME}:close", {"confirm": True}, token=token)
+    await live.close(member)
     return time.monotonic()
 
 
@@ -84,7 +84,7 @@ async def test_nothing_personal_is_left_in_any_service(live: Platform, till: str
     tables = {name: _mentions(url, needles) for name, url in live.databases.items()}
     assert {"accounts", "members", "sessions", "otps"} <= set(tables["identity"]), "it finds what is there"
     assert "member_codes" in tables["points"]
-    await _close(live, login.access)
+    await _close(live, member)
     await live.at_rest(HEARD_SECONDS)
     for name, url in live.databases.items():
         assert _mentions(url, needles) == [], name
@@ -98,6 +98,7 @@ async def test_nothing_personal_is_left_in_any_service(live: Platform, till: str
         "user_name": "",
         "email": "",
         "email_confirmed": False,
+        "pending_email": "",
         "birthday": "",
         "has_password": False,
         "state": "MEMBER_STATE_CLOSED",
@@ -117,7 +118,7 @@ async def test_its_tokens_code_and_names_are_refused_everywhere(live: Platform, 
     shown, member, login = await _whole_member(live)
     assert await answers(live, login.access) == WELCOME
     signed = (await live.ok("GET", f"{ME}/code?signed=true", token=login.access))["member_code"]
-    await assert_refused(live, login.access, "ACCOUNT_CLOSED", await _close(live, login.access))
+    await assert_refused(live, login.access, "ACCOUNT_CLOSED", await _close(live, member))
     again = await live.refused("POST", f"{ME}:close", {"confirm": True}, token=login.access)
     assert (again.status, again.reason) == (401, "ACCOUNT_CLOSED")
     assert await refresh_refused(live, login) == "SESSION_ENDED"
@@ -145,7 +146,7 @@ async def test_who_comes_back_finds_its_names_free_and_wins_no_second_prize(live
     campaign = await live.campaign(1_000)
     shown, member, login = await _whole_member(live)
     assert campaign in [won["campaign_id"] for won in await live.rewards(member)]
-    await _close(live, login.access)
+    await _close(live, member)
     otp = await live.otp(member.phone)
     names = {"user_name": shown["user_name"], "email": shown["email"]}
     again, _ = await register(live, otp=otp.proof, **names)
@@ -168,6 +169,6 @@ async def test_who_comes_back_finds_its_names_free_and_wins_no_second_prize(live
 async def test_a_code_sent_before_the_closing_does_not_let_in_after_it(live: Platform) -> None:
     member = await live.member()
     otp = await live.otp(member.phone, "LOG_IN")
-    await _close(live, member.token)
+    await _close(live, member)
     assert (await live.refused("POST", "/v1/sessions", {"otp": otp.proof})).reason == "OTP_NOT_VALID"
     assert (await live.member(await live.otp(member.phone))).id != member.id

@@ -34,9 +34,9 @@ async def test_wrong_codes_are_limited_per_caller(live: Platform) -> None:
 async def test_one_time_passwords_are_limited_per_number(live: Platform) -> None:
     asked = {"phone": new_phone(), "purpose": "OTP_PURPOSE_REGISTER"}
     for _ in range(5):
-        await live.ok("POST", "/v1/otp", asked)
-    _says_when(await live.refused("POST", "/v1/otp", asked), "otp_sends_per_phone", at_most=600)
-    await live.ok("POST", "/v1/otp", asked | {"phone": new_phone()})
+        await live.ok("POST", "/v1/otps", asked)
+    _says_when(await live.refused("POST", "/v1/otps", asked), "otp_sends_per_phone", at_most=600)
+    await live.ok("POST", "/v1/otps", asked | {"phone": new_phone()})
 
 
 async def test_a_one_time_password_dies_of_five_wrong_tries(live: Platform) -> None:

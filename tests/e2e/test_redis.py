@@ -88,9 +88,9 @@ async def test_redis_may_hang(live: Platform, till: str, buyers: list[Member]) -
         await _rush(live, till, buyers)
         await _all_books_agree(live, buyers)
         # What Redis alone can count is refused rather than let through.
-        refused = await live.refused("POST", "/v1/otp", asked)
+        refused = await live.refused("POST", "/v1/otps", asked)
         assert (refused.status, refused.reason) == (503, "DEPENDENCY_UNAVAILABLE")
         assert refused.metadata == {"dependency": "redis"}
         assert refused.retry_seconds >= 1
-    await eventually(partial(live.ok, "POST", "/v1/otp", asked), 5)
+    await eventually(partial(live.ok, "POST", "/v1/otps", asked), 5)
     await _all_books_agree(live, buyers)

@@ -39,7 +39,7 @@ async def whole(live: Platform) -> AsyncIterator[None]:
 
 async def _until_whole(live: Platform) -> None:
     asked = {"phone": new_phone(), "purpose": "OTP_PURPOSE_REGISTER"}
-    await eventually(partial(live.ok, "POST", "/v1/otp", asked), WELL_SECONDS)
+    await eventually(partial(live.ok, "POST", "/v1/otps", asked), WELL_SECONDS)
     member = await live.member()
 
     async def welcome() -> None:

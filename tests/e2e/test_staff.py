@@ -42,6 +42,7 @@ ADMINS_ONLY: Sequence[tuple[str, str, dict[str, str] | None]] = (
     ("POST", f"/v1/clients/{UNKNOWN}:enable", {}),
     ("GET", "/v1/audit-entries", None),
     ("GET", f"/v1/sandbox/otps/{UNKNOWN}", None),
+    ("GET", f"/v1/sandbox/notices?member_id={UNKNOWN}", None),
 )
 
 

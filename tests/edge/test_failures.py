@@ -112,7 +112,7 @@ async def test_a_request_that_does_not_arrive_is_408(impatient: Edge) -> None:
         yield b"{"
         await asyncio.sleep(IDLE_SECONDS)
 
-    answer = await impatient.http.post("/v1/otp", content=half())
+    answer = await impatient.http.post("/v1/otps", content=half())
     assert answer.status_code == 408
     assert reason_in_json(answer) == "REQUEST_TIMED_OUT"
 

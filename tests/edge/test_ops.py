@@ -54,7 +54,7 @@ async def test_the_key_listener_serves_keys_and_nothing_else(edge: Edge) -> None
     listener = _jwks(edge.settings)
     keys = await edge.http.get(f"{listener}/.well-known/jwks.json")
     assert keys.json()["keys"]
-    assert (await edge.http.post(f"{listener}/v1/otp", json={"phone": "1"})).status_code == 404
+    assert (await edge.http.post(f"{listener}/v1/otps", json={"phone": "1"})).status_code == 404
     assert (await edge.http.get(f"{listener}/v1/members/me")).status_code == 404
 
 

@@ -39,7 +39,7 @@ def reaches_no_service(edge: Edge) -> Iterator[None]:
         ("GET", "/v1/nothing?secret=1"),
         ("GET", "/?secret=1"),
         ("PUT", "/v1/members/me"),
-        ("GET", "/v1/otp?secret=1"),
+        ("GET", "/v1/otps?secret=1"),
         ("POST", "/v1/members/me:forget"),
         ("GET", "/metrics?secret=1"),
         ("GET", "/ready?secret=1"),
@@ -58,18 +58,18 @@ async def test_unknown_paths_and_wrong_methods_are_404(edge: Edge, method: str, 
 @pytest.mark.parametrize(
     ("path", "body", "field", "wrong"),
     [
-        pytest.param("/v1/otp", '{"phone":', "request", "must be JSON: Unexpected end", id="cut-off"),
-        pytest.param("/v1/otp", "nonsense", "request", "must be JSON: Unexpected token", id="not-json"),
-        pytest.param("/v1/otp", b'{"phone": "\xff"}', "request", "must be JSON", id="not-utf-8"),
-        pytest.param("/v1/otp", '{"phone" "1"}', "request", "must be JSON: Expected :", id="no-colon"),
-        pytest.param("/v1/otp", '{"phone": "1"} 2', "request", "must be JSON", id="more-than-one"),
-        pytest.param("/v1/otp", '{"phone":' * 200, "request", "too deeply", id="too-deep"),
-        pytest.param("/v1/otp", '["phone"]', "request", "must be a JSON object", id="not-an-object"),
-        pytest.param("/v1/otp", '{"phone": 5}', "phone", "must be a text", id="number-for-text"),
-        pytest.param("/v1/otp", '{"phone": {"a": 1}}', "phone", "not be an object", id="object-for-text"),
-        pytest.param("/v1/otp", '{"phone": {"\\"}, :": 1}}', "phone", "not be an object", id="quotes"),
-        pytest.param("/v1/otp", '{"phone": ["1"]}', "request", "has a list", id="list-for-text"),
-        pytest.param("/v1/otp", '{"purpose": "NOPE"}', "purpose", "one of the values", id="unknown-enum"),
+        pytest.param("/v1/otps", '{"phone":', "request", "must be JSON: Unexpected end", id="cut-off"),
+        pytest.param("/v1/otps", "nonsense", "request", "must be JSON: Unexpected token", id="not-json"),
+        pytest.param("/v1/otps", b'{"phone": "\xff"}', "request", "must be JSON", id="not-utf-8"),
+        pytest.param("/v1/otps", '{"phone" "1"}', "request", "must be JSON: Expected :", id="no-colon"),
+        pytest.param("/v1/otps", '{"phone": "1"} 2', "request", "must be JSON", id="more-than-one"),
+        pytest.param("/v1/otps", '{"phone":' * 200, "request", "too deeply", id="too-deep"),
+        pytest.param("/v1/otps", '["phone"]', "request", "must be a JSON object", id="not-an-object"),
+        pytest.param("/v1/otps", '{"phone": 5}', "phone", "must be a text", id="number-for-text"),
+        pytest.param("/v1/otps", '{"phone": {"a": 1}}', "phone", "not be an object", id="object-for-text"),
+        pytest.param("/v1/otps", '{"phone": {"\\"}, :": 1}}', "phone", "not be an object", id="quotes"),
+        pytest.param("/v1/otps", '{"phone": ["1"]}', "request", "has a list", id="list-for-text"),
+        pytest.param("/v1/otps", '{"purpose": "NOPE"}', "purpose", "one of the values", id="unknown-enum"),
         pytest.param("/v1/purchases", '{"items": [{"quantity": "x"}]}', ITEM, "number", id="no-number"),
         pytest.param("/v1/purchases", '{"items": [{"quantity": {}}]}', ITEM, "object", id="object-in-a-list"),
         pytest.param("/v1/purchases", '{"items": [{"alcohol": "x"}]}', FLAG, "true or false", id="no-flag"),
@@ -133,7 +133,7 @@ async def test_a_body_that_contradicts_the_path_is_400(edge: Edge) -> None:
         ("PATCH", "/v1/members/me?full_name=secret"),
         ("PUT", "/v1/members/me/consent?shares_contact=true"),
         ("POST", "/v1/nothing?secret=1"),
-        ("POST", "/v1/otp?"),
+        ("POST", "/v1/otps?"),
     ],
 )
 async def test_a_query_beside_a_body_is_400(edge: Edge, method: str, path: str, kind: str) -> None:
@@ -165,7 +165,7 @@ async def _chunks(size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_the_limit_is_413(edge: Edge, chunked: bool) -> None:
     content = _chunks(LIMIT) if chunked else b" " * (LIMIT + 1)
-    answer = await edge.http.post("/v1/otp", content=content)
+    answer = await edge.http.post("/v1/otps", content=content)
     assert answer.status_code == 413
     assert reason_in_json(answer) == "REQUEST_TOO_LARGE"
     assert answer.json()["code"] == 3

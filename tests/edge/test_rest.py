@@ -30,7 +30,7 @@ async def test_answers_are_json_with_the_proto_names_and_every_field(edge: Edge)
     answer = await edge.http.get("/v1/members/me")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    empty = dict.fromkeys(("id", "phone", "user_name", "email", "birthday"), "")
+    empty = dict.fromkeys(("id", "phone", "user_name", "email", "pending_email", "birthday"), "")
     no = dict.fromkeys(("email_confirmed", "has_password"), False)
     others = {"full_name": "Ada", "state": "MEMBER_STATE_UNSPECIFIED"}
     assert answer.json() == {
@@ -48,7 +48,7 @@ async def test_answers_are_not_to_be_stored_unless_a_service_says_so(edge: Edge)
 
 
 async def test_body_fields_and_enums_in_any_case_reach_the_service(edge: Edge) -> None:
-    answer = await edge.http.post("/v1/otp", json={"phone": "+1", "purpose": "otp_purpose_log_in"})
+    answer = await edge.http.post("/v1/otps", json={"phone": "+1", "purpose": "otp_purpose_log_in"})
     assert answer.json() == {"otp_id": "+1 OTP_PURPOSE_LOG_IN"}
 
 
@@ -160,7 +160,7 @@ async def test_the_token_endpoint_takes_a_form(edge: Edge) -> None:
 
 
 async def test_the_idempotency_key_arrives_as_metadata(edge: Edge) -> None:
-    await edge.http.post("/v1/otp", json={}, headers={"Idempotency-Key": "key-1"})
+    await edge.http.post("/v1/otps", json={}, headers={"Idempotency-Key": "key-1"})
     assert edge.main.last.metadata["idempotency-key"] == "key-1"
 
 
@@ -221,7 +221,7 @@ async def test_grpc_headers_of_a_json_request_do_not_reach_the_service(edge: Edg
 
 async def test_a_body_up_to_the_limit_passes(edge: Edge) -> None:
     phone = "1" * (LIMIT - 100)
-    answer = await edge.http.post("/v1/otp", json={"phone": phone})
+    answer = await edge.http.post("/v1/otps", json={"phone": phone})
     assert answer.status_code == 200
     request = edge.main.last.request
     assert isinstance(request, auth_pb2.SendOtpRequest)

@@ -20,7 +20,7 @@ from tests import invariants
 from tests.hanging import hanging
 from tests.platform import eventually, new_phone, purchase, unique
 from tests.upgrades import dumps
-from tests.upgrades.retailer import Retailer, SmsProvider, start_retailer
+from tests.upgrades.retailer import PASSWORD, Retailer, SmsProvider, start_retailer
 from tests.upgrades.story import SHOPPERS, Story
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -128,7 +128,8 @@ class Unfinished:
         await self.live.ok("POST", path, {"reason": "Under review"}, token=admin)
         leaver = story.members["closed_unheard"]
         self.changes["closed_unheard"] = -(await self.live.points_of(leaver.id))["balance"]
-        await self.live.ok("POST", "/v1/members/me:close", {"confirm": True}, token=leaver.token)
+        leaving = {"confirm": True, "proof": {"password": PASSWORD}}
+        await self.live.ok("POST", "/v1/members/me:close", leaving, token=leaver.token)
 
     async def _make_no_codes(self) -> None:
         """A set whose codes nobody has made, a voucher that promos does not know, audit entries."""

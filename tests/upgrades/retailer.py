@@ -84,8 +84,8 @@ class SmsProvider:
                 posted = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 if provider.takes:
                     found = re.search(r"\b\d{6}\b", posted["text"])
-                    assert found is not None
-                    provider._codes[self.headers["webhook-id"]] = found.group()
+                    if found:  # else it is a notice that an account was changed
+                        provider._codes[self.headers["webhook-id"]] = found.group()
                 else:
                     provider.refused += 1
                 self.send_response(204 if provider.takes else 503)
@@ -113,7 +113,7 @@ class Retailer(Platform):
     async def ask_for_otp(self, phone: str, purpose: str) -> str:
         """Returns the id of a one-time password that may arrive later."""
         asked = {"phone": phone, "purpose": f"OTP_PURPOSE_{purpose}"}
-        return str((await self.ok("POST", "/v1/otp", asked))["otp_id"])
+        return str((await self.ok("POST", "/v1/otps", asked))["otp_id"])
 
     async def send(self, token: str, call: Mapping[str, Any]) -> httpx.Response:
         """Sends a call that is kept in a dump: method, path, body (a text is CSV) and Idempotency-Key."""

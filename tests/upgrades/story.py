@@ -248,6 +248,7 @@ class Story:
         """One member is suspended and one leaves; every service gets the events."""
         path = f"/v1/members/{self.members['suspended'].id}:suspend"
         await self.live.ok("POST", path, {"reason": "Under review"}, token=self.live.admin)
-        token = self.members["closed"].token
         await self.live.rewards(self.members["closed"])
-        await self.live.ok("POST", "/v1/members/me:close", {"confirm": True}, token=token)
+        leaving = {"confirm": True, "proof": {"password": PASSWORD}}
+        token = self.members["closed"].token
+        await self.live.ok("POST", "/v1/members/me:close", leaving, token=token)

@@ -5,11 +5,16 @@ staff is beside that stands in their own rooms.
 """
 
 from services.identity.accounts.changes import Contact as Contact
+from services.identity.accounts.changes import Deprived as Deprived
+from services.identity.accounts.changes import OwnAccount as OwnAccount
 from services.identity.accounts.changes import close_account as close_account
-from services.identity.accounts.changes import confirm_email_of as confirm_email_of
 from services.identity.accounts.changes import count_change as count_change
+from services.identity.accounts.changes import deprive_of_email as deprive_of_email
 from services.identity.accounts.changes import lock_account as lock_account
 from services.identity.accounts.changes import lock_contact as lock_contact
+from services.identity.accounts.changes import lock_own_account as lock_own_account
+from services.identity.accounts.changes import lock_with_holder_of as lock_with_holder_of
+from services.identity.accounts.changes import set_confirmed_email as set_confirmed_email
 from services.identity.accounts.changes import set_member_status as set_member_status
 from services.identity.accounts.changes import set_password_hash as set_password_hash
 from services.identity.accounts.changes import set_phone as set_phone
@@ -27,30 +32,39 @@ from services.identity.accounts.queries import account_not_found as account_not_
 from services.identity.accounts.queries import account_of as account_of
 from services.identity.accounts.queries import find_account as find_account
 from services.identity.accounts.queries import get_account as get_account
+from services.identity.accounts.queries import proven_contact as proven_contact
 from services.identity.accounts.recipients import Recipient as Recipient
 from services.identity.accounts.refusals import credentials_not_valid as credentials_not_valid
+from services.identity.accounts.refusals import current_password_not_valid as current_password_not_valid
 
 __all__ = [
     "PER_ADDRESS",
     "AccountRow",
     "Contact",
     "CountedLimits",
+    "Deprived",
     "Guesses",
+    "OwnAccount",
     "Recipient",
     "account_not_found",
     "account_of",
     "as_e164",
     "close_account",
-    "confirm_email_of",
     "count_change",
     "count_session_change",
     "credentials_not_valid",
+    "current_password_not_valid",
+    "deprive_of_email",
     "find_account",
     "get_account",
     "lock_account",
     "lock_active_account",
     "lock_contact",
+    "lock_own_account",
+    "lock_with_holder_of",
+    "proven_contact",
     "replace_password_hash",
+    "set_confirmed_email",
     "set_member_status",
     "set_password_hash",
     "set_password_hash_of",

@@ -17,11 +17,86 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class PhoneChange:
-    """The number that an account had, and whether it has another one now."""
+class OwnAccount:
+    """An active account as it is while its row is locked."""
 
-    before: str | None
-    changed: bool
+    user_name: str | None
+    phone: str | None
+    email: str | None
+    email_confirmed: bool
+    pending_email: str | None
+    password_hash: str | None
+
+    @property
+    def proven(self) -> Contact:
+        """The number and the address that its person has proven to own."""
+        return Contact(self.phone, self.email if self.email_confirmed else None)
+
+    @property
+    def proof_methods(self) -> list[str]:
+        """The ways to prove anew who one is.
+
+        There is one at least: without a password a number or a confirmed address is the way in.
+        """
+        ways = {"password": self.password_hash, "phone": self.phone, "email": self.proven.email}
+        return [name for name, there in ways.items() if there]
+
+
+@dataclass(frozen=True, slots=True)
+class Deprived:
+    """An account that lost its unconfirmed e-mail address to who proved to own it."""
+
+    id: UUID
+    phone: str | None
+
+
+async def lock_own_account(connection: Connection, account_id: UUID) -> OwnAccount | None:
+    """Locks an active account and returns it, or None when it is not active."""
+    return await fetch_first(
+        connection,
+        OwnAccount,
+        """
+        SELECT user_name, phone, email, email_confirmed, pending_email, password_hash FROM accounts
+        WHERE id = %(id)s AND status = 'ACTIVE' FOR NO KEY UPDATE
+        """,
+        id=account_id,
+    )
+
+
+async def lock_with_holder_of(connection: Connection, account_id: UUID, email: str) -> OwnAccount | None:
+    """Locks an active account, and the one that has the address, in the order of their ids.
+
+    Returns the account, or None when it is not active.
+    """
+    await execute(
+        connection,
+        "SELECT FROM accounts WHERE id = %(id)s OR email = %(email)s ORDER BY id FOR NO KEY UPDATE",
+        id=account_id,
+        email=email,
+    )
+    return await lock_own_account(connection, account_id)
+
+
+async def deprive_of_email(connection: Connection, email: str, spare_name: str) -> Deprived | None:
+    """Takes an address from the account that has it without having confirmed it.
+
+    Returns that account, if there is one. The address stays as its pending one. An account that would have no
+    name left is called `spare_name`.
+    """
+    return await fetch_first(
+        connection,
+        Deprived,
+        """
+        UPDATE accounts SET
+          email = NULL, pending_email = coalesce(pending_email, email),
+          user_name = CASE WHEN phone IS NULL THEN coalesce(user_name, %(spare_name)s) ELSE user_name END,
+          version = version + 1
+        WHERE email = %(email)s AND NOT email_confirmed
+        RETURNING id, phone
+        """,
+        email=email,
+        spare_name=spare_name,
+    )
 
 
 async def lock_contact(connection: Connection, account_id: UUID) -> Contact | None:
@@ -47,52 +122,43 @@ async def count_change(connection: Connection, account_id: UUID) -> None:
     await execute(connection, "UPDATE accounts SET version = version + 1 WHERE id = %(id)s", id=account_id)
 
 
-async def close_account(connection: Connection, account_id: UUID) -> Contact | None:
-    """Closes an active account and erases what its person logs in with.
-
-    Returns the contact that it had, or None when it is not active.
-    """
-    return await fetch_first(
+async def close_account(connection: Connection, account_id: UUID) -> None:
+    """Closes an account, locked and found to be active, and erases what its person logs in with."""
+    await execute(
         connection,
-        Contact,
         """
         UPDATE accounts SET
-          status = 'CLOSED', user_name = NULL, email = NULL, email_confirmed = false, phone = NULL,
-          password_hash = NULL, version = version + 1
-        WHERE id = %(id)s AND status = 'ACTIVE'
-        RETURNING old.phone, old.email
+          status = 'CLOSED', user_name = NULL, email = NULL, email_confirmed = false, pending_email = NULL,
+          phone = NULL, password_hash = NULL, version = version + 1
+        WHERE id = %(id)s
         """,
         id=account_id,
     )
 
 
-async def set_phone(connection: Connection, account_id: UUID, phone: str) -> PhoneChange | None:
-    """Gives an active account a phone number. Returns None when it is not active; raises PHONE_TAKEN."""
-    return await fetch_first(
+async def set_phone(connection: Connection, account_id: UUID, phone: str) -> None:
+    """Gives an account a phone number. Raises PHONE_TAKEN."""
+    await execute(
         connection,
-        PhoneChange,
-        """
-        UPDATE accounts SET phone = %(phone)s, version = version + 1
-        WHERE id = %(id)s AND status = 'ACTIVE'
-        RETURNING old.phone AS before, old.phone IS DISTINCT FROM new.phone AS changed
-        """,
+        "UPDATE accounts SET phone = %(phone)s, version = version + 1 WHERE id = %(id)s",
         id=account_id,
         phone=phone,
     )
 
 
-async def confirm_email_of(connection: Connection, account_id: UUID, email: str | None) -> bool:
-    """Keeps that the address of an active account is its person's; returns False if it has another one."""
-    confirmed = await execute(
+async def set_confirmed_email(connection: Connection, account_id: UUID, email: str) -> None:
+    """Gives an account an address that is proven to be its person's. Raises EMAIL_TAKEN."""
+    await execute(
         connection,
         """
-        UPDATE accounts SET email_confirmed = true, version = version + 1
-        WHERE id = %(id)s AND status = 'ACTIVE' AND email = %(email)s
+        UPDATE accounts SET
+          email = %(email)s, email_confirmed = true, pending_email = nullif(pending_email, %(email)s),
+          version = version + 1
+        WHERE id = %(id)s
         """,
         id=account_id,
         email=email,
     )
-    return confirmed == 1
 
 
 async def set_member_status(connection: Connection, account_id: UUID, status: str) -> Contact | None:

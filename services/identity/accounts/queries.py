@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.common.db import Connection, fetch_first
+from services.common.db import Connection, fetch_first, fetch_one
 from services.common.errors import DomainError
+from services.identity.accounts.changes import Contact
 from services.identity.accounts.recipients import Recipient
 
 
@@ -69,3 +70,13 @@ async def get_account(connection: Connection, account_id: UUID) -> AccountRow:
     if account is None:
         raise DomainError("ACCOUNT_NOT_FOUND", "no such account")
     return account
+
+
+async def proven_contact(connection: Connection, account_id: UUID) -> Contact:
+    """Returns the number and the confirmed address of an account that is there."""
+    return await fetch_one(
+        connection,
+        Contact,
+        "SELECT phone, CASE WHEN email_confirmed THEN email END AS email FROM accounts WHERE id = %(id)s",
+        id=account_id,
+    )

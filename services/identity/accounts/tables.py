@@ -15,7 +15,8 @@ class Account(Base):
     """What a person logs in with, member or staff. A change that makes or ends a login locks this row first.
 
     `session_version` counts the changes of what BatchCheckSessions returns; `version`, the etag, those of
-    what staff see of the account and its member or staff.
+    what staff see of the account and its member or staff. `pending_email` is an address that is wanted and
+    not proven: any number of accounts may want one, and it lets nobody in.
     """
 
     __tablename__ = "accounts"
@@ -23,9 +24,11 @@ class Account(Base):
         CheckConstraint("kind IN ('MEMBER', 'STAFF')", name="kind_known"),
         CheckConstraint("status IN ('ACTIVE', 'SUSPENDED', 'CLOSED')", name="status_known"),
         CheckConstraint("user_name = lower(user_name) AND email = lower(email)", name="names_lower"),
+        CheckConstraint("pending_email = lower(pending_email)", name="pending_lower"),
         CheckConstraint(
             "status = 'CLOSED' OR phone IS NOT NULL"
-            " OR (password_hash IS NOT NULL AND (user_name IS NOT NULL OR email IS NOT NULL))",
+            " OR (password_hash IS NOT NULL AND (user_name IS NOT NULL OR email IS NOT NULL))"
+            " OR (email IS NOT NULL AND email_confirmed)",
             name="way_in",
         ),
         CheckConstraint("email IS NOT NULL OR NOT email_confirmed", name="confirmed_email"),
@@ -48,6 +51,7 @@ class Account(Base):
     user_name: Mapped[str | None] = mapped_column(unique=True)
     email: Mapped[str | None] = mapped_column(unique=True)
     email_confirmed: Mapped[bool] = mapped_column(server_default=false())
+    pending_email: Mapped[str | None]
     phone: Mapped[str | None] = mapped_column(unique=True)
     password_hash: Mapped[str | None]
     status: Mapped[str] = mapped_column(server_default="ACTIVE")

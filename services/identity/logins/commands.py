@@ -42,11 +42,11 @@ async def log_in(
 
     Raises OTP_NOT_VALID, CREDENTIALS_NOT_VALID, ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
     """
-    if otp_id is not None:
-        await use_otp(connection, otp_id)
     session = await open_session(
         connection, account_id=proven.id, device_id=device_id, most=most, seconds=session_seconds
     )
+    if otp_id is not None:  # after the account is locked, as by whoever gives a number or an address up
+        await use_otp(connection, otp_id)
     account = await get_account(connection, proven.id)
     if otp_id is None and account.password_hash != proven.password_hash:
         raise credentials_not_valid()

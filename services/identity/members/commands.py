@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,12 +23,15 @@ from services.common.members import (
 from services.common.sessions import SessionState
 from services.identity.accounts import (
     Contact,
-    Recipient,
+    OwnAccount,
     close_account,
-    confirm_email_of,
     count_change,
+    deprive_of_email,
     lock_account,
     lock_contact,
+    lock_own_account,
+    lock_with_holder_of,
+    set_confirmed_email,
     set_member_status,
     set_phone,
 )
@@ -35,10 +39,12 @@ from services.identity.audit import record_own
 from services.identity.events import publish_member_events
 from services.identity.keys import Vault
 from services.identity.member_codes import new_member_code
+from services.identity.members.proof import Proof, require_proof
 from services.identity.members.queries import MemberRow, get_member, why_not_active
 from services.identity.members.refusals import member_not_found
 from services.identity.members.statements import MemberChanges, NewMember, change_profile, insert_member
-from services.identity.otp import forget_otps_of, otp_not_valid, use_otp
+from services.identity.messages import NoticeKind, Notices
+from services.identity.otp import forget_confirmations_of, forget_otps_of, otp_not_valid, use_otp
 from services.identity.sessions import (
     EndedSessions,
     OpenedSession,
@@ -73,17 +79,27 @@ class ChangedMember:
 
 
 async def register_member(
-    connection: Connection, vault: Vault, *, new: NewMember, device_id: str, session_seconds: int
+    connection: Connection,
+    vault: Vault,
+    notices: Notices,
+    *,
+    new: NewMember,
+    device_id: str,
+    session_seconds: int,
+    language: str,
 ) -> RegisteredMember:
     """Makes an account, logs its member in, and publishes that to the other services.
 
-    Registering logs the member in, so it is also the first login. Raises OTP_NOT_VALID, and PHONE_TAKEN,
-    USER_NAME_TAKEN and EMAIL_TAKEN (by constraint).
+    Registering logs the member in, so it is also the first login. A confirmed e-mail address is taken from an
+    account that has it unconfirmed. Raises OTP_NOT_VALID, and PHONE_TAKEN, USER_NAME_TAKEN and EMAIL_TAKEN
+    (by constraint).
     """
-    if new.otp_id is not None:
-        await use_otp(connection, new.otp_id)
     member_id = new_id()
+    if new.email and new.email_confirmed:
+        await _take_from_holder(connection, notices, new.email, language)
     await insert_member(connection, member_id, new, new_member_code())
+    if new.otp_id is not None:  # after the account, as all do: who gives a number up holds its account
+        await use_otp(connection, new.otp_id)
     phone_hash = vault.hash_phone(new.phone) if new.phone else None
     await publish_member_events(connection, member_id, Registered, FirstLogin, phone_hash=phone_hash)
     session = await open_session(
@@ -92,52 +108,127 @@ async def register_member(
     return RegisteredMember(await get_member(connection, member_id), session)
 
 
-async def update_member(connection: Connection, *, member_id: UUID, changes: MemberChanges) -> MemberRow:
-    """Changes a member's own account. Another e-mail address is not confirmed, and one-time passwords of
-    the old one are void.
+async def update_member(
+    connection: Connection,
+    notices: Notices,
+    *,
+    member_id: UUID,
+    changes: MemberChanges,
+    proof: Proof | None,
+    language: str,
+) -> MemberRow:
+    """Changes a member's own account. Another e-mail address is pending until it is confirmed.
 
-    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and by constraint USER_NAME_TAKEN, EMAIL_TAKEN and
-    VALIDATION_FAILED when no way to log in would remain.
+    One-time passwords of an address that is emptied are void. A changed way in needs a proof, and is told to
+    the member; a proof that is given is used up in any case.
+
+    Raises PROOF_REQUIRED, CURRENT_PASSWORD_NOT_VALID, OTP_NOT_VALID, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and
+    by constraint USER_NAME_TAKEN and VALIDATION_FAILED when no way to log in would remain.
     """
-    changed = await change_profile(connection, member_id, changes)
-    if changed is None:
-        raise await why_not_active(connection, member_id)
-    if changed.given_up:
-        await forget_otps_of(connection, email=changed.given_up)
+    account = await _lock(connection, member_id)
+    kinds = []
+    if changes.changes_user_name(account):
+        kinds.append(NoticeKind.USER_NAME_CHANGED)
+    if changes.empties_email(account):
+        kinds.append(NoticeKind.EMAIL_CHANGED)
+    if kinds or changes.wants_email(account) or proof:
+        await require_proof(connection, account, proof)
+    await change_profile(connection, member_id, changes)
+    if changes.empties_email(account):
+        await forget_otps_of(connection, email=account.email)
+    for kind in kinds:
+        await notices.tell(connection, member_id=member_id, kind=kind, to=account.proven, language=language)
     return await get_member(connection, member_id)
 
 
 async def confirm_email(
-    connection: Connection, *, member_id: UUID, recipient: Recipient, otp_id: UUID
+    connection: Connection, notices: Notices, *, member_id: UUID, email: str, otp_id: UUID, language: str
 ) -> MemberRow:
-    """Keeps that the account's e-mail address is its member's, as the one-time password proved.
+    """Makes the address that the one-time password proved the account's confirmed one.
 
-    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and OTP_NOT_VALID when the account has another address, also
-    since a moment ago, or another call was first.
+    It is the address that the account has, or the pending one. That one takes the place of the other, whose
+    one-time passwords are void, and is taken from an account that has it unconfirmed.
+
+    Raises ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, EMAIL_TAKEN by constraint when another account has it confirmed,
+    and OTP_NOT_VALID when the account neither has nor wants this address, also since a moment ago, or another
+    call was first.
     """
-    if not await confirm_email_of(connection, member_id, recipient.email):
-        member = await get_member(connection, member_id)
-        raise otp_not_valid() if member.status == "ACTIVE" else await why_not_active(connection, member_id)
+    account = await lock_with_holder_of(connection, member_id, email)
+    if account is None:
+        raise await why_not_active(connection, member_id)
+    if email not in (account.email, account.pending_email):
+        raise otp_not_valid()
+    if email != account.email:
+        await _take_from_holder(connection, notices, email, language)
+    await set_confirmed_email(connection, member_id, email)
     await use_otp(connection, otp_id)
+    if email != account.email:
+        if account.email:
+            await forget_otps_of(connection, email=account.email)
+        await notices.tell(
+            connection,
+            member_id=member_id,
+            kind=NoticeKind.EMAIL_CHANGED,
+            to=account.proven,
+            language=language,
+        )
     return await get_member(connection, member_id)
+
+
+async def _take_from_holder(connection: Connection, notices: Notices, email: str, language: str) -> None:
+    """Takes a proven address from the account that has it unconfirmed, if any, and tells its number."""
+    # A name that nobody can have taken before, or the account could keep the address by it.
+    deprived = await deprive_of_email(connection, email, f"member-{secrets.token_hex(8)}")
+    if deprived:
+        await notices.tell(
+            connection,
+            member_id=deprived.id,
+            kind=NoticeKind.EMAIL_CHANGED,
+            to=Contact(deprived.phone, None),
+            language=language,
+        )
 
 
 async def change_phone(
-    connection: Connection, vault: Vault, *, member_id: UUID, phone: str, otp_id: UUID
+    connection: Connection,
+    vault: Vault,
+    notices: Notices,
+    *,
+    member_id: UUID,
+    phone: str,
+    otp_id: UUID,
+    proof: Proof | None,
+    language: str,
 ) -> MemberRow:
-    """Gives the account the number that the one-time password proved, and publishes that.
+    """Gives the account the number that the one-time password proved, publishes that, and tells the old one.
 
-    One-time passwords of the old number are void. Raises OTP_NOT_VALID, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED,
-    and PHONE_TAKEN (by constraint).
+    One-time passwords of the old number are void. Raises PROOF_REQUIRED, CURRENT_PASSWORD_NOT_VALID,
+    OTP_NOT_VALID, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, and PHONE_TAKEN (by constraint).
     """
-    change = await set_phone(connection, member_id, phone)
-    if change is None:
-        raise await why_not_active(connection, member_id)
+    account = await _lock(connection, member_id)
+    await require_proof(connection, account, proof)
+    await set_phone(connection, member_id, phone)
     await use_otp(connection, otp_id)
-    if change.changed:
-        await forget_otps_of(connection, phone=change.before)
+    if phone != account.phone:
+        if account.phone:
+            await forget_otps_of(connection, phone=account.phone)
         await publish_member_events(connection, member_id, PhoneChanged, phone_hash=vault.hash_phone(phone))
+        await notices.tell(
+            connection,
+            member_id=member_id,
+            kind=NoticeKind.PHONE_CHANGED,
+            to=account.proven,
+            language=language,
+        )
     return await get_member(connection, member_id)
+
+
+async def _lock(connection: Connection, member_id: UUID) -> OwnAccount:
+    """Returns the member's account, locked. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED."""
+    account = await lock_own_account(connection, member_id)
+    if account is None:
+        raise await why_not_active(connection, member_id)
+    return account
 
 
 async def set_consent(
@@ -170,15 +261,24 @@ async def set_consent(
     return await get_member(connection, member_id)
 
 
-async def close_member(connection: Connection, vault: Vault, *, member_id: UUID) -> EndedSessions:
+async def close_member(
+    connection: Connection,
+    vault: Vault,
+    notices: Notices,
+    *,
+    member_id: UUID,
+    proof: Proof | None,
+    language: str,
+) -> EndedSessions:
     """Ends the account for good: erases who its member was, ends all logins, publishes that.
 
-    What stays is the id, which names nobody, and in the event a keyed hash of the phone number. The
-    member code gives way to one that nobody has seen. Raises ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
+    What stays is the id, which names nobody, in the event a keyed hash of the phone number, and for some days
+    the notice of it. The member code gives way to one that nobody has seen. Raises PROOF_REQUIRED,
+    CURRENT_PASSWORD_NOT_VALID, OTP_NOT_VALID, ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
     """
-    contact = await close_account(connection, member_id)
-    if contact is None:
-        raise await why_not_active(connection, member_id)
+    account = await _lock(connection, member_id)
+    await require_proof(connection, account, proof)
+    await close_account(connection, member_id)
     await execute(
         connection,
         """
@@ -190,8 +290,17 @@ async def close_member(connection: Connection, vault: Vault, *, member_id: UUID)
         id=member_id,
         code=new_member_code(),
     )
-    await forget_otps_of(connection, phone=contact.phone, email=contact.email)
-    await publish_member_events(connection, member_id, Closed, phone_hash=_phone_hash(vault, contact))
+    await forget_otps_of(connection, phone=account.phone, email=account.email)
+    if account.pending_email:
+        await forget_confirmations_of(connection, account.pending_email)
+    await publish_member_events(connection, member_id, Closed, phone_hash=_phone_hash(vault, account))
+    await notices.tell(
+        connection,
+        member_id=member_id,
+        kind=NoticeKind.ACCOUNT_CLOSED,
+        to=account.proven,
+        language=language,
+    )
     ended = await end_sessions(connection, account_id=member_id)
     await forget_devices(connection, member_id)
     return ended
@@ -253,5 +362,5 @@ async def _unchanged(connection: Connection, member_id: UUID) -> ChangedMember:
     return ChangedMember(member, None)
 
 
-def _phone_hash(vault: Vault, contact: Contact) -> bytes | None:
+def _phone_hash(vault: Vault, contact: Contact | OwnAccount) -> bytes | None:
     return vault.hash_phone(contact.phone) if contact.phone else None

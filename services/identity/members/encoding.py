@@ -24,6 +24,7 @@ def encode_member(row: MemberRow) -> member_pb2.Member:
         user_name=row.user_name or "",
         email=row.email or "",
         email_confirmed=row.email_confirmed,
+        pending_email=row.pending_email or "",
         birthday=row.birthday.isoformat() if row.birthday else "",
         has_password=row.has_password,
         consent=_consent(row),

@@ -9,7 +9,7 @@ from scrip.identity.v1 import auth_pb2, member_pb2
 from services.common.batching import Batcher
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, read_text
+from services.common.encoding import Context, header, read_text
 from services.common.errors import DomainError, invalid_field
 from services.identity.keys import Vault
 from services.identity.members.commands import (
@@ -23,6 +23,8 @@ from services.identity.members.encoding import encode_member, read_birthday
 from services.identity.members.queries import MemberRow, get_members
 from services.identity.members.refusals import member_not_found
 from services.identity.members.statements import MemberChanges
+from services.identity.members.step_up import StepUp
+from services.identity.messages import Notices, pick_language
 from services.identity.otp import OtpProof
 from services.identity.sessions import Logins
 
@@ -36,11 +38,22 @@ _LINGER_SECONDS = 0.003
 class MemberHandlers:
     """Implements MemberService."""
 
-    def __init__(self, db: Database, vault: Vault, otp_proof: OtpProof, logins: Logins) -> None:
+    def __init__(
+        self,
+        db: Database,
+        vault: Vault,
+        logins: Logins,
+        notices: Notices,
+        *,
+        otp_proof: OtpProof,
+        step_up: StepUp,
+    ) -> None:
         self._db = db
         self._vault = vault
-        self._otp_proof = otp_proof
         self._logins = logins
+        self._notices = notices
+        self._otp_proof = otp_proof
+        self._step_up = step_up
         self._reads = Batcher("members", self._read, linger=_LINGER_SECONDS)
 
     async def GetMe(self, request: member_pb2.GetMeRequest, context: Context) -> member_pb2.GetMeResponse:
@@ -55,7 +68,7 @@ class MemberHandlers:
     async def UpdateMe(
         self, request: member_pb2.UpdateMeRequest, context: Context
     ) -> member_pb2.UpdateMeResponse:
-        """Changes what is given, empties what is named."""
+        """Changes what is given, empties what is named; judges the proof if there is one."""
         for field in request.clear:
             if request.HasField(field):  # type: ignore[arg-type]  # one of three fields, by validation
                 raise invalid_field("clear", f"{field} can not be given and emptied at once")
@@ -66,25 +79,51 @@ class MemberHandlers:
             birthday=read_birthday(request.birthday),
             clear=list(request.clear),
         )
-        row = await self._db.run(update_member, member_id=caller().id, changes=changes)
+        proof = await self._step_up.judge(caller().id, request.proof)
+        row = await self._db.run(
+            update_member,
+            self._notices,
+            member_id=caller().id,
+            changes=changes,
+            proof=proof,
+            language=_language(context),
+        )
         return member_pb2.UpdateMeResponse(member=encode_member(row))
 
     async def ConfirmMyEmail(
         self, request: member_pb2.ConfirmMyEmailRequest, context: Context
     ) -> member_pb2.ConfirmMyEmailResponse:
-        """Proves the address, then confirms it if it is the caller's."""
+        """Proves the address, then confirms it if the caller has it or wants it."""
         otp_id = UUID(request.otp.otp_id)
         recipient = await self._otp_proof.recipient(otp_id, request.otp.code, _CONFIRM_EMAIL)
-        row = await self._db.run(confirm_email, member_id=caller().id, recipient=recipient, otp_id=otp_id)
+        assert recipient.email, "a constraint keeps phone numbers from this purpose"
+        row = await self._db.run(
+            confirm_email,
+            self._notices,
+            member_id=caller().id,
+            email=recipient.email,
+            otp_id=otp_id,
+            language=_language(context),
+        )
         return member_pb2.ConfirmMyEmailResponse(member=encode_member(row))
 
     async def ChangeMyPhone(
         self, request: member_pb2.ChangeMyPhoneRequest, context: Context
     ) -> member_pb2.ChangeMyPhoneResponse:
-        """Proves the new number, then takes it."""
+        """Proves who calls and the new number, then takes it."""
         otp_id = UUID(request.otp.otp_id)
+        proof = await self._step_up.judge(caller().id, request.proof)
         phone = await self._otp_proof.phone(otp_id, request.otp.code, _CHANGE_PHONE)
-        row = await self._db.run(change_phone, self._vault, member_id=caller().id, phone=phone, otp_id=otp_id)
+        row = await self._db.run(
+            change_phone,
+            self._vault,
+            self._notices,
+            member_id=caller().id,
+            phone=phone,
+            otp_id=otp_id,
+            proof=proof,
+            language=_language(context),
+        )
         return member_pb2.ChangeMyPhoneResponse(member=encode_member(row))
 
     async def SetMyConsent(
@@ -103,6 +142,17 @@ class MemberHandlers:
     async def CloseMe(
         self, request: member_pb2.CloseMeRequest, context: Context
     ) -> member_pb2.CloseMeResponse:
-        """Closes the caller's account."""
-        await self._logins.run(close_member, self._vault, member_id=caller().id)
+        """Proves who calls, then closes the account."""
+        await self._logins.run(
+            close_member,
+            self._vault,
+            self._notices,
+            member_id=caller().id,
+            proof=await self._step_up.judge(caller().id, request.proof),
+            language=_language(context),
+        )
         return member_pb2.CloseMeResponse()
+
+
+def _language(context: Context) -> str:
+    return pick_language(header(context, "accept-language"))

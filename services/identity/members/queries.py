@@ -31,6 +31,7 @@ class MemberRow:
     user_name: str | None
     email: str | None
     email_confirmed: bool
+    pending_email: str | None
     birthday: date | None
     has_password: bool
     shares_contact: bool
@@ -59,8 +60,8 @@ async def get_member(connection: Connection, member_id: UUID) -> MemberRow:
         MemberRow,
         """
         SELECT
-          id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status, version
+          id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+          has_password, shares_contact, consent_wording, consent_at, status, version
         FROM member_accounts WHERE id = %(id)s
         """,
         id=member_id,
@@ -83,8 +84,8 @@ async def find_member(
         MemberRow,
         """
         SELECT
-          id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status, version
+          id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+          has_password, shares_contact, consent_wording, consent_at, status, version
         FROM member_accounts
         WHERE id = (
           SELECT %(member_id)s::uuid WHERE %(member_id)s::uuid IS NOT NULL
@@ -105,8 +106,8 @@ async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dic
         MemberRow,
         """
         SELECT
-          m.id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-          shares_contact, consent_wording, consent_at, status, version
+          m.id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+          has_password, shares_contact, consent_wording, consent_at, status, version
         FROM member_accounts m JOIN unnest(%(ids)s::uuid[]) AS wanted (id) ON wanted.id = m.id
         """,
         ids=list(set(member_ids)),
@@ -115,8 +116,8 @@ async def get_members(connection: Connection, member_ids: Sequence[UUID]) -> dic
 
 
 _COLUMNS: Final = """
-    id, full_name, phone, registered_at, user_name, email, email_confirmed, birthday, has_password,
-    shares_contact, consent_wording, consent_at, status, version, name_key
+    id, full_name, phone, registered_at, user_name, email, email_confirmed, pending_email, birthday,
+    has_password, shares_contact, consent_wording, consent_at, status, version, name_key
 """
 _FILTERS: Final[Mapping[str, LiteralString]] = {
     "status": "status = %(status)s",

@@ -7,12 +7,15 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2
 
 from services.common.caller import MEMBER
-from services.common.encoding import Context, client_address, read_text
+from services.common.encoding import Context, client_address, header, read_text
+from services.common.errors import invalid_field
 from services.common.throttle import Limit, Throttle
+from services.identity.accounts import Recipient
 from services.identity.keys import Vault
 from services.identity.members.commands import register_member
 from services.identity.members.encoding import encode_member, read_birthday
 from services.identity.members.statements import NewMember
+from services.identity.messages import Notices, pick_language
 from services.identity.otp import OtpProof
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins, SessionTokens
@@ -31,6 +34,7 @@ class RegistrationHandlers:
         vault: Vault,
         throttle: Throttle,
         *,
+        notices: Notices,
         logins: Logins,
         tokens: SessionTokens,
         passwords: Passwords,
@@ -38,6 +42,7 @@ class RegistrationHandlers:
     ) -> None:
         self._session_seconds = settings.refresh_seconds
         self._vault = vault
+        self._notices = notices
         self._logins = logins
         self._tokens = tokens
         self._passwords = passwords
@@ -51,32 +56,38 @@ class RegistrationHandlers:
     async def RegisterMember(
         self, request: auth_pb2.RegisterMemberRequest, context: Context
     ) -> auth_pb2.RegisterMemberResponse:
-        """Proves the phone number if there is one, limits, then makes the account."""
-        otp_id = phone = password_hash = None
+        """Proves the phone number or e-mail address if an OTP is given, limits, then makes the account."""
+        otp_id = password_hash = None
+        proven = Recipient()
         address = client_address(context)
         birthday = read_birthday(request.birthday)
         if request.password:
             self._passwords.require_strong(request.password)
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)
-            phone = await self._otp_proof.phone(otp_id, request.otp.code, _REGISTER, address)
+            proven = await self._otp_proof.recipient(otp_id, request.otp.code, _REGISTER, address)
+            if proven.email and request.email.lower() not in ("", proven.email):
+                raise invalid_field("email", "is not the address that the one-time password was sent to")
         await self._throttle.hit(self._per_address, address)
         if request.password:
             password_hash = await self._passwords.hash(request.password)
         new = NewMember(
             full_name=read_text(request.full_name, "full_name"),
             birthday=birthday,
-            phone=phone,
+            phone=proven.phone,
             otp_id=otp_id,
             user_name=request.user_name.lower() or None,
-            email=request.email.lower() or None,
+            email=proven.email or request.email.lower() or None,
+            email_confirmed=proven.email is not None,
             password_hash=password_hash,
         )
         made = await self._logins.run(
             register_member,
             self._vault,
+            self._notices,
             new=new,
             device_id=request.device_id,
+            language=pick_language(header(context, "accept-language")),
             session_seconds=self._session_seconds,
         )
         token = self._tokens.opened(made.member.id, MEMBER, made.session)

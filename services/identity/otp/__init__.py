@@ -3,21 +3,21 @@
 Owns the tables `otps`, `otp_deliveries` (codes that wait to be sent) and `sandbox_otps`.
 """
 
+from services.identity.otp.commands import forget_confirmations_of as forget_confirmations_of
 from services.identity.otp.commands import forget_otps_of as forget_otps_of
 from services.identity.otp.commands import otp_not_valid as otp_not_valid
 from services.identity.otp.commands import use_otp as use_otp
+from services.identity.otp.proof import PER_RECIPIENT as PER_RECIPIENT
 from services.identity.otp.proof import OtpProof as OtpProof
 from services.identity.otp.sender import SEND_JOB as SEND_JOB
 from services.identity.otp.sender import SEND_QUEUE as SEND_QUEUE
-from services.identity.otp.sender import OtpSender as OtpSender
-from services.identity.otp.sender import choose_sender as choose_sender
 
 __all__ = [
+    "PER_RECIPIENT",
     "SEND_JOB",
     "SEND_QUEUE",
     "OtpProof",
-    "OtpSender",
-    "choose_sender",
+    "forget_confirmations_of",
     "forget_otps_of",
     "otp_not_valid",
     "use_otp",

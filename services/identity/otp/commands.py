@@ -6,6 +6,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from services.common.db import Connection, execute, fetch_first, fetch_value
@@ -13,7 +14,8 @@ from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.identity.accounts import Recipient
 from services.identity.keys import Vault
-from services.identity.otp.sender import OtpSender
+from services.identity.messages import DEFAULT_LANGUAGE, MessageSender
+from services.identity.otp.sender import NewCode, send_code
 
 LIFETIME = "5 minutes"
 MAX_TRIES = 5
@@ -56,7 +58,13 @@ class _OtpState:
 
 
 async def send_otp(
-    connection: Connection, vault: Vault, sender: OtpSender, *, recipient: Recipient, purpose: str
+    connection: Connection,
+    vault: Vault,
+    sender: MessageSender,
+    *,
+    recipient: Recipient,
+    purpose: str,
+    language: str = DEFAULT_LANGUAGE,
 ) -> SentOtp:
     """Makes a code of 6 digits for one purpose and has it sent."""
     otp_id = new_id()
@@ -77,7 +85,7 @@ async def send_otp(
         code_hash=vault.hash_otp(otp_id, code),
         lifetime=LIFETIME,
     )
-    await sender.send(connection, otp_id, recipient, code)
+    await send_code(connection, vault, sender, NewCode(otp_id, recipient, code, language))
     return SentOtp(otp_id, expires_at)
 
 
@@ -134,9 +142,13 @@ async def _why_not(connection: Connection, otp_id: UUID, purpose: str) -> Domain
     return DomainError("OTP_EXPIRED", "the one-time password has expired; ask for another")
 
 
-def otp_not_valid(tries_left: int = 0) -> DomainError:
-    """Returns the refusal of a one-time password that proves nothing, or not what is wanted."""
-    return DomainError("OTP_NOT_VALID", "the one-time password is not valid", tries_left=tries_left)
+def otp_not_valid(tries_left: int | None = None) -> DomainError:
+    """Returns the refusal of a one-time password that proves nothing, or not what is wanted.
+
+    `tries_left` is given when it could be tried and its code was wrong: one that does not exist has no tries.
+    """
+    known: dict[str, Any] = {} if tries_left is None else {"tries_left": tries_left}
+    return DomainError("OTP_NOT_VALID", "the one-time password is not valid", **known)
 
 
 def _exhausted() -> DomainError:
@@ -157,6 +169,15 @@ async def forget_otps_of(
         connection,
         "DELETE FROM otps WHERE phone = %(phone)s::text OR email = %(email)s::text",
         phone=phone,
+        email=email,
+    )
+
+
+async def forget_confirmations_of(connection: Connection, email: str) -> None:
+    """Removes those that would confirm an address. Others may be its owner's, for another account."""
+    await execute(
+        connection,
+        "DELETE FROM otps WHERE email = %(email)s AND purpose = 'OTP_PURPOSE_CONFIRM_EMAIL'",
         email=email,
     )
 

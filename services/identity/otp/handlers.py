@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2, sandbox_pb2
 
 from services.common.db import Database
-from services.common.encoding import Context, client_address, list_total, timestamp
+from services.common.encoding import Context, client_address, header, list_total, timestamp
+from services.common.ids import utc_now
 from services.common.paging import Page
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import Recipient, to_e164
 from services.identity.keys import Vault
+from services.identity.messages import MessageSender, pick_language
 from services.identity.otp.commands import send_otp
 from services.identity.otp.queries import UNSENT, UnsentRow, sandbox_code
-from services.identity.otp.sender import OtpSender
 from services.identity.settings import Settings
 
 _FILTERS = {
@@ -28,7 +30,7 @@ class OtpHandlers:
     """Sends one-time passwords: a part of AuthService."""
 
     def __init__(
-        self, db: Database, settings: Settings, vault: Vault, sender: OtpSender, throttle: Throttle
+        self, db: Database, settings: Settings, vault: Vault, sender: MessageSender, throttle: Throttle
     ) -> None:
         self._db = db
         self._settings = settings
@@ -48,12 +50,24 @@ class OtpHandlers:
         else:
             phone = to_e164(request.phone, self._settings.default_region, self._settings.regions)
             recipient, each = Recipient(phone), (self._per_phone, phone)
-        await self._throttle.hit(self._per_address, client_address(context))
-        await self._throttle.hit(*each)
-        await self._throttle.hit(self._in_all, "")
-        purpose = auth_pb2.OtpPurpose.Name(request.purpose)
-        sent = await self._db.run(send_otp, self._vault, self._sender, recipient=recipient, purpose=purpose)
-        return auth_pb2.SendOtpResponse(otp_id=str(sent.id), expires_at=timestamp(sent.expires_at))
+        waits = [
+            await self._throttle.hit(self._per_address, client_address(context)),
+            await self._throttle.hit(*each),
+            await self._throttle.hit(self._in_all, ""),
+        ]
+        sent = await self._db.run(
+            send_otp,
+            self._vault,
+            self._sender,
+            recipient=recipient,
+            purpose=auth_pb2.OtpPurpose.Name(request.purpose),
+            language=pick_language(header(context, "accept-language")),
+        )
+        return auth_pb2.SendOtpResponse(
+            otp_id=str(sent.id),
+            expires_at=timestamp(sent.expires_at),
+            next_send_at=timestamp(utc_now() + timedelta(seconds=max(waits))),
+        )
 
 
 class OtpDeliveryHandlers:
@@ -76,7 +90,7 @@ class OtpDeliveryHandlers:
 
 
 class SandboxHandlers:
-    """Implements SandboxService."""
+    """Shows codes: a part of SandboxService."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

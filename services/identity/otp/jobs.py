@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.common.db import Database
 from services.identity.keys import Vault
+from services.identity.messages import Message, SendError, Transport, code_text
 from services.identity.otp.commands import forget_old_otps
 from services.identity.otp.delivery_commands import (
     count_failed_try,
@@ -15,7 +16,6 @@ from services.identity.otp.delivery_commands import (
     fail_otp_delivery,
 )
 from services.identity.otp.queries import OtpDelivery, otp_delivery
-from services.identity.otp.transports import OtpMessage, SendError, Transport
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ BATCHES = (fail_late_deliveries, forget_old_otps)
 
 
 class SendOtpJob:
-    """Sends codes by a transport, in words of the settings."""
+    """Sends codes by a transport, in words of the settings or of the language asked for."""
 
     def __init__(self, db: Database, vault: Vault, transport: Transport, text: str) -> None:
         self._db = db
@@ -53,5 +53,5 @@ class SendOtpJob:
 
     async def _hand_over(self, otp_id: UUID, delivery: OtpDelivery) -> None:
         code = self._vault.decrypt(delivery.sealed_code).decode()
-        words = self._text.format(code=code, minutes=delivery.minutes)
-        await self._transport.send(OtpMessage(otp_id, delivery.recipient, words))
+        words = code_text(delivery.language, code, delivery.minutes, template=self._text)
+        await self._transport.send(Message(otp_id, delivery.recipient, words))

@@ -18,6 +18,7 @@ class OtpDelivery:
 
     recipient: Recipient
     sealed_code: bytes
+    language: str
     minutes: int
     used: bool
 
@@ -47,6 +48,7 @@ class _DeliveryRow:
     phone: str | None
     email: str | None
     sealed_code: bytes
+    language: str
     used: bool
     minutes: int
 
@@ -86,7 +88,7 @@ async def otp_delivery(connection: Connection, otp_id: UUID) -> OtpDelivery | No
         _DeliveryRow,
         """
         SELECT
-          o.phone, o.email, d.sealed_code, o.used_at IS NOT NULL AS used,
+          o.phone, o.email, d.sealed_code, d.language, o.used_at IS NOT NULL AS used,
           greatest(0, ceil(extract(epoch FROM o.expires_at - now()) / 60)::int) AS minutes
         FROM otp_deliveries d JOIN otps o ON o.id = d.otp_id
         WHERE d.otp_id = %(otp_id)s AND d.failed_at IS NULL
@@ -95,7 +97,8 @@ async def otp_delivery(connection: Connection, otp_id: UUID) -> OtpDelivery | No
     )
     if row is None:
         return None
-    return OtpDelivery(Recipient(row.phone, row.email), row.sealed_code, row.minutes, row.used)
+    recipient = Recipient(row.phone, row.email)
+    return OtpDelivery(recipient, row.sealed_code, row.language, row.minutes, row.used)
 
 
 UNSENT = Listing(

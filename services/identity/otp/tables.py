@@ -18,9 +18,7 @@ class Otp(Base):
     __table_args__ = (
         CheckConstraint("num_nonnulls(phone, email) = 1", name="one_recipient"),
         CheckConstraint(
-            "phone IS NOT NULL OR purpose IN"
-            " ('OTP_PURPOSE_LOG_IN', 'OTP_PURPOSE_RESET_PASSWORD', 'OTP_PURPOSE_CONFIRM_EMAIL')",
-            name="purposes_of_email",
+            "phone IS NOT NULL OR purpose <> 'OTP_PURPOSE_CHANGE_PHONE'", name="purposes_of_email"
         ),
         CheckConstraint(
             "email IS NOT NULL OR purpose <> 'OTP_PURPOSE_CONFIRM_EMAIL'", name="purposes_of_phone"
@@ -60,6 +58,7 @@ class OtpDelivery(Base):
 
     otp_id: Mapped[UUID] = mapped_column(ForeignKey("otps.id", ondelete="CASCADE"), primary_key=True)
     sealed_code: Mapped[bytes | None]
+    language: Mapped[str] = mapped_column(server_default="en")
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     last_error: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -7,7 +7,8 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2
 
 from services.common.caller import caller
-from services.common.encoding import Context, client_address
+from services.common.encoding import Context, client_address, header
+from services.identity.messages import Notices, pick_language
 from services.identity.otp import OtpProof
 from services.identity.passwords.commands import set_password, set_password_by_otp
 from services.identity.passwords.hashing import Passwords
@@ -21,9 +22,16 @@ class PasswordHandlers:
     """Sets passwords for their owners."""
 
     def __init__(
-        self, logins: Logins, passwords: Passwords, password_proof: PasswordProof, otp_proof: OtpProof
+        self,
+        logins: Logins,
+        notices: Notices,
+        passwords: Passwords,
+        *,
+        password_proof: PasswordProof,
+        otp_proof: OtpProof,
     ) -> None:
         self._logins = logins
+        self._notices = notices
         self._passwords = passwords
         self._password_proof = password_proof
         self._otp_proof = otp_proof
@@ -35,7 +43,14 @@ class PasswordHandlers:
         who = caller()
         proven = await self._password_proof.password_of(who.id, request.current_password)
         hashed = await self._passwords.hash_new(request.new_password)
-        await self._logins.run(set_password, actor=who, proven=proven, password_hash=hashed)
+        await self._logins.run(
+            set_password,
+            self._notices,
+            actor=who,
+            proven=proven,
+            password_hash=hashed,
+            language=pick_language(header(context, "accept-language")),
+        )
         return auth_pb2.ChangePasswordResponse()
 
     async def ResetPassword(
@@ -46,5 +61,12 @@ class PasswordHandlers:
         otp_id, address = UUID(request.otp.otp_id), client_address(context)
         recipient = await self._otp_proof.recipient(otp_id, request.otp.code, _RESET_PASSWORD, address)
         hashed = await self._passwords.hash(request.new_password)
-        await self._logins.run(set_password_by_otp, recipient=recipient, otp_id=otp_id, password_hash=hashed)
+        await self._logins.run(
+            set_password_by_otp,
+            self._notices,
+            recipient=recipient,
+            otp_id=otp_id,
+            password_hash=hashed,
+            language=pick_language(header(context, "accept-language")),
+        )
         return auth_pb2.ResetPasswordResponse()

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 from scrip.identity.v1 import auth_pb2, otp_pb2
 
-from services.common.db import Connection, fetch_value
 from services.common.ids import new_id
-from services.identity.accounts import Recipient
-from services.identity.otp.commands import send_otp
-from services.identity.otp.sender import SandboxOtpSender
-from services.identity.tests.people import LOG_IN, People
+from services.identity.tests.people import LOG_IN, People, made_otp
 from tests.inprocess import Member
 
 
@@ -55,16 +51,5 @@ async def use(people: People, refresh_token: str, device_id: str) -> auth_pb2.Ac
 
 
 async def proven(people: People, phone: str, purpose: auth_pb2.OtpPurpose.ValueType) -> otp_pb2.OtpProof:
-    """Returns a one-time password, made as SendOtp makes it but not counted against its limits."""
-    platform, name = people.platform, auth_pb2.OtpPurpose.Name(purpose)
-    database = platform.databases["identity"]
-    sent = await database.run(
-        send_otp, platform.vault, SandboxOtpSender(), recipient=Recipient(phone), purpose=name
-    )
-
-    async def code(connection: Connection) -> str:
-        return str(
-            await fetch_value(connection, "SELECT code FROM sandbox_otps WHERE otp_id = %(id)s", id=sent.id)
-        )
-
-    return otp_pb2.OtpProof(otp_id=str(sent.id), code=await database.read(code))
+    """Returns a one-time password that is not counted against the limits of sending."""
+    return await made_otp(people.platform, phone, purpose)

@@ -32,6 +32,7 @@ from services.identity.member_codes.codes import (
     open_signed_code,
     sign_member_code,
 )
+from services.identity.tests.people import People
 from tests.inprocess import Member, Platform, bearer, reason, refusal
 
 SVG = qr_pb2.QR_FORMAT_SVG
@@ -256,7 +257,7 @@ async def test_a_signed_code_for_nobody_is_unknown(platform: Platform) -> None:
 
 @pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
 async def test_the_codes_of_who_is_suspended_are_told_apart_and_of_who_is_gone_unknown(
-    platform: Platform,
+    people: People, platform: Platform
 ) -> None:
     suspended, closed = await platform.member(), await platform.member()
     codes = [code for member in (suspended, closed) for code in (member.code, platform.signed_code(member))]
@@ -268,8 +269,7 @@ async def test_the_codes_of_who_is_suspended_are_told_apart_and_of_who_is_gone_u
     await admin.SuspendMember(
         member_pb2.SuspendMemberRequest(member_id=who, reason="lost phone"), metadata=token
     )
-    own = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
-    await own.CloseMe(member_pb2.CloseMeRequest(confirm=True), metadata=bearer(closed.token))
+    await people.close(closed.token)
     assert await resolve(platform, *codes) == {}
     out = await resolve(platform, *codes, suspended=True)
     assert out == {code: known[code] for code in codes[:2]}

@@ -8,7 +8,7 @@ from alembic import op
 from services.common.migrations import execute
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0010"
 
 _NOT_DELETED = sa.text("NOT deleted")
 _WAITING = sa.text("failed_at IS NULL")
@@ -89,7 +89,7 @@ def _views() -> None:
         SELECT
           m.id, m.full_name, a.phone, a.created_at AS registered_at, a.user_name, a.email, a.email_confirmed,
           m.birthday, a.password_hash IS NOT NULL AS has_password, m.shares_contact, m.consent_wording,
-          m.consent_at, a.status, a.kind, m.member_code,
+          m.consent_at, a.status, a.kind, m.member_code, a.pending_email,
           a.id AS account_id, lower(m.full_name COLLATE pg_c_utf8) AS name_key, a.version
         FROM members m JOIN accounts a ON a.id = m.id;
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.migrations import create_set_aside
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0012"
 
 
 def upgrade() -> None:

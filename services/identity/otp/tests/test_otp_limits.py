@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, otp_pb2, sandbox_pb2, sandbox_pb2_grpc
 
 from services.common.cache import Redis
+from services.common.errors import DomainError
+from services.common.ids import utc_now
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import PER_ADDRESS
+from services.identity.commands import forgive_guesses
 from services.identity.jobs import forget_all
 from services.identity.otp.commands import forget_old_otps
 from services.identity.otp.delivery_commands import fail_late_deliveries
@@ -108,6 +113,23 @@ async def test_one_address_and_all_together_may_ask_for_so_many_codes(
         assert metadata["limit"] == named
         assert 0 < int(metadata["retry_after_seconds"]) <= 600
         assert len(await identity.rows("SELECT id FROM otps")) <= 3
+
+
+@pytest.mark.covers("I1 AuthService.SendOtp")
+async def test_each_answer_says_when_the_next_one_may_be_asked_for(
+    platform: Platform, own_redis: SpareRedis
+) -> None:
+    phone = new_phone()
+    async with limited(platform, own_redis, redis_seconds=1) as identity:
+        sent = [await identity.sent(phone) for _ in range(platform.settings["identity"].otp_sends_per_phone)]
+        waits = [one.next_send_at.ToDatetime(tzinfo=UTC) - utc_now() for one in sent]
+        assert all(wait <= timedelta() for wait in waits[:-1]), "at once"
+        told, _, metadata = await refusal(identity.ask(phone))
+        assert (told, metadata["limit"]) == ("TOO_MANY_REQUESTS", "otp_sends_per_phone")
+        left = timedelta(seconds=int(metadata["retry_after_seconds"]))
+        assert timedelta(seconds=540) < waits[-1] <= left + timedelta(seconds=60)
+        other = await identity.sent(new_phone())
+        assert other.next_send_at.ToDatetime(tzinfo=UTC) <= utc_now(), "another number does not wait"
 
 
 async def test_who_has_a_whole_network_of_ipv6_is_one_address(
@@ -209,7 +231,7 @@ class TestGuessing:
         async with limited(platform, own_redis, otp_sends_per_phone=50) as identity:
             made = await code_for(identity, phone, REGISTER)
             await identity.register(made.otp_id, made.code)
-            await hit(own_redis, PER_RECIPIENT, phone, 19)
+            await hit(platform, own_redis, PER_RECIPIENT, phone, 19)
             for _ in range(2):
                 assert await try_code(identity, await code_for(identity, phone, LOG_IN), LOG_IN) == DONE
             used = await code_for(identity, phone, LOG_IN)
@@ -227,7 +249,7 @@ class TestGuessing:
         here, there = came_from("192.0.2.1"), came_from("192.0.2.2")
         async with limited(platform, own_redis) as identity:
             right = await code_for(identity, new_phone(), REGISTER)
-            await hit(own_redis, PER_ADDRESS, "192.0.2.1", 98)
+            await hit(platform, own_redis, PER_ADDRESS, "192.0.2.1", 98)
             guess = auth_pb2.RegisterMemberRequest(full_name="Eve", otp=wrong(right))
             register = identity.auth.RegisterMember
             assert await outcome(register(guess, metadata=here)) == "OTP_NOT_VALID"
@@ -328,10 +350,30 @@ async def try_code(identity: Sending, proof: otp_pb2.OtpProof, purpose: auth_pb2
     return await outcome(auth.LogIn(auth_pb2.LogInRequest(otp=proof), metadata=metadata))
 
 
-async def hit(redis: SpareRedis, limit: Limit, key: str, times: int) -> None:
+async def hit(platform: Platform, redis: SpareRedis, limit: Limit, key: str, times: int) -> None:
     """Counts failures as identity does."""
     client = Redis(redis.url, 1.0)
-    throttle = Throttle(client)
+    throttle = Throttle(client, platform.vault.throttle_key)
     for _ in range(times):
         await throttle.hit(limit, key)
     await client.close()
+
+
+async def test_an_operator_makes_the_codes_of_a_number_good_again(
+    platform: Platform, own_redis: SpareRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = new_phone()
+    settings = platform.settings["identity"].model_copy(update={"redis_url": own_redis.url})
+    await hit(platform, own_redis, PER_RECIPIENT, phone, 20)
+    client = Redis(own_redis.url, 1.0)
+    throttle = Throttle(client, platform.vault.throttle_key)
+    with pytest.raises(DomainError, match="too many tries"):
+        await throttle.check(PER_RECIPIENT, phone)
+    written = f"({phone[2:5]}) {phone[5:8]}-{phone[8:]}\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(written))
+    await forgive_guesses(settings, asyncio.Event())
+    await throttle.check(PER_RECIPIENT, phone)
+    await client.close()
+    monkeypatch.setattr("sys.stdin", io.StringIO("nobody\n"))
+    with pytest.raises(SystemExit, match="phone number or an e-mail address"):
+        await forgive_guesses(settings, asyncio.Event())

@@ -45,7 +45,7 @@ OTHER = "a giraffe counts forwards"
 async def throttle(platform: Platform) -> AsyncIterator[Throttle]:
     """Counts as identity counts."""
     client = Redis(platform.redis_url, seconds=1)
-    yield Throttle(client)
+    yield Throttle(client, platform.vault.throttle_key)
     await client.close()
 
 
@@ -192,7 +192,7 @@ class TestLimits:
         name = member.user_name
         for _ in range(10):
             await throttle.hit(PER_ACCOUNT, member.id)
-        key = f"throttle:{PER_ACCOUNT.name}:{member.id}"
+        key = throttle.name_of(PER_ACCOUNT, member.id)
         async with plain_redis.Redis.from_url(platform.redis_url) as client:
             assert 290 < await client.ttl(key) <= 300
             await client.expire(key, 1)

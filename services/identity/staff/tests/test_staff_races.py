@@ -64,7 +64,15 @@ async def test_of_fifty_at_once_one_gets_the_user_name_be_it_staff_or_member(
             )
         )
         calls.append(
-            crowd.run(register_member, platform.vault, new=member, device_id="", session_seconds=3_600)
+            crowd.run(
+                register_member,
+                platform.vault,
+                platform.notices,
+                new=member,
+                device_id="",
+                session_seconds=3_600,
+                language="en",
+            )
         )
     results = await asyncio.gather(*calls, return_exceptions=True)
     await crowd.close()

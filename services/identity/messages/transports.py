@@ -1,4 +1,4 @@
-"""The ways by which a worker sends one-time passwords to people: by e-mail, or by any provider of SMS."""
+"""The ways by which a worker sends messages to people: by e-mail, or by any provider of SMS."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from uuid import UUID
 import orjson
 
 from services.identity.accounts import Recipient
-from services.identity.otp.settings import OtpSettings
-from services.identity.otp.threads import in_own_thread
+from services.identity.messages.settings import MessageSettings
+from services.identity.messages.threads import in_own_thread
 
 
 @dataclass(frozen=True)
-class OtpMessage:
-    """A text for somebody. The id is the same in every repetition."""
+class Message:
+    """A text for somebody. The id is the same in every repetition; no subject is that of the settings."""
 
     id: UUID
     recipient: Recipient
     text: str
+    subject: str = ""
 
 
 class SendError(Exception):
@@ -40,14 +41,14 @@ class SendError(Exception):
 class Transport(Protocol):
     """Sends messages."""
 
-    async def send(self, message: OtpMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Hands a message over. Raises SendError when it was not taken, or perhaps not."""
 
 
 class NoTransport:
     """Used when no way of sending is set up: what was queued before waits until it is too late."""
 
-    async def send(self, message: OtpMessage) -> None:  # noqa: ARG002
+    async def send(self, message: Message) -> None:  # noqa: ARG002
         """Refuses."""
         raise SendError("no way of sending is set up")
 
@@ -55,10 +56,10 @@ class NoTransport:
 class SmtpTransport:
     """Sends e-mail; for a phone number to an address made from it, as gateways of SMS providers take it."""
 
-    def __init__(self, settings: OtpSettings) -> None:
+    def __init__(self, settings: MessageSettings) -> None:
         self._settings = settings
 
-    async def send(self, message: OtpMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Sends an e-mail over a connection of its own."""
         seconds = self._settings.otp_send_seconds
         try:
@@ -71,7 +72,7 @@ class SmtpTransport:
         except OSError as error:  # which may hold the address
             raise SendError(f"the mail server {_in_words(error)}") from None
 
-    def _send(self, message: OtpMessage, seconds: float) -> None:
+    def _send(self, message: Message, seconds: float) -> None:
         settings = self._settings
         host, port, security = settings.otp_smtp_host, settings.otp_smtp_port, settings.otp_smtp_security
         trusted = ssl.create_default_context()
@@ -95,12 +96,12 @@ class SmtpTransport:
             phone=recipient.phone, digits=recipient.phone.removeprefix("+")
         )
 
-    def _mail(self, message: OtpMessage, to: str) -> EmailMessage:
+    def _mail(self, message: Message, to: str) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = self._settings.otp_smtp_from
         if "=?" not in to:  # which a header would take for the encoding of another address
             mail["To"] = to
-        mail["Subject"] = self._settings.otp_smtp_subject
+        mail["Subject"] = message.subject or self._settings.otp_smtp_subject
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message.id}@{self._settings.otp_smtp_from.rpartition('@')[2]}>"
         mail.set_content(message.text)
@@ -110,13 +111,13 @@ class SmtpTransport:
 class WebhookTransport:
     """Posts JSON to a provider, signed by Standard Webhooks. Follows no redirect."""
 
-    def __init__(self, settings: OtpSettings) -> None:
+    def __init__(self, settings: MessageSettings) -> None:
         self._url = urlsplit(settings.otp_webhook_url)
         self._secret = _webhook_key(settings.otp_webhook_secret.get_secret_value())
         self._authorization = settings.otp_webhook_authorization.get_secret_value()
         self._seconds = settings.otp_send_seconds
 
-    async def send(self, message: OtpMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Posts a message; any 2xx takes it."""
         try:
             status = await in_own_thread(lambda: self._post(message), seconds=self._seconds)
@@ -125,7 +126,7 @@ class WebhookTransport:
         if not 200 <= status < 300:
             raise SendError(f"the provider answered {status}")
 
-    def _post(self, message: OtpMessage) -> int:
+    def _post(self, message: Message) -> int:
         url, body = self._url, orjson.dumps({"phone": message.recipient.phone, "text": message.text})
         assert url.hostname is not None, "the settings see to it"
         if url.scheme == "https":
@@ -161,12 +162,12 @@ class TwoTransports:
         self._phones = phones
         self._emails = emails
 
-    async def send(self, message: OtpMessage) -> None:
+    async def send(self, message: Message) -> None:
         """Hands a message over."""
         await (self._emails if message.recipient.email else self._phones).send(message)
 
 
-def open_transport(settings: OtpSettings) -> Transport:
+def open_transport(settings: MessageSettings) -> Transport:
     """Returns the ways of sending that the settings name."""
     emails = SmtpTransport(settings) if settings.sends_to_emails else NoTransport()
     if settings.sender == "webhook":

@@ -1,4 +1,4 @@
-"""Settings of identity about one-time passwords: how many are sent, and how."""
+"""Settings of identity about messages to people: one-time passwords, how many, and how all are sent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import Field, SecretStr, model_validator
 from services.common.settings import ServiceSettings
 
 
-class OtpSettings(ServiceSettings):
-    """What decides how people get their one-time passwords."""
+class MessageSettings(ServiceSettings):
+    """What decides how people get their one-time passwords, and notices by the same ways."""
 
     sandbox: bool = False
     """Whether one-time passwords are kept where an admin can read them, and logged, instead of sent."""
@@ -28,8 +28,11 @@ class OtpSettings(ServiceSettings):
 
     When not given: `sandbox` while the sandbox is on, else `none`.
     """
-    otp_text: str = "{code} is your code for Scrip. It is good for {minutes} minutes. Tell it to nobody."
-    """What people read; `{code}` must be in it, `{minutes}` may."""
+    otp_text: str = ""
+    """What people read with a code; `{code}` must be in it, `{minutes}` may.
+
+    When not given: a text in the language that was asked for, of those in `messages/texts.py`.
+    """
     otp_send_seconds: Annotated[float, Field(gt=0, le=30)] = 10.0
     """How long a mail server or provider may take before the message is tried again."""
     otp_smtp_host: str = ""
@@ -47,7 +50,7 @@ class OtpSettings(ServiceSettings):
     otp_smtp_to: str = ""
     """Address for a phone number, made from `{phone}` (with `+`) or `{digits}`: `{digits}@sms.example`."""
     otp_smtp_subject: str = "Your code"
-    """Subject of the e-mail, which gateways may leave out. It never holds the code."""
+    """Subject of the e-mail with a code, which gateways may leave out. It never holds the code."""
     otp_webhook_url: str = ""
     """Where the provider takes messages; `http` only within a network that can be trusted."""
     otp_webhook_secret: SecretStr = SecretStr("")
@@ -74,7 +77,8 @@ class OtpSettings(ServiceSettings):
     def _sender_can_send(self) -> Self:
         if self.sender == "sandbox" and not self.sandbox:
             raise ValueError("SCRIP_OTP_SENDER=sandbox needs SCRIP_SANDBOX=true")
-        _check_text(self.otp_text)
+        if self.otp_text:
+            _check_text(self.otp_text)
         if self.sender == "smtp" or self.otp_smtp_host or self.otp_smtp_from:
             self._check_smtp()
         if self.sender == "smtp":

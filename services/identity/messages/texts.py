@@ -1,0 +1,69 @@
+"""What people read, in each language that there are texts in. A new language is an entry in each table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+LANGUAGES = ("en", "de")
+
+
+class NoticeKind(StrEnum):
+    """What a notice tells a member about the account."""
+
+    PHONE_CHANGED = "PHONE_CHANGED"
+    EMAIL_CHANGED = "EMAIL_CHANGED"
+    USER_NAME_CHANGED = "USER_NAME_CHANGED"
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105  # a kind
+    ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message in one language; the subject is for e-mail alone."""
+
+    subject: str
+    body: str
+
+
+_CODES = {
+    "en": "{code} is your code for Scrip. It is good for {minutes} minutes. Tell it to nobody.",
+    "de": "{code} ist Ihr Code für Scrip. Er gilt {minutes} Minuten. Sagen Sie ihn niemandem.",
+}
+_SUBJECTS = {"en": "Your Scrip account was changed", "de": "Ihr Scrip-Konto wurde geändert"}
+_CLOSED_SUBJECTS = {"en": "Your Scrip account was closed", "de": "Ihr Scrip-Konto wurde geschlossen"}
+_NOTICES: Mapping[str, Mapping[NoticeKind, str]] = {
+    "en": {
+        NoticeKind.PHONE_CHANGED: "Your Scrip account got another phone number on {when}. {advice}",
+        NoticeKind.EMAIL_CHANGED: "The e-mail address of your Scrip account was changed on {when}. {advice}",
+        NoticeKind.USER_NAME_CHANGED: "The user name of your Scrip account was changed on {when}. {advice}",
+        NoticeKind.PASSWORD_CHANGED: "The password of your Scrip account was changed on {when}. {advice}",
+        NoticeKind.ACCOUNT_CLOSED: "Your Scrip account was closed on {when}. {advice}",
+    },
+    "de": {
+        NoticeKind.PHONE_CHANGED: "Ihr Scrip-Konto hat seit {when} eine andere Telefonnummer. {advice}",
+        NoticeKind.EMAIL_CHANGED: "Die E-Mail-Adresse Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
+        NoticeKind.USER_NAME_CHANGED: "Der Name Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
+        NoticeKind.PASSWORD_CHANGED: "Das Passwort Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
+        NoticeKind.ACCOUNT_CLOSED: "Ihr Scrip-Konto wurde am {when} geschlossen. {advice}",
+    },
+}
+_ADVICE = {
+    "en": "If that was not you, tell the shop at once.",
+    "de": "Waren Sie das nicht, melden Sie sich sofort im Geschäft.",
+}
+_MOMENT = {"en": "%Y-%m-%d %H:%M UTC", "de": "%d.%m.%Y um %H:%M UTC"}
+
+
+def code_text(language: str, code: str, minutes: int, *, template: str = "") -> str:
+    """Returns the words for a one-time password; a template of the settings is used in every language."""
+    return (template or _CODES[language]).format(code=code, minutes=minutes)
+
+
+def notice_text(kind: NoticeKind, language: str, at: datetime) -> Text:
+    """Returns a notice of what was changed at a moment."""
+    subjects = _CLOSED_SUBJECTS if kind is NoticeKind.ACCOUNT_CLOSED else _SUBJECTS
+    when = at.astimezone(UTC).strftime(_MOMENT[language])
+    return Text(subjects[language], _NOTICES[language][kind].format(when=when, advice=_ADVICE[language]))
