@@ -27,7 +27,7 @@ from services.common import migrations
 from services.common.cache import Redis
 from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
-from services.common.db import Connection, Database, execute
+from services.common.db import Connection, Database, execute, fetch_value
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
@@ -109,7 +109,8 @@ class Platform:
             return self._tokens[known]
         issuer, owner = await self.issuer(), UUID(str(subject or new_id()))
         if role == TILL:
-            made = issuer.issue(owner, role, 3600)
+            series = await self.databases["identity"].run(_series_of, owner)
+            made = issuer.issue_for_till(owner, 3600, series=series)
         else:
             session = await self.logins.run(_open_session_of, owner, role)
             made = SessionTokens(issuer, ACCESS_SECONDS).opened(owner, role, session).access
@@ -166,6 +167,22 @@ class Platform:
         """Stops a service and closes all it has; calls to it fail until it is started again."""
         del self.running[service]
         await self.stacks.pop(service).aclose()
+
+
+async def _series_of(connection: Connection, till_id: UUID) -> UUID:
+    """Returns the series of a till's tokens; a till is made if need be."""
+    await execute(
+        connection,
+        """
+        INSERT INTO clients (id, display_name) VALUES (%(id)s, %(name)s) ON CONFLICT (id) DO NOTHING
+        """,
+        id=till_id,
+        name=f"Test {till_id}",
+    )
+    series: UUID = await fetch_value(
+        connection, "SELECT token_series FROM clients WHERE id = %(id)s", id=till_id
+    )
+    return series
 
 
 async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:

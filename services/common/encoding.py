@@ -11,6 +11,7 @@ from google.api import httpbody_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
+from services.common import texts
 from services.common.errors import invalid_field
 from services.common.qr import Image
 
@@ -48,12 +49,30 @@ def moment(message: Message, field: str) -> datetime | None:
         raise invalid_field(field, "is not a moment of the calendar") from error
 
 
-def read_text(text: str, field: str) -> str:
-    """Returns a text without the blanks around it. Raises VALIDATION_FAILED when nothing is left."""
-    stripped = text.strip()
-    if not stripped:
+def read_text(text: str, field: str, *, lines: bool = False) -> str:
+    """Returns a text that people read, without the blanks around it; with `lines` it may have several.
+
+    Raises VALIDATION_FAILED when nothing is left, or for characters that nobody would see (`texts`).
+    """
+    return _readable(text.strip(), field, lines=lines)
+
+
+def read_name(text: str, field: str) -> str:
+    """Returns a name on one line and in one form, so that what looks alike is. Raises as `read_text` does."""
+    return _readable(texts.on_one_line(text), field, lines=False)
+
+
+def read_optional_text(text: str, field: str, *, lines: bool = False) -> str:
+    """Returns a text as `read_text` does; it may be empty."""
+    return read_text(text, field, lines=lines) if text.strip() else ""
+
+
+def _readable(text: str, field: str, *, lines: bool) -> str:
+    if not text:
         raise invalid_field(field, "must not be blank")
-    return stripped
+    if fault := texts.fault(text, lines=lines):
+        raise invalid_field(field, fault)
+    return text
 
 
 def header(context: Context, name: str) -> str | None:

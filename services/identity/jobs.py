@@ -10,6 +10,7 @@ from services.common.housekeeping import repeat
 from services.common.jobs import Task
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, Sender, retry_set_aside, send_outbox_task
 from services.identity import events
+from services.identity.accounts import forget_old_places
 from services.identity.keys import LONGEST_TOKEN_SECONDS, SigningKeys, Vault, rotate_when_due
 from services.identity.otp import SEND_JOB
 from services.identity.otp import jobs as otp
@@ -55,7 +56,7 @@ def loops(
     return [
         *(
             partial(repeat, 60, partial(forget_all, db, forget))
-            for forget in (*otp.BATCHES, forget_old_sessions)
+            for forget in (*otp.BATCHES, forget_old_sessions, forget_old_places)
         ),
         partial(repeat, 60, rotate),
         partial(repeat, 10, keys.refresh),

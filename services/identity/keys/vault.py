@@ -29,6 +29,7 @@ class Vault:
         self._refresh_key = _derive(master, b"refresh-tokens")
         self._phone_key = _derive(master, b"phones")
         self._code_key = _derive(master, b"member-codes")
+        self._place_key = _derive(master, b"places")
         self._box = Fernet(base64.urlsafe_b64encode(_derive(master, b"signing-keys")))
 
     def hash_otp(self, otp_id: object, code: str) -> bytes:
@@ -43,6 +44,10 @@ class Vault:
     def hash_phone(self, phone: str) -> bytes:
         """Returns a keyed hash by which a phone number is recognised after it was erased."""
         return hmac.digest(self._phone_key, phone.encode(), hashlib.sha256)
+
+    def hash_place(self, account_id: object, place: str) -> bytes:
+        """Returns a keyed hash by which a device or address is recognised, of this account alone."""
+        return hmac.digest(self._place_key, f"{account_id}:{place}".encode(), hashlib.sha256)
 
     def sign_code(self, content: bytes) -> bytes:
         """Returns the signature of a signed member code: 16 bytes."""

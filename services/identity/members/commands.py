@@ -20,10 +20,12 @@ from services.common.members import (
 from services.common.sessions import SessionState
 from services.identity.accounts import (
     Contact,
+    Place,
     Recipient,
     close_account,
     confirm_email_of,
     lock_contact,
+    remember_places,
     set_member_status,
     set_phone,
 )
@@ -66,7 +68,13 @@ class ChangedMember:
 
 
 async def register_member(
-    connection: Connection, vault: Vault, *, new: NewMember, device_id: str, session_seconds: int
+    connection: Connection,
+    vault: Vault,
+    *,
+    new: NewMember,
+    device_id: str,
+    session_seconds: int,
+    place: Place | None = None,
 ) -> RegisteredMember:
     """Makes an account, logs its member in, and publishes that to the other services.
 
@@ -82,6 +90,8 @@ async def register_member(
     session = await open_session(
         connection, account_id=member_id, device_id=device_id, most=1, seconds=session_seconds
     )
+    if place:
+        await remember_places(connection, member_id, place.hashes(vault, member_id))
     return RegisteredMember(await get_member(connection, member_id), session)
 
 

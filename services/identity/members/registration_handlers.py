@@ -7,15 +7,16 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2
 
 from services.common.caller import MEMBER
-from services.common.encoding import Context, client_address, read_text
+from services.common.encoding import Context, client_address, read_name
 from services.common.throttle import Limit, Throttle
+from services.identity.accounts import Place
 from services.identity.keys import Vault
 from services.identity.members.commands import register_member
 from services.identity.members.encoding import encode_member, read_birthday
 from services.identity.members.statements import NewMember
 from services.identity.otp import OtpProof
 from services.identity.passwords import Passwords
-from services.identity.sessions import Logins, SessionTokens
+from services.identity.sessions import Logins, RefreshCookies, SessionTokens
 from services.identity.sessions.encoding import session_token
 from services.identity.settings import Settings
 
@@ -33,6 +34,7 @@ class RegistrationHandlers:
         *,
         logins: Logins,
         tokens: SessionTokens,
+        cookies: RefreshCookies,
         passwords: Passwords,
         otp_proof: OtpProof,
     ) -> None:
@@ -40,6 +42,7 @@ class RegistrationHandlers:
         self._vault = vault
         self._logins = logins
         self._tokens = tokens
+        self._cookies = cookies
         self._passwords = passwords
         self._otp_proof = otp_proof
         self._throttle = throttle
@@ -53,18 +56,19 @@ class RegistrationHandlers:
     ) -> auth_pb2.RegisterMemberResponse:
         """Proves the phone number if there is one, limits, then makes the account."""
         otp_id = phone = password_hash = None
-        address = client_address(context)
-        birthday = read_birthday(request.birthday)
+        place = Place(request.device_id, client_address(context))
+        device_id = self._cookies.device(context, request.device_id) if request.cookie else request.device_id
+        full_name, birthday = read_name(request.full_name, "full_name"), read_birthday(request.birthday)
         if request.password:
             self._passwords.require_strong(request.password)
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)
-            phone = await self._otp_proof.phone(otp_id, request.otp.code, _REGISTER, address)
-        await self._throttle.hit(self._per_address, address)
+            phone = await self._otp_proof.phone(otp_id, request.otp.code, _REGISTER, place)
+        await self._throttle.hit(self._per_address, place.address)
         if request.password:
             password_hash = await self._passwords.hash(request.password)
         new = NewMember(
-            full_name=read_text(request.full_name, "full_name"),
+            full_name=full_name,
             birthday=birthday,
             phone=phone,
             otp_id=otp_id,
@@ -76,8 +80,11 @@ class RegistrationHandlers:
             register_member,
             self._vault,
             new=new,
-            device_id=request.device_id,
+            device_id=device_id,
+            place=place,
             session_seconds=self._session_seconds,
         )
-        token = self._tokens.opened(made.member.id, MEMBER, made.session)
-        return auth_pb2.RegisterMemberResponse(member=encode_member(made.member), token=session_token(token))
+        token = session_token(self._tokens.opened(made.member.id, MEMBER, made.session))
+        if request.cookie:
+            await self._cookies.hand_over(context, token, device_id)
+        return auth_pb2.RegisterMemberResponse(member=encode_member(made.member), token=token)

@@ -9,7 +9,7 @@ from scrip.identity.v1 import staff_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, read_text, timestamp
+from services.common.encoding import Context, read_name, timestamp
 from services.common.paging import Page
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins
@@ -35,7 +35,7 @@ class StaffHandlers:
         self, request: staff_pb2.CreateStaffRequest, context: Context
     ) -> staff_pb2.CreateStaffResponse:
         """Makes an account with a first password."""
-        full_name = read_text(request.full_name, "full_name")
+        full_name = read_name(request.full_name, "full_name")
         made = await self._db.run(
             create_staff,
             actor=caller(),

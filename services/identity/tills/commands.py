@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.common.caller import Caller
 from services.common.db import Connection, execute, fetch_first
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.common.sessions import SessionState
 from services.identity.audit import record_own
 from services.identity.keys import hash_secret, new_secret
+from services.identity.sessions import session_state
 from services.identity.tills.queries import TillRow, get_till, till_not_found
+from services.identity.tills.token_series import end_till_tokens
+
+
+@dataclass(frozen=True)
+class ChangedTill:
+    """The till, and which of its tokens are good now if that changed."""
+
+    till: TillRow
+    logins: SessionState | None
+
+
+@dataclass(frozen=True)
+class RotatedSecret:
+    """The new secret, and which tokens are good now if that changed."""
+
+    secret: str
+    logins: SessionState | None
 
 
 async def create_till(connection: Connection, *, actor: Caller, display_name: str) -> tuple[TillRow, str]:
@@ -37,10 +57,11 @@ async def create_till(connection: Connection, *, actor: Caller, display_name: st
 
 async def rotate_till_secret(
     connection: Connection, *, actor: Caller, till_id: UUID, overlap_seconds: int
-) -> str:
+) -> RotatedSecret:
     """Gives a till a new secret and returns it; the present one goes on for `overlap_seconds`.
 
-    The one before that ends at once, for a till has two secrets at most. Raises CLIENT_NOT_FOUND.
+    The one before that ends at once, for a till has two secrets at most. Without an overlap the tokens end
+    too: who has the old secret has tokens by it. Raises CLIENT_NOT_FOUND.
     """
     secret = new_secret()
     rotated = await execute(
@@ -59,17 +80,39 @@ async def rotate_till_secret(
     if not rotated:
         raise till_not_found(till_id)
     await record_own(connection, actor, "client.secret_rotated", till_id, overlap_seconds=overlap_seconds)
-    return secret
+    ended = None if overlap_seconds else (await end_till_tokens(connection, till_id)).logins
+    return RotatedSecret(secret, ended)
 
 
-async def set_till_enabled(connection: Connection, *, actor: Caller, till_id: UUID, enabled: bool) -> TillRow:
-    """Enables or disables a till. Raises CLIENT_NOT_FOUND."""
-    changed = await execute(
+async def disable_till(connection: Connection, *, actor: Caller, till_id: UUID) -> ChangedTill:
+    """Ends the secrets and tokens of a till for good, and gives it no more. Raises CLIENT_NOT_FOUND."""
+    disabled = await execute(
         connection,
-        "UPDATE clients SET enabled = %(enabled)s WHERE id = %(id)s AND enabled <> %(enabled)s",
+        """
+        UPDATE clients SET
+          enabled = false, secret_hash = NULL, old_secret_hash = NULL, old_secret_ends_at = NULL
+        WHERE id = %(id)s AND enabled
+        """,
         id=till_id,
-        enabled=enabled,
     )
-    if changed:
-        await record_own(connection, actor, "client.enabled" if enabled else "client.disabled", till_id)
-    return await get_till(connection, till_id)
+    if not disabled:
+        return ChangedTill(await get_till(connection, till_id), None)
+    await record_own(connection, actor, "client.disabled", till_id)
+    ended = await end_till_tokens(connection, till_id)
+    return ChangedTill(await get_till(connection, till_id), ended.logins)
+
+
+async def enable_till(connection: Connection, *, actor: Caller, till_id: UUID) -> ChangedTill:
+    """Lets a till get tokens, by a secret that it got since it was disabled. Raises CLIENT_NOT_FOUND."""
+    enabled = await execute(
+        connection,
+        """
+        UPDATE clients SET enabled = true, token_version = token_version + 1
+        WHERE id = %(id)s AND NOT enabled
+        """,
+        id=till_id,
+    )
+    if not enabled:
+        return ChangedTill(await get_till(connection, till_id), None)
+    await record_own(connection, actor, "client.enabled", till_id)
+    return ChangedTill(await get_till(connection, till_id), await session_state(connection, till_id))

@@ -8,23 +8,25 @@ from scrip.identity.v1 import client_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, read_text, timestamp
+from services.common.encoding import Context, read_name, timestamp
 from services.common.paging import Page
-from services.identity.tills.commands import create_till, rotate_till_secret, set_till_enabled
+from services.identity.sessions import Logins
+from services.identity.tills.commands import create_till, disable_till, enable_till, rotate_till_secret
 from services.identity.tills.queries import TillRow, list_tills
 
 
 class TillHandlers:
     """Implements ClientService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, logins: Logins) -> None:
         self._db = db
+        self._logins = logins
 
     async def CreateClient(
         self, request: client_pb2.CreateClientRequest, context: Context
     ) -> client_pb2.CreateClientResponse:
         """Makes a till."""
-        display_name = read_text(request.display_name, "display_name")
+        display_name = read_name(request.display_name, "display_name")
         till, secret = await self._db.run(create_till, actor=caller(), display_name=display_name)
         return client_pb2.CreateClientResponse(client=_till(till), client_secret=secret)
 
@@ -32,29 +34,27 @@ class TillHandlers:
         self, request: client_pb2.RotateClientSecretRequest, context: Context
     ) -> client_pb2.RotateClientSecretResponse:
         """Returns a new secret."""
-        secret = await self._db.run(
+        rotated = await self._logins.run(
             rotate_till_secret,
             actor=caller(),
             till_id=UUID(request.client_id),
             overlap_seconds=request.overlap_seconds,
         )
-        return client_pb2.RotateClientSecretResponse(client_secret=secret)
+        return client_pb2.RotateClientSecretResponse(client_secret=rotated.secret)
 
     async def DisableClient(
         self, request: client_pb2.DisableClientRequest, context: Context
     ) -> client_pb2.DisableClientResponse:
-        """Disables a till: it gets no tokens any more."""
-        till_id = UUID(request.client_id)
-        row = await self._db.run(set_till_enabled, actor=caller(), till_id=till_id, enabled=False)
-        return client_pb2.DisableClientResponse(client=_till(row))
+        """Disables a till: its tokens and secrets end."""
+        changed = await self._logins.run(disable_till, actor=caller(), till_id=UUID(request.client_id))
+        return client_pb2.DisableClientResponse(client=_till(changed.till))
 
     async def EnableClient(
         self, request: client_pb2.EnableClientRequest, context: Context
     ) -> client_pb2.EnableClientResponse:
-        """Enables a till: it gets tokens again."""
-        till_id = UUID(request.client_id)
-        row = await self._db.run(set_till_enabled, actor=caller(), till_id=till_id, enabled=True)
-        return client_pb2.EnableClientResponse(client=_till(row))
+        """Enables a till: it gets tokens by a new secret."""
+        changed = await self._logins.run(enable_till, actor=caller(), till_id=UUID(request.client_id))
+        return client_pb2.EnableClientResponse(client=_till(changed.till))
 
     async def ListClients(
         self, request: client_pb2.ListClientsRequest, context: Context

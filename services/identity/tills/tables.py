@@ -5,21 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, true
+from sqlalchemy import BigInteger, func, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.identity.tables import Base
 
 
 class Client(Base):
-    """A till or a store server. The old secret goes on until `old_secret_ends_at`."""
+    """A till or a store server. The old secret goes on until `old_secret_ends_at`.
+
+    `secret_hash` is NULL from being disabled until the next secret. Tokens name the `token_series` in which
+    they were issued, and are refused when it is another one; `token_version` counts the changes of what
+    BatchCheckSessions returns.
+    """
 
     __tablename__ = "clients"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     display_name: Mapped[str] = mapped_column(unique=True)
-    secret_hash: Mapped[bytes]
+    secret_hash: Mapped[bytes | None]
     old_secret_hash: Mapped[bytes | None]
     old_secret_ends_at: Mapped[datetime | None]
     enabled: Mapped[bool] = mapped_column(server_default=true())
+    token_series: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
+    token_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

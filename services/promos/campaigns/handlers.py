@@ -8,7 +8,7 @@ from scrip.promos.v1 import campaign_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, moment, timestamp
+from services.common.encoding import Context, moment, read_text, timestamp
 from services.common.idempotent import idempotent
 from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit, read_benefit
@@ -32,7 +32,7 @@ class CampaignHandlers:
             row = await create_campaign(
                 connection,
                 actor=caller(),
-                name=request.name.strip(),
+                name=read_text(request.name, "name"),
                 places=request.places,
                 benefit=read_benefit(request.benefit),
                 starts_at=moment(request, "starts_at"),
