@@ -91,6 +91,7 @@ def _environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: 
         return environment | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
     # The sample's admin is everybody's here: the demo must not log out who looks around meanwhile.
     environment.setdefault("SCRIP_STAFF_SESSIONS", "10")
+    environment.setdefault("SCRIP_COOKIE_SECURE", "false")  # there is no TLS here
     environment |= {key: value for key, value in os.environ.items() if key.startswith(IDENTITY_ONLY)}
     return environment | {
         "SCRIP_MASTER_KEY": secrets.master_key,

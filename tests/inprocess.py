@@ -107,24 +107,29 @@ class Platform:
         known = (role, str(subject)) if subject else None
         if known in self._tokens:
             return self._tokens[known]
-        issuer, owner = await self.issuer(), UUID(str(subject or new_id()))
+        owner = UUID(str(subject or new_id()))
         if role == TILL:
-            series = await self.databases["identity"].run(_series_of, owner)
-            made = issuer.issue_for_till(owner, 3600, series=series)
+            made = await self.till_token(owner)
         else:
             session = await self.logins.run(_open_session_of, owner, role)
-            made = SessionTokens(issuer, ACCESS_SECONDS).opened(owner, role, session).access
+            issued = SessionTokens(await self.issuer(), ACCESS_SECONDS).opened(owner, role, session)
+            made = issued.access.value
         if known:
-            self._tokens[known] = made.value
-        return made.value
+            self._tokens[known] = made
+        return made
 
     async def admin(self) -> str:
         """Returns a new admin's token."""
         return await self.token(ADMIN)
 
-    async def till(self) -> str:
-        """Returns a new till's token."""
-        return await self.token(TILL)
+    async def till(self, seconds: int = 3600) -> str:
+        """Returns a new till's token, good for so long."""
+        return await self.till_token(new_id(), seconds)
+
+    async def till_token(self, till_id: UUID, seconds: int = 3600) -> str:
+        """Returns a token of a till, which is made if need be."""
+        series = await self.databases["identity"].run(_series_of, till_id)
+        return (await self.issuer()).issue_for_till(till_id, seconds, series=series).value
 
     async def service_token(self, service: str) -> str:
         """Returns a token that a service would use."""

@@ -7,7 +7,7 @@ then by asking identity, so that a login that was replaced, ended or suspended i
 second. When neither Redis nor identity can be reached, the call is refused.
 
 **Tills** are looked up less often, every 1.5 s, because each purchase is a call of theirs, and what was known
-of one within the last minute lets it go on selling while nobody can be asked.
+of one within the last five minutes lets it go on selling while nobody can be asked.
 
 **Epochs.** A state in Redis names the epoch in which it was read from the database. Identity renews a lease
 on the current epoch for half a second at a time, and states of other epochs are ignored. A change that
@@ -48,7 +48,7 @@ _LOCAL_SECONDS = 0.4
 """Together with the lease on the epoch it stays below the second that is promised."""
 _LOCAL_TILL_SECONDS = 1.5
 """A till that is disabled is refused within two seconds; this keeps its purchases off the way to Redis."""
-_TILL_GRACE_SECONDS = 60.0
+_TILL_GRACE_SECONDS = 300.0
 """For so long a till goes on by what was known of it, while neither Redis nor identity replies."""
 _AWAY_SECONDS = 5.0
 """How long it does so before they are asked again, which costs a call the time of waiting for them."""

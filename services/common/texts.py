@@ -33,7 +33,7 @@ _FLAG_TAGS = re.compile("(?<=\U0001f3f4)[\U000e0030-\U000e0039\U000e0061-\U000e0
 
 
 def fault(text: str, *, lines: bool = False) -> str | None:
-    """Returns what is wrong with a text, for its author, or None. With `lines` it may have several of them."""
+    """Returns what is wrong with a text, for its author, or None. With `lines` it may have several."""
     text = _FLAG_TAGS.sub("", text)
     marks = 0
     for index, character in enumerate(text):

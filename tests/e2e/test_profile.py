@@ -163,7 +163,7 @@ async def test_another_phone_takes_the_place_of_the_old_one(live: Platform, memb
     assert changed["member"] == await _me(live, member.token)
     assert changed["member"]["phone"] == otp.phone
     used = await live.refused("POST", f"{ME}:changePhone", {"otp": otp.proof}, token=member.token)
-    assert (used.status, used.reason) == (401, "OTP_NOT_VALID")
+    assert (used.status, used.reason) == (400, "OTP_NOT_VALID")
     assert await answers(live, member.token) == WELCOME
     # The old number is free for somebody else, and no way in any more.
     old = await live.otp(member.phone, "LOG_IN")

@@ -138,9 +138,9 @@ class _Auth(auth_pb2_grpc.AuthServiceServicer):
         )
 
     async def IssueClientToken(
-        self, request: httpbody_pb2.HttpBody, context: Context
+        self, request: auth_pb2.IssueClientTokenRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
-        seen = {"content_type": request.content_type, "body": request.data.decode()}
+        seen = {"content_type": request.form.content_type, "body": request.form.data.decode()}
         return httpbody_pb2.HttpBody(content_type="application/json", data=json.dumps(seen).encode())
 
     async def GetJwks(self, request: auth_pb2.GetJwksRequest, context: Context) -> httpbody_pb2.HttpBody:

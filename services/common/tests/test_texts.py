@@ -1,4 +1,4 @@
-"""Which texts people can be shown: names in all scripts, and nothing that nobody sees or that turns the line."""
+"""Which texts people can be shown: names in all scripts, nothing that nobody sees or that turns the line."""
 
 from __future__ import annotations
 

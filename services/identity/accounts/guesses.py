@@ -38,20 +38,22 @@ class Guesses:
         self._throttle = throttle
 
     async def limits(
-        self, account_id: UUID | None, place: Place, *, strangers: tuple[Limit, str], known: Limit
+        self, limit: Limit, strangers: str, account_id: UUID | None, place: Place
     ) -> CountedLimits:
-        """Returns the limits for a guess from a place: `known` where the account knows it, else `strangers`.
+        """Returns the limits for a guess from a place.
 
-        A device that is known is not held up by what others do from its address. Takes as long when there is
-        no account.
+        `limit` counts under the key `strangers`, or under one of the place's own where the account knows it.
+        It is one limit with one name, so that being refused does not tell who has logged in from here. A
+        device that is known is not held up by what others do from its address. Takes as long when there is no
+        account.
         """
         owner = account_id or _NOBODY
         found = await self._db.read(known_places, owner, place.hashes(self._vault, owner))
         device, address = place.device_hash(self._vault, owner), place.address_hash(self._vault, owner)
         if device in found:
-            return ((known, f"{owner}:{device.hex()}"),)
-        each = (known, f"{owner}:{address.hex()}") if address in found else strangers
-        return (each, (PER_ADDRESS, place.address))
+            return ((limit, f"{owner}:{device.hex()}"),)
+        key = f"{owner}:{address.hex()}" if address in found else strangers
+        return ((limit, key), (PER_ADDRESS, place.address))
 
     async def check(self, limits: CountedLimits) -> None:
         """Raises TOO_MANY_REQUESTS when one of the limits is reached."""

@@ -12,14 +12,14 @@ from services.identity.otp.commands import MAX_TRIES, try_otp
 from services.identity.otp.queries import recipient_to_guess
 
 PER_RECIPIENT = Limit("wrong_otps_per_recipient", 20, 14_400, open_when_away=True)
-"""Wrong codes of strangers for one recipient, however many one-time passwords are asked for: 120 guesses a
+"""Wrong codes for one recipient, however many one-time passwords are asked for: 120 guesses a
 day are one in 8,000. It ends after four hours, because a stranger can cause it.
 
 Without Redis each process counts for itself, and there is little to guess: no one-time password is sent then,
 and each has five tries, counted in PostgreSQL.
+
+Those of strangers count together, those from each place that the recipient's account knows apart.
 """
-PER_PLACE = Limit("wrong_otps_per_place", 20, 14_400, open_when_away=True)
-"""Wrong codes for an account's number or address from one place where somebody has logged in to it before."""
 
 
 class OtpProof:
@@ -55,8 +55,8 @@ class OtpProof:
         return proven.phone
 
     async def _limits(self, recipient: Recipient, place: Place | None) -> CountedLimits:
-        strangers = (PER_RECIPIENT, recipient.phone or recipient.email or "")
+        strangers = recipient.phone or recipient.email or ""
         if place is None:
-            return (strangers,)
+            return ((PER_RECIPIENT, strangers),)
         account_id = await self._db.read(id_of_recipient, recipient)
-        return await self._guesses.limits(account_id, place, strangers=strangers, known=PER_PLACE)
+        return await self._guesses.limits(PER_RECIPIENT, strangers, account_id, place)

@@ -27,11 +27,11 @@ from services.identity.passwords.hashing import Passwords
 log = logging.getLogger(__name__)
 
 PER_ACCOUNT = Limit("failed_log_ins_per_account", 10, 300, open_when_away=True)
-"""Wrong passwords of strangers for one account, whichever of its names was given, within five minutes."""
-PER_PLACE = Limit("failed_log_ins_per_place", 10, 300, open_when_away=True)
-"""Wrong passwords for one account from one place where somebody has logged in to it before."""
-PER_OWNER = Limit("wrong_current_passwords", 10, 300, open_when_away=True)
-"""Wrong passwords of who is logged in to an account: strangers can not cause them."""
+"""Wrong passwords for one account, whichever of its names was given, within five minutes.
+
+Those of strangers count together, those from each place that the account knows apart, and so do those of who
+is logged in.
+"""
 
 
 class PasswordProof:
@@ -53,12 +53,8 @@ class PasswordProof:
         phone = None if _is_written_name(name) else as_e164(name, self._default_region)
         name = name.lower()  # once for both: what is looked up is what is counted
         account = await self._db.read(find_account, name, phone)
-        limits = await self._guesses.limits(
-            account.id if account else None,
-            place,
-            strangers=(PER_ACCOUNT, str(account.id) if account else phone or name),
-            known=PER_PLACE,
-        )
+        account_id = account.id if account else None
+        limits = await self._guesses.limits(PER_ACCOUNT, str(account_id or phone or name), account_id, place)
         await self._guesses.check(limits)
         await self._require(account, password, limits, credentials_not_valid)
         assert account, "nobody has no password"
@@ -70,7 +66,7 @@ class PasswordProof:
         Raises CURRENT_PASSWORD_NOT_VALID, PASSWORD_NOT_SET, and TOO_MANY_REQUESTS after ten failures within
         five minutes.
         """
-        limits = ((PER_OWNER, str(account_id)),)
+        limits = ((PER_ACCOUNT, f"{account_id}:logged in"),)
         await self._guesses.check(limits)
         account = await self._db.read(get_account, account_id)
         if account.password_hash is None:

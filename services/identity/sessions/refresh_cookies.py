@@ -18,7 +18,7 @@ from services.common.errors import DomainError, invalid_field
 
 NAME = "scrip_refresh"
 PATH = "/v1/sessions:refresh"
-"""The only call that needs it. Browsers match paths at slashes, so `/v1/sessions` would not include this one."""
+"""The only call that needs it. Browsers match paths at slashes, so `/v1/sessions` would not include it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _sent(context: Context) -> str:
 
 
 def _require_own_site(context: Context) -> None:
-    """Browsers say from which site a page calls. SameSite keeps the cookie at home; this, others from setting it."""
+    """Browsers say of which site a page is. SameSite keeps the cookie home; this, others from setting it."""
     for key, value in context.invocation_metadata() or ():
         if key == "sec-fetch-site" and value == "cross-site":
             raise invalid_field("cookie", "is for pages of the same site alone")
