@@ -7,6 +7,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import grpc
+import jwt
 import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc
 
@@ -17,7 +18,8 @@ from tests.inprocess import ADMIN_PASSWORD, Platform, bearer, reason, refusal
 
 NAME = "scrip_refresh"
 TWENTY_SECONDS = """
-UPDATE refresh_tokens SET created_at = created_at - interval '20 seconds', used_at = used_at - interval '20 seconds'
+UPDATE refresh_tokens SET
+  created_at = created_at - interval '20 seconds', used_at = used_at - interval '20 seconds'
 WHERE session_id = CAST(%(id)s AS uuid)
 """
 
@@ -28,7 +30,7 @@ class Browser:
     def __init__(self, people: People) -> None:
         self._auth = people.auth
         self.cookie = ""
-        self.attributes: dict[str, str] = {}
+        self.attributes: dict[str, Any] = {}
 
     async def call(self, method: Any, request: Any, **headers: str) -> Any:
         """Makes a call with the cookie, and keeps what it sets."""
@@ -65,8 +67,6 @@ def browser(people: People) -> Browser:
 
 async def later(people: People, token: auth_pb2.AccessToken) -> None:
     """Lets twenty seconds pass for a login."""
-    import jwt
-
     sid = jwt.decode(token.access_token, options={"verify_signature": False})["sid"]
     await people.execute("identity", TWENTY_SECONDS, id=sid)
 
