@@ -31,6 +31,8 @@ WHAT_IS_WRONG = (
     "other-kind",
     "not-yet-valid",
     "from-the-future",
+    "of-an-empty-login",
+    "of-no-id",
     "of-no-login",
     "expired",
     "of-an-ended-login",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from email.message import Message
 from urllib.parse import parse_qs, unquote_plus
@@ -13,6 +14,7 @@ from services.identity.accounts import credentials_not_valid
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 20
+_NAME = re.compile("[a-z_]{1,32}")
 
 INVALID_REQUEST, INVALID_CLIENT = "invalid_request", "invalid_client"
 UNSUPPORTED_GRANT_TYPE, INVALID_SCOPE = "unsupported_grant_type", "invalid_scope"
@@ -71,7 +73,7 @@ def _form(content_type: str, body: bytes) -> Mapping[str, str]:
         raise _invalid("body", f"must be {_FORM}") from error
     for name, values in fields.items():
         if len(values) > 1:
-            raise _invalid(name if name.isidentifier() and name.isascii() else "body", "must not be repeated")
+            raise _invalid(name if _NAME.fullmatch(name) else "body", "must not be repeated")
     return {name: values[0] for name, values in fields.items() if values[0]}
 
 
