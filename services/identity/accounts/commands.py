@@ -77,7 +77,6 @@ async def remember_places(connection: Connection, account_id: UUID, place_hashes
         INSERT INTO known_places (account_id, place_hash)
         SELECT %(account_id)s, unnest(%(place_hashes)s::bytea[])
         ON CONFLICT (account_id, place_hash) DO UPDATE SET seen_at = now()
-        WHERE known_places.seen_at < now() - interval '1 hour'
         """,
         account_id=account_id,
         place_hashes=list(place_hashes),

@@ -20,10 +20,11 @@ class EndedTokens:
 async def end_till_tokens(connection: Connection, till_id: UUID) -> EndedTokens:
     """Ends all tokens that a till has, and locks its row; to be run by `Logins.run`.
 
-    Every service refuses them within two seconds of the commit. Enabling, disabling or deleting the till
-    belongs into the same transaction, before this: what is returned, and published, is what holds then.
+    Every service refuses them within two seconds of the commit. Disabling a till comes before this in the same
+    transaction, and deleting its row after it: the row counts the versions by which what is published now
+    replaces what was published before.
     """
-    await execute(
+    ended = await execute(
         connection,
         """
         UPDATE clients SET token_series = gen_random_uuid(), token_version = token_version + 1
@@ -31,4 +32,5 @@ async def end_till_tokens(connection: Connection, till_id: UUID) -> EndedTokens:
         """,
         id=till_id,
     )
+    assert ended, "a till's row is there until its tokens have ended"
     return EndedTokens(await session_state(connection, till_id))
