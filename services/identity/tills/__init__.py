@@ -4,6 +4,7 @@ Owns the table `clients`. Every change that ends a till's tokens is run by `Logi
 known to all services.
 """
 
+from services.identity.tills.token_series import EndedTokens as EndedTokens
 from services.identity.tills.token_series import end_till_tokens as end_till_tokens
 
-__all__ = ["end_till_tokens"]
+__all__ = ["EndedTokens", "end_till_tokens"]

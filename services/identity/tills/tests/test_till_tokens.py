@@ -16,9 +16,9 @@ from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, client_pb2, client_pb2_gr
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from scrip.promos.v1 import code_pb2, code_pb2_grpc
 
-from services.common.db import Connection
+from services.common.db import Connection, execute
 from services.common.ids import new_id
-from services.identity.tills import end_till_tokens
+from services.identity.tills import EndedTokens, end_till_tokens
 from tests.inprocess import Platform, bearer, eventually, reason, refusal
 
 Stub = client_pb2_grpc.ClientServiceStub
@@ -189,7 +189,13 @@ async def test_another_feature_ends_them_in_its_own_transaction(
     with pytest.raises(RuntimeError):
         await platform.databases["identity"].run(fail)
     assert await answers(platform, token) == GOOD
-    await platform.logins.run(end_till_tokens, UUID(till.client.id))
+
+    async def delete(connection: Connection) -> EndedTokens:
+        ended = await end_till_tokens(connection, UUID(till.client.id))
+        await execute(connection, "DELETE FROM clients WHERE id = %(id)s", id=UUID(till.client.id))
+        return ended
+
+    await platform.logins.run(delete)
     await assert_refused(platform, token, "SESSION_ENDED")
 
 
