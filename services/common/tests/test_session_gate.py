@@ -160,10 +160,14 @@ class TestGate:
         identity.known = state(2, status=SUSPENDED)
         began = time.monotonic()
 
-        async def is_refused() -> None:
-            assert await refused(gate.require(who("a", TILL))) == "ACCOUNT_SUSPENDED"
+        async def is_refused() -> str:
+            try:
+                await gate.require(who("a", TILL))
+            except DomainError as error:
+                return error.reason
+            raise AssertionError("it was let in")
 
-        await eventually(is_refused)
+        assert await eventually(is_refused) == "ACCOUNT_SUSPENDED"
         assert time.monotonic() - began >= 1.0, "it is not looked up all the time"
 
     async def test_a_till_goes_on_for_minutes_while_nobody_can_be_asked(

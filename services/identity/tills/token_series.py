@@ -21,8 +21,8 @@ async def end_till_tokens(connection: Connection, till_id: UUID) -> EndedTokens:
     """Ends all tokens that a till has, and locks its row; to be run by `Logins.run`.
 
     Every service refuses them within two seconds of the commit. Disabling a till comes before this in the
-    same transaction, and deleting its row after it: the row counts the versions by which what is published now
-    replaces what was published before.
+    same transaction, and deleting its row after it: the row counts the versions by which what is published
+    now replaces what was published before.
     """
     ended = await execute(
         connection,

@@ -205,9 +205,9 @@ class TestLimits:
         name = (await people.register()).member.user_name
         guesses = [*(f"guess {number}" for number in range(49)), PASSWORD]
         answers = await asyncio.gather(*(try_in(people, name, guess) for guess in guesses))
-        assert answers[-1] == "TOO_MANY_REQUESTS", "the right one came too late"
+        assert answers[-1] in {"TOO_MANY_REQUESTS", "OVERLOADED"}, "the right one came too late"
         results = tally(answers)
-        assert set(results) == {"CREDENTIALS_NOT_VALID", "TOO_MANY_REQUESTS"}
+        assert set(results) <= {"CREDENTIALS_NOT_VALID", "TOO_MANY_REQUESTS", "OVERLOADED"}
         assert results["CREDENTIALS_NOT_VALID"] <= 12
         assert await try_in(people, name, PASSWORD) == "TOO_MANY_REQUESTS"
 
@@ -216,7 +216,7 @@ class TestLimits:
         made = await people.register()
         tries = (change(people, made.token.access_token, f"guess {n}", OTHER) for n in range(30))
         results = tally(await outcomes(tries))
-        assert set(results) == {"CURRENT_PASSWORD_NOT_VALID", "TOO_MANY_REQUESTS"}
+        assert set(results) <= {"CURRENT_PASSWORD_NOT_VALID", "TOO_MANY_REQUESTS", "OVERLOADED"}
         assert results["CURRENT_PASSWORD_NOT_VALID"] <= 12
         assert await people.answers(made.token.access_token) == {DONE}
 
