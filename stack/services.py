@@ -92,6 +92,7 @@ def environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: s
         return made | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
     # The sample's admin is everybody's here: the demo must not log out who looks around meanwhile.
     made.setdefault("SCRIP_STAFF_SESSIONS", "10")
+    made.setdefault("SCRIP_COOKIE_SECURE", "false")  # there is no TLS here
     made |= {key: value for key, value in os.environ.items() if key.startswith(IDENTITY_ONLY)}
     return made | {
         "SCRIP_MASTER_KEY": secrets.master_key,

@@ -27,7 +27,7 @@ from services.common import migrations
 from services.common.cache import Redis
 from services.common.caller import ADMIN, MEMBER, TILL
 from services.common.channels import open_channel
-from services.common.db import Connection, Database, execute
+from services.common.db import Connection, Database, execute, fetch_value
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
@@ -113,23 +113,29 @@ class Platform:
         known = (role, str(subject)) if subject else None
         if known in self._tokens:
             return self._tokens[known]
-        issuer, owner = await self.issuer(), UUID(str(subject or new_id()))
+        owner = UUID(str(subject or new_id()))
         if role == TILL:
-            made = issuer.issue(owner, role, 3600)
+            made = await self.till_token(owner)
         else:
             session = await self.logins.run(_open_session_of, owner, role)
-            made = SessionTokens(issuer, ACCESS_SECONDS).opened(owner, role, session).access
+            issued = SessionTokens(await self.issuer(), ACCESS_SECONDS).opened(owner, role, session)
+            made = issued.access.value
         if known:
-            self._tokens[known] = made.value
-        return made.value
+            self._tokens[known] = made
+        return made
 
     async def admin(self) -> str:
         """Returns a new admin's token."""
         return await self.token(ADMIN)
 
-    async def till(self) -> str:
-        """Returns a new till's token."""
-        return await self.token(TILL)
+    async def till(self, seconds: int = 3600) -> str:
+        """Returns a new till's token, good for so long."""
+        return await self.till_token(new_id(), seconds)
+
+    async def till_token(self, till_id: UUID, seconds: int = 3600) -> str:
+        """Returns a token of a till, which is made if need be."""
+        series = await self.databases["identity"].run(_series_of, till_id)
+        return (await self.issuer()).issue_for_till(till_id, seconds, series=series).value
 
     async def service_token(self, service: str) -> str:
         """Returns a token that a service would use."""
@@ -174,6 +180,22 @@ class Platform:
         """Stops a service and closes all it has; calls to it fail until it is started again."""
         del self.running[service]
         await self.stacks.pop(service).aclose()
+
+
+async def _series_of(connection: Connection, till_id: UUID) -> UUID:
+    """Returns the series of a till's tokens; a till is made if need be."""
+    await execute(
+        connection,
+        """
+        INSERT INTO clients (id, display_name) VALUES (%(id)s, %(name)s) ON CONFLICT (id) DO NOTHING
+        """,
+        id=till_id,
+        name=f"Test {till_id}",
+    )
+    series: UUID = await fetch_value(
+        connection, "SELECT token_series FROM clients WHERE id = %(id)s", id=till_id
+    )
+    return series
 
 
 async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:

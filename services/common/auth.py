@@ -12,12 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 import jwt
 from google.protobuf import descriptor_pool
 from scrip.common.v1 import permission_pb2
 
-from services.common.caller import NOBODY, SERVICE, TILL, Caller
+from services.common.caller import NOBODY, SERVICE, Caller
 from services.common.errors import DomainError, not_served, unavailable
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ INTERNAL_AUDIENCE = "scrip-internal"
 TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type
 """The `typ` header of every access token (RFC 9068)."""
 
-_WITHOUT_SESSION = frozenset({TILL, SERVICE})
 _SKEW_SECONDS = 5
 """How far the clock that issued a token may be ahead of the one that judges it."""
 _REFETCH_SECONDS = 5.0
@@ -140,14 +140,29 @@ def _decode(token: str, key: jwt.PyJWK, audience: str) -> dict[str, Any]:
 
 
 def _caller_of(claims: Mapping[str, Any]) -> Caller:
-    """Raises KeyError for a person's token that names no login."""
-    role = str(claims["role"])
-    session_id = "" if role in _WITHOUT_SESSION else str(claims["sid"])
-    return Caller(str(claims["sub"]), role, session_id)
+    """Raises InvalidTokenError or KeyError for a token that names no subject, or no login to look up.
+
+    All but services have an id and a login: people by logging in, tills by their secret.
+    """
+    subject, role = str(claims["sub"]), str(claims["role"])
+    if role == SERVICE:
+        return Caller(subject, role)
+    session_id = str(claims["sid"])
+    if not (_is_id(subject) and _is_id(session_id)):
+        raise jwt.InvalidTokenError
+    return Caller(subject, role, session_id)
+
+
+def _is_id(text: str) -> bool:
+    """Returns whether it is a UUID as identity writes it; other spellings would be other callers."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 class Gate(Protocol):
-    """Checks whether a login is still active."""
+    """Checks whether a login is still active, or a till's tokens are."""
 
     async def require(self, who: Caller) -> None:
         """Raises when the caller's login is not active."""
@@ -191,7 +206,7 @@ class Authenticator:
         who = await self._verifier.verify(token, audience)
         if not rule.allows(who):
             raise DomainError("ROLE_NOT_ALLOWED", f"this is not for the role {who.role}", role=who.role)
-        if who.session_id:
+        if who.role != SERVICE:
             await self._gate.require(who)
         return who
 

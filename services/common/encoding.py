@@ -12,6 +12,7 @@ from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 from scrip.common.v1 import list_pb2
 
+from services.common import texts
 from services.common.errors import invalid_field
 from services.common.lists import Total
 from services.common.qr import Image
@@ -55,12 +56,30 @@ def list_total(total: Total | None) -> list_pb2.ListTotal | None:
     return list_pb2.ListTotal(count=total.count, more=total.more) if total else None
 
 
-def read_text(text: str, field: str) -> str:
-    """Returns a text without the blanks around it. Raises VALIDATION_FAILED when nothing is left."""
-    stripped = text.strip()
-    if not stripped:
+def read_text(text: str, field: str, *, lines: bool = False) -> str:
+    """Returns a text that people read, without the blanks around it; with `lines` it may have several.
+
+    Raises VALIDATION_FAILED when nothing is left, or for characters that nobody would see (`texts`).
+    """
+    return _readable(text.strip(), field, lines=lines)
+
+
+def read_name(text: str, field: str) -> str:
+    """Returns a name on one line and in one form, so that what looks alike is. Raises as `read_text` does."""
+    return _readable(texts.on_one_line(text), field, lines=False)
+
+
+def read_optional_text(text: str, field: str, *, lines: bool = False) -> str:
+    """Returns a text as `read_text` does; it may be empty."""
+    return read_text(text, field, lines=lines) if text.strip() else ""
+
+
+def _readable(text: str, field: str, *, lines: bool) -> str:
+    if not text:
         raise invalid_field(field, "must not be blank")
-    return stripped
+    if fault := texts.fault(text, lines=lines):
+        raise invalid_field(field, fault)
+    return text
 
 
 def header(context: Context, name: str) -> str | None:

@@ -82,10 +82,13 @@ def not_served(rpc: str) -> DomainError:
     return DomainError("NOT_SERVED", "this call is not served here", rpc=rpc)
 
 
-def overloaded(queue: str) -> DomainError:
-    """A bounded queue is full: the call was refused before it began to change anything."""
+def overloaded(queue: str, *, seconds: float = 1.0) -> DomainError:
+    """A bounded queue is full: the call was refused before it began to change anything.
+
+    `seconds` is when it may be tried again.
+    """
     message = f"too much is waiting in {queue}; try again"
-    return DomainError("OVERLOADED", message, retry_after=1.0, queue=queue)
+    return DomainError("OVERLOADED", message, retry_after=seconds, queue=queue)
 
 
 class UnforeseenError(Exception):

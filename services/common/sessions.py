@@ -1,9 +1,13 @@
 """Identity's session protocol: how it publishes which logins are active, and how services check them.
 
-Tokens of people name their login (`sid`). Only identity's database knows which logins are active. Identity
+Tokens of people name their login (`sid`), those of tills the series of tokens that they belong to, which ends
+when the till is disabled. Only identity's database knows which logins and series are active. Identity
 writes them to Redis with a version, and a service checks a login in its own memory (0.4 s), then in Redis,
 then by asking identity, so that a login that was replaced, ended or suspended is refused everywhere within a
 second. When neither Redis nor identity can be reached, the call is refused.
+
+**Tills** are looked up less often, every 1.5 s, because each purchase is a call of theirs, and what was known
+of one within the last five minutes lets it go on selling while nobody can be asked.
 
 **Epochs.** A state in Redis names the epoch in which it was read from the database. Identity renews a lease
 on the current epoch for half a second at a time, and states of other epochs are ignored. A change that
@@ -31,7 +35,7 @@ from redis.commands.core import AsyncScript
 
 from services.common.batching import Batcher, SingleFlight
 from services.common.cache import Redis, RedisAwayError
-from services.common.caller import MEMBER, Caller
+from services.common.caller import MEMBER, TILL, Caller
 from services.common.errors import DomainError
 from services.common.ids import new_id
 
@@ -42,6 +46,12 @@ _READING_SECONDS = 5
 _LEASE_MILLISECONDS = 500
 _LOCAL_SECONDS = 0.4
 """Together with the lease on the epoch it stays below the second that is promised."""
+_LOCAL_TILL_SECONDS = 1.5
+"""A till that is disabled is refused within two seconds; this keeps its purchases off the way to Redis."""
+_TILL_GRACE_SECONDS = 300.0
+"""For so long a till goes on by what was known of it, while neither Redis nor identity replies."""
+_AWAY_SECONDS = 5.0
+"""How long it does so before they are asked again, which costs a call the time of waiting for them."""
 _LOCAL_SIZE = 50_000
 _LINGER_SECONDS = 0.002
 
@@ -226,13 +236,22 @@ def _epoch_key(run_id: str) -> str:
     return f"session-epoch:{run_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A state, when it was looked up, and until when it lets in without looking again."""
+
+    state: SessionState
+    looked_at: float
+    until: float
+
+
 class SessionGate:
-    """Lets pass only callers whose login is active."""
+    """Lets pass only callers whose login is active, and tills whose tokens are."""
 
     def __init__(self, cache: SessionCache, ask: Callable[[str], Awaitable[SessionState]]) -> None:
         self._cache = cache
         self._asked = SingleFlight("session_checks", ask)
-        self._known: dict[str, tuple[SessionState, float]] = {}
+        self._known: dict[str, _Known] = {}
 
     async def require(self, who: Caller) -> None:
         """Raises SESSION_REPLACED, SESSION_ENDED, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED.
@@ -240,27 +259,49 @@ class SessionGate:
         Raises DEPENDENCY_UNAVAILABLE when neither Redis nor identity can be reached.
         """
         known = self._known.get(who.subject)
-        if known and time.monotonic() - known[1] < _LOCAL_SECONDS and _lets_in(known[0], who):
+        if known and time.monotonic() < known.until and _lets_in(known.state, who):
             return
         # What is known here may be older than the login: nobody is refused without looking again.
-        state = await self._look(who.subject)
+        try:
+            state = await self._look(who)
+        except DomainError:
+            if self._goes_on(who):
+                return
+            raise
         if _lets_in(state, who):
             return
         if state.status == SUSPENDED:
-            raise DomainError("ACCOUNT_SUSPENDED", "the account is suspended")
+            raise DomainError("ACCOUNT_SUSPENDED", _WORDS[who.role == TILL])
         if state.status == CLOSED:
             raise DomainError("ACCOUNT_CLOSED", "the account is closed")
         if who.role == MEMBER and state.session_ids:
             raise DomainError("SESSION_REPLACED", "logged in on another device since")
         raise DomainError("SESSION_ENDED", "the login has ended; log in again")
 
-    async def _look(self, subject_id: str) -> SessionState:
+    async def _look(self, who: Caller) -> SessionState:
         now = time.monotonic()
-        state = await self._cache.get(subject_id) or await self._asked.ask(subject_id)
+        state = await self._cache.get(who.subject) or await self._asked.ask(who.subject)
+        seconds = _LOCAL_TILL_SECONDS if who.role == TILL else _LOCAL_SECONDS
+        self._keep(who.subject, _Known(state, now, now + seconds))
+        return state
+
+    def _goes_on(self, who: Caller) -> bool:
+        """Returns whether a till that was known a moment ago goes on though nobody can be asked."""
+        known, now = self._known.get(who.subject), time.monotonic()
+        if who.role != TILL or known is None or not _lets_in(known.state, who):
+            return False
+        if now - known.looked_at > _TILL_GRACE_SECONDS:
+            return False
+        self._keep(who.subject, _Known(known.state, known.looked_at, now + _AWAY_SECONDS))
+        return True
+
+    def _keep(self, subject_id: str, known: _Known) -> None:
         if len(self._known) >= _LOCAL_SIZE:
             self._known.clear()
-        self._known[subject_id] = (state, now)
-        return state
+        self._known[subject_id] = known
+
+
+_WORDS = {False: "the account is suspended", True: "the till is disabled"}
 
 
 def _lets_in(state: SessionState, who: Caller) -> bool:

@@ -87,10 +87,14 @@ def from_rpc_error(error: grpc.RpcError, dependency: str) -> DomainError:
     return OutcomeUnknownError(dependency)
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
-    """Ends the call with this status; never returns normally."""
+async def abort(
+    context: grpc.aio.ServicerContext[Any, Any],
+    status: status_pb2.Status,
+    trailers: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Ends the call with this status, and further trailing metadata; never returns normally."""
     rpc = rpc_status.to_status(status)
-    trailing = tuple(rpc.trailing_metadata or ())
+    trailing = (*(rpc.trailing_metadata or ()), *trailers)
     retry_after = next((seconds for d in status.details if (seconds := _retry_seconds(d))), None)
     if retry_after is not None:
         trailing = (*trailing, ("retry-after", str(retry_after)))

@@ -10,6 +10,7 @@ from services.common.housekeeping import repeat
 from services.common.jobs import Task
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, Sender, retry_set_aside, send_outbox_task
 from services.identity import events
+from services.identity.accounts import forget_old_places
 from services.identity.keys import LONGEST_TOKEN_SECONDS, SigningKeys, Vault, rotate_when_due
 from services.identity.look_ups import forget_old_look_ups
 from services.identity.messages import NOTICE_JOB, Transport
@@ -58,7 +59,13 @@ def loops(
     return [
         *(
             partial(repeat, 60, partial(forget_all, db, forget), name=forget.__name__)
-            for forget in (*otp.BATCHES, *messages.BATCHES, forget_old_sessions, forget_old_look_ups)
+            for forget in (
+                *otp.BATCHES,
+                *messages.BATCHES,
+                forget_old_sessions,
+                forget_old_look_ups,
+                forget_old_places,
+            )
         ),
         partial(repeat, 60, rotate, name="rotating keys"),
         partial(repeat, 10, keys.refresh),

@@ -55,7 +55,7 @@ from services.identity.otp.handlers import OtpDeliveryHandlers, OtpHandlers, San
 from services.identity.parts import Parts, build
 from services.identity.passwords import PasswordProof, Passwords
 from services.identity.passwords.handlers import PasswordHandlers
-from services.identity.sessions import Logins, SessionTokens
+from services.identity.sessions import Logins, RefreshCookies, SessionTokens
 from services.identity.sessions.handlers import SessionCheckHandlers, SessionHandlers
 from services.identity.settings import Settings
 from services.identity.staff import bootstrap_admin, has_staff
@@ -124,10 +124,11 @@ def _servicers(
     belongings: BelongingsReader,
 ) -> list[Servicer]:
     db, vault, issuer = parts.db, parts.vault, parts.issuer
-    guesses = Guesses(throttle)
+    guesses = Guesses(db, vault, throttle)
     otp_proof = OtpProof(db, vault, guesses)
     password_proof = PasswordProof(db, passwords, guesses, settings.default_region)
     tokens = SessionTokens(issuer, settings.access_seconds)
+    cookies = RefreshCookies(secure=settings.cookie_secure)
     sender = choose_sender(settings)
     notices = Notices(vault, sender)
     served = [
@@ -142,11 +143,21 @@ def _servicers(
                 notices=notices,
                 logins=logins,
                 tokens=tokens,
+                cookies=cookies,
                 passwords=passwords,
                 otp_proof=otp_proof,
             ),
-            LoginHandlers(db, settings, logins, tokens, password_proof=password_proof, otp_proof=otp_proof),
-            SessionHandlers(logins, tokens, vault),
+            LoginHandlers(
+                db,
+                settings,
+                logins,
+                tokens,
+                vault=vault,
+                cookies=cookies,
+                password_proof=password_proof,
+                otp_proof=otp_proof,
+            ),
+            SessionHandlers(logins, tokens, vault, cookies),
             PasswordHandlers(logins, notices, passwords, password_proof=password_proof, otp_proof=otp_proof),
             TillTokenHandlers(TillProof(db, throttle), issuer, settings.client_token_seconds),
             KeyHandlers(db),
@@ -189,7 +200,7 @@ def _servicers(
         servicer(
             "scrip.identity.v1.ClientService",
             client_pb2_grpc.add_ClientServiceServicer_to_server,
-            TillHandlers(db),
+            TillHandlers(db, logins),
         ),
         servicer(
             "scrip.identity.v1.AuditService",

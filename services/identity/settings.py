@@ -31,6 +31,8 @@ class Settings(MessageSettings):
     """Another lifetime of access tokens than the policy's."""
     refresh_token_seconds: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
     """Another lifetime of logins than the policy's, however often they are refreshed."""
+    cookie_secure: bool = True
+    """Whether browsers may send the cookie with the refresh token over TLS alone. Off where there is none."""
     staff_sessions: Annotated[int, Field(ge=1, le=10)] = 1
     """Logins that staff may have at once. Members have one."""
     registrations_per_address: Annotated[int, Field(ge=1)] = 60

@@ -25,6 +25,10 @@ _DETAILS = "services/points/purchase_details/queries.py"
 READ_ELSEWHERE = {
     ("services/identity/members/queries.py", "accounts"): "a search by any of a member's names",
     (
+        "services/identity/sessions/queries.py",
+        "clients",
+    ): "tokens of people and tills are checked in one trip",
+    (
         "services/points/purchases/statements.py",
         "member_codes",
     ): "a receipt finds its member in one trip",

@@ -172,7 +172,7 @@ async def test_a_password_that_is_reset_by_phone_ends_all_logins(live: Platform)
     await live.ok("POST", "/v1/password:reset", reset)
     since = time.monotonic()
     used = await live.refused("POST", "/v1/password:reset", reset)
-    assert (used.status, used.reason) == (401, "OTP_NOT_VALID")
+    assert (used.status, used.reason) == (400, "OTP_NOT_VALID")
     await _old_password_is_over(live, name, login, since)
 
 

@@ -255,8 +255,8 @@ async def test_ways_in_refuse_what_breaks_a_rule(
 
 @pytest.mark.parametrize("form", [{}, {"grant_type": "password"}, {"grant_type": "client_credentials"}])
 async def test_a_token_request_that_is_not_whole_is_refused(live: Platform, form: dict[str, str]) -> None:
-    refused = refusal(await live.http.post("/v1/oauth/token", data=form))
-    assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
+    answer = await live.http.post("/v1/oauth/token", data=form)
+    assert answer.status_code in {400, 401}, "RFC 6749, 5.2: see test_oauth.py"
 
 
 @pytest.mark.parametrize("voucher_id", ["", "1", "'; DROP TABLE orders; --", ID + "0"])

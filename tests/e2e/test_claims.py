@@ -152,7 +152,7 @@ async def test_members_who_are_out_claim_nothing(live: Platform, member: Member,
         refused = await live.refused("POST", AT_THE_TILL, _at_the_till(body, member), token=till)
         assert (refused.status, refused.reason) == (404, "MEMBER_CODE_UNKNOWN")
         refused = await live.refused("POST", MINE, _by_code(told), token=member.token)
-        assert (refused.status, refused.reason) == (401, "ACCOUNT_SUSPENDED")
+        assert (refused.status, refused.reason) == (403, "ACCOUNT_SUSPENDED")
 
     await eventually(is_out, HEARD_SECONDS)
     assert (await details(live, till, told["purchase"]["id"]))["member_id"] == ""

@@ -120,7 +120,7 @@ async def test_its_tokens_code_and_names_are_refused_everywhere(live: Platform, 
     signed = (await live.ok("GET", f"{ME}/code?signed=true", token=login.access))["member_code"]
     await assert_refused(live, login.access, "ACCOUNT_CLOSED", await _close(live, member))
     again = await live.refused("POST", f"{ME}:close", {"confirm": True}, token=login.access)
-    assert (again.status, again.reason) == (401, "ACCOUNT_CLOSED")
+    assert (again.status, again.reason) == (403, "ACCOUNT_CLOSED")
     assert await refresh_refused(live, login) == "SESSION_ENDED"
     for name in (shown["user_name"], shown["email"], member.phone):
         entry = {"password": {"user_name": name, "password": "a zebra counts backwards"}}

@@ -124,7 +124,7 @@ async def test_a_suspended_member_is_out_within_a_second_and_comes_back_when_res
     assert await refresh_refused(live, login) == "ACCOUNT_SUSPENDED"
     otp = await live.otp(member.phone, "LOG_IN")
     refused = await live.refused("POST", "/v1/sessions", {"otp": otp.proof})
-    assert (refused.status, refused.reason) == (401, "ACCOUNT_SUSPENDED")
+    assert (refused.status, refused.reason) == (403, "ACCOUNT_SUSPENDED")
     suspended = await live.ok("GET", "/v1/members?state=MEMBER_STATE_SUSPENDED", token=manager.token)
     assert member.id in [one["id"] for one in suspended["members"]]
 

@@ -254,7 +254,7 @@ async def test_another_phone_takes_the_place_of_the_old_one(live: Platform, memb
     assert changed["member"]["phone"] == otp.phone
     body = {"otp": otp.proof, "proof": await live.proof(otp.phone)}
     used = await live.refused("POST", f"{ME}:changePhone", body, token=member.token)
-    assert used.reason == "OTP_NOT_VALID"
+    assert (used.status, used.reason) == (400, "OTP_NOT_VALID")
     assert await answers(live, member.token) == WELCOME
     # The old number is free for somebody else, and no way in any more.
     old = await live.otp(member.phone, "LOG_IN")

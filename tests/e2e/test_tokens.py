@@ -31,6 +31,8 @@ WHAT_IS_WRONG = (
     "other-kind",
     "not-yet-valid",
     "from-the-future",
+    "of-an-empty-login",
+    "of-no-id",
     "of-no-login",
     "expired",
     "of-an-ended-login",
@@ -95,12 +97,12 @@ async def test_wrong_credentials_are_401_and_do_not_say_which(live: Platform) ->
     assert told[0] == told[1]
 
 
-async def test_a_wrong_one_time_password_is_401_and_says_what_is_left(live: Platform) -> None:
+async def test_a_wrong_one_time_password_is_400_and_says_what_is_left(live: Platform) -> None:
     otp = await live.otp()
     wrong = otp.proof | {"code": f"{(int(otp.proof['code']) + 1) % 10**6:06d}"}
     refused = await live.refused("POST", "/v1/members", {"otp": wrong, "full_name": "Ada"})
-    assert (refused.status, refused.reason) == (401, "OTP_NOT_VALID")
+    assert (refused.status, refused.reason) == (400, "OTP_NOT_VALID")
     assert refused.metadata == {"tries_left": "4"}
     await live.member(otp)
     used = await live.refused("POST", "/v1/members", {"otp": otp.proof, "full_name": "Ada"})
-    assert (used.status, used.reason) == (401, "OTP_NOT_VALID")
+    assert (used.status, used.reason) == (400, "OTP_NOT_VALID")

@@ -60,6 +60,8 @@ def faulty_tokens(keys: SigningKeys, good: str) -> dict[str, tuple[str, str]]:
         "other-kind": signed({"typ": "JWT"}),
         "not-yet-valid": signed(nbf=now + 300),
         "from-the-future": signed(iat=now + 300),
+        "of-an-empty-login": signed(sid=""),
+        "of-no-id": signed(sub="ada"),
         "of-no-login": jwt.encode(_without(claims, "sid"), key.private_key, "RS256", header),
     }
     faulty = {name: (token, "TOKEN_NOT_VALID") for name, token in not_valid.items()}

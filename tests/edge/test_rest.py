@@ -6,7 +6,6 @@ import json
 
 import httpx
 import pytest
-from google.api import httpbody_pb2
 from scrip.identity.v1 import auth_pb2
 from scrip.points.v1 import purchase_pb2
 
@@ -155,7 +154,7 @@ async def test_the_token_endpoint_takes_a_form(edge: Edge) -> None:
         "content_type": "application/x-www-form-urlencoded",
         "body": "grant_type=client_credentials&client_id=till+1&client_secret=s%26cret",
     }
-    assert isinstance(edge.main.last.request, httpbody_pb2.HttpBody)
+    assert isinstance(edge.main.last.request, auth_pb2.IssueClientTokenRequest)
     assert edge.main.last.metadata["authorization"] == "Basic dDpz"
 
 

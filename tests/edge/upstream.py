@@ -165,9 +165,9 @@ class _Auth(auth_pb2_grpc.AuthServiceServicer):
         )
 
     async def IssueClientToken(
-        self, request: httpbody_pb2.HttpBody, context: Context
+        self, request: auth_pb2.IssueClientTokenRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
-        form = getattr(request, "form", request)
+        form = request.form
         secret = form.data.decode().rpartition("client_secret=")[2]
         if secret in SECRET_TO_OAUTH_ERROR:
             error, code, message = SECRET_TO_OAUTH_ERROR[secret]

@@ -8,11 +8,13 @@ from collections.abc import Awaitable
 
 import pytest
 
-from services.common.caller import ADMIN, MEMBER, Caller
+from services.common import sessions
+from services.common.caller import ADMIN, MEMBER, TILL, Caller
 from services.common.errors import DomainError, unavailable
 from services.common.ids import new_id
 from services.common.sessions import ACTIVE, CLOSED, SUSPENDED, SessionCache, SessionGate, SessionState
 from services.common.tests.sessions import Servers, commit_change, hung, state
+from tests.waiting import eventually
 
 
 def who(session: str, role: str = MEMBER) -> Caller:
@@ -34,6 +36,16 @@ class Identity:
         if self.away:
             raise unavailable("identity")
         return self.known
+
+
+class Clock:
+    """The time as the gate sees it; the event loop keeps its own."""
+
+    turned = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return 1_000.0 + self.turned
 
 
 async def refused(call: Awaitable[None]) -> str:
@@ -129,6 +141,65 @@ class TestGate:
         await gate.require(who("a"))
         assert identity.asked == 1
         await asyncio.sleep(0.51)
+        assert await refused(gate.require(who("a"))) == "DEPENDENCY_UNAVAILABLE"
+
+    async def test_a_till_is_not_looked_up_at_each_of_its_purchases(self, own: Servers) -> None:
+        server, cache = own
+        server.stop()
+        identity = Identity(state(1, "a"))
+        gate = SessionGate(cache, identity.check)
+        for _ in range(100):
+            await gate.require(who("a", TILL))
+        assert identity.asked == 1
+
+    @pytest.mark.covers("I6 ClientService.DisableClient")
+    async def test_a_till_that_is_disabled_is_refused_within_two_seconds(self, cache: SessionCache) -> None:
+        identity = Identity(state(1, "a"))
+        gate = SessionGate(cache, identity.check)
+        await gate.require(who("a", TILL))
+        identity.known = state(2, status=SUSPENDED)
+        began = time.monotonic()
+
+        async def is_refused() -> str:
+            try:
+                await gate.require(who("a", TILL))
+            except DomainError as error:
+                return error.reason
+            raise AssertionError("it was let in")
+
+        assert await eventually(is_refused) == "ACCOUNT_SUSPENDED"
+        assert time.monotonic() - began >= 1.0, "it is not looked up all the time"
+
+    async def test_a_till_goes_on_for_minutes_while_nobody_can_be_asked(
+        self, own: Servers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server, cache = own
+        server.stop()
+        identity, clock = Identity(state(1, "a")), Clock()
+        gate = SessionGate(cache, identity.check)
+        monkeypatch.setattr(sessions, "time", clock)
+        await gate.require(who("a", TILL))
+        identity.away = True
+        for clock.turned, asked in ((2.0, 2), (6.0, 2), (8.0, 3), (299.0, 4)):
+            await gate.require(who("a", TILL))
+            assert identity.asked == asked, "not at each of its calls"
+            assert await refused(gate.require(who("b", TILL))) == "DEPENDENCY_UNAVAILABLE"
+            identity.asked = asked
+        clock.turned = 305.0
+        assert await refused(gate.require(who("a", TILL))) == "DEPENDENCY_UNAVAILABLE"
+        identity.away, identity.known = False, state(2, "b")
+        assert await refused(gate.require(who("a", TILL))) == "SESSION_ENDED"
+
+    async def test_a_member_does_not_go_on_while_nobody_can_be_asked(
+        self, own: Servers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server, cache = own
+        server.stop()
+        identity, clock = Identity(state(1, "a")), Clock()
+        gate = SessionGate(cache, identity.check)
+        monkeypatch.setattr(sessions, "time", clock)
+        await gate.require(who("a"))
+        identity.away, clock.turned = True, 0.5
         assert await refused(gate.require(who("a"))) == "DEPENDENCY_UNAVAILABLE"
 
     async def test_it_holds_whatever_happens_to_redis(self, own: Servers) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from services.common.db import Connection, execute, fetch_value
 from services.identity.accounts.recipients import Recipient
+
+_MOST_PLACES = 10
+"""Of an account: each is a place more from which its password may be guessed, so there are not many."""
 
 
 async def lock_active_account(connection: Connection, account_id: UUID) -> bool:
@@ -63,3 +67,46 @@ async def set_password_hash_of(
         hash=password_hash,
     )
     return account_id
+
+
+async def remember_places(connection: Connection, account_id: UUID, place_hashes: Sequence[bytes]) -> None:
+    """Keeps from where somebody has logged in to an account, whose row is locked; the newest ten stay."""
+    await execute(
+        connection,
+        """
+        INSERT INTO known_places (account_id, place_hash)
+        SELECT %(account_id)s, unnest(%(place_hashes)s::bytea[])
+        ON CONFLICT (account_id, place_hash) DO UPDATE SET seen_at = now()
+        """,
+        account_id=account_id,
+        place_hashes=list(place_hashes),
+    )
+    await execute(
+        connection,
+        """
+        DELETE FROM known_places WHERE account_id = %(account_id)s AND place_hash IN (
+          SELECT place_hash FROM known_places WHERE account_id = %(account_id)s
+          ORDER BY seen_at DESC, place_hash OFFSET %(most)s
+        )
+        """,
+        account_id=account_id,
+        most=_MOST_PLACES,
+    )
+
+
+async def forget_places(connection: Connection, account_id: UUID) -> None:
+    """Erases from where an account was logged in to."""
+    await execute(connection, "DELETE FROM known_places WHERE account_id = %(id)s", id=account_id)
+
+
+async def forget_old_places(connection: Connection) -> int:
+    """Removes up to 1,000 places that nobody logged in from for 90 days; returns how many."""
+    return await execute(
+        connection,
+        """
+        DELETE FROM known_places WHERE (account_id, place_hash) IN (
+          SELECT account_id, place_hash FROM known_places
+          WHERE seen_at < now() - interval '90 days' LIMIT 1000
+        )
+        """,
+    )

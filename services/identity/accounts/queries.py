@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.common.db import Connection, fetch_first, fetch_one
+from services.common.db import Connection, fetch_first, fetch_one, fetch_value, fetch_values
 from services.common.errors import DomainError
 from services.identity.accounts.changes import Contact
 from services.identity.accounts.recipients import Recipient
@@ -80,3 +81,34 @@ async def proven_contact(connection: Connection, account_id: UUID) -> Contact:
         "SELECT phone, CASE WHEN email_confirmed THEN email END AS email FROM accounts WHERE id = %(id)s",
         id=account_id,
     )
+
+
+async def id_of_recipient(connection: Connection, recipient: Recipient) -> UUID | None:
+    """Returns the id of the account with this phone number or confirmed e-mail address, if any."""
+    found: UUID | None = await fetch_value(
+        connection,
+        """
+        SELECT id FROM accounts
+        WHERE status <> 'CLOSED'
+          AND (phone = %(phone)s::text OR (email = %(email)s::text AND email_confirmed))
+        """,
+        phone=recipient.phone,
+        email=recipient.email,
+    )
+    return found
+
+
+async def known_places(
+    connection: Connection, account_id: UUID, place_hashes: Sequence[bytes]
+) -> frozenset[bytes]:
+    """Returns which of these places somebody has logged in from to the account."""
+    found = await fetch_values(
+        connection,
+        """
+        SELECT place_hash FROM known_places
+        WHERE account_id = %(account_id)s AND place_hash = ANY(%(place_hashes)s::bytea[])
+        """,
+        account_id=account_id,
+        place_hashes=list(place_hashes),
+    )
+    return frozenset(bytes(one) for one in found)

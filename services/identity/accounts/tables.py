@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, false, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.identity.tables import Base
@@ -58,3 +58,13 @@ class Account(Base):
     session_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     version: Mapped[int] = mapped_column(BigInteger, server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class KnownPlace(Base):
+    """A device or network address from which somebody has logged in to an account, as a keyed hash."""
+
+    __tablename__ = "known_places"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    place_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)

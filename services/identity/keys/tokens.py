@@ -10,7 +10,7 @@ from uuid import UUID
 import jwt
 
 from services.common.auth import INTERNAL_AUDIENCE, ISSUER, PUBLIC_AUDIENCE, TOKEN_TYPE
-from services.common.caller import SERVICE
+from services.common.caller import SERVICE, TILL
 from services.common.ids import new_id, utc_now
 from services.identity.keys.signing_keys import SigningKeys
 
@@ -33,9 +33,9 @@ class TokenIssuer:
     def __init__(self, keys: SigningKeys) -> None:
         self._keys = keys
 
-    def issue(self, subject: object, role: str, seconds: int) -> Token:
-        """Returns a token for a till."""
-        return self._sign(PUBLIC_AUDIENCE, str(subject), role, seconds)
+    def issue_for_till(self, till_id: object, seconds: int, *, series: object) -> Token:
+        """Returns a token for a till, that ends at the latest when its series does."""
+        return self._sign(PUBLIC_AUDIENCE, str(till_id), TILL, seconds, sid=str(series))
 
     def issue_for_session(
         self,

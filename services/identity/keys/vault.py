@@ -30,6 +30,7 @@ class Vault:
         self._phone_key = _derive(master, b"phones")
         self._code_key = _derive(master, b"member-codes")
         self._throttle_key = _derive(master, b"throttle")
+        self._place_key = _derive(master, b"places")
         self._box = Fernet(base64.urlsafe_b64encode(_derive(master, b"signing-keys")))
 
     def hash_otp(self, otp_id: object, code: str) -> bytes:
@@ -49,6 +50,10 @@ class Vault:
     def throttle_key(self) -> bytes:
         """The key under which numbers and addresses are counted, for `Throttle`."""
         return self._throttle_key
+
+    def hash_place(self, account_id: object, place: str) -> bytes:
+        """Returns a keyed hash by which a device or address is recognised, of this account alone."""
+        return hmac.digest(self._place_key, f"{account_id}:{place}".encode(), hashlib.sha256)
 
     def sign_code(self, content: bytes) -> bytes:
         """Returns the signature of a signed member code: 16 bytes."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from services.common.db import Connection
 from services.common.sessions import SessionState
-from services.identity.accounts import AccountRow, credentials_not_valid, get_account
+from services.identity.accounts import AccountRow, credentials_not_valid, get_account, remember_places
 from services.identity.otp import use_otp
 from services.identity.sessions import OpenedSession, open_session
 
@@ -31,10 +32,13 @@ async def log_in(
     proven: AccountRow,
     otp_id: UUID | None,
     device_id: str,
+    place_hashes: Sequence[bytes],
     most: int,
     session_seconds: int,
 ) -> LoggedIn:
     """Opens a login for a proven account, using the one-time password up if that was the proof.
+
+    From where it came is remembered, so that its owner is told from strangers who guess.
 
     Between the proof and here the role or the password may have been changed, which ended all logins.
     This one holds the account's row, so it is ended by that change too, or comes after it: then it gets
@@ -50,4 +54,5 @@ async def log_in(
     account = await get_account(connection, proven.id)
     if otp_id is None and account.password_hash != proven.password_hash:
         raise credentials_not_valid()
+    await remember_places(connection, account.id, place_hashes)
     return LoggedIn(account, session)

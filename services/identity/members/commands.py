@@ -24,6 +24,7 @@ from services.common.sessions import SessionState
 from services.identity.accounts import (
     Contact,
     OwnAccount,
+    Place,
     close_account,
     count_change,
     deprive_of_email,
@@ -31,6 +32,7 @@ from services.identity.accounts import (
     lock_contact,
     lock_own_account,
     lock_with_holder_of,
+    remember_places,
     set_confirmed_email,
     set_member_status,
     set_phone,
@@ -87,6 +89,7 @@ async def register_member(
     device_id: str,
     session_seconds: int,
     language: str,
+    place: Place | None = None,
 ) -> RegisteredMember:
     """Makes an account, logs its member in, and publishes that to the other services.
 
@@ -105,6 +108,8 @@ async def register_member(
     session = await open_session(
         connection, account_id=member_id, device_id=device_id, most=1, seconds=session_seconds
     )
+    if place:
+        await remember_places(connection, member_id, place.hashes(vault, member_id))
     return RegisteredMember(await get_member(connection, member_id), session)
 
 

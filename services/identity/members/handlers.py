@@ -9,7 +9,7 @@ from scrip.identity.v1 import auth_pb2, member_pb2
 from services.common.batching import Batcher
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, header, read_text
+from services.common.encoding import Context, header, read_name, read_text
 from services.common.errors import DomainError, invalid_field
 from services.identity.keys import Vault
 from services.identity.members.commands import (
@@ -73,7 +73,7 @@ class MemberHandlers:
             if request.HasField(field):  # type: ignore[arg-type]  # one of three fields, by validation
                 raise invalid_field("clear", f"{field} can not be given and emptied at once")
         changes = MemberChanges(
-            full_name=read_text(request.full_name, "full_name") if request.HasField("full_name") else None,
+            full_name=read_name(request.full_name, "full_name") if request.HasField("full_name") else None,
             user_name=request.user_name.lower() or None,
             email=request.email.lower() or None,
             birthday=read_birthday(request.birthday),

@@ -7,10 +7,10 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2
 
 from services.common.caller import MEMBER
-from services.common.encoding import Context, client_address, header, read_text
+from services.common.encoding import Context, client_address, header, read_name
 from services.common.errors import invalid_field
 from services.common.throttle import Limit, Throttle
-from services.identity.accounts import Recipient
+from services.identity.accounts import Place, Recipient
 from services.identity.keys import Vault
 from services.identity.members.commands import register_member
 from services.identity.members.encoding import encode_member, read_birthday
@@ -18,7 +18,7 @@ from services.identity.members.statements import NewMember
 from services.identity.messages import Notices, pick_language
 from services.identity.otp import OtpProof
 from services.identity.passwords import Passwords
-from services.identity.sessions import Logins, SessionTokens
+from services.identity.sessions import Logins, RefreshCookies, SessionTokens
 from services.identity.sessions.encoding import session_token
 from services.identity.settings import Settings
 
@@ -37,6 +37,7 @@ class RegistrationHandlers:
         notices: Notices,
         logins: Logins,
         tokens: SessionTokens,
+        cookies: RefreshCookies,
         passwords: Passwords,
         otp_proof: OtpProof,
     ) -> None:
@@ -45,6 +46,7 @@ class RegistrationHandlers:
         self._notices = notices
         self._logins = logins
         self._tokens = tokens
+        self._cookies = cookies
         self._passwords = passwords
         self._otp_proof = otp_proof
         self._throttle = throttle
@@ -59,20 +61,21 @@ class RegistrationHandlers:
         """Proves the phone number or e-mail address if an OTP is given, limits, then makes the account."""
         otp_id = password_hash = None
         proven = Recipient()
-        address = client_address(context)
-        birthday = read_birthday(request.birthday)
+        place = Place(request.device_id, client_address(context))
+        device_id = self._cookies.device(context, request.device_id) if request.cookie else request.device_id
+        full_name, birthday = read_name(request.full_name, "full_name"), read_birthday(request.birthday)
         if request.password:
             self._passwords.require_strong(request.password)
         if request.HasField("otp"):
             otp_id = UUID(request.otp.otp_id)
-            proven = await self._otp_proof.recipient(otp_id, request.otp.code, _REGISTER, address)
+            proven = await self._otp_proof.recipient(otp_id, request.otp.code, _REGISTER, place)
             if proven.email and request.email.lower() not in ("", proven.email):
                 raise invalid_field("email", "is not the address that the one-time password was sent to")
-        await self._throttle.hit(self._per_address, address)
+        await self._throttle.hit(self._per_address, place.address)
         if request.password:
             password_hash = await self._passwords.hash(request.password)
         new = NewMember(
-            full_name=read_text(request.full_name, "full_name"),
+            full_name=full_name,
             birthday=birthday,
             phone=proven.phone,
             otp_id=otp_id,
@@ -86,9 +89,12 @@ class RegistrationHandlers:
             self._vault,
             self._notices,
             new=new,
-            device_id=request.device_id,
+            device_id=device_id,
+            place=place,
             language=pick_language(header(context, "accept-language")),
             session_seconds=self._session_seconds,
         )
-        token = self._tokens.opened(made.member.id, MEMBER, made.session)
-        return auth_pb2.RegisterMemberResponse(member=encode_member(made.member), token=session_token(token))
+        token = session_token(self._tokens.opened(made.member.id, MEMBER, made.session))
+        if request.cookie:
+            await self._cookies.hand_over(context, token, device_id)
+        return auth_pb2.RegisterMemberResponse(member=encode_member(made.member), token=token)

@@ -10,7 +10,7 @@ from services.identity.accounts import (
     AccountRow,
     Recipient,
     account_not_found,
-    credentials_not_valid,
+    current_password_not_valid,
     proven_contact,
     replace_password_hash,
     set_password_hash_of,
@@ -32,10 +32,10 @@ async def set_password(
 ) -> EndedSessions:
     """Sets an account's password. Staff's changes are audited, members are told.
 
-    Raises CREDENTIALS_NOT_VALID when the password that was the proof has been replaced since.
+    Raises CURRENT_PASSWORD_NOT_VALID when the password that was the proof has been replaced since.
     """
     if not await replace_password_hash(connection, proven.id, old=proven.password_hash, new=password_hash):
-        raise credentials_not_valid()
+        raise current_password_not_valid()
     if actor.is_staff:
         await record_own(connection, actor, "staff.password_changed", proven.id)
     else:

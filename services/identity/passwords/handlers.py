@@ -8,6 +8,7 @@ from scrip.identity.v1 import auth_pb2
 
 from services.common.caller import caller
 from services.common.encoding import Context, client_address, header
+from services.identity.accounts import Place
 from services.identity.messages import Notices, pick_language
 from services.identity.otp import OtpProof
 from services.identity.passwords.commands import set_password, set_password_by_otp
@@ -58,8 +59,8 @@ class PasswordHandlers:
     ) -> auth_pb2.ResetPasswordResponse:
         """Proves the phone number or e-mail address, sets the new password."""
         self._passwords.require_strong(request.new_password)
-        otp_id, address = UUID(request.otp.otp_id), client_address(context)
-        recipient = await self._otp_proof.recipient(otp_id, request.otp.code, _RESET_PASSWORD, address)
+        otp_id, place = UUID(request.otp.otp_id), Place(request.device_id, client_address(context))
+        recipient = await self._otp_proof.recipient(otp_id, request.otp.code, _RESET_PASSWORD, place)
         hashed = await self._passwords.hash(request.new_password)
         await self._logins.run(
             set_password_by_otp,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import threading
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,14 @@ from services.common.errors import DomainError, overloaded
 from services.identity.passwords.common_passwords import is_common
 
 _PARALLEL = 2
-_QUEUE = 200
-"""A call that would have to wait behind so many is refused; each takes some 0.1 s of a core.
-
-Half of the places are for logins alone: however many want new passwords hashed, others can still log in.
+_LONGEST_WAIT = 4.0
+"""A call that would have to wait for so many seconds is refused at once: its caller waits for ten at most,
+and can wait outside as well. Half of that for hashing new ones, so that others can still log in, however many
+there are.
 """
+_FIRST_GUESS = 0.1
+"""How long a hash takes, in seconds, until some were measured."""
+_SMOOTHING = 0.3
 
 _PASSES = 3
 _NICENESS = 5
@@ -49,6 +54,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(_PARALLEL, "passwords", initializer=_yield_to_others)
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._waiting = 0
+        self._seconds = _FIRST_GUESS
 
     def require_strong(self, password: str) -> None:
         """Raises PASSWORD_TOO_WEAK for a password that somebody should not choose."""
@@ -65,7 +71,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Returns the hash to keep. Raises OVERLOADED."""
-        async with self._turn(_QUEUE // 2):
+        async with self._turn(_LONGEST_WAIT / 2):
             return await self._off_the_loop(self._hasher.hash, _composed(password))
 
     async def renew(self, kept: str, password: str) -> str | None:
@@ -85,20 +91,25 @@ class Passwords:
         return await self._off_the_loop(self._matches, kept, password)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Waits for one of the places for verifying, and holds it. Raises OVERLOADED when too many wait.
+        """Waits for a place for verifying, and holds it. Raises OVERLOADED when that would take too long.
 
         Limits that are checked and counted within it apply to those who still wait, so that of many guesses
         made at once few are verified.
         """
-        return self._turn(_QUEUE)
+        return self._turn(_LONGEST_WAIT)
 
     @asynccontextmanager
-    async def _turn(self, most_waiting: int) -> AsyncIterator[None]:
-        if self._waiting >= most_waiting:
-            raise overloaded("passwords")
+    async def _turn(self, longest_wait: float) -> AsyncIterator[None]:
+        expected = self._waiting * self._seconds / _PARALLEL
+        if expected > longest_wait:
+            raise overloaded("passwords", seconds=math.ceil(expected))
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            # Longer than was expected: the machine has become slower meanwhile.
+            async with asyncio.timeout(_LONGEST_WAIT):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise overloaded("passwords", seconds=math.ceil(_LONGEST_WAIT)) from None
         finally:
             self._waiting -= 1
         try:
@@ -114,7 +125,13 @@ class Passwords:
         return kept is not None
 
     async def _off_the_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        began = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: work(*args, **kwargs)
+            )
+        finally:
+            self._seconds += _SMOOTHING * (time.monotonic() - began - self._seconds)
 
 
 def _composed(password: str) -> str:

@@ -12,6 +12,7 @@ from services.identity.sessions.commands.open_session import OpenedSession as Op
 from services.identity.sessions.commands.open_session import open_session as open_session
 from services.identity.sessions.logins import Logins as Logins
 from services.identity.sessions.queries import session_state as session_state
+from services.identity.sessions.refresh_cookies import RefreshCookies as RefreshCookies
 from services.identity.sessions.session_tokens import SessionToken as SessionToken
 from services.identity.sessions.session_tokens import SessionTokens as SessionTokens
 
@@ -19,6 +20,7 @@ __all__ = [
     "EndedSessions",
     "Logins",
     "OpenedSession",
+    "RefreshCookies",
     "SessionToken",
     "SessionTokens",
     "end_sessions",

@@ -9,7 +9,7 @@ from scrip.identity.v1 import staff_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, list_total, read_text, timestamp
+from services.common.encoding import Context, list_total, read_name, timestamp
 from services.common.paging import Page
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins
@@ -38,7 +38,7 @@ class StaffHandlers:
         self, request: staff_pb2.CreateStaffRequest, context: Context
     ) -> staff_pb2.CreateStaffResponse:
         """Makes an account with a first password."""
-        full_name = read_text(request.full_name, "full_name")
+        full_name = read_name(request.full_name, "full_name")
         made = await self._db.run(
             create_staff,
             actor=caller(),
@@ -78,7 +78,7 @@ class StaffHandlers:
     ) -> staff_pb2.UpdateStaffResponse:
         """Changes what is given."""
         changes = StaffChanges(
-            full_name=read_text(request.full_name, "full_name") if request.HasField("full_name") else None,
+            full_name=read_name(request.full_name, "full_name") if request.HasField("full_name") else None,
             user_name=request.user_name.lower() or None,
         )
         row = await self._db.run(

@@ -182,11 +182,11 @@ class Logins(RuleBasedStateMachine):
         self._refused_as_reused(person, login, call, wanted)
 
     @precondition(lambda self: any(self._refreshed()))
-    @rule(data=st.data(), oldest=st.booleans())
-    def steal(self, data: st.DataObject, oldest: bool) -> None:
-        """Somebody else uses a token that was used before."""
+    @rule(data=st.data(), which=st.sampled_from((0, -2, -1)))
+    def steal(self, data: st.DataObject, which: int) -> None:
+        """Somebody else uses a token: the first, the last that was used, or the one that is unused."""
         person, login = data.draw(st.sampled_from(list(self._refreshed())))
-        stolen = login.tokens[0 if oldest else -2].refresh_token
+        stolen = login.tokens[which].refresh_token
         self._refused_as_reused(person, login, use(self.people, stolen, "thief"), person.refusal(login))
 
     @precondition(lambda self: any(person.active for person in self.model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.common.caller import Caller
@@ -9,9 +10,29 @@ from services.common.db import Connection, execute, fetch_first
 from services.common.errors import DomainError
 from services.common.etags import require_etag
 from services.common.ids import new_id
+from services.common.sessions import SessionState
 from services.identity.audit import record_own
 from services.identity.keys import hash_secret, new_secret
+from services.identity.sessions import session_state
 from services.identity.tills.queries import TillRow, get_till
+from services.identity.tills.token_series import EndedTokens, end_till_tokens
+
+
+@dataclass(frozen=True)
+class ChangedTill:
+    """The till, and which of its tokens are good now if that changed."""
+
+    till: TillRow
+    logins: SessionState | None
+
+
+@dataclass(frozen=True)
+class RotatedSecret:
+    """The till, its new secret, and which tokens are good now if that changed."""
+
+    till: TillRow
+    secret: str
+    logins: SessionState | None
 
 
 async def create_till(connection: Connection, *, actor: Caller, display_name: str) -> tuple[TillRow, str]:
@@ -63,8 +84,8 @@ async def update_till(
     return await get_till(connection, till_id)
 
 
-async def delete_till(connection: Connection, *, actor: Caller, till_id: UUID, etag: str) -> None:
-    """Takes a till out of all lists and gives it no more tokens. Its row stays, for receipts name it.
+async def delete_till(connection: Connection, *, actor: Caller, till_id: UUID, etag: str) -> EndedTokens:
+    """Takes a till out of all lists and ends its secrets and tokens. Its row stays, for receipts name it.
 
     Raises CLIENT_NOT_FOUND and ETAG_MISMATCH.
     """
@@ -73,22 +94,23 @@ async def delete_till(connection: Connection, *, actor: Caller, till_id: UUID, e
         connection,
         """
         UPDATE clients SET
-          deleted = true, enabled = false, old_secret_hash = NULL, old_secret_ends_at = NULL,
-          version = version + 1
+          deleted = true, enabled = false, secret_hash = NULL, old_secret_hash = NULL,
+          old_secret_ends_at = NULL, version = version + 1
         WHERE id = %(id)s
         """,
         id=till_id,
     )
     await record_own(connection, actor, "client.deleted", till_id, display_name=till.display_name)
+    return await end_till_tokens(connection, till_id)
 
 
 async def rotate_till_secret(
     connection: Connection, *, actor: Caller, till_id: UUID, overlap_seconds: int, etag: str
-) -> tuple[TillRow, str]:
-    """Gives a till a new secret and returns both; the present one goes on for `overlap_seconds`.
+) -> RotatedSecret:
+    """Gives a till a new secret and returns it; the present one goes on for `overlap_seconds`.
 
-    The one before that ends at once, for a till has two secrets at most. Raises CLIENT_NOT_FOUND and
-    ETAG_MISMATCH.
+    The one before that ends at once, for a till has two secrets at most. Without an overlap the tokens end
+    too: who has the old secret has tokens by it. Raises CLIENT_NOT_FOUND and ETAG_MISMATCH.
     """
     await _locked(connection, till_id, etag)
     secret = new_secret()
@@ -107,24 +129,51 @@ async def rotate_till_secret(
         overlap=overlap_seconds,
     )
     await record_own(connection, actor, "client.secret_rotated", till_id, overlap_seconds=overlap_seconds)
-    return await get_till(connection, till_id), secret
+    ended = None if overlap_seconds else (await end_till_tokens(connection, till_id)).logins
+    return RotatedSecret(await get_till(connection, till_id), secret, ended)
 
 
-async def set_till_enabled(
-    connection: Connection, *, actor: Caller, till_id: UUID, enabled: bool, etag: str
-) -> TillRow:
-    """Enables or disables a till. Raises CLIENT_NOT_FOUND and ETAG_MISMATCH."""
+async def disable_till(connection: Connection, *, actor: Caller, till_id: UUID, etag: str) -> ChangedTill:
+    """Ends the secrets and tokens of a till for good, and gives it no more.
+
+    Raises CLIENT_NOT_FOUND and ETAG_MISMATCH.
+    """
     before = await _locked(connection, till_id, etag)
-    if before.enabled == enabled:
-        return before
+    if not before.enabled:
+        return ChangedTill(before, None)
     await execute(
         connection,
-        "UPDATE clients SET enabled = %(enabled)s, version = version + 1 WHERE id = %(id)s",
+        """
+        UPDATE clients SET
+          enabled = false, secret_hash = NULL, old_secret_hash = NULL, old_secret_ends_at = NULL,
+          version = version + 1
+        WHERE id = %(id)s
+        """,
         id=till_id,
-        enabled=enabled,
     )
-    await record_own(connection, actor, "client.enabled" if enabled else "client.disabled", till_id)
-    return await get_till(connection, till_id)
+    await record_own(connection, actor, "client.disabled", till_id)
+    ended = await end_till_tokens(connection, till_id)
+    return ChangedTill(await get_till(connection, till_id), ended.logins)
+
+
+async def enable_till(connection: Connection, *, actor: Caller, till_id: UUID, etag: str) -> ChangedTill:
+    """Lets a till get tokens, by a secret that it got since it was disabled.
+
+    Raises CLIENT_NOT_FOUND and ETAG_MISMATCH.
+    """
+    before = await _locked(connection, till_id, etag)
+    if before.enabled:
+        return ChangedTill(before, None)
+    await execute(
+        connection,
+        """
+        UPDATE clients SET enabled = true, token_version = token_version + 1, version = version + 1
+        WHERE id = %(id)s
+        """,
+        id=till_id,
+    )
+    await record_own(connection, actor, "client.enabled", till_id)
+    return ChangedTill(await get_till(connection, till_id), await session_state(connection, till_id))
 
 
 async def _locked(connection: Connection, till_id: UUID, etag: str) -> TillRow:

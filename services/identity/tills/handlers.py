@@ -8,13 +8,15 @@ from scrip.identity.v1 import client_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, list_total, read_text, timestamp
+from services.common.encoding import Context, list_total, read_name, timestamp
 from services.common.paging import Page
+from services.identity.sessions import Logins
 from services.identity.tills.commands import (
     create_till,
     delete_till,
+    disable_till,
+    enable_till,
     rotate_till_secret,
-    set_till_enabled,
     update_till,
 )
 from services.identity.tills.queries import TILLS, TillRow, get_till
@@ -23,14 +25,15 @@ from services.identity.tills.queries import TILLS, TillRow, get_till
 class TillHandlers:
     """Implements ClientService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, logins: Logins) -> None:
         self._db = db
+        self._logins = logins
 
     async def CreateClient(
         self, request: client_pb2.CreateClientRequest, context: Context
     ) -> client_pb2.CreateClientResponse:
         """Makes a till."""
-        display_name = read_text(request.display_name, "display_name")
+        display_name = read_name(request.display_name, "display_name")
         till, secret = await self._db.run(create_till, actor=caller(), display_name=display_name)
         return client_pb2.CreateClientResponse(client=_till(till), client_secret=secret)
 
@@ -51,49 +54,48 @@ class TillHandlers:
             actor=caller(),
             till_id=UUID(request.client_id),
             etag=request.etag,
-            display_name=read_text(request.display_name, "display_name") if given else None,
+            display_name=read_name(request.display_name, "display_name") if given else None,
         )
         return client_pb2.UpdateClientResponse(client=_till(row))
 
     async def DeleteClient(
         self, request: client_pb2.DeleteClientRequest, context: Context
     ) -> client_pb2.DeleteClientResponse:
-        """Deletes a till: it gets no tokens any more and is not listed."""
-        await self._db.run(delete_till, actor=caller(), till_id=UUID(request.client_id), etag=request.etag)
+        """Deletes a till: its tokens and secrets end, and it is not listed."""
+        till_id = UUID(request.client_id)
+        await self._logins.run(delete_till, actor=caller(), till_id=till_id, etag=request.etag)
         return client_pb2.DeleteClientResponse()
 
     async def RotateClientSecret(
         self, request: client_pb2.RotateClientSecretRequest, context: Context
     ) -> client_pb2.RotateClientSecretResponse:
         """Returns a new secret."""
-        row, secret = await self._db.run(
+        rotated = await self._logins.run(
             rotate_till_secret,
             actor=caller(),
             till_id=UUID(request.client_id),
             overlap_seconds=request.overlap_seconds,
             etag=request.etag,
         )
-        return client_pb2.RotateClientSecretResponse(client_secret=secret, client=_till(row))
+        return client_pb2.RotateClientSecretResponse(client_secret=rotated.secret, client=_till(rotated.till))
 
     async def DisableClient(
         self, request: client_pb2.DisableClientRequest, context: Context
     ) -> client_pb2.DisableClientResponse:
-        """Disables a till: it gets no tokens any more."""
-        till_id = UUID(request.client_id)
-        row = await self._db.run(
-            set_till_enabled, actor=caller(), till_id=till_id, enabled=False, etag=request.etag
+        """Disables a till: its tokens and secrets end."""
+        changed = await self._logins.run(
+            disable_till, actor=caller(), till_id=UUID(request.client_id), etag=request.etag
         )
-        return client_pb2.DisableClientResponse(client=_till(row))
+        return client_pb2.DisableClientResponse(client=_till(changed.till))
 
     async def EnableClient(
         self, request: client_pb2.EnableClientRequest, context: Context
     ) -> client_pb2.EnableClientResponse:
-        """Enables a till: it gets tokens again."""
-        till_id = UUID(request.client_id)
-        row = await self._db.run(
-            set_till_enabled, actor=caller(), till_id=till_id, enabled=True, etag=request.etag
+        """Enables a till: it gets tokens by a new secret."""
+        changed = await self._logins.run(
+            enable_till, actor=caller(), till_id=UUID(request.client_id), etag=request.etag
         )
-        return client_pb2.EnableClientResponse(client=_till(row))
+        return client_pb2.EnableClientResponse(client=_till(changed.till))
 
     async def ListClients(
         self, request: client_pb2.ListClientsRequest, context: Context

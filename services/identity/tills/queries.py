@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.common.db import Connection, fetch_first, fetch_values
+from services.common.db import Connection, fetch_first
 from services.common.errors import DomainError
 from services.common.lists import Listing, SortKey, parse_moment
 
@@ -47,17 +46,28 @@ TILLS = Listing(
 """The tills: some thousands at most, so its sort orders need no index."""
 
 
-async def till_secret_hashes(connection: Connection, till_id: UUID) -> Sequence[bytes]:
-    """Returns hashes of the secrets that a till may use now; none for one that is unknown or disabled."""
-    hashes = await fetch_values(
+@dataclass(frozen=True, slots=True)
+class TillSecrets:
+    """Hashes of the secrets that a till may use now, and the series of the tokens that it gets for them."""
+
+    token_series: UUID
+    secret_hash: bytes | None
+    old_secret_hash: bytes | None
+
+
+async def till_secrets(connection: Connection, till_id: UUID) -> TillSecrets | None:
+    """Returns the secrets of a till, or None for one that is unknown or disabled."""
+    return await fetch_first(
         connection,
+        TillSecrets,
         """
-        SELECT unnest(ARRAY[secret_hash, CASE WHEN old_secret_ends_at > now() THEN old_secret_hash END])
+        SELECT
+          token_series, secret_hash,
+          CASE WHEN old_secret_ends_at > now() THEN old_secret_hash END AS old_secret_hash
         FROM clients WHERE id = %(id)s AND enabled
         """,
         id=till_id,
     )
-    return [one for one in hashes if one is not None]
 
 
 async def get_till(connection: Connection, till_id: UUID) -> TillRow:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from services.common import texts
 from services.common.errors import DomainError, invalid_field
 
 MOST_LINES = 20_000
@@ -103,6 +104,7 @@ def _line(number: int, cells: list[str], places: Sequence[int]) -> FileLine:
         and _DELTA.fullmatch(delta) is not None
         and 0 < abs(int(delta)) <= MOST_POINTS
         and 0 < len(reason) <= _LONGEST_REASON
+        and texts.fault(reason, lines=True) is None
     )
     return FileLine(number, member_id, delta, reason, valid)
 

@@ -8,7 +8,7 @@ from scrip.points.v1 import admin_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, refuse_nul
+from services.common.encoding import Context, read_text
 from services.common.idempotent import idempotent
 from services.common.ids import new_id, utc_now
 from services.points.adjustments.commands.adjust_points import Adjustment, adjust_points
@@ -31,12 +31,11 @@ class AdjustmentHandlers:
     ) -> admin_pb2.AdjustPointsResponse:
         """Gives a member points, or takes some, once per key."""
         actor = caller()
-        refuse_nul(reason=request.reason)
         adjustment = Adjustment(
             str(new_id()),
             UUID(request.member_id),
             request.delta,
-            request.reason,
+            read_text(request.reason, "reason"),
             self._programme.expiry(utc_now()),
         )
 

@@ -8,7 +8,7 @@ from typing import assert_never
 from scrip.common.v1 import money_pb2
 from scrip.points.v1 import earn_effect_pb2, earn_rule_pb2
 
-from services.common.encoding import moment, refuse_nul, timestamp
+from services.common.encoding import moment, read_text, refuse_nul, timestamp
 from services.common.errors import invalid_field
 from services.points.earning.applied import Applied
 from services.points.earning.commands import NewRule, RuleChanges
@@ -22,7 +22,7 @@ _WithEffect = earn_rule_pb2.CreateEarnRuleRequest | earn_rule_pb2.UpdateEarnRule
 def new_rule(request: earn_rule_pb2.CreateEarnRuleRequest) -> NewRule:
     """Returns the rule that is asked for. Raises VALIDATION_FAILED."""
     return NewRule(
-        name=_name(request.name),
+        name=read_text(request.name, "name"),
         effect=_effect(request),
         priority=request.priority,
         starts_at=moment(request, "starts_at"),
@@ -37,7 +37,7 @@ def changes(request: earn_rule_pb2.UpdateEarnRuleRequest) -> RuleChanges:
         if request.HasField(field):  # type: ignore[arg-type]  # one of two fields, by validation
             raise invalid_field("clear", f"{field} can not be given and emptied at once")
     return RuleChanges(
-        name=_name(request.name) if request.HasField("name") else None,
+        name=read_text(request.name, "name") if request.HasField("name") else None,
         effect=_effect(request) if request.WhichOneof("effect") else None,
         priority=request.priority if request.HasField("priority") else None,
         starts_at=moment(request, "starts_at"),
@@ -135,13 +135,6 @@ def _set_why(encoded: earn_rule_pb2.DryRunLine, line: CountedLine) -> None:
         encoded.multiplying_earn_rule_id = str(line.counted.rule.id)
     else:
         encoded.excluding_earn_rule_id = str(line.counted.rule.id)
-
-
-def _name(text: str) -> str:
-    name = text.strip()
-    if not name or "\0" in name:
-        raise invalid_field("name", "must not be blank and have no NUL character")
-    return name
 
 
 def _effect(request: _WithEffect) -> Effect:

@@ -9,7 +9,7 @@ from scrip.promos.v1 import campaign_pb2
 from services.common.caller import caller
 from services.common.currencies import require_currency
 from services.common.db import Connection, Database
-from services.common.encoding import Context, list_total, moment, timestamp
+from services.common.encoding import Context, list_total, moment, read_text, timestamp
 from services.common.idempotent import idempotent
 from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit, read_benefit
@@ -42,7 +42,7 @@ class CampaignHandlers:
             row = await create_campaign(
                 connection,
                 actor=caller(),
-                name=request.name.strip(),
+                name=read_text(request.name, "name"),
                 places=request.places,
                 benefit=read_benefit(request.benefit),
                 starts_at=moment(request, "starts_at"),

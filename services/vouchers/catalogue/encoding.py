@@ -5,16 +5,16 @@ from __future__ import annotations
 from scrip.common.v1 import money_pb2
 from scrip.vouchers.v1 import catalogue_pb2, shop_pb2
 
-from services.common.encoding import moment, timestamp
+from services.common.encoding import moment, read_optional_text, read_text, timestamp
 from services.vouchers.catalogue.commands import NewVoucher
 from services.vouchers.catalogue.queries import VoucherRow
 
 
 def new_voucher(request: catalogue_pb2.CreateVoucherRequest) -> NewVoucher:
-    """Returns what staff want to offer."""
+    """Returns what staff want to offer. Raises VALIDATION_FAILED."""
     return NewVoucher(
-        title=request.title.strip(),
-        description=request.description,
+        title=read_text(request.title, "title"),
+        description=read_optional_text(request.description, "description", lines=True),
         face_value_minor=request.face_value.amount_minor,
         currency_code=request.face_value.currency_code,
         price_points=request.price_points,

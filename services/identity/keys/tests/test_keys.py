@@ -292,7 +292,7 @@ class Load:
         turn = 0
         while time.monotonic() < until:
             issuer = self.issuers[turn % len(self.issuers)]
-            token = issuer.issue(new_id(), "till", self.token_seconds)
+            token = issuer.issue_for_till(new_id(), self.token_seconds, series=new_id())
             self.used.add(_kid(token.value))
             self.alive.append((token.value, float(_said(token.value)["exp"])))
             self.alive = [one for one in self.alive if one[1] > time.time()][-40:]

@@ -159,6 +159,9 @@ async def test_what_is_forged_as_it_should_be_is_a_token(platform: Platform, for
         {"without": "sub"},
         {"without": "role"},
         {"without": "sid"},
+        {"sid": ""},
+        {"sid": "s"},
+        {"sub": "ada"},
         {"exp": "tomorrow"},
         {"headers": {"typ": "JWT"}},
         {"headers": {"typ": "refresh+jwt"}},
@@ -376,7 +379,13 @@ class TestVerifier:
 
 def _signed(key_id: str, key: rsa.RSAPrivateKey, *, seconds: int = 60) -> str:
     now = int(utc_now().timestamp())
-    content = {"iss": ISSUER, "aud": PUBLIC_AUDIENCE, "sub": str(new_id()), "role": "till"}
+    content = {
+        "iss": ISSUER,
+        "aud": PUBLIC_AUDIENCE,
+        "sub": str(new_id()),
+        "role": "till",
+        "sid": str(new_id()),
+    }
     return jwt.encode(
         content | {"iat": now, "exp": now + seconds}, key, "RS256", {"kid": key_id, "typ": TOKEN_TYPE}
     )
@@ -387,7 +396,8 @@ def _jwk(key_id: str, key: rsa.RSAPrivateKey) -> Claims:
     return found | {"kid": key_id, "alg": "RS256", "use": "sig"}
 
 
-async def test_the_till_gets_a_token_without_a_login(platform: Platform) -> None:
+async def test_the_till_gets_a_token_of_its_series(people: People, platform: Platform) -> None:
     said = jwt.decode(await platform.till(), options={"verify_signature": False})
-    assert "sid" not in said
     assert said["role"] == "till"
+    query = "SELECT token_series FROM clients WHERE id = %(id)s"
+    assert await people.rows("identity", query, id=UUID(said["sub"])) == [(UUID(said["sid"]),)]

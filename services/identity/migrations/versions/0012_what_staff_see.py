@@ -8,7 +8,7 @@ from alembic import op
 from services.common.migrations import execute
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 _NOT_DELETED = sa.text("NOT deleted")
 _WAITING = sa.text("failed_at IS NULL")

@@ -219,12 +219,37 @@ class TestGuessing:
             for guessed in (False, True):
                 proof = await code_for(identity, phone, LOG_IN)
                 request = auth_pb2.LogInRequest(otp=wrong(proof) if guessed else proof)
-                name, code, metadata = await refusal(identity.auth.LogIn(request))
+                stranger = came_from("192.0.2.3")
+                name, code, metadata = await refusal(identity.auth.LogIn(request, metadata=stranger))
                 assert (name, code) == ("TOO_MANY_REQUESTS", grpc.StatusCode.RESOURCE_EXHAUSTED)
                 assert metadata["limit"] == "wrong_otps_per_recipient"
                 assert 14_000 < int(metadata["retry_after_seconds"]) <= 14_400
             other = await code_for(identity, new_phone(), REGISTER)
             await identity.register(other.otp_id, other.code)
+
+    @pytest.mark.parametrize("by", ["device", "address"])
+    async def test_a_stranger_who_guesses_does_not_shut_out_the_owner(
+        self, platform: Platform, own_redis: SpareRedis, by: str
+    ) -> None:
+        phone, device = new_phone(), "device-of-the-owner"
+        async with limited(platform, own_redis, otp_sends_per_phone=50) as identity:
+            made = await code_for(identity, phone, REGISTER)
+            register = auth_pb2.RegisterMemberRequest(full_name="Ada", otp=made, device_id=device)
+            await identity.auth.RegisterMember(register, metadata=came_from("192.0.2.1"))
+            await hit(own_redis, PER_RECIPIENT, phone, 20)
+
+            async def log_in(device_id: str, address: str) -> str:
+                proof = await code_for(identity, phone, LOG_IN)
+                request = auth_pb2.LogInRequest(otp=proof, device_id=device_id)
+                return await outcome(identity.auth.LogIn(request, metadata=came_from(address)))
+
+            assert await log_in("another", "192.0.2.7") == "TOO_MANY_REQUESTS"
+            known = {"device": (device, "192.0.2.8"), "address": ("", "192.0.2.1")}[by]
+            assert await log_in(*known) == DONE
+            reset = auth_pb2.ResetPasswordRequest(
+                otp=await code_for(identity, phone, RESET), new_password=PASSWORD, device_id=device
+            )
+            assert await outcome(identity.auth.ResetPassword(reset, metadata=came_from("192.0.2.9"))) == DONE
 
     async def test_a_right_code_does_not_count(self, platform: Platform, own_redis: SpareRedis) -> None:
         phone = new_phone()
@@ -240,8 +265,9 @@ class TestGuessing:
             assert await try_code(identity, used, LOG_IN) == DONE
             assert await try_code(identity, used, LOG_IN) == "OTP_NOT_VALID"
             last = await code_for(identity, phone, LOG_IN)
-            assert await try_code(identity, wrong(last), LOG_IN) == "OTP_NOT_VALID"
-            assert await try_code(identity, last, LOG_IN) == "TOO_MANY_REQUESTS"
+            stranger = "192.0.2.3"
+            assert await try_code(identity, wrong(last), LOG_IN, stranger) == "OTP_NOT_VALID"
+            assert await try_code(identity, last, LOG_IN, stranger) == "TOO_MANY_REQUESTS"
 
     async def test_wrong_codes_and_wrong_passwords_from_one_address_count_together(
         self, platform: Platform, own_redis: SpareRedis
@@ -337,16 +363,20 @@ def wrong(proof: otp_pb2.OtpProof) -> otp_pb2.OtpProof:
     return otp_pb2.OtpProof(otp_id=proof.otp_id, code=f"{(int(proof.code) + 1) % 1_000_000:06d}")
 
 
-async def try_code(identity: Sending, proof: otp_pb2.OtpProof, purpose: auth_pb2.OtpPurpose.ValueType) -> str:
+async def try_code(
+    identity: Sending,
+    proof: otp_pb2.OtpProof,
+    purpose: auth_pb2.OtpPurpose.ValueType,
+    address: str = "192.0.2.1",
+) -> str:
     """Returns what becomes of using a code for what it is for."""
-    auth, metadata = identity.auth, came_from("192.0.2.1")
+    auth, metadata = identity.auth, came_from(address)
     if purpose == REGISTER:
         request = auth_pb2.RegisterMemberRequest(full_name="Grace Hopper", otp=proof)
         return await outcome(auth.RegisterMember(request, metadata=metadata))
     if purpose == RESET:
-        return await outcome(
-            auth.ResetPassword(auth_pb2.ResetPasswordRequest(otp=proof, new_password=PASSWORD))
-        )
+        reset = auth_pb2.ResetPasswordRequest(otp=proof, new_password=PASSWORD)
+        return await outcome(auth.ResetPassword(reset, metadata=metadata))
     return await outcome(auth.LogIn(auth_pb2.LogInRequest(otp=proof), metadata=metadata))
 
 

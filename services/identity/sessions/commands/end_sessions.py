@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.common.db import Connection, execute
 from services.common.sessions import SessionState
-from services.identity.accounts import count_session_change
+from services.identity.accounts import count_session_change, forget_places
 from services.identity.sessions.queries import session_state
 
 
@@ -38,7 +38,8 @@ async def end_sessions(
 
 
 async def forget_devices(connection: Connection, account_id: UUID) -> None:
-    """Erases on which devices the logins of an account were."""
+    """Erases on which devices the logins of an account were, and from where."""
+    await forget_places(connection, account_id)
     await execute(connection, "UPDATE sessions SET device_id = '' WHERE account_id = %(id)s", id=account_id)
 
 

@@ -64,13 +64,18 @@ class _Use:
 
 
 async def refresh_session(
-    connection: Connection, vault: Vault, *, refresh_token: str, device_id: str
+    connection: Connection, vault: Vault, *, refresh_token: str, device_id: str, shared: bool = False
 ) -> RefreshTry:
     """Uses a refresh token once.
 
-    The next one is derived from it, so that the same device can ask again for a lost response. A second
-    use by anybody else, or later, or after the response was used, ends the login: a refusal is returned and
-    not raised, so that the end is committed. A caller that names no device can not ask again.
+    The next one is derived from it, so that the same device can ask again for a lost response. A second use
+    by anybody else, or later, or after the response was used, ends the login: a refusal is returned and not
+    raised, so that the end is committed. So does any use from another device than the login's, for a token
+    that is there has been stolen. A login that names no device is bound to none, and can not ask again.
+
+    With `shared` it comes from a cookie that several tabs have. It is used up only when it is older than the
+    time for asking again: otherwise a tab that starts a moment later would use up what the others are still
+    waiting for.
 
     Only the token's row is locked. Tokens for a login that ends at this moment are good for nothing.
     """
@@ -80,7 +85,11 @@ async def refresh_session(
         return RefreshTry(None, _not_valid())
     if (refusal := _refusal(session)) is not None:
         return RefreshTry(None, refusal)
+    if session.device_id not in ("", device_id):
+        return await _ended(connection, session)
     next_token = vault.next_refresh_token(refresh_token)
+    if shared and (use := await _use_without_using_up(connection, token_hash)) is not None:
+        return RefreshTry(_refreshed(session, use, refresh_token), None)
     use = await _use_first(connection, token_hash)
     if use is not None:
         await execute(
@@ -92,20 +101,25 @@ async def refresh_session(
     elif session.device_id == device_id != "":
         use = await _use_again(connection, token_hash, next_token)
     if use is None:
-        ended = await end_sessions(
-            connection, account_id=session.account_id, only=session.id, reason="REUSED"
-        )
-        return RefreshTry(None, _reused(), ended.logins)
-    refreshed = Refreshed(
+        return await _ended(connection, session)
+    return RefreshTry(_refreshed(session, use, next_token), None)
+
+
+def _refreshed(session: _SessionRow, use: _Use, refresh_token: str) -> Refreshed:
+    return Refreshed(
         account_id=session.account_id,
         role=session.role,
         session_id=session.id,
         expires_at=session.expires_at,
         answered_at=use.used_at,
         answer_id=use.answer_id,
-        refresh_token=next_token,
+        refresh_token=refresh_token,
     )
-    return RefreshTry(refreshed, None)
+
+
+async def _ended(connection: Connection, session: _SessionRow) -> RefreshTry:
+    ended = await end_sessions(connection, account_id=session.account_id, only=session.id, reason="REUSED")
+    return RefreshTry(None, _reused(), ended.logins)
 
 
 async def _session_of(connection: Connection, token_hash: bytes) -> _SessionRow | None:
@@ -137,6 +151,21 @@ async def _use_first(connection: Connection, token_hash: bytes) -> _Use | None:
         """,
         hash=token_hash,
         answer_id=new_id(),
+    )
+
+
+async def _use_without_using_up(connection: Connection, token_hash: bytes) -> _Use | None:
+    """Returns a use, which is not kept, of a token that is unused and was made a moment ago."""
+    return await fetch_first(
+        connection,
+        _Use,
+        """
+        SELECT now() AS used_at, %(answer_id)s::uuid AS answer_id FROM refresh_tokens
+        WHERE token_hash = %(hash)s AND used_at IS NULL AND created_at > now() - %(grace)s::interval
+        """,
+        hash=token_hash,
+        answer_id=new_id(),
+        grace=GRACE,
     )
 
 
@@ -176,4 +205,6 @@ def _not_valid() -> DomainError:
 
 
 def _reused() -> DomainError:
-    return DomainError("REFRESH_TOKEN_REUSED", "the refresh token was used before; the login was ended")
+    return DomainError(
+        "REFRESH_TOKEN_REUSED", "the refresh token was used before, or elsewhere; the login was ended"
+    )

@@ -153,6 +153,24 @@ async def test_a_used_token_whose_answer_has_served_was_not_lost(people: People,
     await assert_ended(people, device)
 
 
+@pytest.mark.covers("I3 AuthService.RefreshSession")
+@pytest.mark.parametrize("thief", ["another", ""])
+async def test_an_unused_token_on_another_device_ends_the_login(
+    people: People, device: Device, thief: str
+) -> None:
+    assert await reason(use(people, device.token.refresh_token, thief)) == "REFRESH_TOKEN_REUSED"
+    assert await ended(people, device) == "REUSED"
+    assert await reason(use(people, device.token.refresh_token, device.id)) == "REFRESH_TOKEN_REUSED"
+    await assert_ended(people, device)
+
+
+async def test_a_login_without_a_device_is_bound_to_none(people: People) -> None:
+    member = await people.platform.member()
+    login = await log_in(people, member.phone, "")
+    first = await use(people, login.refresh_token, "a name that it has since")
+    await use(people, first.refresh_token, "")
+
+
 async def test_who_names_no_device_can_not_ask_again(people: People) -> None:
     member = await people.platform.member()
     login = await log_in(people, member.phone, "")
@@ -233,9 +251,15 @@ async def test_what_nobody_was_given_is_not_valid(people: People, wrong: str) ->
     assert (name, code) == ("REFRESH_TOKEN_NOT_VALID", grpc.StatusCode.UNAUTHENTICATED)
 
 
-@pytest.mark.parametrize("wrong", ["", "x" * 4097])
+@pytest.mark.parametrize("wrong", ["x" * 4097])
 async def test_what_can_not_be_a_token_breaks_the_rule(people: People, wrong: str) -> None:
     assert await reason(use(people, wrong, "phone")) == "VALIDATION_FAILED"
+
+
+async def test_without_a_token_and_a_cookie_it_says_what_an_app_without_a_login_expects(
+    people: People,
+) -> None:
+    assert await reason(use(people, "", "phone")) == "REFRESH_TOKEN_NOT_VALID"
 
 
 @pytest.mark.covers("I3 AuthService.RefreshSession")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -44,9 +45,28 @@ async def till(
     return await clients.CreateClient(request, metadata=bearer(await platform.admin()))
 
 
-def form(**fields: str) -> httpbody_pb2.HttpBody:
-    """Returns a body as browsers and OAuth libraries send it."""
-    return httpbody_pb2.HttpBody(content_type=FORM, data=urlencode(fields).encode())
+def form(**fields: str) -> auth_pb2.IssueClientTokenRequest:
+    """Returns a request as browsers and OAuth libraries send it."""
+    return request(urlencode(fields).encode())
+
+
+def request(data: bytes, content_type: str = FORM) -> auth_pb2.IssueClientTokenRequest:
+    return auth_pb2.IssueClientTokenRequest(form=httpbody_pb2.HttpBody(content_type=content_type, data=data))
+
+
+async def word(call: Any) -> tuple[str, grpc.StatusCode]:
+    """Returns the word of RFC 6749 (5.2) with which a call was refused, and its status code."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    [found] = [value for key, value in caught.value.trailing_metadata() or () if key == "x-oauth-error"]
+    assert await reason(_again(caught.value)), "it has a reason like every refusal"
+    details = caught.value.details() or ""
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", details), "of characters that the RFC allows"
+    return str(found), caught.value.code()
+
+
+async def _again(error: grpc.aio.AioRpcError) -> None:
+    raise error
 
 
 def basic(client_id: str, secret: str) -> list[tuple[str, str]]:
@@ -65,7 +85,9 @@ async def test_the_form_gets_a_token_that_points_takes(
     reply = await call
     answer = orjson.loads(reply.data)
     assert reply.content_type == "application/json"
-    assert ("cache-control", "no-store") in tuple(await call.initial_metadata())
+    headers = tuple(await call.initial_metadata())
+    assert ("cache-control", "no-store") in headers
+    assert ("pragma", "no-cache") in headers
     assert answer.keys() == {"access_token", "token_type", "expires_in"}
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
     claims = jwt.decode(answer["access_token"], options={"verify_signature": False})
@@ -96,21 +118,94 @@ async def test_the_credentials_may_come_in_http_basic_form(
         (b"grant_type=password&client_id=a&client_secret=b", "grant_type"),
         (b"grant_type=client_credentials&grant_type=client_credentials&client_id=a", "grant_type"),
         (b"client_id=a&client_secret=b", "grant_type"),
-        (b"grant_type=client_credentials", "client_id"),
-        (b"grant_type=client_credentials&client_id=a", "client_secret"),
+        (b"grant_type=&client_id=a&client_secret=b", "grant_type"),
+        (b"grant_type=client_credentials&client_id=a&client_id=b&client_secret=b", "client_id"),
+        (b"grant_type=client_credentials&client_id=a&client_secret=b&scope=all", "scope"),
         (b'{"grant_type": "client_credentials"}', "body"),
         (b"\xff\xfe", "body"),
+        (b"grant_type=%ff", "body"),
         (b"&".join(b"x%d=1" % n for n in range(50)), "body"),
     ],
 )
 async def test_a_form_that_is_not_one_is_refused_with_the_field(
     grpc_stub: auth_pb2_grpc.AuthServiceStub, data: bytes, field: str
 ) -> None:
-    status, code = await refused_status(
-        grpc_stub.IssueClientToken(httpbody_pb2.HttpBody(content_type=FORM, data=data))
-    )
+    status, code = await refused_status(grpc_stub.IssueClientToken(request(data)))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert status.message.startswith(f"{field}: ")
+
+
+class TestWordsOfTheRfc:
+    """RFC 6749, 5.2: which word each refusal has. The edge makes its JSON of it."""
+
+    INVALID, UNAUTHENTICATED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED
+
+    @pytest.mark.covers("I6 AuthService.IssueClientToken")
+    @pytest.mark.parametrize(
+        ("data", "wanted"),
+        [
+            (b"client_id=a&client_secret=b", "invalid_request"),
+            (b"grant_type=&client_id=a&client_secret=b", "invalid_request"),
+            (b"grant_type=client_credentials&grant_type=client_credentials", "invalid_request"),
+            (b"grant_type=client_credentials&x=1&x=2&client_id=a&client_secret=b", "invalid_request"),
+            (b"grant_type", "invalid_request"),
+            (b"grant_type=password&client_id=a&client_secret=b", "unsupported_grant_type"),
+            (b"grant_type=client_credentials&client_id=a&client_secret=b&scope=all", "invalid_scope"),
+            (b"grant_type=client_credentials", "invalid_client"),
+            (b"grant_type=client_credentials&client_id=a", "invalid_client"),
+            (b"grant_type=client_credentials&client_id=a&client_secret=", "invalid_client"),
+            (b"grant_type=client_credentials&client_id=a&client_secret=b", "invalid_client"),
+        ],
+    )
+    async def test_of_a_form(
+        self, grpc_stub: auth_pb2_grpc.AuthServiceStub, data: bytes, wanted: str
+    ) -> None:
+        code = self.UNAUTHENTICATED if wanted == "invalid_client" else self.INVALID
+        assert await word(grpc_stub.IssueClientToken(request(data))) == (wanted, code)
+
+    async def test_of_two_ways_to_prove_it(
+        self, grpc_stub: auth_pb2_grpc.AuthServiceStub, till: client_pb2.CreateClientResponse
+    ) -> None:
+        header, client_id = basic(till.client.id, till.client_secret), till.client.id
+        for fields in (
+            {"client_id": client_id, "client_secret": till.client_secret},
+            {"client_secret": till.client_secret},
+            {"client_id": str(new_id())},
+        ):
+            call = grpc_stub.IssueClientToken(form(**GRANT, **fields), metadata=header)
+            assert await word(call) == ("invalid_request", self.INVALID)
+        # To name the client in the form too is no second way, and an empty scope is none.
+        await grpc_stub.IssueClientToken(form(**GRANT, client_id=client_id, scope=""), metadata=header)
+
+    @pytest.mark.parametrize(
+        "content_type",
+        ["application/json", "text/plain", f"{FORM}; charset=iso-8859-1", "multipart/form-data"],
+    )
+    async def test_of_another_encoding(
+        self,
+        grpc_stub: auth_pb2_grpc.AuthServiceStub,
+        till: client_pb2.CreateClientResponse,
+        content_type: str,
+    ) -> None:
+        data = urlencode(GRANT | {"client_id": till.client.id, "client_secret": till.client_secret}).encode()
+        call = grpc_stub.IssueClientToken(request(data, content_type))
+        assert await word(call) == ("invalid_request", self.INVALID)
+        for good in (FORM, f"{FORM};charset=UTF-8", FORM.upper(), ""):
+            await grpc_stub.IssueClientToken(request(data, good))
+
+    async def test_of_a_header_that_is_not_one(self, grpc_stub: auth_pb2_grpc.AuthServiceStub) -> None:
+        for header in ("Basic", "Basic %%%", "Bearer x"):
+            call = grpc_stub.IssueClientToken(form(**GRANT), metadata=[("authorization", header)])
+            assert await word(call) == ("invalid_client", self.UNAUTHENTICATED)
+
+    async def test_of_too_many_tries(
+        self, grpc_stub: auth_pb2_grpc.AuthServiceStub, till: client_pb2.CreateClientResponse
+    ) -> None:
+        wrong = form(**GRANT, client_id=till.client.id, client_secret="wrong")
+        for _ in range(20):
+            assert (await word(grpc_stub.IssueClientToken(wrong)))[0] == "invalid_client"
+        call = grpc_stub.IssueClientToken(wrong)
+        assert await word(call) == ("temporarily_unavailable", grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic %%%", "Basic /w==", "Basic YQ=="])

@@ -14,6 +14,7 @@ import orjson
 import pytest
 from google.api import httpbody_pb2
 from scrip.identity.v1 import (
+    auth_pb2,
     auth_pb2_grpc,
     client_pb2,
     client_pb2_grpc,
@@ -53,7 +54,8 @@ async def token(channel: grpc.aio.Channel, client_id: str, secret: str) -> str:
     body = httpbody_pb2.HttpBody(
         content_type="application/x-www-form-urlencoded", data=urlencode(form).encode()
     )
-    reply = await auth_pb2_grpc.AuthServiceStub(channel).IssueClientToken(body)
+    request = auth_pb2.IssueClientTokenRequest(form=body)
+    reply = await auth_pb2_grpc.AuthServiceStub(channel).IssueClientToken(request)
     return str(orjson.loads(reply.data)["access_token"])
 
 
@@ -207,7 +209,7 @@ async def test_no_secret_is_kept_or_listed_readable(
 
 
 @pytest.mark.covers("I6 ClientService.DisableClient", "I6 ClientService.EnableClient")
-async def test_a_disabled_till_gets_no_token_until_it_is_enabled(
+async def test_a_disabled_till_gets_no_token_until_it_is_enabled_and_has_another_secret(
     grpc_stub: Stub,
     grpc_channel: grpc.aio.Channel,
     platform: Platform,
@@ -227,6 +229,7 @@ async def test_a_disabled_till_gets_no_token_until_it_is_enabled(
     enable = client_pb2.EnableClientRequest(client_id=client_id)
     for _ in range(2):
         assert (await grpc_stub.EnableClient(enable, metadata=admin)).client == till.client
+    assert await reason(token(grpc_channel, client_id, till.client_secret)) == "CREDENTIALS_NOT_VALID"
     issued = await token(grpc_channel, client_id, rotated.client_secret)
     assert jwt.decode(issued, options={"verify_signature": False})["sub"] == client_id
     assert await actions(platform, client_id) == [

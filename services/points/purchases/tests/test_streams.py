@@ -13,8 +13,6 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
-from services.common.caller import TILL
-from services.common.ids import new_id
 from services.points.purchases import streams as purchase_streams
 from services.points.purchases.streams import MOST_UNANSWERED, PurchaseStream
 from services.points.purchases.tests.test_batches import batch, reason_of
@@ -220,7 +218,7 @@ async def test_a_token_that_expires_ends_the_stream_after_the_answers_due(
     points: Points, platform: Platform
 ) -> None:
     member = await platform.member()
-    token = (await platform.issuer()).issue(new_id(), TILL, 2).value
+    token = await platform.till(seconds=2)
     call, results = open_stream(points, token=token), list[Result]()
     written = 0
 
