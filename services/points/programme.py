@@ -80,6 +80,17 @@ class Programme:
             )
         return balance_limit_reached() if points > MAX_POINTS else None
 
+    def require_refund_time(self, refunded_at: datetime, *, sold_at: datetime, now: datetime) -> None:
+        """Raises REFUND_TIME_OUT_OF_RANGE when goods can not have come back at this time."""
+        earliest, latest = max(sold_at, now - MAX_AGE), now + CLOCK_LEEWAY
+        if not earliest <= refunded_at <= latest:
+            raise DomainError(
+                "REFUND_TIME_OUT_OF_RANGE",
+                f"goods must come back between {_rfc3339(earliest)} and {_rfc3339(latest)}",
+                earliest=_rfc3339(earliest),
+                latest=_rfc3339(latest),
+            )
+
     def expiry(self, earned_at: datetime) -> datetime | None:
         """Returns when points earned now expire, at the end of a day of the programme; None for never.
 

@@ -149,6 +149,8 @@ def _refund(kept: Mapping[str, Any]) -> Refund:
     return Refund(
         number=kept["refund_number"],
         refunded_at=datetime.fromisoformat(kept["refunded_at"]),
+        recorded_at=datetime.fromisoformat(kept["recorded_at"] or kept["refunded_at"]),
+        voids=kept["voids"],
         lines=[Returned(*line) for line in kept["lines"]],
         amount_minor=kept["amount_minor"],
         points=kept["points"],

@@ -11,8 +11,9 @@ from psycopg.types.json import Jsonb
 
 from services.common import audit
 from services.common.caller import Caller
-from services.common.db import Connection, execute, fetch_first, fetch_value
+from services.common.db import Connection, execute, fetch_first, fetch_one, fetch_value
 from services.common.errors import DomainError
+from services.common.ids import utc_now
 from services.points.earning import Terms
 from services.points.ledger import (
     Balance,
@@ -48,7 +49,7 @@ from services.points.refunds.rules import (
 
 @dataclass(frozen=True, slots=True)
 class NewRefund:
-    """A refund as it came in. No `lines` is all that is left of the purchase."""
+    """A refund as it came in. No `lines` is all that is left of the purchase, no `refunded_at` is now."""
 
     purchase_id: UUID
     number: str
@@ -56,6 +57,8 @@ class NewRefund:
     lines: Sequence[Returned]
     reason: str
     actor: Caller
+    refunded_at: datetime | None = None
+    voids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class _RefundRow:
     balance_after: int | None
     refund_number: str
     refunded_at: datetime
+    recorded_at: datetime
+    voids: bool
     lines: list[list[int]]
     amount_minor: int
     points: int
@@ -91,6 +96,12 @@ class _RefundRow:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    refunded_at: datetime
+    recorded_at: datetime
+
+
 async def refund_purchase(
     connection: Connection, new: NewRefund, *, terms: Terms, programme: Programme
 ) -> Refunded:
@@ -99,14 +110,16 @@ async def refund_purchase(
     `terms` are the rules that judged the purchase, which exists. Goods of a purchase that is not claimed
     have earned nothing yet; what it will earn is lowered.
 
-    Raises REFUND_CONFLICT, NOTHING_TO_REFUND, REFUND_EXCEEDS_PURCHASE, and VALIDATION_FAILED for a line
-    that is not there.
+    Raises REFUND_CONFLICT, REFUND_TIME_OUT_OF_RANGE, NOTHING_TO_REFUND, REFUND_EXCEEDS_PURCHASE, and
+    VALIDATION_FAILED for a line that is not there.
     """
     locked = await _lock(connection, new.purchase_id)
     owner = locked.kept.owner
     repeated = await _repeat(connection, locked, new)
     if repeated:
         return repeated
+    if new.refunded_at:
+        programme.require_refund_time(new.refunded_at, sold_at=locked.kept.purchase.sold_at, now=utc_now())
     lines = await get_sold_lines(connection, owner, new.purchase_id)
     back = returned(lines, new.lines)
     after = afterwards(lines, back)
@@ -141,7 +154,7 @@ async def refund_purchase(
         await audit.record(
             connection,
             new.actor,
-            "purchase.refunded",
+            "purchase.voided" if new.voids else "purchase.refunded",
             new.purchase_id,
             refund_number=new.number,
             points=refund.points,
@@ -180,8 +193,9 @@ async def _repeat(connection: Connection, locked: _Locked, new: NewRefund) -> Re
         connection,
         _RefundRow,
         """
-        SELECT fingerprint, balance_after, refund_number, refunded_at, lines, amount_minor, points, taken,
-          owed, expired, waived, reason
+        SELECT fingerprint, balance_after, refund_number, refunded_at,
+          coalesce(recorded_at, refunded_at) AS recorded_at, voids, lines, amount_minor, points, taken, owed,
+          expired, waived, reason
         FROM refunds
         WHERE member_id = %(owner)s AND purchase_id = %(purchase_id)s AND refund_number = %(number)s
         """,
@@ -200,6 +214,8 @@ async def _repeat(connection: Connection, locked: _Locked, new: NewRefund) -> Re
     refund = Refund(
         number=row.refund_number,
         refunded_at=row.refunded_at,
+        recorded_at=row.recorded_at,
+        voids=row.voids,
         lines=[Returned(*line) for line in row.lines],
         amount_minor=row.amount_minor,
         points=row.points,
@@ -243,15 +259,17 @@ async def _write(
     covered: Cover,
     balance_after: int | None,
 ) -> Refund:
-    refunded_at = await fetch_value(
+    times = await fetch_one(
         connection,
+        _Times,
         """
         INSERT INTO refunds (member_id, purchase_id, refund_number, fingerprint, lines, amount_minor,
-          points, taken, owed, expired, waived, reason, actor_id, actor_role, balance_after)
+          points, taken, owed, expired, waived, reason, actor_id, actor_role, balance_after, refunded_at,
+          voids)
         VALUES (%(owner)s, %(purchase_id)s, %(number)s, %(fingerprint)s, %(lines)s, %(amount_minor)s,
           %(points)s, %(taken)s, %(owed)s, %(expired)s, %(waived)s, %(reason)s, %(actor_id)s, %(actor_role)s,
-          %(balance_after)s)
-        RETURNING refunded_at
+          %(balance_after)s, coalesce(%(refunded_at)s::timestamptz, now()), %(voids)s)
+        RETURNING refunded_at, recorded_at
         """,
         owner=owner,
         purchase_id=new.purchase_id,
@@ -268,10 +286,14 @@ async def _write(
         actor_id=new.actor.subject,
         actor_role=new.actor.role,
         balance_after=balance_after,
+        refunded_at=new.refunded_at,
+        voids=new.voids,
     )
     return Refund(
         number=new.number,
-        refunded_at=refunded_at,
+        refunded_at=times.refunded_at,
+        recorded_at=times.recorded_at,
+        voids=new.voids,
         lines=back,
         amount_minor=amount_minor,
         points=covered.points,

@@ -22,6 +22,8 @@ def refund(row: Refund, currency_code: str) -> purchase_pb2.Refund:
         points_expired=row.expired,
         points_waived=row.waived,
         reason=row.reason,
+        recorded_at=timestamp(row.recorded_at),
+        voids_purchase=row.voids,
     )
 
 

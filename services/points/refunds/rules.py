@@ -49,11 +49,13 @@ class Refund:
     """A recorded refund. `amount_minor` is in minor units of the purchase's currency.
 
     `points` is what the lines had earned: `taken` from the balance, `owed`, `expired` and not taken
-    twice, and `waived`.
+    twice, and `waived`. One that `voids` the purchase took back all that was left.
     """
 
     number: str
     refunded_at: datetime
+    recorded_at: datetime
+    voids: bool
     lines: Sequence[Returned]
     amount_minor: int
     points: int

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, false, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,3 +38,5 @@ class Refund(Base):
     actor_role: Mapped[str]
     balance_after: Mapped[int | None]  # NULL when there was no member
     refunded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    recorded_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # NULL: when refunded
+    voids: Mapped[bool] = mapped_column(server_default=false())
