@@ -149,13 +149,15 @@ def _as_told_then(answer: Any) -> Any:
 
     Purchases had their rules in words, and 0 for the balance of nobody.
     """
+    if isinstance(answer, list):
+        return [_as_told_then(one) for one in answer]
     if not isinstance(answer, dict):
         return answer
-    told = dict(answer)
+    told = {name: _as_told_then(one) for name, one in answer.items()}
     if "claim" in told or "refund" in told:
         told.setdefault("balance_after", 0)
-    if "applied_rules" in told.get("purchase", {}):
-        told["purchase"] = told["purchase"] | {"earn_rule": _in_words(told["purchase"]["applied_rules"])}
+    if "applied_rules" in told and "bonus_points" in told and "receipt_number" in told:
+        told["earn_rule"] = _in_words(told["applied_rules"])
     return told
 
 

@@ -26,7 +26,7 @@ class ClaimHandlers:
         key = ReceiptKey(caller().id, request.till_number, request.receipt_number)
         claimed = await self._claims.by_receipt(key, request.member_code)
         return purchase_pb2.ClaimPurchaseResponse(
-            purchase=await self._encoded(claimed), balance_after=claimed.balance_after
+            purchase=await self._encoded(claimed), balance_after=_balance(claimed)
         )
 
     async def ClaimMyPurchase(
@@ -35,9 +35,14 @@ class ClaimHandlers:
         """Makes a receipt the caller's."""
         claimed = await self._claims.by_claim_code(caller().id, request.claim_code)
         return points_pb2.ClaimMyPurchaseResponse(
-            purchase=await self._encoded(claimed), balance_after=claimed.balance_after
+            purchase=await self._encoded(claimed), balance_after=_balance(claimed)
         )
 
     async def _encoded(self, claimed: Purchase) -> purchase_pb2.Purchase:
         (rules,) = await self._rules.applied([claimed])
         return encoding.purchase(claimed, rules)
+
+
+def _balance(claimed: Purchase) -> int:
+    assert claimed.balance_after is not None, "it has a member now"
+    return claimed.balance_after

@@ -159,7 +159,8 @@ async def test_a_dry_run_says_what_a_receipt_would_earn_and_why(staff: Staff, po
         (3, 900, 0),
         (4, 1_000, 100),
     ]
-    assert [(line.WhichOneof("why"), getattr(line, line.WhichOneof("why"))) for line in said.lines] == [
+    whys = [line.WhichOneof("why") or "" for line in said.lines]
+    assert [(why, getattr(line, why)) for why, line in zip(whys, said.lines, strict=True)] == [
         ("multiplying_earn_rule_id", dairy.id),
         ("excluding_earn_rule_id", tobacco.id),
         ("alcohol", True),

@@ -15,6 +15,7 @@ from scrip.points.v1 import purchase_pb2
 
 from services.points.earning import Rate
 from services.points.programme import Programme, RefundPolicy
+from services.points.tests.earn_rule_help import PLAIN, words_of
 from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import Platform, reason, refusal, refused_status
 
@@ -39,7 +40,7 @@ async def test_a_receipt_earns_a_point_per_full_ten_without_its_alcohol(
     assert reply.purchase.receipt_number == request.receipt_number
     assert reply.purchase.till_number == "T-7"
     assert reply.purchase.sold_at == sold_at
-    assert reply.purchase.earn_rule == "1 per 1000 minor units"
+    assert words_of(reply.purchase) == PLAIN
     assert abs(reply.purchase.recorded_at.ToDatetime(UTC) - datetime.now(UTC)) < timedelta(minutes=1)
     assert await points.balance(member) == 60
 

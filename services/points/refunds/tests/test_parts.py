@@ -35,7 +35,7 @@ def sold(number: int, price: int, pieces: int, milli: int, total: int | None, **
 
 @st.composite
 def some_lines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[SoldLine]:
-    amounts = st.one_of(
+    amounts: Any = st.one_of(
         st.tuples(st.integers(1, 5), st.just(0)),
         st.tuples(st.just(0), st.integers(1, 3_000)),
         st.tuples(st.just(0), st.sampled_from([1, 999, 1_000, 1_001, 100_000_000])),
@@ -45,8 +45,7 @@ def some_lines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[SoldLine]:
         sold(
             number,
             draw(st.integers(0, 300)),
-            *draw(amounts),
-            draw(totals),
+            *draw(st.tuples(amounts, totals).map(lambda drawn: (*drawn[0], drawn[1]))),
             category=draw(st.sampled_from(["", "dairy", "tobacco"])),
             alcohol=draw(st.booleans()),
         )
