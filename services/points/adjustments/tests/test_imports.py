@@ -160,7 +160,7 @@ ROW = f"{UUID(int=1)},1,x\n"
 )
 async def test_what_is_no_such_file_is_refused_whole(manager: Manager, content: bytes, said: str) -> None:
     [fault] = await violations(manager.upload(content))
-    assert fault.field == "data"
+    assert fault.field == "file.data"
     assert said in fault.description
 
 
