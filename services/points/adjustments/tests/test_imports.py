@@ -99,8 +99,8 @@ async def test_a_member_sees_the_reason_of_a_line(
     [entry] = (await points.entries(member)).entries
     assert (entry.kind, entry.delta) == (points_pb2.ENTRY_KIND_ADJUST, 25)
     assert entry.reason == 'Sorry, "again"\nand again'
-    line = entry.adjustment_import_line
-    assert (line.adjustment_import_id, line.line) == (begun.id, 2)
+    cause = entry.adjustment_import_line
+    assert (cause.adjustment_import_id, cause.line) == (begun.id, 2)
     [line] = await manager.result(begun.id)
     assert line["reason"] == 'Sorry, "again"\nand again'
 
