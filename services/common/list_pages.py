@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from scrip.common.v1 import list_pb2
@@ -46,8 +47,10 @@ async def read_page(
     """
     scope = (request.DESCRIPTOR.name, order_by, sorted(wanted.items()))
     page = Page(request.page_size, request.page_token, *scope)
-    rows, next_page_token = await db.read(listing.page, page, order_by=order_by, **wanted)
-    total = encode_total(await db.read(listing.total, **wanted)) if request.with_total else None
+    rows, next_page_token = await db.read(partial(listing.page, page=page, order_by=order_by, **wanted))
+    total = None
+    if request.with_total:
+        total = encode_total(await db.read(partial(listing.total, **wanted)))
     return ListPage(rows, next_page_token, total)
 
 

@@ -248,7 +248,7 @@ class _Points(points_pb2_grpc.PointsServiceServicer):
         self, request: points_pb2.ListMyEntriesRequest, context: Context
     ) -> points_pb2.ListMyEntriesResponse:
         entries = [
-            points_pb2.Entry(sequence=n, kind=request.kind, delta=n, reference="r" * 40)
+            points_pb2.Entry(sequence=n, kind=request.kind, delta=n, adjustment_id="r" * 40)
             for n in range(request.page_size)
         ]
         return points_pb2.ListMyEntriesResponse(entries=entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
@@ -161,7 +162,7 @@ ENTRIES = Listing(
 """Entries of a member, who is always asked for, newest first."""
 
 
-def entry_filters(member_id: UUID, kind: EntryKind | None, period: Period) -> Mapping[str, object]:
+def entry_filters(member_id: UUID, kind: EntryKind | None, period: Period) -> Mapping[str, Any]:
     """Returns what a list of entries is filtered by; `kind` of None is every kind."""
     rare = kind not in {None, EntryKind.EARN}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from google.api import httpbody_pb2
@@ -102,7 +103,7 @@ class PurchaseListHandlers:
 
 def _filters(
     request: admin_pb2.ListPurchasesRequest | admin_pb2.ExportPurchasesRequest,
-) -> Mapping[str, object]:
+) -> Mapping[str, Any]:
     refuse_nul(till_number=request.till_number)
     return {
         "client_id": UUID(request.client_id) if request.client_id else None,

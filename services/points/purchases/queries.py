@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from services.common.db import Connection, fetch_first
@@ -138,7 +139,7 @@ PURCHASES = Listing(
 """Purchases, by their time of sale or in the order in which they came in."""
 
 
-def period_filters(*, sold: Period, recorded: Period) -> Mapping[str, object]:
+def period_filters(*, sold: Period, recorded: Period) -> Mapping[str, Any]:
     """Returns what a list of purchases is filtered by for these periods.
 
     A sale is reported within 30 days and an id begins with the time of the report: so whatever the list is

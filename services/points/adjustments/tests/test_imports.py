@@ -99,8 +99,8 @@ async def test_a_member_sees_the_reason_of_a_line(
     [entry] = (await points.entries(member)).entries
     assert (entry.kind, entry.delta) == (points_pb2.ENTRY_KIND_ADJUST, 25)
     assert entry.reason == 'Sorry, "again"\nand again'
-    line = entry.adjustment_import_line
-    assert (line.adjustment_import_id, line.line) == (begun.id, 2)
+    cause = entry.adjustment_import_line
+    assert (cause.adjustment_import_id, cause.line) == (begun.id, 2)
     [line] = await manager.result(begun.id)
     assert line["reason"] == 'Sorry, "again"\nand again'
 
@@ -160,7 +160,7 @@ ROW = f"{UUID(int=1)},1,x\n"
 )
 async def test_what_is_no_such_file_is_refused_whole(manager: Manager, content: bytes, said: str) -> None:
     [fault] = await violations(manager.upload(content))
-    assert fault.field == "data"
+    assert fault.field == "file.data"
     assert said in fault.description
 
 

@@ -176,7 +176,7 @@ async def test_rules_are_sorted_by_name_priority_and_time(staff: Staff) -> None:
 @pytest.mark.covers("P3 EarnRuleService.ListEarnRules")
 async def test_rules_are_found_by_kind_and_by_a_part_of_their_name_and_counted(staff: Staff) -> None:
     mark = str(new_id())
-    made = {
+    made: dict[str, dict[str, Any]] = {
         "BASE_RATE": {"base_rate": earn_effect_pb2.BaseRate(points=1, per_minor=100)},
         "EXCLUSION": {"exclusion": earn_effect_pb2.Exclusion(categories=["tobacco"])},
         "MULTIPLIER": {"multiplier": DOUBLE_DAIRY},

@@ -10,6 +10,7 @@ from sqlalchemy import CheckConstraint
 from services.common.ids import utc_now
 from services.common.tables import load_tables
 from services.points.ledger import EntryKind, LedgerEntry, encoding
+from services.points.ledger.entries import OfPurchase
 
 
 def test_code_and_database_know_the_same_kinds() -> None:
@@ -25,7 +26,7 @@ def test_code_and_database_know_the_same_kinds() -> None:
 def test_every_kind_of_the_contract_is_shown_and_filtered_by() -> None:
     found = set()
     for kind in EntryKind:
-        shown = encoding.entry(LedgerEntry(1, kind, 5, 5, "x", utc_now(), 0, None)).kind
+        shown = encoding.entry(LedgerEntry(1, kind, 5, 5, OfPurchase("x"), utc_now(), 0, None)).kind
         assert encoding.kind_filter(shown) is kind
         found.add(shown)
     assert found | {points_pb2.ENTRY_KIND_UNSPECIFIED} == set(points_pb2.EntryKind.values())
