@@ -1,4 +1,4 @@
-"""What puts a process of a service aside: connections that fail, and nothing that a caller can cause."""
+"""Nothing that a caller can cause puts a process of a service aside."""
 
 from __future__ import annotations
 
