@@ -126,6 +126,6 @@ class Log:
         )
         self._file.write(lines)
         if self._shows is not None:
-            lines = b"".join(filter(self._shows, lines.splitlines(keepends=True)))
+            lines = b"".join(line for line in lines.splitlines(keepends=True) if self._shows(line))
         if lines:
             self._console.write(self.name, lines)
