@@ -155,6 +155,6 @@ class Log:
             if lost := self._console.file_works(self.name):
                 self.say(f"{lost} lines before this one were lost")
         if self._shows is not None:
-            lines = b"".join(filter(self._shows, lines.splitlines(keepends=True)))
+            lines = b"".join(line for line in lines.splitlines(keepends=True) if self._shows(line))
         if lines:
             self._console.write(self.name, lines)

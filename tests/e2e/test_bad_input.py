@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 
 from tests import invariants
@@ -287,3 +288,32 @@ async def test_a_body_that_is_too_large_is_413(live: Platform, ada: Member, till
 async def test_unknown_routes_are_404(live: Platform, method: str, path: str) -> None:
     refused = await live.refused(method, path, token=live.admin)
     assert (refused.status, refused.reason) == (404, "ROUTE_NOT_FOUND")
+
+
+@pytest.mark.covers("E2")
+async def test_bytes_that_are_no_message_are_refused_and_harm_nobody(live: Platform) -> None:
+    """Anybody may send them, as often as the edge lets through, and the next call is served."""
+    logs = [path for path in live.stack.folder.logs.glob("*.log") if path.name[:3] in ("ide", "vou")]
+    before = {path: path.read_text(errors="replace").count('"ERROR"') for path in logs}
+    assert logs
+    async with grpc.aio.insecure_channel(live.target) as channel:
+        method: Any = channel.unary_unary("/scrip.identity.v1.AuthService/LogIn")
+        for _ in range(15):
+            for path in ("/v1/members?query=%FF", "/v1/offers/%FF"):
+                refused = await live.refused("GET", path)
+                assert (refused.status, refused.reason) == (400, "VALIDATION_FAILED")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await method(b"\xff", timeout=10)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    await live.ok("GET", "/v1/members", token=live.admin)
+    assert {path: path.read_text(errors="replace").count('"ERROR"') for path in logs} == before
+    metrics = (await live.http.get(f"{live.stack.endpoints.ops_url}/metrics")).text
+    for name in ("identity", "vouchers"):
+        assert f'envoy_cluster_membership_healthy{{envoy_cluster_name="{name}"}} 1' in metrics
+        assert f'detection_ejections_enforced_total{{envoy_cluster_name="{name}"}} 0' in metrics
+
+
+async def test_a_page_of_another_origin_gets_no_leave(live: Platform) -> None:
+    for origin, allowed in (("http://localhost:5173", True), ("https://desk.example", False)):
+        answer = await live.http.get("/v1/offers", headers={"origin": origin})
+        assert ("access-control-allow-origin" in answer.headers) is allowed

@@ -92,14 +92,19 @@ class Edge:
 
 
 @asynccontextmanager
-async def running(folder: Path, change: Callable[[Node, Settings], None]) -> AsyncIterator[Edge]:
-    """An Envoy that is ready, in front of made-up services. `change` adapts the configuration to the test."""
+async def running(
+    folder: Path, change: Callable[[Node, Settings], None], *, processes: int = 1
+) -> AsyncIterator[Edge]:
+    """An Envoy that is ready, in front of made-up services. `change` adapts the configuration to the test.
+
+    Each service has so many `processes`: ports of one server.
+    """
     first = free_block(INNER_PORTS)
     settings = read_settings(
         edge_port=first + INNER_PORTS - 1,
         ops_port=first + INNER_PORTS - 2,
         base_port=first,
-        processes=1,
+        processes=processes,
         envoy_concurrency=1,
         log_level="warning",
     )

@@ -194,16 +194,22 @@ def test_no_page_of_another_origin_may_call_unless_it_is_set() -> None:
     assert policy["allow_origin_string_match"] == []
 
 
-def test_no_answer_of_a_service_counts_towards_putting_a_process_aside() -> None:
-    for cluster in nodes_with(CONFIG, "outlier_detection"):
+def test_nothing_but_health_checks_puts_a_process_aside() -> None:
+    found = list(nodes_with(CONFIG, "outlier_detection"))
+    assert len(found) == 4
+    enforced = (
+        "consecutive_5xx",
+        "consecutive_local_origin_failure",
+        "success_rate",
+        "local_origin_success_rate",
+    )
+    for cluster in found:
         rules = cluster["outlier_detection"]
-        assert rules["split_external_local_origin_errors"]
-        # These are 100 % unless set; the others are 0.
-        assert rules["enforcing_consecutive_5xx"] == rules["enforcing_success_rate"] == 0
-        assert rules["enforcing_local_origin_success_rate"] == 0
-        assert not [
-            name for name in rules if name.startswith(("enforcing_failure", "enforcing_consecutive_g"))
-        ]
+        # These are enforced unless told otherwise, the others when told so.
+        assert {name: share for name, share in rules.items() if name.startswith("enforcing_")} == {
+            f"enforcing_{name}": 0 for name in enforced
+        }
+        assert cluster["health_checks"]
 
 
 def test_only_what_never_reached_a_service_is_sent_again() -> None:

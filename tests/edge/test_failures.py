@@ -22,8 +22,6 @@ from tests.edge.refusals import reason_in_json, reason_over_grpc
 
 CALL_SECONDS = 1.0
 IDLE_SECONDS = 1.5
-JUDGED_SECONDS = 0.5
-"""How often Envoy looks whether a process is to be put aside for a share of its calls."""
 
 
 def _impatient(config: Node, settings: Settings) -> None:
@@ -33,8 +31,6 @@ def _impatient(config: Node, settings: Settings) -> None:
     for manager in nodes_with(config, "stream_idle_timeout"):
         manager |= {"stream_idle_timeout": f"{IDLE_SECONDS}s", "request_timeout": f"{CALL_SECONDS}s"}
     for cluster in config["static_resources"]["clusters"]:
-        if "outlier_detection" in cluster:
-            cluster["outlier_detection"]["interval"] = f"{JUDGED_SECONDS}s"
         for check in cluster.get("health_checks", ()):
             check |= {"interval": "0.2s", "no_traffic_interval": "0.2s", "unhealthy_interval": "0.2s"}
         if cluster["name"] == "identity":
@@ -115,62 +111,6 @@ async def test_a_request_that_does_not_arrive_is_408(impatient: Edge) -> None:
     answer = await impatient.http.post("/v1/otps", content=half())
     assert answer.status_code == 408
     assert reason_in_json(answer) == "REQUEST_TIMED_OUT"
-
-
-async def _ejections(edge: Edge) -> float:
-    """Returns how often a process of promos was put aside."""
-    metrics = (await edge.http.get(f"{edge.ops}/metrics")).text
-    named = 'envoy_cluster_outlier_detection_ejections_enforced_total{envoy_cluster_name="promos"} '
-    return float(metrics.partition(named)[2].split()[0])
-
-
-@pytest.mark.covers("E1")
-@pytest.mark.parametrize("fault", upstream.FAULTS)
-async def test_what_a_service_answers_puts_none_of_its_processes_aside(impatient: Edge, fault: str) -> None:
-    before = await _ejections(impatient)
-    for _ in range(60):
-        assert (await impatient.http.request(**_verify(fault))).status_code >= 500
-    await asyncio.sleep(2 * JUDGED_SECONDS)
-    assert (await impatient.http.request(**_verify("C-1"))).status_code == 200
-    assert await _ejections(impatient) == before
-
-
-def _framed(message: bytes, *, compressed: bool = False) -> bytes:
-    return bytes([compressed]) + len(message).to_bytes(4, "big") + message
-
-
-_SLOW = _framed(code_pb2.VerifyCodeRequest(code=upstream.SLOW).SerializeToString())
-
-
-@pytest.mark.covers("E1")
-@pytest.mark.parametrize(
-    ("headers", "content"),
-    [
-        pytest.param({"grpc-timeout": "20m"}, _SLOW, id="no-time"),
-        pytest.param({"grpc-encoding": "gzip"}, _framed(b"\xff\xff", compressed=True), id="not-the-encoding"),
-        pytest.param({"grpc-encoding": "nonsense"}, _framed(b"\xff\xff", compressed=True), id="no-encoding"),
-        pytest.param({}, b"\0\0\1\0\0\xff", id="cut-off"),
-        pytest.param({}, _framed(b"") * 3, id="too-many-messages"),
-        pytest.param({}, b"\0\xff\xff\xff\xff", id="said-to-be-huge"),
-        pytest.param({"x-odd": "\u00ff"}, _framed(b""), id="not-ascii"),
-    ],
-)
-async def test_what_a_caller_sends_puts_no_process_aside(
-    impatient: Edge, headers: dict[str, str], content: bytes
-) -> None:
-    before = await _ejections(impatient)
-    said = httpx.Headers(
-        [
-            (b"content-type", b"application/grpc"),
-            (b"te", b"trailers"),
-            *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
-        ]
-    )
-    path = "/scrip.promos.v1.CodeService/VerifyCode"
-    await asyncio.gather(*(impatient.http.post(path, content=content, headers=said) for _ in range(80)))
-    await asyncio.sleep(2 * JUDGED_SECONDS)
-    assert (await impatient.http.request(**_verify("C-1"))).status_code == 200
-    assert await _ejections(impatient) == before
 
 
 async def test_a_process_that_is_not_there_goes_unnoticed(impatient: Edge) -> None:

@@ -110,6 +110,7 @@ async def test_what_the_edge_has_no_room_for_is_temporarily_unavailable(tight: E
         away = await tight.http.post(PATH, data=_form("right"))
         assert (away.status_code, _error(away)) == (503, "temporarily_unavailable")
         assert away.headers["retry-after"] == "1"
+        answer = away
         for _ in range(8):
             answer = await tight.http.post(PATH, data=_form("right"))
         assert (answer.status_code, _error(answer)) == (429, "temporarily_unavailable")
