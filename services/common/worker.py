@@ -79,7 +79,8 @@ async def run_worker(
             opening = asyncio.create_task(_open(database_url, tasks, queues))
             await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not opening.done():
-                await end([opening])
+                opening.cancel()
+                await asyncio.wait([opening], timeout=_GRACE_SECONDS)
                 return
             app = opening.result()
             stack.push_async_callback(app.close_async)

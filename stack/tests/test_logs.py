@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -151,7 +152,7 @@ async def test_a_process_runs_and_ends_although_nothing_can_be_noted(tmp_path: P
     output, said = io.BytesIO(), list[str]()
     log = Log("talker", folder.logs, Console(1, output=output))
     command = [sys.executable, "-S", "-c", "print('hello')"]
-    program = Program("talker", command, dict(os.environ), Path("/"), (), restart=False)
+    program = Program("talker", command, dict(os.environ), Path("/"), ((signal.SIGTERM, 1.0),), restart=False)
     process = Process(program, folder, log, said.append)
     process.start()
     async with asyncio.timeout(20):

@@ -31,7 +31,7 @@ async def _empty(db: Database) -> AsyncIterator[None]:
         await db.run(execute, f"DELETE FROM {table}")
 
 
-async def listed(db: Database, **wanted: object) -> list[tuple[str, str]]:
+async def listed(db: Database, **wanted: str) -> list[tuple[str, str]]:
     """Returns kind and id of what staff see."""
     rows, _ = await db.read(SET_ASIDE.page, page=Page(50, ""), **wanted)
     assert all(isinstance(row, SetAsideRow) for row in rows)

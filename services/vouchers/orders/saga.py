@@ -87,7 +87,7 @@ class OrderSaga:
         if overdue:
             log.info("taking over %d orders", len(overdue))
         for order in overdue:
-            self.start(order)
+            _ = self.start(order)
 
     async def _work_on(self, order: OrderRow) -> OrderRow:
         """Repeats the order's next steps until it is finished, its lease is over, or it is set aside."""
