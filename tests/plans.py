@@ -13,14 +13,28 @@ from services.common.db import Connection, Database
 
 
 async def rows_read(database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any) -> int:
-    """Returns how many rows of tables and indexes the plan of a query reads; it makes one statement."""
+    """Returns how many rows of tables and indexes the plan of a query reads; it makes one statement.
 
-    async def explained(connection: Connection) -> int:
+    What an index holds in between and is passed over does not count: see `indexes_used`.
+    """
+    return sum(_read(await _plan(database, query, **arguments)))
+
+
+async def indexes_used(
+    database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any
+) -> set[str]:
+    """Returns the names of the indexes in the plan of a query, which makes one statement."""
+    return set(_indexes(await _plan(database, query, **arguments)))
+
+
+async def _plan(database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any) -> dict[str, Any]:
+    async def explained(connection: Connection) -> dict[str, Any]:
         statement, parameters = await _statement(connection, query, **arguments)
         cursor = connection.cursor(row_factory=tuple_row)
         await cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
         [(plan,)] = await cursor.fetchall()
-        return sum(_read(plan[0]["Plan"]))
+        found: dict[str, Any] = plan[0]["Plan"]
+        return found
 
     return await database.read(explained)
 
@@ -51,3 +65,8 @@ def _read(plan: dict[str, Any]) -> list[int]:
         return below
     removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
     return [*below, int((plan["Actual Rows"] + removed) * plan["Actual Loops"])]
+
+
+def _indexes(plan: dict[str, Any]) -> list[str]:
+    below = [name for child in plan.get("Plans", ()) for name in _indexes(child)]
+    return [*below, plan["Index Name"]] if "Index Name" in plan else below

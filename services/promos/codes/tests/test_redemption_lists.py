@@ -23,7 +23,7 @@ from services.common.paging import Page
 from services.promos.codes.queries import REDEMPTION_LIST
 from services.promos.tests.support import THIRTY_PERCENT, Promos, in_days
 from tests.inprocess import Platform, bearer, reason
-from tests.plans import rows_read
+from tests.plans import indexes_used, rows_read
 
 
 class Shop:
@@ -231,3 +231,22 @@ async def test_a_page_of_many_redemptions_reads_little(
 ) -> None:
     read = await rows_read(many, REDEMPTION_LIST.page, page=Page(50, "", "x"), order_by=order_by, **wanted)
     assert read < 600
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"redeemed_by": RARE}, "ix_redemptions_caller_id"),
+        ({"redeemed_by": NOBODY}, "ix_redemptions_caller_id"),
+        ({"code_set_id": RARE_SET}, "ix_redemptions_code_set_id"),
+        ({"code_id": NOBODY}, "ix_redemptions_code_id"),
+        ({"sale_reference": "S-777"}, "uq_redemptions_sale"),
+        ({"cancelled": True}, "ix_redemptions_cancelled"),
+        ({"redeemed_until": START}, "ix_redemptions_redeemed_at"),
+    ],
+    ids=str,
+)
+async def test_few_redemptions_among_many_are_found_by_their_own_index(
+    many: Database, wanted: dict[str, object], index: str
+) -> None:
+    assert index in await indexes_used(many, REDEMPTION_LIST.page, page=Page(50, "", "x"), **wanted)

@@ -23,7 +23,7 @@ from services.common.paging import Page
 from services.vouchers.orders.queries import ORDER_LIST
 from services.vouchers.tests.support import Create, Earn, Order
 from tests.inprocess import Member, Platform, bearer, reason
-from tests.plans import rows_read
+from tests.plans import indexes_used, rows_read
 
 COMPLETED, FAILED = order_pb2.ORDER_STATE_COMPLETED, order_pb2.ORDER_STATE_FAILED
 
@@ -242,3 +242,19 @@ async def test_a_page_of_many_orders_reads_little(
 ) -> None:
     read = await rows_read(many, ORDER_LIST.page, page=Page(50, "", "x"), order_by=order_by, **wanted)
     assert read < 300
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"voucher_id": RARE}, "ix_orders_voucher_id"),
+        ({"voucher_id": NOBODY}, "ix_orders_voucher_id"),
+        ({"state": "FAILED"}, "ix_orders_state"),
+        ({"placed_until": START}, "ix_orders_placed_at"),
+    ],
+    ids=str,
+)
+async def test_few_orders_among_many_are_found_by_their_own_index(
+    many: Database, wanted: dict[str, object], index: str
+) -> None:
+    assert index in await indexes_used(many, ORDER_LIST.page, page=Page(50, "", "x"), **wanted)
