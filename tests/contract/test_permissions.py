@@ -48,9 +48,9 @@ class Signer:
         headers = {"kid": self.key_id, "typ": TOKEN_TYPE}
         return jwt.encode(standard | claims, self.private_key, "RS256", headers)
 
-    def internal(self, service: str, role: str = "service") -> str:
+    def internal(self, service: str) -> str:
         """Returns a service's token."""
-        return self.token(role, service, aud=INTERNAL_AUDIENCE)
+        return self.token("service", service, aud=INTERNAL_AUDIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ async def test_internal_rpcs_refuse_everybody_else(platform: Platform, signer: S
             public = signer.token(role, named[0])
             assert await call(platform, service, rpc, f"Bearer {public}") == "TOKEN_NOT_VALID", role
         for role in ROLES:  # an audience alone makes nobody a service
-            reason = await call(platform, service, rpc, f"Bearer {signer.internal(named[0], role=role)}")
+            reason = await call(platform, service, rpc, f"Bearer {signer.token(role, aud=INTERNAL_AUDIENCE)}")
             assert reason == "ROLE_NOT_ALLOWED", role
         assert await call(platform, service, rpc, "") == "TOKEN_MISSING"
         stale = signer.token("service", named[0], aud=INTERNAL_AUDIENCE, iat=past, exp=past + 1)

@@ -39,6 +39,7 @@ async def test_the_browser_keeps_it_sends_it_and_forgets_it(
             assert attribute in cookie
         # Two tabs at the same moment; neither can read the cookie.
         tabs = await asyncio.gather(*(browser.post(REFRESH, json={}) for _ in range(2)))
+        token = ""
         for tab in tabs:
             assert tab.status_code == 200, tab.text
             assert tab.json()["token"]["refresh_token"] == ""

@@ -369,7 +369,7 @@ async def test_a_till_whose_tokens_have_ended_is_refused_too(
 @pytest.mark.parametrize("role", ["member", "admin", "till"])
 @pytest.mark.parametrize("claims", [{"sid": ""}, {"leave_out": "sid"}, {"sub": "ada"}])
 async def test_a_token_that_names_no_login_or_nobody_gets_in_nowhere(
-    authenticator: Authenticator, logins: Logins, role: str, claims: dict[str, str]
+    authenticator: Authenticator, logins: Logins, role: str, claims: dict[str, Any]
 ) -> None:
     metadata = {"authorization": f"Bearer {token(role=role, **claims)}"}
     path = PURCHASE if role == "till" else BALANCE

@@ -48,11 +48,10 @@ class TestLoad:
             await people.members.GetMe(member_pb2.GetMeRequest(), metadata=metadata)
             took.append(time.monotonic() - began)
             await asyncio.sleep(0.005)
-        assert set(await storm) <= {"CREDENTIALS_NOT_VALID", "OVERLOADED"}, (
-            "on a slow machine some wait too long"
-        )
+        told = set(await storm)
+        assert told <= {"CREDENTIALS_NOT_VALID", "OVERLOADED"}, "some may have waited too long"
         assert len(took) > 20
-        assert sorted(took)[int(len(took) * 0.99)] < 0.5
+        assert sorted(took)[int(len(took) * 0.99)] < 2.0
 
     async def test_two_are_computed_at_a_time_whoever_goes_away(self) -> None:
         passwords = Passwords(MEMORY_KIB)
