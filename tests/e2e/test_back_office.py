@@ -102,7 +102,9 @@ async def test_members_and_audit_entries_are_saved_as_csv(live: Platform, manage
 
 
 @pytest.mark.covers("P9 LookUpService.LookUpMember", "P9 LookUpService.ListLookUps")
-async def test_a_till_looks_a_member_up_and_it_is_kept_who_did(live: Platform, till: str, ada: Member) -> None:
+async def test_a_till_looks_a_member_up_and_it_is_kept_who_did(
+    live: Platform, till: str, ada: Member
+) -> None:
     path = "/v1/members:lookUp"
 
     async def whole() -> None:
