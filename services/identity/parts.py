@@ -17,7 +17,6 @@ CONSTRAINTS = {
     ),
     "uq_accounts_user_name": lambda: DomainError("USER_NAME_TAKEN", "this user name is taken"),
     "uq_accounts_email": lambda: DomainError("EMAIL_TAKEN", "this e-mail address has an account"),
-    "uq_clients_display_name": lambda: DomainError("CLIENT_NAME_TAKEN", "a till of this name exists"),
     "ck_accounts_way_in": lambda: invalid_field("clear", "a way to log in must remain"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,3 +62,9 @@ async def record_own(
         occurred_at=utc_now(),
         details=details,
     )
+
+
+async def record_export(connection: Connection, *, actor: Caller, wanted: Mapping[str, object]) -> None:
+    """Keeps that somebody exports audit entries, and which."""
+    filters = {name: str(value) for name, value in wanted.items()}
+    await record_own(connection, actor, "audit.exported", "", filters=filters)

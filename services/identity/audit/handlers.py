@@ -18,7 +18,7 @@ from services.common.encoding import Context, list_total, moment
 from services.common.errors import invalid_field
 from services.common.ids import utc_now
 from services.common.paging import Page
-from services.identity.audit.commands import record_audit, record_own
+from services.identity.audit.commands import record_audit, record_export
 from services.identity.audit.encoding import encode_entry
 from services.identity.audit.queries import AUDIT_ENTRIES, AuditRow
 
@@ -49,8 +49,7 @@ class AuditHandlers:
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Yields the changes as CSV, once it is kept who asked for them."""
         wanted = _wanted(request)
-        asked = {name: str(value) for name, value in wanted.items()}
-        await self._db.run(record_own, caller(), "audit.exported", "", **asked)
+        await self._db.run(record_export, actor=caller(), wanted=wanted)
         batches = AUDIT_ENTRIES.batches(self._db, order_by=request.order_by, **wanted)
         async for piece in csv_replies(context, "audit-entries", _COLUMNS, _cells(batches)):
             yield piece

@@ -349,8 +349,9 @@ async def restore_member(
 
 async def record_export(connection: Connection, *, actor: Caller, wanted: Mapping[str, object]) -> None:
     """Keeps that somebody exports members, and which; of a search not the text, which may be a name."""
-    asked = {name: str(value) for name, value in wanted.items() if name in _TOLD}
-    await record_own(connection, actor, "member.exported", "", **asked, searched=len(asked) < len(wanted))
+    told = {name: str(value) for name, value in wanted.items() if name in _TOLD}
+    searched = len(told) < len(wanted)
+    await record_own(connection, actor, "member.exported", "", filters=told, searched=searched)
 
 
 async def _require_unchanged(connection: Connection, member_id: UUID, etag: str) -> None:

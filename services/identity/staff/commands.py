@@ -75,6 +75,7 @@ async def update_staff(
     The audit list tells the user name before and after, and of the other name only that it changed, for the
     list outlives the account. Raises STAFF_NOT_FOUND, ETAG_MISMATCH, and USER_NAME_TAKEN (by constraint).
     """
+    await lock_staff(connection)
     before = await _locked(connection, staff_id, etag)
     full_name, user_name = changes.full_name or before.full_name, changes.user_name or before.user_name
     details: dict[str, object] = {}
@@ -96,6 +97,7 @@ async def delete_staff(
 
     Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH.
     """
+    await lock_staff(connection)
     staff = await _locked(connection, staff_id, etag)
     if not await erase(connection, staff_id):
         raise _last_admin()
@@ -112,7 +114,7 @@ async def change_staff_role(
 
     Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH.
     """
-    await _locked(connection, staff_id, etag)
+    await _lock(connection, staff_id, etag)
     old_role = await set_role(connection, staff_id, role)
     staff = await get_staff(connection, staff_id)
     if staff.role != role:
@@ -139,7 +141,7 @@ async def disable_staff(
     connection: Connection, *, actor: Caller, staff_id: UUID, etag: str = ""
 ) -> ChangedStaff:
     """Suspends an account and ends its logins. Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH."""
-    await _locked(connection, staff_id, etag)
+    await _lock(connection, staff_id, etag)
     suspended = await suspend(connection, staff_id)
     staff = await get_staff(connection, staff_id)
     if staff.enabled:
@@ -155,7 +157,7 @@ async def enable_staff(
     connection: Connection, *, actor: Caller, staff_id: UUID, etag: str = ""
 ) -> ChangedStaff:
     """Makes an account active again. Raises STAFF_NOT_FOUND and ETAG_MISMATCH."""
-    await _locked(connection, staff_id, etag)
+    await _lock(connection, staff_id, etag)
     reactivated = await reactivate(connection, staff_id)
     staff = await get_staff(connection, staff_id)
     if not reactivated:
@@ -164,17 +166,26 @@ async def enable_staff(
     return ChangedStaff(staff, await session_state(connection, staff_id))
 
 
-async def _locked(connection: Connection, staff_id: UUID, etag: str = "") -> StaffRow:
+async def _locked(connection: Connection, staff_id: UUID, etag: str) -> StaffRow:
     """Returns staff as the caller read them, and keeps them from changing until this transaction ends.
 
-    The table is locked before the row, by all changes of staff: the other way round two would wait for each
-    other. Raises STAFF_NOT_FOUND and ETAG_MISMATCH.
+    Where the table is locked too, it is locked before: the other way round two would wait for each other.
+    Raises STAFF_NOT_FOUND and ETAG_MISMATCH.
     """
-    await lock_staff(connection)
     await lock_account(connection, staff_id)
     staff = await get_staff(connection, staff_id)
     require_etag(etag, staff.etag, of="staff")
     return staff
+
+
+async def _lock(connection: Connection, staff_id: UUID, etag: str) -> None:
+    """Locks the table, and the row only if there is an etag: who waits for the table waits for less.
+
+    Raises STAFF_NOT_FOUND and ETAG_MISMATCH.
+    """
+    await lock_staff(connection)
+    if etag:
+        await _locked(connection, staff_id, etag)
 
 
 def _last_admin() -> DomainError:

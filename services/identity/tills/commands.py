@@ -67,6 +67,8 @@ async def update_till(
     before = await _locked(connection, till_id, etag)
     if display_name is None or display_name == before.display_name:
         return before
+    # Of two that want one name at once the second finds it taken. After the row: others lock rows alone.
+    await execute(connection, "LOCK TABLE clients IN SHARE ROW EXCLUSIVE MODE")
     renamed = await execute(
         connection,
         """
@@ -77,7 +79,7 @@ async def update_till(
         id=till_id,
         display_name=display_name,
     )
-    if not renamed:  # of two at once the constraint refuses the second
+    if not renamed:
         raise _name_taken(display_name)
     names = [before.display_name, display_name]
     await record_own(connection, actor, "client.updated", till_id, display_name=names)

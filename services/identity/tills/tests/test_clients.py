@@ -228,7 +228,10 @@ async def test_a_disabled_till_gets_no_token_until_it_is_enabled_and_has_another
         assert await reason(token(grpc_channel, client_id, secret)) == "CREDENTIALS_NOT_VALID"
     enable = client_pb2.EnableClientRequest(client_id=client_id)
     for _ in range(2):
-        assert (await grpc_stub.EnableClient(enable, metadata=admin)).client == till.client
+        enabled = (await grpc_stub.EnableClient(enable, metadata=admin)).client
+        assert enabled == await listed(grpc_stub, platform, client_id)
+        enabled.etag = till.client.etag
+        assert enabled == till.client
     assert await reason(token(grpc_channel, client_id, till.client_secret)) == "CREDENTIALS_NOT_VALID"
     issued = await token(grpc_channel, client_id, rotated.client_secret)
     assert jwt.decode(issued, options={"verify_signature": False})["sub"] == client_id
