@@ -48,9 +48,9 @@ class Signer:
         headers = {"kid": self.key_id, "typ": TOKEN_TYPE}
         return jwt.encode(standard | claims, self.private_key, "RS256", headers)
 
-    def internal(self, service: str) -> str:
+    def internal(self, service: str, role: str = "service") -> str:
         """Returns a service's token."""
-        return self.token("service", service, aud=INTERNAL_AUDIENCE)
+        return self.token(role, service, aud=INTERNAL_AUDIENCE)
 
 
 @pytest.fixture(scope="module")

@@ -152,9 +152,9 @@ async def change_earn_rules(admin: Admin) -> list[tuple[str, str]]:
     wanted = earn_rule_pb2.CreateEarnRuleRequest(name="None", exclusion=exclusion)
     rule = (await admin.call(stub, "EarnRuleService", wanted)).rule.id
     await admin.call(
-        stub, "EarnRuleService", earn_rule_pb2.UpdateEarnRuleRequest(rule_id=rule, name="Nothing")
+        stub, "EarnRuleService", earn_rule_pb2.UpdateEarnRuleRequest(earn_rule_id=rule, name="Nothing")
     )
-    await admin.call(stub, "EarnRuleService", earn_rule_pb2.DeleteEarnRuleRequest(rule_id=rule))
+    await admin.call(stub, "EarnRuleService", earn_rule_pb2.DeleteEarnRuleRequest(earn_rule_id=rule))
     return [(f"earn_rule.{what}", rule) for what in ("created", "updated", "deleted")]
 
 

@@ -30,6 +30,11 @@ Request = look_up_pb2.LookUpMemberRequest
 NOWHERE = "ipv4:127.0.0.1:1"
 
 
+def _at_nowhere(*services: str) -> dict[str, Any]:
+    """Returns settings by which identity does not find these services."""
+    return {f"{service}_target": NOWHERE for service in services}
+
+
 @pytest.fixture(scope="module")
 def grpc_stub_cls() -> type[Stub]:
     return Stub
@@ -114,10 +119,11 @@ async def test_the_texts_of_codes_are_for_members_who_showed_a_code_themselves(
     async def told() -> None:
         for token in (till, cashier):
             by_phone = await look(grpc_stub, token, phone=rich.phone)
-            assert [one.code for one in (*by_phone.coupons, *by_phone.rewards)] == ["", ""]
+            assert [one.code for one in by_phone.coupons] == [one.code for one in by_phone.rewards] == [""]
             for code in (rich.code, platform.signed_code(rich)):
                 shown = await look(grpc_stub, token, member_code=code)
-                assert all(one.code for one in (*shown.coupons, *shown.rewards))
+                assert all(one.code for one in shown.coupons)
+                assert all(one.code for one in shown.rewards)
 
     await eventually(told, seconds=15)
 
@@ -211,7 +217,7 @@ async def test_a_service_that_is_away_leaves_its_part_out_and_the_rest_is_told(
 ) -> None:
     """The customer at the till is greeted all the same; the answer says what is missing."""
     url = platform.postgres.url("identity")
-    async with own_identity(platform, database_url=url, **{f"{away}_target": NOWHERE}) as own:
+    async with own_identity(platform, database_url=url, **_at_nowhere(away)) as own:
 
         async def told() -> None:
             found = await look(Stub(own.channel), till, member_code=rich.code)
@@ -347,7 +353,7 @@ async def test_looking_up_does_not_wait_for_the_others_one_after_the_other(
 ) -> None:
     """All three are away: the answer takes as long as one of them may."""
     url = platform.postgres.url("identity")
-    away = dict.fromkeys(("points_target", "vouchers_target", "promos_target"), NOWHERE)
+    away = _at_nowhere("points", "vouchers", "promos")
     async with own_identity(platform, database_url=url, **away) as own:
         async with asyncio.timeout(2.5):
             found = await look(Stub(own.channel), till, member_code=rich.code)

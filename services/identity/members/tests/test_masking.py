@@ -64,6 +64,7 @@ def test_nothing_else_of_a_member_is_in_what_is_masked() -> None:
         user_name="amazing",
         email="grace@example.com",
         email_confirmed=True,
+        pending_email="grace.hopper@example.com",
         birthday=date(1906, 12, 9),
         has_password=True,
         shares_contact=True,

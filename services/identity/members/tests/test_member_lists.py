@@ -69,8 +69,8 @@ async def test_a_member_is_found_by_the_beginning_of_what_it_is_known_by(
     people: People, platform: Platform, manager: str
 ) -> None:
     member = await platform.member(f"Çelik Ärmel {new_id()}")
-    names = {"user_name": new_user_name(), "email": new_email()}
-    known = await people.update(member.token, **names)
+    await people.update(member.token, user_name=new_user_name())
+    known = await people.set_email(member.token, new_email())
     await platform.member("Somebody Else")
     national = f"({member.phone[2:5]}) {member.phone[5:8]}-{member.phone[8:]}"
     for query in (

@@ -188,8 +188,8 @@ async def test_of_fifty_registrations_of_one_name_at_once_one_is_made(
     proofs = [await people.prove(new_phone(), REGISTER) for _ in range(50)]
 
     async def register(number: int) -> None:
-        given = {field: name.upper() if number % 2 else name}
-        request = auth_pb2.RegisterMemberRequest(otp=proofs[number], full_name="Grace Hopper", **given)
+        request = auth_pb2.RegisterMemberRequest(otp=proofs[number], full_name="Grace Hopper")
+        setattr(request, field, name.upper() if number % 2 else name)
         await people.auth.RegisterMember(request)
 
     results = await outcomes(map(register, range(50)))

@@ -236,7 +236,7 @@ class TestGuessing:
             made = await code_for(identity, phone, REGISTER)
             register = auth_pb2.RegisterMemberRequest(full_name="Ada", otp=made, device_id=device)
             await identity.auth.RegisterMember(register, metadata=came_from("192.0.2.1"))
-            await hit(own_redis, PER_RECIPIENT, phone, 20)
+            await hit(platform, own_redis, PER_RECIPIENT, phone, 20)
 
             async def log_in(device_id: str, address: str) -> str:
                 proof = await code_for(identity, phone, LOG_IN)

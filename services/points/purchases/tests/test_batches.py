@@ -279,14 +279,18 @@ class CountingDatabase(Database):
     ran: list[str]
 
     async def run(
-        self, command: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self,
+        command: Callable[Concatenate[Connection, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Runs a command in a transaction."""
         self.ran.append(command.__name__)
         return await super().run(command, *args, **kwargs)
 
     async def read(
-        self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self, query: Callable[Concatenate[Connection, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Runs a command of which each statement is whole in itself."""
         self.ran.append(query.__name__)

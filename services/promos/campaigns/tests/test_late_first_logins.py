@@ -69,12 +69,12 @@ async def test_a_first_login_that_was_set_aside_wins_its_place_when_it_comes_at_
         assert await promos.value(version, id=late.id) == 3
 
     await eventually(overtaken)
-    assert await promos.promotions_of(late.id) == []
+    assert await promos.rewards_of(late.id) == []
     defect.mended = True
     early = await platform.member()
 
     async def won(member: Member, rank: int) -> None:
-        assert [one.rank for one in await promos.promotions_of(member.id)] == [rank]
+        assert [one.rank for one in await promos.rewards_of(member.id)] == [rank]
 
     await eventually(lambda: won(early, 1))
     identity = platform.databases["identity"]
