@@ -111,7 +111,7 @@ class People:
         return (await self.members.GetMe(member_pb2.GetMeRequest(), metadata=bearer(token))).member
 
     async def fresh_proof(self, token: str) -> otp_pb2.Proof | None:
-        """Returns a proof of who the caller is: by its number, its password or its address.
+        """Returns a proof of who the caller is: by its number, its confirmed address, or its password.
 
         None for a token that is refused, so that the call for which it was wanted is.
         """
@@ -119,9 +119,9 @@ class People:
             me = await self.me(token)
         except grpc.aio.AioRpcError:
             return None
-        if me.has_password and not me.phone:
-            return otp_pb2.Proof(password=PASSWORD)
-        return otp_pb2.Proof(otp=await made_otp(self.platform, me.phone or me.email, STEP_UP))
+        if me.phone or me.email_confirmed:
+            return otp_pb2.Proof(otp=await made_otp(self.platform, me.phone or me.email, STEP_UP))
+        return otp_pb2.Proof(password=PASSWORD)
 
     async def update(
         self, token: str, *, proof: otp_pb2.Proof | None = None, **fields: Any

@@ -33,7 +33,8 @@ async def _everything(url: str) -> str:
             async for key in client.scan_iter():
                 kind = (await client.type(key)).decode()
                 whole = (0, -1) if kind in ("list", "zset") else ()
-                found += [key, await getattr(client, _READ[kind])(key, *whole)]
+                if kind != "none":  # else it has expired meanwhile
+                    found += [key, await getattr(client, _READ[kind])(key, *whole)]
     return repr(found)
 
 

@@ -136,9 +136,8 @@ async def test_nothing_personal_is_left_in_any_table_of_any_service(
     manager = await platform.token("manager")
     await people.suspend(member.id, manager)
     await people.restore(member.id, manager)
-    wanted = new_email()
-    await people.update(member.token, email=wanted)
-    login = await people.log_in(shown.email)
+    wanted, login = new_email(), await people.log_in(shown.email)
+    await people.update(login.access_token, email=wanted)
     await people.prove(member.phone, LOG_IN)
     await people.prove(wanted, CONFIRM_EMAIL)
     query = "SELECT device_id FROM sessions WHERE account_id = %(id)s AND device_id <> ''"

@@ -191,7 +191,7 @@ async def test_an_address_that_was_given_up_lets_nobody_in(people: People) -> No
     email = new_email()
     made = await confirmed(people, email)
     sent = await people.prove(email, LOG_IN)
-    await people.update(made.token.access_token, email=new_email())
+    await people.set_email(made.token.access_token, new_email())
     assert await reason(log_in(people, sent)) == "OTP_NOT_VALID"
     assert await reason(log_in(people, await people.prove(email, LOG_IN))) == "ACCOUNT_NOT_FOUND"
 
