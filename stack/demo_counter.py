@@ -16,7 +16,8 @@ async def look_up(teller: Teller, shop: Mapping[str, str], member: str) -> None:
     told = found.json
     check(told["member"]["full_name"] == "Ada L.", f"expected a masked name, got {told['member']}")
     check(told["points"]["balance"] == 10, f"expected 10 points, got {told['points']}")
-    check(len(told["coupons"]) == len(told["rewards"]) == 1, "expected a coupon and a reward")
+    check(len(told["coupons"]) == 1, f"expected a coupon, got {told['coupons']}")
+    check(len(told["rewards"]) >= 1, "expected a reward")
     path = f"/v1/look-ups?member_id={shop['member_id']}"
     looks = await teller.call("The admin sees which till looked.", "GET", path, token=shop["admin"])
     check(looks.json["look_ups"][0]["caller_id"] == shop["client_id"], "another till looked")

@@ -1,4 +1,4 @@
-"""The back office and the counter over REST: who am I, edits with etags, lists, CSV, looking members up."""
+"""The back office and the counter over REST: who am I, edits by etag, lists, CSV, looking members up."""
 
 from __future__ import annotations
 
