@@ -31,10 +31,11 @@ async def _everything(url: str) -> str:
     for number in range(16):
         async with redis.from_url(f"{base}/{number}") as client:
             async for key in client.scan_iter():
-                kind = str(await client.type(key), "ascii")
-                whole = (0, -1) if kind in ("list", "zset") else ()
-                if kind != "none":  # else it has expired meanwhile
-                    found += [key, await getattr(client, _READ[kind])(key, *whole)]
+                kind: Any = await client.type(key)
+                if kind == b"none":  # it has expired meanwhile
+                    continue
+                whole = (0, -1) if kind in {b"list", b"zset"} else ()
+                found += [key, await getattr(client, _READ[kind.decode()])(key, *whole)]
     return repr(found)
 
 
