@@ -27,12 +27,7 @@ from tests.inprocess import Member, Platform, bearer, eventually, new_phone, rea
 
 Stub = look_up_pb2_grpc.LookUpServiceStub
 Request = look_up_pb2.LookUpMemberRequest
-NOWHERE = "ipv4:127.0.0.1:1"
-
-
-def _at_nowhere(*services: str) -> dict[str, Any]:
-    """Returns settings by which identity does not find these services."""
-    return {f"{service}_target": NOWHERE for service in services}
+NOWHERE = "ipv4:127.0.0.1:1"_target": NOWHERE for service in services}
 
 
 @pytest.fixture(scope="module")
@@ -124,19 +119,11 @@ async def test_the_texts_of_codes_are_for_members_who_showed_a_code_themselves(
     async def told() -> None:
         for token in (till, cashier):
             by_phone = await look(grpc_stub, token, phone=rich.phone)
-<<<<<<< HEAD
-            assert [one.code for one in by_phone.coupons] == [one.code for one in by_phone.rewards] == [""]
-            for code in (rich.code, platform.signed_code(rich)):
-                shown = await look(grpc_stub, token, member_code=code)
-                assert all(one.code for one in shown.coupons)
-                assert all(one.code for one in shown.rewards)
-=======
             assert codes(by_phone) == ["", ""]
             for code in (rich.code, platform.signed_code(rich)):
                 shown = await look(grpc_stub, token, member_code=code)
                 assert len(codes(shown)) == 2
                 assert all(codes(shown))
->>>>>>> a3
 
     await eventually(told, seconds=15)
 
@@ -230,12 +217,8 @@ async def test_a_service_that_is_away_leaves_its_part_out_and_the_rest_is_told(
 ) -> None:
     """The customer at the till is greeted all the same; the answer says what is missing."""
     url = platform.postgres.url("identity")
-<<<<<<< HEAD
-    async with own_identity(platform, database_url=url, **_at_nowhere(away)) as own:
-=======
     target: dict[str, Any] = {f"{away}_target": NOWHERE}
     async with own_identity(platform, database_url=url, **target) as own:
->>>>>>> a3
 
         async def told() -> None:
             found = await look(Stub(own.channel), till, member_code=rich.code)
@@ -371,11 +354,7 @@ async def test_looking_up_does_not_wait_for_the_others_one_after_the_other(
 ) -> None:
     """All three are away: the answer takes as long as one of them may."""
     url = platform.postgres.url("identity")
-<<<<<<< HEAD
-    away = _at_nowhere("points", "vouchers", "promos")
-=======
     away: dict[str, Any] = dict.fromkeys(("points_target", "vouchers_target", "promos_target"), NOWHERE)
->>>>>>> a3
     async with own_identity(platform, database_url=url, **away) as own:
         async with asyncio.timeout(2.5):
             found = await look(Stub(own.channel), till, member_code=rich.code)
