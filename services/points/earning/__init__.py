@@ -6,7 +6,7 @@ purchases, kept for ever because refunds are judged by the set that judged the p
 
 from __future__ import annotations
 
-from services.points.earning.applied import Applied as Applied
+from services.points.earning.applied import AppliedRules as AppliedRules
 from services.points.earning.dry_run import Explanation as Explanation
 from services.points.earning.dry_run import explain as explain
 from services.points.earning.kinds import Rate as Rate
@@ -16,4 +16,14 @@ from services.points.earning.terms import Item as Item
 from services.points.earning.terms import Terms as Terms
 from services.points.earning.terms import usual_total as usual_total
 
-__all__ = ["Applied", "Explanation", "Item", "Rate", "RuleBook", "RuleSet", "Terms", "explain", "usual_total"]
+__all__ = [
+    "AppliedRules",
+    "Explanation",
+    "Item",
+    "Rate",
+    "RuleBook",
+    "RuleSet",
+    "Terms",
+    "explain",
+    "usual_total",
+]

@@ -24,6 +24,17 @@ class Applied:
     effect: Effect
 
 
+@dataclass(eq=False, slots=True)
+class AppliedRules:
+    """The rules that held for purchases, which many share.
+
+    `encoded` is for who tells them, to encode them once and not for each purchase; empty until then.
+    """
+
+    rules: Sequence[Applied]
+    encoded: bytes = b""
+
+
 class JudgedPurchase(Protocol):
     """What a purchase keeps of how it was judged.
 

@@ -9,7 +9,7 @@ from services.common.db import Database
 from services.common.errors import unavailable
 from services.common.housekeeping import repeat
 from services.points.earning import queries
-from services.points.earning.applied import Applied, JudgedPurchase
+from services.points.earning.applied import AppliedRules, JudgedPurchase
 from services.points.earning.commands import publish_rules
 from services.points.earning.kinds import Rate
 from services.points.earning.rule_sets import RuleSet
@@ -48,8 +48,11 @@ class RuleBook:
         """Returns a set of rules that some purchase was judged by."""
         return (await self._all([set_id]))[set_id]
 
-    async def applied(self, purchases: Sequence[JudgedPurchase]) -> list[Sequence[Applied]]:
+    async def applied(self, purchases: Sequence[JudgedPurchase]) -> list[AppliedRules]:
         """Returns the rules that held for each of some purchases."""
+        current = self._current
+        if current and all(purchase.rule_set_id == current.id for purchase in purchases):
+            return [current.applied(purchase) for purchase in purchases]
         sets = await self._all({purchase.rule_set_id for purchase in purchases})
         return [sets[purchase.rule_set_id].applied(purchase) for purchase in purchases]
 

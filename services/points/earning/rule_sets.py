@@ -12,7 +12,7 @@ from uuid import UUID
 
 from services.points.earning.applied import (
     MOST_LINE_RULES,
-    Applied,
+    AppliedRules,
     JudgedPurchase,
     applied_rules,
     named_in,
@@ -21,6 +21,7 @@ from services.points.earning.kinds import Rate, categories_of, from_stored, to_s
 from services.points.earning.terms import Rule, Terms
 
 _MOST_TERMS = 64
+_MOST_APPLIED = 500
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,34 @@ class RuleSet:
         """Returns the places in this set, from 1, of the first rules of these, as a purchase keeps them."""
         return tuple(self._places[rule.id] for rule in rules[:MOST_LINE_RULES]) if rules else ()
 
-    def applied(self, purchase: JudgedPurchase) -> Sequence[Applied]:
-        """Returns the rules that held for a purchase which this set judged."""
+    def applied(self, purchase: JudgedPurchase) -> AppliedRules:
+        """Returns the rules that held for a purchase which this set judged; the same for all like it."""
+        held = tuple(purchase.line_rules) if purchase.line_rules else purchase.earn_rule
+        key = (bisect_right(self._turns, purchase.sold_at), held, purchase.bonus > 0)
+        return self._applied.get(key) or self._told(key, purchase)
+
+    def _told(self, key: tuple[object, ...], purchase: JudgedPurchase) -> AppliedRules:
         terms = self.at(purchase.sold_at)
         rules: Sequence[Rule] = ()
         if purchase.line_rules:
             rules = [self.rules[place - 1] for place in purchase.line_rules]
         elif purchase.earn_rule:
             rules = named_in(purchase.earn_rule, terms.rules)
-        return applied_rules(terms, rules, bonus=purchase.bonus > 0)
+        if len(self._applied) >= _MOST_APPLIED:
+            self._applied.clear()
+        told = AppliedRules(applied_rules(terms, rules, bonus=purchase.bonus > 0))
+        self._applied[key] = told
+        return told
 
     @cached_property
     def size(self) -> int:
         """How much memory it takes, in rules and categories."""
         return 1 + sum(1 + len(categories_of(rule.effect)) for rule in self.rules)
+
+    @cached_property
+    def _applied(self) -> dict[tuple[object, ...], AppliedRules]:
+        """Those that were asked for, by the number of turns before them, line rules and bonus."""
+        return {}
 
     @cached_property
     def _places(self) -> Mapping[UUID, int]:

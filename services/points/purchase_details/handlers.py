@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from scrip.points.v1 import points_pb2, purchase_pb2
@@ -11,7 +10,7 @@ from services.common.caller import Caller, caller
 from services.common.db import Database
 from services.common.encoding import Context, refuse_nul, timestamp
 from services.common.errors import invalid_field
-from services.points.earning import Applied, RuleBook, Terms
+from services.points.earning import AppliedRules, RuleBook, Terms
 from services.points.purchase_details.queries import (
     PurchaseDetails,
     find_purchase,
@@ -75,7 +74,7 @@ def _client(request: purchase_pb2.FindPurchaseRequest, who: Caller) -> UUID:
     return wanted
 
 
-def _details(row: PurchaseDetails, terms: Terms, applied: Sequence[Applied]) -> purchase_pb2.PurchaseDetails:
+def _details(row: PurchaseDetails, terms: Terms, applied: AppliedRules) -> purchase_pb2.PurchaseDetails:
     """Returns a purchase with its lines and refunds; `terms` judged it, and of them `applied` held."""
     return purchase_pb2.PurchaseDetails(
         purchase=purchases.purchase(row.purchase, applied),

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from scrip.points.v1 import purchase_pb2
 
 from services.common.encoding import set_timestamp
-from services.points.earning import Applied, Item
+from services.points.earning import AppliedRules, Item
 from services.points.earning.encoding import set_applied
 from services.points.purchases.purchase import Purchase
 
 
-def purchase(row: Purchase, rules: Sequence[Applied]) -> purchase_pb2.Purchase:
+def purchase(row: Purchase, rules: AppliedRules) -> purchase_pb2.Purchase:
     """Returns a purchase as protobuf has it, with the rules that held for it (`RuleBook.applied`)."""
     encoded = purchase_pb2.Purchase()
     _set_purchase(encoded, row, rules)
     return encoded
 
 
-def recorded(row: Purchase, rules: Sequence[Applied]) -> purchase_pb2.RecordPurchaseResponse:
+def recorded(row: Purchase, rules: AppliedRules) -> purchase_pb2.RecordPurchaseResponse:
     """Returns the result of a receipt."""
     reply = purchase_pb2.RecordPurchaseResponse()
     set_recorded(reply, row, rules)
     return reply
 
 
-def set_recorded(reply: purchase_pb2.RecordPurchaseResponse, row: Purchase, rules: Sequence[Applied]) -> None:
+def set_recorded(reply: purchase_pb2.RecordPurchaseResponse, row: Purchase, rules: AppliedRules) -> None:
     """Writes the result of a receipt in its place: a message that is put into another one is copied."""
     _set_purchase(reply.purchase, row, rules)
     if row.balance_after is not None:
@@ -54,7 +52,7 @@ def item(sold: Item) -> purchase_pb2.PurchaseItem:
     return encoded
 
 
-def _set_purchase(encoded: purchase_pb2.Purchase, row: Purchase, rules: Sequence[Applied]) -> None:
+def _set_purchase(encoded: purchase_pb2.Purchase, row: Purchase, rules: AppliedRules) -> None:
     encoded.id = str(row.id)
     encoded.receipt_number = row.receipt_number
     encoded.till_number = row.till_number
@@ -66,7 +64,16 @@ def _set_purchase(encoded: purchase_pb2.Purchase, row: Purchase, rules: Sequence
     encoded.eligible.amount_minor = row.eligible_minor
     encoded.points = row.points
     encoded.bonus_points = row.bonus
-    for rule in rules:
-        set_applied(encoded.applied_rules.add(), rule)
+    if not rules.encoded:
+        rules.encoded = _encoded(rules)
+    encoded.MergeFromString(rules.encoded)
     if row.redemption_ids:
         encoded.redemption_ids.extend(map(str, row.redemption_ids))
+
+
+def _encoded(rules: AppliedRules) -> bytes:
+    """Returns a purchase that has nothing but its rules."""
+    alone = purchase_pb2.Purchase()
+    for rule in rules.rules:
+        set_applied(alone.applied_rules.add(), rule)
+    return alone.SerializeToString()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
@@ -20,8 +20,8 @@ from services.points.purchases.member_codes import read_member_code
 from services.points.purchases.purchase import Claim, NewPurchase, ReceiptKey, new_claim_code
 from services.points.purchases.refusals import total_mismatch
 
-_fields = attrgetter(*Item._fields)
-_new_item = partial(tuple.__new__, Item)
+_usual_fields = attrgetter("sku", "name", "category", "unit_price_minor", "quantity", "alcohol")
+_new_item: Callable[[tuple[object, ...]], Item] = partial(tuple.__new__, Item)
 
 
 class ReceiptDecoder:
@@ -85,14 +85,23 @@ def items_of(lines: Iterable[purchase_pb2.PurchaseItem]) -> list[Item]:
     """
     items: list[Item] = []
     for line in lines:
-        sku, name, category, price, quantity, alcohol, milli, total = _fields(line)
-        usual = price * quantity if quantity else usual_total(price, quantity, milli)
-        if total == usual:
-            line.ClearField("total_minor")
-        elif not total and not line.HasField("total_minor"):
-            total = usual
-        items.append(_new_item((sku, name, category, price, quantity, alcohol, milli, total)))
+        sku, name, category, price, quantity, alcohol = _usual_fields(line)
+        if quantity and not line.HasField("total_minor"):  # nearly always, and on the hottest path
+            items.append(_new_item((sku, name, category, price, quantity, alcohol, 0, price * quantity)))
+        else:
+            total = _total(line)
+            items.append(Item(sku, name, category, price, quantity, alcohol, line.quantity_milli, total))
     return items
+
+
+def _total(line: purchase_pb2.PurchaseItem) -> int:
+    usual = usual_total(line.unit_price_minor, line.quantity, line.quantity_milli)
+    if not line.HasField("total_minor"):
+        return usual
+    total = line.total_minor
+    if total == usual:
+        line.ClearField("total_minor")
+    return total
 
 
 def _redemption_ids(request: purchase_pb2.RecordPurchaseRequest) -> Sequence[UUID]:

@@ -13,7 +13,7 @@ from google.rpc import status_pb2
 from scrip.points.v1 import purchase_pb2
 
 from services.common.errors import overloaded, unavailable
-from services.points.earning import Applied
+from services.points.earning import AppliedRules
 from services.points.purchases import encoding
 from services.points.purchases.purchase import Purchase
 
@@ -34,7 +34,7 @@ class Answered(NamedTuple):
     """A recorded purchase, and the rules that held for it."""
 
     purchase: Purchase
-    rules: Sequence[Applied]
+    rules: AppliedRules
 
 
 Outcome = Answered | status_pb2.Status

@@ -306,12 +306,16 @@ def test_a_purchase_tells_what_judged_its_lines_and_nothing_else() -> None:
     )
     assert held == [tobacco, dairy], "the highest first"
     assert rules.places(held) == (3, 1)
-    assert rules.applied(Kept()) == [plain]
-    assert [one.name for one in rules.applied(Kept(line_rules=[3, 1]))] == ["", "No smoking", "Dairy week"]
-    assert rules.applied(Kept(line_rules=[3]))[1] == Applied(tobacco.id, "No smoking", tobacco.effect)
-    assert rules.applied(Kept(bonus=50)) == [plain, Applied(welcome.id, "Welcome", welcome.effect)]
+    assert rules.applied(Kept()).rules == [plain]
+    assert [one.name for one in rules.applied(Kept(line_rules=[3, 1])).rules] == [
+        "",
+        "No smoking",
+        "Dairy week",
+    ]
+    assert rules.applied(Kept(line_rules=[3])).rules[1] == Applied(tobacco.id, "No smoking", tobacco.effect)
+    assert rules.applied(Kept(bonus=50)).rules == [plain, Applied(welcome.id, "Welcome", welcome.effect)]
     own = rule(BASE_RATE, points=3, per_minor=500, name="Base of spring", number=9)
-    told = RuleSet(1, DEFAULT, [own]).applied(Kept())
+    told = RuleSet(1, DEFAULT, [own]).applied(Kept()).rules
     assert told == [Applied(own.id, "Base of spring", BaseRate(Rate(3, 500)))]
 
 
@@ -330,7 +334,7 @@ def test_purchases_of_before_tell_their_rules_by_the_words_that_they_keep() -> N
     )
 
     def told(words: str) -> list[int]:
-        return [one.rule_id.int for one in rules.applied(Kept(earn_rule=words)) if one.rule_id]
+        return [one.rule_id.int for one in rules.applied(Kept(earn_rule=words)).rules if one.rule_id]
 
     assert told("1 per 1000 minor units") == []
     assert told("1 per 1000 minor units; 200 % by Dairy week") == [2]
