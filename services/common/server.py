@@ -23,6 +23,10 @@ from services.common.interceptors import Guard
 from services.common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
+# gRPC logs an error for each header that is not UTF-8, and serves the call: anybody may send one.
+logging.getLogger("grpc._cython.cygrpc").addFilter(
+    lambda record: not str(record.msg).startswith("Invalid encoding on")
+)
 
 _CHECK_SECONDS = 1.0
 _LAST_SECONDS = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -404,6 +405,13 @@ async def test_a_stream_ends_at_bytes_that_are_no_message(
         await call.write(sent)
         assert (await refusal(call.read()))[0] == "VALIDATION_FAILED"
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+def test_a_header_that_is_not_utf_8_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    of_grpc = logging.getLogger("grpc._cython.cygrpc")
+    of_grpc.error("Invalid encoding on %s", b"\xff")
+    of_grpc.error("Unexpected exception")
+    assert [record.getMessage() for record in caplog.records] == ["Unexpected exception"]
 
 
 @pytest.mark.parametrize("kibibytes", [7, 15, 40])
