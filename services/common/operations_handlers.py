@@ -21,11 +21,12 @@ class OperationsHandlers:
     def __init__(self, db: Database, messages: ModuleType) -> None:
         self._db = db
         self._messages: Any = messages
+        self._list = f"set_aside of {self._messages.DESCRIPTOR.package}"
 
     async def ListSetAside(self, request: Any, context: Context) -> Any:
         """Returns a page of what is set aside."""
         kind = _kind(request.kind)
-        page = Page(request.page_size, request.page_token, "set_aside", kind, request.order_by)
+        page = Page(request.page_size, request.page_token, self._list, kind, request.order_by)
         rows, next_token = await self._db.read(
             SET_ASIDE.page, page=page, order_by=request.order_by, kind=kind
         )
