@@ -27,7 +27,7 @@ from tests.inprocess import Member, Platform, bearer, eventually, new_phone, rea
 
 Stub = look_up_pb2_grpc.LookUpServiceStub
 Request = look_up_pb2.LookUpMemberRequest
-NOWHERE = "ipv4:127.0.0.1:1"_target": NOWHERE for service in services}
+NOWHERE = "ipv4:127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
