@@ -64,12 +64,13 @@ async def test_the_calls_about_points_do_what_the_document_says(live: Platform, 
     printed = await _run(live, _first_purchase() + ME + "".join(scripts), tmp_path)
     header = '\ufeff"line","member_id","delta","reason","outcome","balance_after"'
     told, _, result = printed.partition(header)
-    batch, weighed, refund, rule, tried, done = _answers(told)[3:]
+    batch, weighed, refund, voided, rule, tried, done = _answers(told)[3:]
     assert [next(iter(one)) for one in batch["results"]] == ["recorded", "refused"]
     assert batch["results"][0]["recorded"]["balance_after"] == 120
     assert batch["results"][1]["refused"]["message"] == "receipts must be in USD"
     assert (weighed["purchase"]["total"]["amount_minor"], weighed["balance_after"]) == ("1690", 121)
     assert (refund["refund"]["points"], refund["balance_after"]) == (30, 91)
+    assert (voided["refund"]["voids_purchase"], voided["balance_after"]) == (True, 61)
     assert (tried["points"], tried["lines"][0]["multiplying_earn_rule_id"]) == (30, rule["rule"]["id"])
     assert done["adjustment_import"]["lines"] == 1
     lines, _, exported = result.partition('"#end","1"')
