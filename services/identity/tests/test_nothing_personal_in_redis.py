@@ -31,7 +31,7 @@ async def _everything(url: str) -> str:
     for number in range(16):
         async with redis.from_url(f"{base}/{number}") as client:
             async for key in client.scan_iter():
-                kind = bytes(await client.type(key)).decode()
+                kind = str(await client.type(key), "ascii")  # type: ignore[arg-type]  # bytes: not decoded
                 whole = (0, -1) if kind in ("list", "zset") else ()
                 if kind != "none":  # else it has expired meanwhile
                     found += [key, await getattr(client, _READ[kind])(key, *whole)]
