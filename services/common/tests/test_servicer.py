@@ -12,10 +12,13 @@ add = points_pb2_grpc.add_PointsInternalServiceServicer_to_server
 
 
 class Debits:
-    """Has one RPC."""
+    """Has all RPCs but one."""
 
     async def Debit(self) -> str:
         return "debited"
+
+    async def GetBalance(self) -> str:
+        return "balance"
 
 
 class Undoing:
