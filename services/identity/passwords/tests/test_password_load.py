@@ -31,7 +31,7 @@ def slow(seconds: float) -> Passwords:
             return password
 
     passwords = Passwords(PASSWORD_KIB)
-    passwords._hasher = Slow()  # type: ignore[assignment]
+    passwords._hasher = Slow()  # type: ignore[assignment]  # all that it is asked here
     return passwords
 
 
