@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -188,7 +189,7 @@ async def test_of_fifty_registrations_of_one_name_at_once_one_is_made(
     proofs = [await people.prove(new_phone(), REGISTER) for _ in range(50)]
 
     async def register(number: int) -> None:
-        given = {field: name.upper() if number % 2 else name}
+        given: dict[str, Any] = {field: name.upper() if number % 2 else name}
         request = auth_pb2.RegisterMemberRequest(otp=proofs[number], full_name="Grace Hopper", **given)
         await people.auth.RegisterMember(request)
 
