@@ -77,7 +77,7 @@ def bad_tokens(signer: Signer) -> Mapping[str, str]:
         f"Bearer {unsigned}": "TOKEN_NOT_VALID",
         f"Bearer {signer.token('admin', iss='another')}": "TOKEN_NOT_VALID",
         f"Bearer {signer.internal('vouchers')}": "TOKEN_NOT_VALID",
-        f"Bearer {signer.internal('vouchers', role='admin')}": "TOKEN_NOT_VALID",
+        f"Bearer {signer.token('admin', aud=INTERNAL_AUDIENCE)}": "TOKEN_NOT_VALID",
         f"Bearer {signer.token('admin', iat=past, exp=past + 1)}": "TOKEN_EXPIRED",
     }
 

@@ -21,7 +21,7 @@ from services.common.errors import DomainError, overloaded
 from services.identity.passwords.common_passwords import is_common
 
 _PARALLEL = 2
-_LONGEST_WAIT = 4.0
+_LONGEST_WAIT = 5.0
 """A call that would have to wait for so many seconds is refused at once: its caller waits for ten at most,
 and can wait outside as well. Half of that for hashing new ones, so that others can still log in, however many
 there are.

@@ -31,7 +31,7 @@ def slow(seconds: float) -> Passwords:
             return password
 
     passwords = Passwords(PASSWORD_KIB)
-    passwords._hasher = Slow()  # type: ignore[assignment]
+    passwords._hasher = Slow()  # type: ignore[assignment]  # all that it is asked here
     return passwords
 
 
@@ -94,8 +94,8 @@ class TestLoad:
         refused = [one for one in results if isinstance(one, DomainError)]
         assert {error.reason for error in refused} == {"OVERLOADED"}
         assert all(error.retry_after and error.retry_after >= 4 for error in refused)
-        # Two at once, and those who wait: ten are 4 s, and the eleventh is let in for exactly that.
-        assert 50 - len(refused) == 13
+        # Two at once, and 13 who wait: twelve before one are 4.8 s, and thirteen more than five.
+        assert 50 - len(refused) == 15
 
     async def test_who_waits_longer_than_was_expected_is_refused_then(
         self, monkeypatch: pytest.MonkeyPatch
@@ -122,7 +122,7 @@ class TestLoad:
 
         await log_in()
         results = await asyncio.gather(*hashing, return_exceptions=True)
-        assert [one.reason for one in results if isinstance(one, DomainError)] == ["OVERLOADED"] * 13
+        assert [one.reason for one in results if isinstance(one, DomainError)] == ["OVERLOADED"] * 12
 
     @pytest.mark.covers("I2 AuthService.LogIn", "I6 AuthService.IssueClientToken")
     async def test_fifty_right_logins_at_once_are_answered_and_hold_up_no_till(
