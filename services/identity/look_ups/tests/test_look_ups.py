@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 import redis.asyncio as redis
-from google.protobuf import timestamp_pb2
-from scrip.common.v1 import list_pb2, money_pb2, permission_pb2
+from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import look_up_pb2, look_up_pb2_grpc, member_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2
+from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 
-from services.common.db import Connection, fetch_value
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
-from services.identity.look_ups import forget_old_look_ups
 from services.identity.tests.own_identity import own_identity, redis_url
 from services.identity.tests.people import People, outcomes
 from tests.inprocess import Member, Platform, bearer, eventually, new_phone, reason, refusal, refused_status
@@ -43,6 +41,13 @@ async def till(platform: Platform) -> str:
 @pytest.fixture(scope="module")
 async def rich(platform: Platform) -> AsyncIterator[Member]:
     """A member with points, a coupon that can be used and a reward."""
+    async with rich_member(platform) as member:
+        yield member
+
+
+@asynccontextmanager
+async def rich_member(platform: Platform) -> AsyncIterator[Member]:
+    """A new member with points, a coupon and a reward, of a campaign that lasts as long as this."""
     admin = bearer(await platform.admin())
     campaigns = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
     wanted = campaign_pb2.CreateCampaignRequest(
@@ -93,7 +98,8 @@ async def test_a_till_sees_a_masked_member_with_points_coupons_and_rewards(
     async def whole() -> look_up_pb2.LookUpMemberResponse:
         found = await look(grpc_stub, till, member_code=rich.code)
         assert list(found.unavailable) == []
-        assert len(found.coupons) == len(found.rewards) == 1
+        assert found.coupons
+        assert found.rewards
         return found
 
     found = await eventually(whole, seconds=15)
@@ -101,9 +107,10 @@ async def test_a_till_sees_a_masked_member_with_points_coupons_and_rewards(
         full_name="Grace H.", state=member_pb2.MEMBER_STATE_ACTIVE
     )
     assert (found.points.balance > 0, found.points.debt) == (True, 0)
-    [coupon], [reward] = found.coupons, found.rewards
+    [coupon] = found.coupons
+    [reward] = [one for one in found.rewards if one.campaign_name == "First 5 of the look-ups"]
     assert (coupon.title, coupon.face_value.amount_minor) == ("Five off", 500)
-    assert (reward.campaign_name, reward.percent_off) == ("First 5 of the look-ups", 30)
+    assert reward.percent_off == 30
     assert coupon.code
     assert reward.code
     for secret in (str(rich.id), rich.phone, "Hopper"):
@@ -119,21 +126,41 @@ async def test_the_texts_of_codes_are_for_members_who_showed_a_code_themselves(
     async def told() -> None:
         for token in (till, cashier):
             by_phone = await look(grpc_stub, token, phone=rich.phone)
-            assert codes(by_phone) == ["", ""]
+            assert set(codes(by_phone)) == {""}
+            assert len(codes(by_phone)) >= 2
             for code in (rich.code, platform.signed_code(rich)):
                 shown = await look(grpc_stub, token, member_code=code)
-                assert len(codes(shown)) == 2
+                assert len(codes(shown)) >= 2
                 assert all(codes(shown))
 
     await eventually(told, seconds=15)
 
 
-async def test_what_was_used_is_not_told_any_more(grpc_stub: Stub, platform: Platform, till: str) -> None:
-    """Neither are vouchers of codes that are used up."""
+async def test_who_has_nothing_has_no_points_and_nothing_to_use(
+    grpc_stub: Stub, platform: Platform, till: str
+) -> None:
     member = await platform.member()
     found = await look(grpc_stub, till, member_code=member.code)
-    assert (list(found.coupons), list(found.rewards), found.points.balance) == ([], [], 0)
-    assert found.HasField("points")
+    assert (list(found.coupons), found.points.balance, found.HasField("points")) == ([], 0, True)
+
+
+@pytest.mark.covers(
+    "P9 VouchersInternalService.GetUsableCoupons", "P9 PromosInternalService.GetUsableRewards"
+)
+async def test_what_was_used_is_not_told_any_more(grpc_stub: Stub, platform: Platform, till: str) -> None:
+    async with rich_member(platform) as member:
+
+        async def whole() -> list[str]:
+            found = codes(await look(grpc_stub, till, member_code=member.code))
+            assert len(found) >= 2
+            return found
+
+        stub = code_pb2_grpc.CodeServiceStub(platform.channels["promos"])
+        for code in await eventually(whole, seconds=15):
+            sale = code_pb2.RedeemCodeRequest(code=code, sale_reference=str(new_id()))
+            await stub.RedeemCode(sale, metadata=bearer(await platform.till()))
+        found = await look(grpc_stub, till, member_code=member.code)
+        assert (codes(found), list(found.unavailable)) == ([], [])
 
 
 async def test_a_signed_code_is_not_used_up_by_looking(
@@ -269,86 +296,6 @@ async def test_who_tries_numbers_is_stopped_early(grpc_stub: Stub, platform: Pla
     assert await reason(look(grpc_stub, trying, phone=member.phone)) == "TOO_MANY_REQUESTS"
 
 
-# Who looked
-
-
-@pytest.fixture
-async def admin(platform: Platform) -> list[tuple[str, str]]:
-    """An admin's metadata."""
-    return bearer(await platform.admin())
-
-
-async def listed(stub: Stub, admin: list[tuple[str, str]], **fields: Any) -> look_up_pb2.ListLookUpsResponse:
-    return await stub.ListLookUps(look_up_pb2.ListLookUpsRequest(**fields), metadata=admin)
-
-
-@pytest.mark.covers("P9 LookUpService.ListLookUps")
-async def test_each_look_up_is_listed_with_who_looked_and_how(
-    grpc_stub: Stub, platform: Platform, admin: list[tuple[str, str]]
-) -> None:
-    member, till_id, cashier_id = await platform.member(), new_id(), new_id()
-    till, cashier = await platform.token("till", till_id), await platform.token("cashier", cashier_id)
-    await look(grpc_stub, till, phone=member.phone)
-    await look(grpc_stub, cashier, member_code=member.code)
-    await outcomes([look(grpc_stub, till, phone=new_phone())])
-    reply = await listed(grpc_stub, admin, member_id=str(member.id), order_by="looked_up_at", with_total=True)
-    assert [(one.caller_id, one.caller_role, one.method, one.member_id) for one in reply.look_ups] == [
-        (str(till_id), permission_pb2.ROLE_TILL, look_up_pb2.LOOK_UP_METHOD_PHONE, str(member.id)),
-        (
-            str(cashier_id),
-            permission_pb2.ROLE_CASHIER,
-            look_up_pb2.LOOK_UP_METHOD_MEMBER_CODE,
-            str(member.id),
-        ),
-    ]
-    assert reply.total == list_pb2.ListTotal(count=2)
-    first, second = reply.look_ups
-    newest = await listed(grpc_stub, admin, member_id=str(member.id))
-    assert list(newest.look_ups) == [second, first]
-    assert list((await listed(grpc_stub, admin, caller_id=str(till_id))).look_ups) == [first]
-    window = {"looked_up_from": second.looked_up_at, "member_id": str(member.id)}
-    assert list((await listed(grpc_stub, admin, **window)).look_ups) == [second]
-    window = {"looked_up_until": second.looked_up_at, "member_id": str(member.id)}
-    assert list((await listed(grpc_stub, admin, **window)).look_ups) == [first]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"member_id": "me"},
-        {"caller_id": "x"},
-        {"order_by": "member_id"},
-        {"page_size": 201},
-        {
-            "looked_up_from": timestamp_pb2.Timestamp(seconds=2),
-            "looked_up_until": timestamp_pb2.Timestamp(seconds=2),
-        },
-    ],
-)
-async def test_a_malformed_list_is_refused(
-    grpc_stub: Stub, admin: list[tuple[str, str]], fields: dict[str, Any]
-) -> None:
-    assert await reason(listed(grpc_stub, admin, **fields)) == "VALIDATION_FAILED"
-
-
-async def test_look_ups_are_forgotten_after_90_days(
-    grpc_stub: Stub, people: People, platform: Platform, till: str, admin: list[tuple[str, str]]
-) -> None:
-    member = await platform.member()
-    for _ in range(2):
-        await look(grpc_stub, till, phone=member.phone)
-    oldest = (await listed(grpc_stub, admin, member_id=str(member.id))).look_ups[1]
-    await people.execute(
-        "identity",
-        "UPDATE look_ups SET looked_up_at = now() - interval '91 days' WHERE id = %(id)s",
-        id=oldest.id,
-    )
-    await platform.databases["identity"].run(forget_old_look_ups)
-    left = (await listed(grpc_stub, admin, member_id=str(member.id))).look_ups
-    assert [one.id for one in left] != [oldest.id]
-    assert len(left) == 1
-
-
 async def test_looking_up_does_not_wait_for_the_others_one_after_the_other(
     platform: Platform, till: str, rich: Member
 ) -> None:
@@ -359,13 +306,3 @@ async def test_looking_up_does_not_wait_for_the_others_one_after_the_other(
         async with asyncio.timeout(2.5):
             found = await look(Stub(own.channel), till, member_code=rich.code)
         assert len(found.unavailable) == 3
-
-
-async def _count(connection: Connection) -> int:
-    return int(await fetch_value(connection, "SELECT count(*) FROM look_ups"))
-
-
-async def test_a_refused_look_up_is_not_kept(grpc_stub: Stub, platform: Platform, till: str) -> None:
-    before = await platform.databases["identity"].read(_count)
-    await outcomes([look(grpc_stub, till, phone=new_phone()), look(grpc_stub, till, phone="x" * 9)])
-    assert await platform.databases["identity"].read(_count) == before
