@@ -264,6 +264,7 @@ async def test_purchases_of_who_is_out_are_kept_without_a_member_or_refused(
         if out == "suspended":
             assert result["recorded"]["member_suspended"]
         else:
+            assert "refused" in result
             assert _reason(result) == "MEMBER_CODE_UNKNOWN"
 
     await eventually(is_out, HEARD_SECONDS)
