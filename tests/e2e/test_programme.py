@@ -45,7 +45,9 @@ async def test_staff_page_through_the_purchases_of_all(live: Platform, member: M
         told[2]["id"],
     ]
     client_id = first["purchases"][0]["client_id"]
-    of_till = await live.ok("GET", f"{PURCHASES}?client_id={client_id}", token=live.admin)
+    of_till = await live.ok(
+        "GET", f"{PURCHASES}?client_id={client_id}&recorded_from={began}", token=live.admin
+    )
     assert len(of_till["purchases"]) == 3
     for wrong in ("order_by=price", "till_number=1", f"sold_until={began}&sold_from={began}"):
         refused = await live.refused("GET", f"{PURCHASES}?{wrong}", token=live.admin)

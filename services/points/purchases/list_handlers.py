@@ -71,7 +71,7 @@ class PurchaseListHandlers:
     ) -> admin_pb2.ListPurchasesResponse:
         """Returns a page of the purchases of all."""
         order_by = request.order_by or _NEWEST
-        page = await read_page(self._db, PURCHASES, request, order_by=order_by, **_filters(request))
+        page = await read_page(self._db, PURCHASES, request, order_by=order_by, **_filters(request, order_by))
         encoded = await self._encoded(page.rows)
         return admin_pb2.ListPurchasesResponse(
             purchases=map(_summary, page.rows, encoded),
@@ -83,7 +83,8 @@ class PurchaseListHandlers:
         self, request: admin_pb2.ExportPurchasesRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Returns the purchases of all as CSV, in pieces."""
-        batches = PURCHASES.batches(self._db, order_by=request.order_by or _NEWEST, **_filters(request))
+        order_by = request.order_by or _NEWEST
+        batches = PURCHASES.batches(self._db, order_by=order_by, **_filters(request, order_by))
         async for piece in csv_replies(context, "purchases", _COLUMNS, _as_cells(batches)):
             yield piece
 
@@ -92,7 +93,7 @@ class PurchaseListHandlers:
         request: points_pb2.ListMyPurchasesRequest | admin_pb2.ListMemberPurchasesRequest,
         member_id: UUID,
     ) -> ListPage[ListedPurchase]:
-        periods = period_filters(sold=period_of(request, "sold"), recorded=Period())
+        periods = period_filters(request.order_by, sold=period_of(request, "sold"), recorded=Period())
         return await read_page(
             self._db, PURCHASES, request, order_by=request.order_by, member_id=member_id, **periods
         )
@@ -102,7 +103,7 @@ class PurchaseListHandlers:
 
 
 def _filters(
-    request: admin_pb2.ListPurchasesRequest | admin_pb2.ExportPurchasesRequest,
+    request: admin_pb2.ListPurchasesRequest | admin_pb2.ExportPurchasesRequest, order_by: str
 ) -> Mapping[str, Any]:
     refuse_nul(till_number=request.till_number)
     return {
@@ -110,7 +111,7 @@ def _filters(
         "till_number": request.till_number or None,
         "member_id": UUID(request.member_id) if request.member_id else None,
         "unclaimed": request.unclaimed or None,
-        **period_filters(sold=period_of(request, "sold"), recorded=period_of(request, "recorded")),
+        **period_filters(order_by, sold=period_of(request, "sold"), recorded=period_of(request, "recorded")),
     }
 
 

@@ -139,22 +139,28 @@ PURCHASES = Listing(
 """Purchases, by their time of sale or in the order in which they came in."""
 
 
-def period_filters(*, sold: Period, recorded: Period) -> Mapping[str, Any]:
+def period_filters(order_by: str, *, sold: Period, recorded: Period) -> Mapping[str, Any]:
     """Returns what a list of purchases is filtered by for these periods.
 
     A sale is reported within 30 days and an id begins with the time of the report: so whatever the list is
-    sorted by, it reads little more than the periods.
+    sorted by, it reads little more than the periods. Only bounds of what it is sorted by are added: others
+    would have the planner believe that next to nothing is left.
     """
     late = CLOCK_LEEWAY + _DRIFT
-    return {
+    periods = {
         "sold_from": sold.start,
         "sold_until": sold.end,
         "recorded_from": recorded.start,
         "recorded_until": recorded.end,
+    }
+    if not order_by.startswith("recorded_at"):
+        return periods | {
+            "sold_near_from": _shifted(recorded.start, -MAX_AGE - _UNDER_WAY),
+            "sold_near_until": _shifted(recorded.end, late),
+        }
+    return periods | {
         "id_from": _latest(_first_id(sold.start, -late), _first_id(recorded.start, -_UNDER_WAY)),
         "id_until": _earliest(_first_id(sold.end, MAX_AGE + _DRIFT), _first_id(recorded.end, _DRIFT)),
-        "sold_near_from": _shifted(recorded.start, -MAX_AGE - _UNDER_WAY),
-        "sold_near_until": _shifted(recorded.end, late),
     }
 
 

@@ -66,7 +66,6 @@ class Purchase(Base):
         Index("ix_purchases_id", "id"),
         Index("ix_purchases_member_sold", "member_id", "sold_at", "id"),
         Index("ix_purchases_sold", "sold_at", "id"),
-        Index("ix_purchases_client", "client_id", "id"),
         Index("ix_purchases_unclaimed", "id", postgresql_where="member_id = id"),
     )
 

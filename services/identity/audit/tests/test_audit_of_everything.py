@@ -173,8 +173,9 @@ async def change_points(admin: Admin, member: Member) -> list[tuple[str, str]]:
     await eventually(adjusted)
     key = bearer(admin.token, idempotency_key=str(new_id()))
     lines = f"member_id,delta,reason\n{who},1,amends\n".encode()
+    file = httpbody_pb2.HttpBody(content_type="text/csv", data=lines)
     imported = await stub.CreateAdjustmentImport(
-        httpbody_pb2.HttpBody(content_type="text/csv", data=lines), metadata=key
+        admin_pb2.CreateAdjustmentImportRequest(file=file), metadata=key
     )
     admin.called += ["PointsAdminService.AdjustPoints", "PointsAdminService.CreateAdjustmentImport"]
     stub = purchase_pb2_grpc.PurchaseServiceStub(channel)

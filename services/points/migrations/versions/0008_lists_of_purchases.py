@@ -1,4 +1,4 @@
-"""Lists of purchases by their time of sale, by the client, and of those that nobody has claimed."""
+"""Lists of purchases by their time of sale, and of those that nobody has claimed."""
 
 from __future__ import annotations
 
@@ -12,5 +12,4 @@ def upgrade() -> None:
     """Applies the change."""
     op.create_index("ix_purchases_member_sold", "purchases", ["member_id", "sold_at", "id"])
     op.create_index("ix_purchases_sold", "purchases", ["sold_at", "id"])
-    op.create_index("ix_purchases_client", "purchases", ["client_id", "id"])
     op.create_index("ix_purchases_unclaimed", "purchases", ["id"], postgresql_where="member_id = id")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
 
-from services.common.ids import utc_now
+from services.common.ids import new_id, utc_now
 from services.common.paging import Page
 from services.points.periods import Period
 from services.points.tests.manager import csv_rows, execute, faulty_fields
@@ -187,11 +187,13 @@ async def test_purchases_of_all_are_sorted_filtered_and_counted(
     assert await staff_member.ids(order_by="sold_at desc") == by_sale[::-1]
     clients = dict(await own.rows("SELECT id::text, client_id::text FROM purchases"))
     mine, theirs = clients[first[0]], clients[others[0]]
+    today = sold(utc_now() - DAY)
     for filters, expected in (
         ({"member_id": str(ada.id)}, [*first, *others]),
-        ({"client_id": theirs}, others),
-        ({"client_id": mine, "till_number": "2"}, second),
-        ({"client_id": theirs, "till_number": "3"}, []),
+        ({"client_id": theirs, "recorded_from": today}, others),
+        ({"client_id": mine, "till_number": "2", "recorded_from": today}, second),
+        ({"client_id": theirs, "till_number": "3", "recorded_from": today}, []),
+        ({"client_id": theirs, "member_id": str(ada.id)}, others),
         ({"unclaimed": True}, nobodys),
         ({"sold_from": sold(utc_now() - 6 * DAY)}, [first[0], *second, *others]),
         ({"sold_until": sold(utc_now() - 6 * DAY)}, [first[1], *nobodys]),
@@ -240,6 +242,9 @@ async def test_wrong_filters_are_named(staff_member: Staff) -> None:
     assert await faulty_fields(late) == ["recorded_until"]
     assert await faulty_fields(staff_member.page(member_id="x")) == ["member_id"]
     assert await reason(staff_member.page(till_number="2")) == "VALIDATION_FAILED"
+    without_a_period = {"client_id": str(new_id()), "sold_until": now}
+    assert await reason(staff_member.page(**without_a_period)) == "VALIDATION_FAILED"
+    assert await reason(staff_member.rows(**without_a_period)) == "VALIDATION_FAILED"
     assert await reason(staff_member.rows(till_number="2")) == "VALIDATION_FAILED"
     assert await faulty_fields(staff_member.rows(sold_from=now, sold_until=before)) == ["sold_until"]
 
