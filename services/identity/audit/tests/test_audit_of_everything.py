@@ -57,8 +57,8 @@ NO_CHANGE = {
     "CodeService.ExportRedemptions",
     "PointsAdminService.ExportPurchases",
 }
-"""Who logs out changes nothing that others see, nor do exports. Those of members and of audit entries are listed
-all the same, as ADR 0028 decides.
+"""Who logs out changes nothing that others see, nor do exports. Those of members and of audit entries are
+listed all the same, as ADR 0028 decides.
 """
 BENEFIT = code_pb2.Benefit(percent_off=30)
 
