@@ -32,7 +32,10 @@ _SMOOTHING = 0.3
 
 _PASSES = 3
 _NICENESS = 5
-"""More would starve logins on a busy machine; with less they would hold up other calls."""
+"""So much nicer than the process are the threads that hash. More would starve logins on a busy
+machine; with less they would hold up other calls.
+"""
+_NICEST = 19
 
 SHORTEST, LONGEST = 8, 128
 
@@ -142,4 +145,7 @@ def _composed(password: str) -> str:
 def _yield_to_others() -> None:
     """Lowers this thread's priority, so that hashing does not delay calls."""
     if sys.platform == "linux":  # where threads have a niceness each
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        # The process may be nice itself: nobody but root may set a lower value than that.
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS
+        os.setpriority(os.PRIO_PROCESS, thread, min(niceness, _NICEST))

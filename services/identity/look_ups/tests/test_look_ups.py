@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, orde
 
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
+from services.identity.look_ups.belongings import BelongingsReader
 from services.identity.tests.own_identity import own_identity, redis_url
 from services.identity.tests.people import People, outcomes
 from tests.inprocess import Member, Platform, bearer, eventually, new_phone, reason, refusal, refused_status
@@ -296,13 +297,39 @@ async def test_who_tries_numbers_is_stopped_early(grpc_stub: Stub, platform: Pla
     assert await reason(look(grpc_stub, trying, phone=member.phone)) == "TOO_MANY_REQUESTS"
 
 
-async def test_looking_up_does_not_wait_for_the_others_one_after_the_other(
+async def test_when_all_are_away_the_member_is_told_all_the_same(
     platform: Platform, till: str, rich: Member
 ) -> None:
-    """All three are away: the answer takes as long as one of them may."""
     url = platform.postgres.url("identity")
     away: dict[str, Any] = dict.fromkeys(("points_target", "vouchers_target", "promos_target"), NOWHERE)
     async with own_identity(platform, database_url=url, **away) as own:
-        async with asyncio.timeout(2.5):
-            found = await look(Stub(own.channel), till, member_code=rich.code)
-        assert len(found.unavailable) == 3
+        found = await look(Stub(own.channel), till, member_code=rich.code)
+    assert (found.member.full_name, len(found.unavailable)) == ("Grace H.", 3)
+
+
+class Patient:
+    """A channel to services of which none answers before all three are asked."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Barrier(3)
+
+    def unary_unary(self, *_: object, **__: object) -> Callable[..., Awaitable[str]]:
+        """Returns a call."""
+
+        async def answer(*_: object, **__: object) -> str:
+            await self._asked.wait()
+            return "an answer"
+
+        return answer
+
+
+async def test_the_others_are_not_asked_one_after_the_other() -> None:
+    """When all are away, the answer takes as long as one of them may."""
+    patient: Any = Patient()
+
+    async def token() -> str:
+        return ""
+
+    reader = BelongingsReader(dict.fromkeys(("points", "vouchers", "promos"), patient), token)
+    async with asyncio.timeout(20):  # for ever, else
+        assert (await reader.read("")).unavailable == []

@@ -38,6 +38,7 @@ async def own(started: tuple[OwnIdentity, list[str]]) -> OwnIdentity:
     async def reset(connection: Connection) -> None:
         await execute(connection, "DELETE FROM staff WHERE id <> %(id)s", id=first)
         await execute(connection, "DELETE FROM sessions")
+        await execute(connection, "DELETE FROM known_places")
         await execute(connection, "DELETE FROM accounts WHERE id <> %(id)s", id=first)
         await execute(connection, "UPDATE staff SET role = 'admin'")
         await execute(connection, "UPDATE accounts SET status = 'ACTIVE'")
