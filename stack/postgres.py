@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -99,6 +100,23 @@ class Postgres:
         if not self.data.exists():
             self._initialise()
 
+    def require_version(self) -> None:
+        """Raises StackError for data of another major version.
+
+        The server refuses them too, but says which version only in a DETAIL, which its log leaves out.
+        """
+        try:
+            kept = (self.data / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            return  # there are no data yet
+        command = [str(self._bin / "postgres"), "--version"]
+        told = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True)
+        server = re.findall(r"\d+", told.stdout)[0]
+        if kept != server:
+            raise StackError(
+                f"PostgreSQL did not start: {self.data} is of version {kept}, the server of version {server}"
+            )
+
     def command(self) -> list[str]:
         """Returns the server's command line."""
         options = OPTIONS | ({} if self.fsync else UNSAFE_OPTIONS)
@@ -129,6 +147,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server and wait until it takes connections. Raises StackError with its last words."""
+        self.require_version()
         self.prepare()
         log = self.folder / "server.log"
         with log.open("wb") as output:

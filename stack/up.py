@@ -121,6 +121,7 @@ class Stack:
 
     async def _start_stores(self) -> None:
         redis, postgres = self.redis, self.postgres
+        postgres.require_version()
         redis.prepare()
         cache = self.supervisor.start(
             Program(

@@ -10,11 +10,9 @@ import grpc
 from google.api import httpbody_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
-from scrip.common.v1 import list_pb2
 
 from services.common import texts
 from services.common.errors import invalid_field
-from services.common.lists import Total
 from services.common.qr import Image
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -49,11 +47,6 @@ def moment(message: Message, field: str) -> datetime | None:
         return value.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise invalid_field(field, "is not a moment of the calendar") from error
-
-
-def list_total(total: Total | None) -> list_pb2.ListTotal | None:
-    """Returns how many rows a list has, as responses have it; None, which nobody asked for, stays absent."""
-    return list_pb2.ListTotal(count=total.count, more=total.more) if total else None
 
 
 def read_text(text: str, field: str, *, lines: bool = False) -> str:

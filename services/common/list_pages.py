@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from scrip.common.v1 import list_pb2
 
 from services.common.db import Database
-from services.common.lists import Listing, Total
+from services.common.lists import Listing
 from services.common.paging import Page
 
 Row = TypeVar("Row")
@@ -50,10 +50,6 @@ async def read_page(
     rows, next_page_token = await db.read(partial(listing.page, page=page, order_by=order_by, **wanted))
     total = None
     if request.with_total:
-        total = encode_total(await db.read(partial(listing.total, **wanted)))
+        found = await db.read(partial(listing.total, **wanted))
+        total = list_pb2.ListTotal(count=found.count, more=found.more)
     return ListPage(rows, next_page_token, total)
-
-
-def encode_total(total: Total) -> list_pb2.ListTotal:
-    """Returns a total as protobuf has it."""
-    return list_pb2.ListTotal(count=total.count, more=total.more)

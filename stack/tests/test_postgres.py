@@ -184,6 +184,17 @@ def test_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server = Postgres(tmp_path, fsync=False)
     server.start()
     server.stop()
+    (server.data / "postgresql.conf").write_text("nonsense = 1\n")
+    with pytest.raises(StackError, match=r"PostgreSQL did not start: .*errors"):
+        server.start()
+
+
+def test_data_of_another_version_are_refused_with_both_versions(tmp_path: Path) -> None:
+    server = Postgres(tmp_path, fsync=False)
+    server.start()
+    server.stop()
     (server.data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(StackError, match=r"PostgreSQL did not start: .*version"):
+    with pytest.raises(
+        StackError, match=r"PostgreSQL did not start: .*version 9, the server of version \d+$"
+    ):
         server.start()

@@ -156,7 +156,7 @@ async def test_a_changed_password_ends_all_logins(live: Platform) -> None:
     member, login = await register(live)
     change = {"current_password": "not this one", "new_password": OTHER}
     refused = await live.refused("POST", "/v1/password:change", change, token=login.access)
-    assert (refused.status, refused.reason) == (401, "CREDENTIALS_NOT_VALID")
+    assert (refused.status, refused.reason) == (400, "CURRENT_PASSWORD_NOT_VALID")
     assert await answers(live, login.access) == WELCOME
     change["current_password"] = PASSWORD
     await live.ok("POST", "/v1/password:change", change, token=login.access)

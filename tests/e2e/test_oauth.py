@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from oauthlib import oauth2
 
 from tests.platform import Member, Platform, purchase, unique
 
@@ -75,7 +76,6 @@ async def test_a_token_is_not_to_be_kept_by_others(live: Platform, ada: Member) 
 
 
 async def test_a_client_library_gets_a_token_and_understands_refusals(live: Platform, ada: Member) -> None:
-    oauth2 = pytest.importorskip("oauthlib.oauth2")
     client_id, secret = await _till(live)
     headers = {"content-type": "application/x-www-form-urlencoded"}
 

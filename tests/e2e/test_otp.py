@@ -258,8 +258,9 @@ async def test_an_address_lets_nobody_in_before_it_is_confirmed(live: Platform) 
     asked = {"otp": await _by_email(live, email, "CONFIRM_EMAIL")}
     told = await live.ok("POST", CONFIRM, asked, token=login.access)
     assert told["member"] == member | {"email_confirmed": True}
-    read = await live.ok("GET", f"/v1/members/{member['id']}", token=live.admin)
-    assert read == told == await live.ok("GET", "/v1/members/me", token=login.access)
+    assert await live.ok("GET", "/v1/members/me", token=login.access) == told
+    read = (await live.ok("GET", f"/v1/members/{member['id']}", token=live.admin))["member"]
+    assert read == told["member"] | {"etag": read["etag"]}
     used = await live.refused("POST", CONFIRM, asked, token=login.access)
     assert (used.status, used.reason) == (400, "OTP_NOT_VALID")
     await log_in_with(live, await _by_email(live, email, "LOG_IN"))

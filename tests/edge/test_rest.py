@@ -29,8 +29,9 @@ async def test_answers_are_json_with_the_proto_names_and_every_field(edge: Edge)
     answer = await edge.http.get("/v1/members/me")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    empty = dict.fromkeys(("id", "phone", "user_name", "email", "pending_email", "birthday"), "")
-    no = dict.fromkeys(("email_confirmed", "has_password"), False)
+    texts = ("id", "phone", "user_name", "email", "pending_email", "birthday", "etag")
+    empty = dict.fromkeys(texts, "")
+    no = dict.fromkeys(("email_confirmed", "has_password", "masked"), False)
     others = {"full_name": "Ada", "state": "MEMBER_STATE_UNSPECIFIED"}
     assert answer.json() == {
         "member": empty | no | others

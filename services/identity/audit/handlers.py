@@ -14,10 +14,10 @@ from scrip.identity.v1 import audit_pb2
 from services.common.caller import Caller, caller
 from services.common.csv_lists import csv_replies
 from services.common.db import Database
-from services.common.encoding import Context, list_total, moment
+from services.common.encoding import Context, moment
 from services.common.errors import invalid_field
 from services.common.ids import utc_now
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.identity.audit.commands import record_audit, record_export
 from services.identity.audit.encoding import encode_entry
 from services.identity.audit.queries import AUDIT_ENTRIES, AuditRow
@@ -37,11 +37,9 @@ class AuditHandlers:
     ) -> audit_pb2.ListAuditEntriesResponse:
         """Returns a page of changes."""
         wanted = _wanted(request)
-        page = Page(request.page_size, request.page_token, "audit", request.order_by, sorted(wanted.items()))
-        rows, next_token = await self._db.read(AUDIT_ENTRIES.page, page, order_by=request.order_by, **wanted)
-        total = await self._db.read(AUDIT_ENTRIES.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, AUDIT_ENTRIES, request, order_by=request.order_by, **wanted)
         return audit_pb2.ListAuditEntriesResponse(
-            entries=map(encode_entry, rows), next_page_token=next_token, total=list_total(total)
+            entries=map(encode_entry, page.rows), next_page_token=page.next_page_token, total=page.total
         )
 
     async def ExportAuditEntries(

@@ -10,10 +10,10 @@ from scrip.identity.v1 import look_up_pb2
 from services.common.caller import caller
 from services.common.codes import read_code
 from services.common.db import Database
-from services.common.encoding import Context, client_address, list_total, moment
+from services.common.encoding import Context, client_address, moment
 from services.common.errors import DomainError, invalid_field
 from services.common.ids import new_id, utc_now
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import as_e164
 from services.identity.keys import Vault
@@ -83,20 +83,15 @@ class LookUpHandlers:
         since, until = moment(request, "looked_up_from"), moment(request, "looked_up_until")
         if since and until and since >= until:
             raise invalid_field("looked_up_until", "must be later than looked_up_from")
-        asked: dict[str, object] = {
+        wanted: dict[str, object] = {
             "member_id": UUID(request.member_id) if request.member_id else None,
             "caller_id": UUID(request.caller_id) if request.caller_id else None,
             "looked_up_from": since,
             "looked_up_until": until,
         }
-        wanted = {name: value for name, value in asked.items() if value is not None}
-        page = Page(
-            request.page_size, request.page_token, "look_ups", request.order_by, sorted(wanted.items())
-        )
-        rows, next_token = await self._db.read(LOOK_UPS.page, page, order_by=request.order_by, **wanted)
-        total = await self._db.read(LOOK_UPS.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, LOOK_UPS, request, order_by=request.order_by, **wanted)
         return look_up_pb2.ListLookUpsResponse(
-            look_ups=map(encode_look_up, rows), next_page_token=next_token, total=list_total(total)
+            look_ups=map(encode_look_up, page.rows), next_page_token=page.next_page_token, total=page.total
         )
 
     async def _find(self, request: look_up_pb2.LookUpMemberRequest) -> MemberRow | None:

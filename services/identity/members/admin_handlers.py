@@ -11,9 +11,9 @@ from scrip.identity.v1 import member_pb2
 from services.common.caller import CASHIER, caller
 from services.common.csv_lists import csv_replies
 from services.common.db import Database
-from services.common.encoding import Context, list_total, moment, read_text
+from services.common.encoding import Context, moment, read_text
 from services.common.errors import invalid_field
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.identity.accounts import as_e164
 from services.identity.keys import Vault
 from services.identity.members.commands import record_export, restore_member, suspend_member
@@ -53,15 +53,11 @@ class MemberAdminHandlers:
         """Returns a page of members."""
         who, listing = caller(), member_list(request.order_by)
         wanted = self._wanted(request, whole=who.role == CASHIER)
-        page = Page(
-            request.page_size, request.page_token, "members", request.order_by, sorted(wanted.items())
-        )
-        rows, next_token = await self._db.read(listing.page, page, order_by=request.order_by, **wanted)
-        total = await self._db.read(listing.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, listing, request, order_by=request.order_by, **wanted)
         return member_pb2.ListMembersResponse(
-            members=[encode_for_staff(row, who) for row in rows],
-            next_page_token=next_token,
-            total=list_total(total),
+            members=[encode_for_staff(row, who) for row in page.rows],
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def ExportMembers(

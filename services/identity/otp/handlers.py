@@ -8,9 +8,9 @@ from uuid import UUID
 from scrip.identity.v1 import auth_pb2, member_pb2, otp_pb2, sandbox_pb2
 
 from services.common.db import Database
-from services.common.encoding import Context, client_address, header, list_total, timestamp
+from services.common.encoding import Context, client_address, header, timestamp
 from services.common.ids import utc_now
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.common.throttle import Limit, Throttle
 from services.identity.accounts import Recipient, to_e164
 from services.identity.keys import Vault
@@ -81,11 +81,11 @@ class OtpDeliveryHandlers:
     ) -> member_pb2.ListOtpDeliveriesResponse:
         """Returns a page of one-time passwords that are not sent."""
         wanted = {_FILTERS[request.state]: True} if request.state else {}
-        page = Page(request.page_size, request.page_token, "otp_deliveries", request.order_by, [*wanted])
-        rows, next_token = await self._db.read(UNSENT.page, page, order_by=request.order_by, **wanted)
-        total = await self._db.read(UNSENT.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, UNSENT, request, order_by=request.order_by, **wanted)
         return member_pb2.ListOtpDeliveriesResponse(
-            deliveries=[_delivery(row) for row in rows], next_page_token=next_token, total=list_total(total)
+            deliveries=[_delivery(row) for row in page.rows],
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
 

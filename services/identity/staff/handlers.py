@@ -9,8 +9,8 @@ from scrip.identity.v1 import staff_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, list_total, read_name, timestamp
-from services.common.paging import Page
+from services.common.encoding import Context, read_name, timestamp
+from services.common.list_pages import read_page
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins
 from services.identity.staff.commands import (
@@ -60,17 +60,14 @@ class StaffHandlers:
         self, request: staff_pb2.ListStaffRequest, context: Context
     ) -> staff_pb2.ListStaffResponse:
         """Returns a page of staff."""
-        asked: dict[str, object] = {
+        wanted: dict[str, object] = {
             "role": _role_name(request.role) if request.role else None,
             "enabled": request.enabled if request.HasField("enabled") else None,
             "begins_with": request.query.strip() or None,
         }
-        wanted = {name: value for name, value in asked.items() if value is not None}
-        page = Page(request.page_size, request.page_token, "staff", request.order_by, sorted(wanted.items()))
-        rows, next_token = await self._db.read(STAFF.page, page, order_by=request.order_by, **wanted)
-        total = await self._db.read(STAFF.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, STAFF, request, order_by=request.order_by, **wanted)
         return staff_pb2.ListStaffResponse(
-            staff=[_staff(row) for row in rows], next_page_token=next_token, total=list_total(total)
+            staff=[_staff(row) for row in page.rows], next_page_token=page.next_page_token, total=page.total
         )
 
     async def UpdateStaff(

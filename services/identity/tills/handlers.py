@@ -8,8 +8,8 @@ from scrip.identity.v1 import client_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, list_total, read_name, timestamp
-from services.common.paging import Page
+from services.common.encoding import Context, read_name, timestamp
+from services.common.list_pages import read_page
 from services.identity.sessions import Logins
 from services.identity.tills.commands import (
     create_till,
@@ -101,18 +101,13 @@ class TillHandlers:
         self, request: client_pb2.ListClientsRequest, context: Context
     ) -> client_pb2.ListClientsResponse:
         """Returns a page of tills."""
-        asked: dict[str, object] = {
+        wanted: dict[str, object] = {
             "enabled": request.enabled if request.HasField("enabled") else None,
             "begins_with": request.query.strip() or None,
         }
-        wanted = {name: value for name, value in asked.items() if value is not None}
-        page = Page(
-            request.page_size, request.page_token, "clients", request.order_by, sorted(wanted.items())
-        )
-        rows, next_token = await self._db.read(TILLS.page, page, order_by=request.order_by, **wanted)
-        total = await self._db.read(TILLS.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, TILLS, request, order_by=request.order_by, **wanted)
         return client_pb2.ListClientsResponse(
-            clients=[_till(row) for row in rows], next_page_token=next_token, total=list_total(total)
+            clients=[_till(row) for row in page.rows], next_page_token=page.next_page_token, total=page.total
         )
 
 

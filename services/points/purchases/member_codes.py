@@ -33,7 +33,7 @@ class SignedCode:
 
         `offline` is how long after the code's end a till may report.
         """
-        shown = self.issued_at - CLOCK_LEEWAY <= sold_at <= self.expires_at
+        shown = self.issued_at - CLOCK_LEEWAY <= sold_at <= self.expires_at + CLOCK_LEEWAY
         if shown and now <= self.expires_at + offline:
             return None
         message = "the code was not good at the time of the sale, or is reported too late; scan a new one"

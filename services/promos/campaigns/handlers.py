@@ -9,8 +9,9 @@ from scrip.promos.v1 import campaign_pb2
 from services.common.caller import caller
 from services.common.currencies import require_currency
 from services.common.db import Connection, Database
-from services.common.encoding import Context, list_total, moment, read_text, timestamp
+from services.common.encoding import Context, moment, read_text, timestamp
 from services.common.idempotent import idempotent
+from services.common.list_pages import read_page
 from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.campaigns import queries
@@ -66,11 +67,9 @@ class CampaignHandlers:
     ) -> campaign_pb2.ListCampaignsResponse:
         """Returns a page of campaigns."""
         order_by, wanted = request.order_by, _wanted(request)
-        page = Page(request.page_size, request.page_token, "campaigns", order_by, wanted)
-        rows, next_token = await self._db.read(CAMPAIGN_LIST.page, page, order_by=order_by, **wanted)
-        total = await self._db.read(CAMPAIGN_LIST.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, CAMPAIGN_LIST, request, order_by=order_by, **wanted)
         return campaign_pb2.ListCampaignsResponse(
-            campaigns=map(_campaign, rows), next_page_token=next_token, total=list_total(total)
+            campaigns=map(_campaign, page.rows), next_page_token=page.next_page_token, total=page.total
         )
 
     async def PauseCampaign(

@@ -11,8 +11,8 @@ from scrip.promos.v1 import code_pb2
 from services.common.caller import caller
 from services.common.csv_lists import csv_replies
 from services.common.db import Database
-from services.common.encoding import Context, list_total, moment
-from services.common.paging import Page
+from services.common.encoding import Context, moment
+from services.common.list_pages import read_page
 from services.promos.codes.commands.cancel_redemption import cancel_redemption
 from services.promos.codes.encoding import encode_redemption
 from services.promos.codes.queries import REDEMPTION_LIST, RedemptionRow
@@ -50,11 +50,11 @@ class RedemptionHandlers:
     ) -> code_pb2.ListRedemptionsResponse:
         """Returns a page of the redemptions of all codes."""
         order_by, wanted = request.order_by, _wanted(request)
-        page = Page(request.page_size, request.page_token, "redemptions", order_by, wanted)
-        rows, next_token = await self._db.read(REDEMPTION_LIST.page, page, order_by=order_by, **wanted)
-        total = await self._db.read(REDEMPTION_LIST.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, REDEMPTION_LIST, request, order_by=order_by, **wanted)
         return code_pb2.ListRedemptionsResponse(
-            redemptions=map(encode_redemption, rows), next_page_token=next_token, total=list_total(total)
+            redemptions=map(encode_redemption, page.rows),
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def ExportRedemptions(

@@ -9,9 +9,9 @@ from scrip.vouchers.v1 import catalogue_pb2
 from services.common.caller import caller
 from services.common.currencies import require_currency
 from services.common.db import Connection, Database
-from services.common.encoding import Context, list_total
+from services.common.encoding import Context
 from services.common.idempotent import idempotent
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.vouchers.catalogue import encoding
 from services.vouchers.catalogue.commands import create_voucher
 from services.vouchers.catalogue.queries import VOUCHER_LIST, get_voucher
@@ -49,9 +49,7 @@ class CatalogueHandlers:
     ) -> catalogue_pb2.ListVouchersResponse:
         """Returns a page of vouchers."""
         order_by, wanted = request.order_by, encoding.wanted_vouchers(request)
-        page = Page(request.page_size, request.page_token, "vouchers", order_by, wanted)
-        rows, next_token = await self._db.read(VOUCHER_LIST.page, page, order_by=order_by, **wanted)
-        total = await self._db.read(VOUCHER_LIST.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, VOUCHER_LIST, request, order_by=order_by, **wanted)
         return catalogue_pb2.ListVouchersResponse(
-            vouchers=map(encoding.voucher, rows), next_page_token=next_token, total=list_total(total)
+            vouchers=map(encoding.voucher, page.rows), next_page_token=page.next_page_token, total=page.total
         )

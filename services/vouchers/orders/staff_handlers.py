@@ -10,8 +10,8 @@ from scrip.vouchers.v1 import order_pb2
 
 from services.common.csv_lists import csv_replies
 from services.common.db import Database
-from services.common.encoding import Context, list_total, moment
-from services.common.paging import Page
+from services.common.encoding import Context, moment
+from services.common.list_pages import read_page
 from services.vouchers.orders.encoding import encode_order, read_state
 from services.vouchers.orders.queries import ORDER_LIST, OrderRow, get_order
 
@@ -45,11 +45,9 @@ class StaffOrderHandlers:
     ) -> order_pb2.ListOrdersResponse:
         """Returns a page of all members' orders."""
         order_by, wanted = request.order_by, _wanted(request)
-        page = Page(request.page_size, request.page_token, "orders", order_by, wanted)
-        rows, next_token = await self._db.read(ORDER_LIST.page, page, order_by=order_by, **wanted)
-        total = await self._db.read(ORDER_LIST.total, **wanted) if request.with_total else None
+        page = await read_page(self._db, ORDER_LIST, request, order_by=order_by, **wanted)
         return order_pb2.ListOrdersResponse(
-            orders=map(encode_order, rows), next_page_token=next_token, total=list_total(total)
+            orders=map(encode_order, page.rows), next_page_token=page.next_page_token, total=page.total
         )
 
     async def ExportOrders(

@@ -157,7 +157,8 @@ async def test_a_code_refused_on_a_receipt_that_is_taken_can_be_used_on_another(
     [
         (timedelta(0), False),
         (timedelta(seconds=60), False),
-        (timedelta(seconds=61), True),
+        (timedelta(minutes=3), False),
+        (timedelta(minutes=3, seconds=1), True),
         (timedelta(minutes=10), True),
         (timedelta(minutes=-2), False),
         (timedelta(minutes=-2, seconds=-1), True),
