@@ -22,6 +22,7 @@ from uuid import UUID
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from scrip.identity.v1 import auth_pb2, member_pb2, member_pb2_grpc, otp_pb2
 
 from services.common import migrations
 from services.common.cache import Redis
@@ -31,10 +32,12 @@ from services.common.db import Connection, Database, execute, fetch_value
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
 from services.common.sessions import SessionCache
+from services.identity.accounts import Recipient
 from services.identity.keys import SigningKeys, TokenIssuer, Vault
 from services.identity.member_codes import sign_member_code
 from services.identity.members import NewMember, get_member_code, register_member
 from services.identity.messages import DEFAULT_LANGUAGE, MessageSender, Notices
+from services.identity.otp.commands import send_otp
 from services.identity.sessions import Logins, OpenedSession, SessionTokens, open_session
 from stack.postgres import Postgres
 from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on
@@ -158,6 +161,20 @@ class Platform:
             made.member.id, MEMBER, made.session
         )
         return Member(made.member.id, code, token.access.value, phone, token.refresh_token)
+
+    async def close_account(self, member: Member) -> None:
+        """Has a member close the account, who proves by the phone number who calls."""
+        database, recipient = self.databases["identity"], Recipient(phone=member.phone)
+        purpose = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_STEP_UP)
+        sent = await database.run(
+            send_otp, self.vault, MessageSender.sandbox(), recipient=recipient, purpose=purpose
+        )
+        query = "SELECT code FROM sandbox_otps WHERE otp_id = %(id)s"
+        code: str = await database.read(fetch_value, query, id=sent.id)
+        proof = otp_pb2.Proof(otp=otp_pb2.OtpProof(otp_id=str(sent.id), code=code))
+        stub = member_pb2_grpc.MemberServiceStub(self.channels["identity"])
+        request = member_pb2.CloseMeRequest(confirm=True, proof=proof)
+        await stub.CloseMe(request, metadata=bearer(member.token))
 
     def signed_code(self, member: Member, issued_at: datetime | None = None) -> str:
         """Returns a signed code of the member, made now or at another moment."""

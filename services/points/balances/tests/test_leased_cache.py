@@ -51,6 +51,38 @@ class Source:
         return len(self.reads) == before
 
 
+class Reads:
+    """The reads of a crowd, by whether the cache had everything.
+
+    Who makes changes among them waits for reads and for no time: so they are no denser on a slow machine.
+    """
+
+    def __init__(self) -> None:
+        self.hits: list[bool] = []
+        self.over = False
+        self._another = asyncio.Event()
+
+    def tell(self, *, hit: bool) -> None:
+        """Counts a read."""
+        self.hits.append(hit)
+        self._wake()
+
+    def stop(self) -> None:
+        """Has everybody come to an end."""
+        self.over = True
+        self._wake()
+
+    async def more(self, number: int) -> None:
+        """Waits for so many more reads, or the end."""
+        enough = len(self.hits) + number
+        while len(self.hits) < enough and not self.over:
+            await self._another.wait()
+
+    def _wake(self) -> None:
+        self._another.set()
+        self._another = asyncio.Event()
+
+
 @pytest.fixture
 def source() -> Source:
     """A database in which everything is 0."""
@@ -399,13 +431,7 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
     prefix = f"{new_id()}:"
     caches = [LeasedCache(server, prefix) for server in servers]
     reported = dict.fromkeys("abc", 0)
-    stop, hits, luck = asyncio.Event(), list[bool](), random.Random(8)  # the same pauses in every run
-
-    async def pause(reads: int) -> None:
-        """Waits for up to so many reads: on a slow machine changes are no denser among them."""
-        enough = len(hits) + luck.randrange(reads)
-        while len(hits) < enough and not stop.is_set():
-            await asyncio.sleep(0.001)
+    reads, luck = Reads(), random.Random(8)  # the same pauses in every run
 
     async def load(keys: list[str]) -> list[str]:
         found = await source.load(keys)
@@ -413,28 +439,28 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
         return found
 
     async def write(cache: LeasedCache, key: str) -> None:
-        while not stop.is_set():
+        while not reads.over:
             value = source.values[key] = source.values.get(key, 0) + 1
             await cache.void([key])
             reported[key] = max(reported[key], value)
-            await pause(50)
+            await reads.more(luck.randrange(50))
 
     async def read(cache: LeasedCache) -> None:
-        while not stop.is_set():
-            before, reads = dict(reported), len(source.reads)
+        while not reads.over:
+            before, loaded = dict(reported), len(source.reads)
             found = await cache.get_all(list("abc"), load)
             assert all(int(value) >= before[key] for key, value in zip("abc", found, strict=True))
-            hits.append(len(source.reads) == reads)
+            reads.tell(hit=len(source.reads) == loaded)
             await asyncio.sleep(0)
 
     async def flush() -> None:
-        while not stop.is_set():
-            await pause(250)
+        while not reads.over:
+            await reads.more(luck.randrange(250))
             await servers[0].client.delete(*await servers[0].client.keys(f"{prefix}*"), "x")
 
     async def enough() -> None:
-        assert sum(hits) > 100
-        assert len(hits) > 1_000
+        assert sum(reads.hits) > 100
+        assert len(reads.hits) > 1_000
 
     tasks = [asyncio.create_task(read(cache)) for cache in caches * 4]
     tasks += [asyncio.create_task(write(cache, key)) for cache in caches for key in "abc"]
@@ -442,7 +468,7 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
     try:
         await eventually(enough, seconds=60)
     finally:
-        stop.set()
+        reads.stop()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(server.close() for server in servers))
     assert ends == [None] * len(tasks)

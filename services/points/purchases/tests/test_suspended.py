@@ -125,8 +125,7 @@ async def test_one_sent_while_the_member_was_active_stays_the_members(
 async def test_the_receipt_of_a_closed_account_is_refused(points: Points, platform: Platform) -> None:
     member = await platform.member()
     codes = [member.code, platform.signed_code(member)]
-    own = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
-    await own.CloseMe(member_pb2.CloseMeRequest(confirm=True), metadata=bearer(member.token))
+    await platform.close_account(member)
     for code in codes:
         assert await reason(points.record(receipt(code, sold_at=sold(utc_now())))) == "MEMBER_CODE_UNKNOWN"
 
