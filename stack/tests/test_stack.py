@@ -89,7 +89,8 @@ async def test_services_find_their_stores_again_after_those_were_killed(stack: R
 
 def test_status_lists_every_process(stack: RunningStack) -> None:
     words = command("status", "--data", str(stack.folder.path)).stdout
-    names = {line.split()[0] for line in words.splitlines()}
+    table, _, _ = words.partition("\ntogether ")
+    names = {line.split()[0] for line in table.splitlines()}
     workers = set(stack.endpoints.workers.values())
     assert {
         "stack",
