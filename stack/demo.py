@@ -29,9 +29,9 @@ from stack.testing import running_stack
 
 OK, BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND, CONFLICT = 200, 400, 401, 404, 409
 LOGGED_OUT_SECONDS = 1.0
+"""After so long at most, every service refuses the device before."""
 PRIZE_SECONDS = 30.0
 """It is there at once, but for a platform that has just started: its workers come after its servers."""
-"""After so long at most, every service refuses the device before."""
 
 
 async def tell(base_url: str, admin_user: str, admin_password: str) -> int:

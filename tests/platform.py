@@ -32,6 +32,7 @@ CALL_SECONDS = 20.0
 CONNECTIONS = 250
 MEMBERS_AT_ONCE = 20
 WIN_SECONDS = 10.0
+ORDER_SECONDS = 30.0
 TRIES = 10
 LARGEST_RECEIPT = 10**11
 CENTS_PER_POINT = 1_000
@@ -292,12 +293,25 @@ class Platform:
         body = {"voucher_id": voucher_id}
         return await self.call("POST", "/v1/members/me/orders", body, token=member.token, key=key or unique())
 
+    async def completed(self, member: Member, voucher_id: str, key: str) -> dict[str, Any]:
+        """Returns an order that must complete, asked for with its key until it has.
+
+        The first order for a new voucher waits for its codes, which a worker takes to promos. Workers start
+        after servers, and on a busy machine that can take longer than PlaceOrder waits.
+        """
+
+        async def done() -> dict[str, Any]:
+            answer = await self.order(member, voucher_id, key)
+            assert answer.status_code == 200, answer.text
+            order: dict[str, Any] = answer.json()["order"]
+            assert order["state"] == "ORDER_STATE_COMPLETED", order
+            return order
+
+        return await eventually(done, ORDER_SECONDS)
+
     async def bought(self, member: Member, voucher_id: str) -> dict[str, Any]:
         """Returns the member's wallet voucher after an order that must complete."""
-        answer = await self.order(member, voucher_id)
-        assert answer.status_code == 200, answer.text
-        order = answer.json()["order"]
-        assert order["state"] == "ORDER_STATE_COMPLETED", order
+        order = await self.completed(member, voucher_id, unique())
         path = f"/v1/members/me/vouchers/{order['wallet_voucher_id']}"
         found: dict[str, Any] = (await self.ok("GET", path, token=member.token))["voucher"]
         return found

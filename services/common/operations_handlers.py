@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from scrip.common.v1 import list_pb2, set_aside_pb2
 
-from services.common.db import Database
+from services.common import audit
+from services.common.caller import Caller, caller
+from services.common.db import Connection, Database
 from services.common.encoding import Context, refuse_nul, timestamp
 from services.common.paging import Page
 from services.common.set_aside import SET_ASIDE, SetAsideRow, retry_now
@@ -15,12 +17,25 @@ from services.common.set_aside import SET_ASIDE, SetAsideRow, retry_now
 _PREFIX = "SET_ASIDE_KIND_"
 
 
-class OperationsHandlers:
-    """Implements the operations of a service, with its own messages: its module `operations_pb2`."""
+class Record(Protocol):
+    """Keeps an audit entry, as `audit.record` does."""
 
-    def __init__(self, db: Database, messages: ModuleType) -> None:
+    async def __call__(
+        self, connection: Connection, actor: Caller, action: str, target_id: object, **details: object
+    ) -> None:
+        """Keeps it, in the transaction of the change."""
+
+
+class OperationsHandlers:
+    """Implements the operations of a service, with its own messages: its module `operations_pb2`.
+
+    Identity, which lists audit entries, keeps its own in its own way: `record`.
+    """
+
+    def __init__(self, db: Database, messages: ModuleType, record: Record = audit.record) -> None:
         self._db = db
         self._messages: Any = messages
+        self._record = record
         self._list = f"set_aside of {self._messages.DESCRIPTOR.package}"
 
     async def ListSetAside(self, request: Any, context: Context) -> Any:
@@ -41,8 +56,18 @@ class OperationsHandlers:
     async def RetrySetAside(self, request: Any, context: Context) -> Any:
         """Has it tried soon."""
         refuse_nul(id=request.id)
-        retried = await self._db.run(retry_now, kind=_kind(request.kind), subject_id=request.id or None)
+        kind = _kind(request.kind)
+        retried = await self._db.run(self._retry, actor=caller(), kind=kind, subject_id=request.id or None)
         return self._messages.RetrySetAsideResponse(retried=retried)
+
+    async def _retry(
+        self, connection: Connection, *, actor: Caller, kind: str | None, subject_id: str | None
+    ) -> int:
+        retried = await retry_now(connection, kind=kind, subject_id=subject_id)
+        await self._record(
+            connection, actor, "set_aside.retried", subject_id or "", kind=kind or "", retried=retried
+        )
+        return retried
 
 
 def _kind(number: int) -> str | None:

@@ -34,6 +34,7 @@ from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.identity.accounts import Guesses
+from services.identity.audit import record_own
 from services.identity.audit.handlers import AuditForwardingHandlers, AuditHandlers
 from services.identity.keys import read_jwks
 from services.identity.keys.handlers import KeyHandlers, ServiceTokenHandlers
@@ -210,7 +211,7 @@ def _servicers(
         servicer(
             "scrip.identity.v1.IdentityOperationsService",
             operations_pb2_grpc.add_IdentityOperationsServiceServicer_to_server,
-            OperationsHandlers(db, operations_pb2),
+            OperationsHandlers(db, operations_pb2, record_own),
         ),
         servicer(
             "scrip.identity.internal.v1.IdentityInternalService",

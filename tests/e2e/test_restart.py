@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -47,13 +48,11 @@ def _stop(stack: RunningStack) -> None:
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
 
-async def _buy(live: Platform) -> tuple[Member, str, str, dict[str, str]]:
+async def _buy(live: Platform) -> tuple[Member, str, str, dict[str, Any]]:
     till, member = await live.till(), await live.member()
     await live.give(till, member, 700)
     voucher, key = await live.voucher(5), unique()
-    order = (await live.order(member, voucher, key)).json()["order"]
-    assert order["state"] == "ORDER_STATE_COMPLETED"
-    return member, voucher, key, order
+    return member, voucher, key, await live.completed(member, voucher, key)
 
 
 @pytest.mark.timeout(240)

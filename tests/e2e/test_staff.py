@@ -69,7 +69,7 @@ async def test_staff_log_in_with_the_role_that_they_were_given(live: Platform, r
         "enabled": True,
     }
     assert made.items() >= shown.items()
-    assert made.keys() == shown.keys() | {"id", "created_at"}
+    assert made.keys() == shown.keys() | {"id", "created_at", "etag"}
     assert (await live.ok("GET", f"/v1/staff/{made['id']}", token=live.admin))["staff"] == made
     token = (await log_in(live, name.upper())).access
     claims = jwt.decode(token, options={"verify_signature": False})

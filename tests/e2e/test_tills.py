@@ -130,7 +130,8 @@ async def test_a_disabled_till_is_refused_within_seconds_and_needs_a_new_secret(
     client, secret = await _create(live)
     token = (await _ask(live, client["id"], secret)).json()["access_token"]
     told = await _change(live, client["id"], "disable")
-    assert told["client"] == client | {"enabled": False}
+    disabled = told["client"]
+    assert disabled == client | {"enabled": False, "etag": disabled["etag"]}
     await _is_refused(live, client["id"], secret)
 
     async def is_refused() -> None:
@@ -143,7 +144,9 @@ async def test_a_disabled_till_is_refused_within_seconds_and_needs_a_new_secret(
             assert refusal(answer).reason == "ACCOUNT_SUSPENDED"
 
     await eventually(is_refused)
-    assert (await _change(live, client["id"], "enable"))["client"] == client
+    enabled = (await _change(live, client["id"], "enable"))["client"]
+    assert enabled == client | {"etag": enabled["etag"]}
+    assert len({client["etag"], disabled["etag"], enabled["etag"]}) == 3
     await _is_refused(live, client["id"], secret)
     new = (await _change(live, client["id"], "rotateSecret", overlap_seconds=60))["client_secret"]
     again = (await _ask(live, client["id"], new)).json()["access_token"]

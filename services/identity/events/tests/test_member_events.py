@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -265,9 +266,8 @@ def worker(platform: Platform) -> Iterator[subprocess.Popen[bytes]]:
         if value is None:
             continue
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-        environment[f"SCRIP_{name.upper()}"] = (
-            plain if isinstance(plain, str) else orjson.dumps(plain).decode()
-        )
+        written = str(plain) if isinstance(plain, str | ZoneInfo) else orjson.dumps(plain).decode()
+        environment[f"SCRIP_{name.upper()}"] = written
     for service, target in platform.targets.items():
         environment[f"SCRIP_{service.upper()}_TARGET"] = target
     command = [sys.executable, "-m", "services.identity", "worker"]

@@ -70,7 +70,10 @@ async def test_a_code_sent_to_it_confirms_it_and_everybody_who_may_sees_so(
     shown = await people.confirm_email(token, await people.prove(email.upper(), CONFIRM_EMAIL))
     made.member.email_confirmed = True
     assert not await people.told(made.member.id), "the account has the address that it had"
-    assert shown == made.member == await people.me(token) == await people.get(made.member.id, manager)
+    assert shown == made.member == await people.me(token)
+    seen = await people.get(made.member.id, manager)
+    made.member.etag = seen.etag  # staff see it alone
+    assert seen == made.member
     assert list((await people.search(manager, query=email)).members) == [made.member]
     assert await people.events(made.member.id) == ["REGISTERED", "FIRST_LOGIN"]
 

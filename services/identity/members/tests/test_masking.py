@@ -12,7 +12,7 @@ from scrip.identity.v1 import member_pb2
 from services.common.ids import new_id
 from services.identity.members.masking import mask_email, mask_member, mask_name, mask_phone
 from services.identity.members.queries import MemberRow
-from services.identity.tests.people import People, new_email, new_user_name
+from services.identity.tests.people import CONFIRM_EMAIL, People, new_email, new_user_name
 from tests.inprocess import Member, Platform, refused_status
 
 
@@ -87,7 +87,9 @@ async def cashier(platform: Platform) -> str:
 async def member(people: People, platform: Platform) -> Member:
     """A member of whom all is known."""
     made = await platform.member("Grace Hopper")
-    await people.update(made.token, user_name=new_user_name(), email=new_email(), birthday="1990-12-09")
+    email = new_email()
+    await people.update(made.token, user_name=new_user_name(), email=email, birthday="1990-12-09")
+    await people.confirm_email(made.token, await people.prove(email, CONFIRM_EMAIL))
     await people.consent(made.token, shares=True)
     return made
 

@@ -401,6 +401,12 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
     reported = dict.fromkeys("abc", 0)
     stop, hits, luck = asyncio.Event(), list[bool](), random.Random(8)  # the same pauses in every run
 
+    async def pause(reads: int) -> None:
+        """Waits for up to so many reads: on a slow machine changes are no denser among them."""
+        enough = len(hits) + luck.randrange(reads)
+        while len(hits) < enough and not stop.is_set():
+            await asyncio.sleep(0.001)
+
     async def load(keys: list[str]) -> list[str]:
         found = await source.load(keys)
         await asyncio.sleep(luck.random() / 100)
@@ -411,7 +417,7 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
             value = source.values[key] = source.values.get(key, 0) + 1
             await cache.void([key])
             reported[key] = max(reported[key], value)
-            await asyncio.sleep(luck.random() / 20)
+            await pause(50)
 
     async def read(cache: LeasedCache) -> None:
         while not stop.is_set():
@@ -423,7 +429,7 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
 
     async def flush() -> None:
         while not stop.is_set():
-            await asyncio.sleep(luck.random() / 4)
+            await pause(250)
             await servers[0].client.delete(*await servers[0].client.keys(f"{prefix}*"), "x")
 
     async def enough() -> None:
@@ -437,5 +443,6 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
         await eventually(enough, seconds=60)
     finally:
         stop.set()
-        await asyncio.gather(*tasks)
-    await asyncio.gather(*(server.close() for server in servers))
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(server.close() for server in servers))
+    assert ends == [None] * len(tasks)

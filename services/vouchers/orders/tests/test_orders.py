@@ -129,7 +129,7 @@ async def ended(order: Order, member: Member, voucher_id: str) -> order_pb2.Plac
 
     async def when_ended() -> order_pb2.PlaceOrderResponse:
         placed = await order(member, voucher_id, key)
-        assert placed.order.state != order_pb2.ORDER_STATE_PENDING
+        assert placed.order.state not in (order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_UNDOING)
         return placed
 
     return await eventually(when_ended)
