@@ -12,6 +12,7 @@ from bench.wire import GET_BALANCE
 from bench.world import World
 
 GOOD = b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{"balance":7}'
+SECONDS = 0.3
 Answer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]
 
 
@@ -38,7 +39,7 @@ async def _server(answer: Answer) -> AsyncIterator[int]:
 async def _load(world: World, folder: Path, answer: Answer, *, clients: int = 2) -> Result:
     world.write(folder / "world.json")
     async with _server(answer) as port:
-        plan = Plan(str(folder / "world.json"), GET_BALANCE, port, "run", clients, 0.0, 0.3)
+        plan = Plan(str(folder / "world.json"), GET_BALANCE, port, "run", clients, 0.0, SECONDS)
         return await run(plan)
 
 
@@ -54,19 +55,26 @@ async def test_good_answers_count_and_have_a_latency(world: World, tmp_path: Pat
     result = await _load(world, tmp_path, slowly)
     assert result.answered == sent
     assert result.errors == {}
-    assert 40 < result.per_second <= 200
+    assert sent > 2
+    measured = result.per_second * SECONDS
+    assert sent - 2 <= round(measured) <= sent, "the last one of either client may end after the time"
+    assert result.per_second <= 200
     assert result.p50_ms >= 10
 
 
 async def test_an_answer_in_pieces_is_one_answer(world: World, tmp_path: Path) -> None:
+    sent = 0
+
     async def in_pieces(writer: asyncio.StreamWriter, _: int) -> None:
+        nonlocal sent
+        sent += 1
         for part in (GOOD[:10], GOOD[10:45], GOOD[45:]):
+            await asyncio.sleep(0.002)
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0.002)
 
     result = await _load(world, tmp_path, in_pieces)
-    assert result.answered > 5
+    assert result.answered == sent > 0
     assert result.errors == {}
 
 
