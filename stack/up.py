@@ -81,19 +81,17 @@ class Stack:
         )
 
     async def stop(self) -> None:
-        """Stop everything: the edge's doors first, then what is behind it, the stores last."""
+        """Stop everything: the edge's doors first, then all that is behind it at once, the stores last."""
         deadline = time.monotonic() + STOP_SECONDS
         self.supervisor.say("stopping")
         self.folder.endpoints.unlink(missing_ok=True)
         if "envoy" in self.supervisor.names():
             await self._drain_edge()
-            # Before the edge, which takes to the callers what the services say at last: with it a stream ends
-            # with a status, and is not cut.
-            servers = {name for found in services.process_names(self.settings).values() for name in found}
-            await self.supervisor.stop(servers)
-            await self.supervisor.stop(["envoy"])
-        stores = {"postgres", "redis"}
-        await self.supervisor.stop([name for name in self.supervisor.names() if name not in stores])
+        # The edge after the services: it takes to the callers what they say at last, so that a stream ends with
+        # a status, and is not cut.
+        last = {"envoy", "postgres", "redis"}
+        await self.supervisor.stop([name for name in self.supervisor.names() if name not in last])
+        await self.supervisor.stop(["envoy"])
         # PostgreSQL writes down what is in memory: all the time that is left makes its next start quick.
         await self.supervisor.stop(self.supervisor.names(), patience=deadline - time.monotonic())
         self.postgres.clean_up()
