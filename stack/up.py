@@ -87,7 +87,7 @@ class Stack:
         self.folder.endpoints.unlink(missing_ok=True)
         if "envoy" in self.supervisor.names():
             await self._drain_edge()
-        # The edge after the services: it takes to the callers what they say at last, so that a stream ends with
+        # The edge after the services: it takes to callers what they say at last, so that a stream ends with
         # a status, and is not cut.
         last = {"envoy", "postgres", "redis"}
         await self.supervisor.stop([name for name in self.supervisor.names() if name not in last])
