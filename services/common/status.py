@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 DOMAIN = "scrip"
 _PREFIX = "ERROR_REASON_"
 _FAILED = "INTERNAL"
+_CALL_IS_OVER = "ExecuteBatchError"
+"""What gRPC raises, by no public name, when something is sent to a caller who has gone: no defect."""
 _DEFINITE = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
@@ -42,7 +44,9 @@ CODES: dict[str, int] = {
 
 def of_any(error: Exception, where: str) -> status_pb2.Status:
     """Returns the status of an error; an unforeseen one is logged, and not shown to the caller."""
-    if not isinstance(error, DomainError):
+    if type(error).__name__ == _CALL_IS_OVER:
+        error = DomainError("DEPENDENCY_UNAVAILABLE", "the call was over", dependency="caller")
+    elif not isinstance(error, DomainError):
         log.error("unforeseen error in %s", where, exc_info=error)
         request_id = telemetry.request_id()
         error = DomainError(_FAILED, "something went wrong on our side", request_id=request_id)

@@ -24,6 +24,19 @@ from services.common.status import CODES
 DEFINITE = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION"}
 
 
+class ExecuteBatchError(Exception):
+    """Named as what gRPC raises when the caller has gone."""
+
+
+def test_a_caller_who_has_gone_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        status.of_any(ExecuteBatchError(), "x.Y")
+    assert caplog.records == []
+    with caplog.at_level("WARNING"):
+        status.of_any(ValueError(), "x.Y")
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
 class Refuser:
     """A server that ends every call with the status that it holds, or with an error."""
 

@@ -12,7 +12,8 @@ from services.points.earning import RuleBook
 from services.points.programme import PointValue
 from services.points.settings import Settings
 
-_CACHE_CONTROL = "public, max-age=60"
+_PUBLIC = (("cache-control", "public, max-age=60"), ("vary", "origin"))
+"""The edge names the page that may read it, so what one page was given is not good for another."""
 
 
 class ProgrammeHandlers:
@@ -30,7 +31,7 @@ class ProgrammeHandlers:
         reply = programme_pb2.GetProgrammeResponse(programme=self._programme)
         reply.programme.base_rate.points = rate.points
         reply.programme.base_rate.per_minor = rate.per_minor
-        await context.send_initial_metadata((("cache-control", _CACHE_CONTROL),))
+        await context.send_initial_metadata(_PUBLIC)
         return reply
 
 

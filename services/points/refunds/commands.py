@@ -9,10 +9,10 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from services.common import audit
+from services.common import audit, texts
 from services.common.caller import Caller
 from services.common.db import Connection, execute, fetch_first, fetch_one, fetch_value
-from services.common.errors import DomainError
+from services.common.errors import DomainError, invalid_field
 from services.common.ids import utc_now
 from services.points.earning import Terms
 from services.points.ledger import (
@@ -45,6 +45,9 @@ from services.points.refunds.rules import (
     due,
     returned,
 )
+
+VOID = "VOID"
+"""The refund number of what voids a purchase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ async def refund_purchase(
     repeated = await _repeat(connection, locked, new)
     if repeated:
         return repeated
+    _refuse_what_is_new_and_wrong(new)
     if new.refunded_at:
         programme.require_refund_time(new.refunded_at, sold_at=locked.kept.purchase.sold_at, now=utc_now())
     lines = await get_sold_lines(connection, owner, new.purchase_id)
@@ -162,6 +166,14 @@ async def refund_purchase(
             reason=new.reason,
         )
     return Refunded(refund, balance_after, now)
+
+
+def _refuse_what_is_new_and_wrong(new: NewRefund) -> None:
+    """Raises VALIDATION_FAILED for what a refund of before may have had, whose repetition gets its answer."""
+    if new.number == VOID and not new.voids:
+        raise invalid_field("refund_number", f"{VOID} is the number of what voids a purchase")
+    if fault := texts.fault(new.reason):
+        raise invalid_field("reason", fault)
 
 
 async def move_refunds(connection: Connection, purchase_id: UUID, member_id: UUID) -> None:

@@ -28,11 +28,9 @@ from services.points.purchases import (
     purchase_not_found,
 )
 from services.points.refunds import encoding
-from services.points.refunds.commands import NewRefund, Refunded, refund_purchase
+from services.points.refunds.commands import VOID, NewRefund, Refunded, refund_purchase
 from services.points.refunds.rules import Returned, refuse_doubles
 
-VOID = "VOID"
-"""The refund number of what voids a purchase."""
 _AT_ONCE = 4
 """Refunds of a batch that are recorded at the same time: fewer than a process has connections."""
 

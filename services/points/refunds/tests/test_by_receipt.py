@@ -12,7 +12,15 @@ from google.rpc import error_details_pb2
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
 from services.common.caller import CASHIER, MANAGER, TILL
-from services.points.tests.returns import claim_mine, encoded, get, get_mine, refund, unclaimed
+from services.points.tests.returns import (
+    claim_mine,
+    encoded,
+    fields_refused,
+    get,
+    get_mine,
+    refund,
+    unclaimed,
+)
 from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import Platform, bearer, reason
 
@@ -180,6 +188,22 @@ async def test_a_void_receipt_never_took_place(points: Points, platform: Platfor
     ]
     assert await points.balance(member) == 0
     await points.assert_balanced()
+
+
+@pytest.mark.covers("P5 PurchaseService.RefundPurchase", "P9 PurchaseService.VoidPurchase")
+@pytest.mark.parametrize("fields", [{"refund_number": "VOID"}, {"reason": "x\u202ey"}, {"reason": "x\ny"}])
+async def test_a_refund_has_no_number_of_a_void_and_no_hidden_characters(
+    points: Points, platform: Platform, fields: dict[str, str]
+) -> None:
+    bought = await points.record(receipt((await platform.member()).code))
+    request = of(bought, fields.get("refund_number", "F-1"), reason=fields.get("reason", ""))
+    assert await fields_refused(by_receipt(points, request)) == [*fields]
+    assert list((await get(points, bought.purchase.id)).refunds) == []
+    if "reason" in fields:
+        number = bought.purchase.receipt_number
+        assert await fields_refused(void(points, receipt_number=number, reason=fields["reason"])) == [
+            "reason"
+        ]
 
 
 @pytest.mark.covers("P9 PurchaseService.VoidPurchase")
