@@ -471,4 +471,4 @@ async def test_many_who_read_and_write_never_read_what_is_older_than_what_was_re
         reads.stop()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(server.close() for server in servers))
-    assert ends == [None] * len(tasks)
+        assert ends == [None] * len(tasks), "nobody read what is older"
