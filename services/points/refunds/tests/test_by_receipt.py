@@ -24,7 +24,10 @@ from services.points.tests.returns import (
 from services.points.tests.support import Points, item, receipt, sold
 from tests.inprocess import Platform, bearer, reason
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+
+def ago(time: timedelta) -> datetime:
+    """Returns a moment of the past."""
+    return datetime.now(UTC).replace(microsecond=0) - time
 
 
 def stub(points: Points) -> Any:
@@ -97,13 +100,13 @@ async def test_a_receipt_is_found_under_its_own_client_and_till_alone(
 @pytest.mark.covers("P5 PurchaseService.RefundPurchase", "P9 PurchaseService.RefundReceipt")
 async def test_a_refund_keeps_when_the_goods_came_back(points: Points, platform: Platform) -> None:
     member = await platform.member()
-    bought = await points.record(receipt(member.code, item(1_000, 3), sold_at=sold(NOW - timedelta(days=5))))
-    told = sold(NOW - timedelta(days=2))
+    bought = await points.record(receipt(member.code, item(1_000, 3), sold_at=sold(ago(timedelta(days=5)))))
+    told = sold(ago(timedelta(days=2)))
     made = await by_receipt(
         points, of(bought, lines=[purchase_pb2.RefundLine(line=1, quantity=1)], refunded_at=told)
     )
     assert made.refund.refunded_at == told
-    assert made.refund.recorded_at.ToDatetime(tzinfo=UTC) > NOW - timedelta(hours=1)
+    assert made.refund.recorded_at.ToDatetime(tzinfo=UTC) > ago(timedelta(hours=1))
     plain = (await refund(points, bought.purchase.id, "F-2")).refund
     assert plain.refunded_at == plain.recorded_at
     kept = (await get_mine(points, member, bought.purchase.id)).refunds
@@ -116,7 +119,7 @@ async def test_a_refund_keeps_when_the_goods_came_back(points: Points, platform:
 async def test_goods_do_not_come_back_before_the_sale_nor_in_the_future(
     points: Points, platform: Platform, shift: timedelta
 ) -> None:
-    bought_at = NOW - timedelta(days=4)
+    bought_at = ago(timedelta(days=4))
     bought = await points.record(receipt((await platform.member()).code, sold_at=sold(bought_at)))
     request = of(bought, refunded_at=sold(bought_at + shift))
     assert await reason(by_receipt(points, request)) == "REFUND_TIME_OUT_OF_RANGE"
