@@ -259,12 +259,25 @@ async def test_batches_of_new_codes_at_once_are_answered_receipt_by_receipt(poin
 
 
 async def test_whoever_waits_in_vain_is_told_to_come_back(points: Points, platform: Platform) -> None:
-    """Large batches take all the room, and more small ones come behind them than may wait."""
+    """Four large batches take all the room while the account is held, and small ones come behind."""
     member = await platform.member()
     await points.earn(member, 1)
-    sizes = [1_000] * 6 + [1] * 24
-    requests = [[receipt(member.code) for _ in range(size)] for size in sizes]
-    calls = [batch(points, request) for request in requests]
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        statement = "SELECT FROM accounts WHERE member_id = %(id)s FOR UPDATE"
+        await connection.execute(statement, {"id": member.id})
+        held.set()
+        await release.wait()
+
+    holding = asyncio.create_task(points.database.run(hold))
+    await held.wait()
+    large = [[receipt(member.code) for _ in range(1_000)] for _ in range(4)]
+    requests = [*large, *([receipt(member.code)] for _ in range(26))]
+    calls = [asyncio.ensure_future(batch(points, request)) for request in requests]
+    await asyncio.wait(calls, timeout=4, return_when=asyncio.FIRST_COMPLETED)
+    release.set()
+    await holding
     done = await asyncio.gather(*calls, return_exceptions=True)
     refused = [one for one in done if isinstance(one, grpc.aio.AioRpcError)]
     assert 1 <= len(refused) < 30
