@@ -209,7 +209,7 @@ async def test_staff_see_it_and_have_it_tried_when_it_is_mended(
     assert await reason(stub.RetrySetAside(one, metadata=admin)) == "SET_ASIDE_NOT_FOUND"
     assert await balance(platform, member) == 0
     assert await issued(platform, voucher.id) == 1
-    check_invariants(platform)
+    await check_invariants(platform)
 
 
 @pytest.mark.parametrize("role", ["member", "till", "manager", "cashier"])
@@ -251,7 +251,7 @@ async def test_an_order_that_can_not_be_failed_is_set_aside(
 
         await eventually(failed)
     assert await kept_error(platform, broken) is None
-    check_invariants(platform)
+    await check_invariants(platform)
 
 
 async def test_a_reply_without_a_code_is_a_fault_of_promos(
