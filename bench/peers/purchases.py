@@ -90,6 +90,7 @@ class PurchaseOut(BaseModel):
     points: int
     bonus_points: int = 0
     applied_rules: list[AppliedRule]
+    redemption_ids: list[str] = []
 
 
 class RecordedOut(BaseModel):
