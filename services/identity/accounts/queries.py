@@ -61,7 +61,7 @@ async def find_account(connection: Connection, name: str, phone: str | None) -> 
 
 
 async def get_account(connection: Connection, account_id: UUID) -> AccountRow:
-    """Returns an account that is not closed. Raises ACCOUNT_NOT_FOUND."""
+    """Returns the account of somebody who is known by now. Raises ACCOUNT_CLOSED."""
     account = await fetch_first(
         connection,
         AccountRow,
@@ -69,7 +69,7 @@ async def get_account(connection: Connection, account_id: UUID) -> AccountRow:
         id=account_id,
     )
     if account is None:
-        raise DomainError("ACCOUNT_NOT_FOUND", "no such account")
+        raise DomainError("ACCOUNT_CLOSED", "the account is closed")
     return account
 
 
