@@ -21,8 +21,8 @@ INSERT INTO vouchers.vouchers
 VALUES (%(id)s, '$5 off your next purchase', '', %(face_value)s, 'USD', %(price)s, %(stock)s, now())
 """
 _CODE_SET = """
-INSERT INTO promos.code_sets (id, amount_off_minor, currency_code, wanted, made)
-VALUES (%(id)s, %(face_value)s, 'USD', %(stock)s, %(stock)s)
+INSERT INTO promos.code_sets (id, purpose, amount_off_minor, currency_code, wanted, made)
+VALUES (%(id)s, 'VOUCHER', %(face_value)s, 'USD', %(stock)s, %(stock)s)
 """
 _CODES = """
 INSERT INTO promos.codes (id, code_set_id, code, shuffle, state, uses_allowed)

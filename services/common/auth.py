@@ -150,7 +150,8 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
     session_id = str(claims["sid"])
     if not (_is_id(subject) and _is_id(session_id)):
         raise jwt.InvalidTokenError
-    return Caller(subject, role, session_id)
+    brand_id = claims.get("brand")
+    return Caller(subject, role, session_id, UUID(brand_id) if brand_id else None)
 
 
 def _is_id(text: str) -> bool:

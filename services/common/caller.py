@@ -14,11 +14,15 @@ STAFF = frozenset({ADMIN, MANAGER, CASHIER, BRAND_MANAGER})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the token's subject (an id, or a service's name), its role, and its login if it has one."""
+    """Who calls: the token's subject (an id, or a service's name), its role, and its login if it has one.
+
+    `brand_id` is the brand that a brand manager works for.
+    """
 
     subject: str
     role: str
     session_id: str = ""
+    brand_id: UUID | None = None
 
     @property
     def id(self) -> UUID:

@@ -84,7 +84,7 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
         servicer(
             "scrip.promos.internal.v1.PromosInternalService",
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
-            OrderCodesHandlers(db),
+            OrderCodesHandlers(db, settings.currency),
             UsableRewardHandlers(db),
         ),
         servicer(

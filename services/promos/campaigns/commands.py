@@ -38,7 +38,9 @@ async def create_campaign(
     if starts_at and rewards_expire_at and rewards_expire_at <= starts_at:
         raise invalid_field("rewards_expire_at", "must lie after starts_at")
     campaign_id = new_id()
-    await make_code_set(connection, campaign_id, benefit=benefit, expires_at=rewards_expire_at)
+    await make_code_set(
+        connection, campaign_id, purpose="CAMPAIGN", benefit=benefit, expires_at=rewards_expire_at
+    )
     await execute(
         connection,
         """

@@ -7,7 +7,6 @@ from uuid import UUID
 from scrip.promos.v1 import campaign_pb2
 
 from services.common.caller import caller
-from services.common.currencies import require_currency
 from services.common.db import Connection, Database
 from services.common.encoding import Context, moment, read_text, timestamp
 from services.common.idempotent import idempotent
@@ -37,15 +36,12 @@ class CampaignHandlers:
         """Makes a campaign, once per key when there is one."""
 
         async def create(connection: Connection) -> campaign_pb2.CreateCampaignResponse:
-            if request.benefit.HasField("amount_off"):
-                given = request.benefit.amount_off.currency_code
-                require_currency(given, self._currency_code, of="campaigns")
             row = await create_campaign(
                 connection,
                 actor=caller(),
                 name=read_text(request.name, "name"),
                 places=request.places,
-                benefit=read_benefit(request.benefit),
+                benefit=read_benefit(request.benefit, self._currency_code),
                 starts_at=moment(request, "starts_at"),
                 ends_at=moment(request, "ends_at"),
                 rewards_expire_at=moment(request, "rewards_expire_at"),

@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 from services.common.db import Connection, fetch_all, fetch_first, fetch_values
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
-from services.promos.benefits import BenefitColumns
+from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.campaigns.refusals import campaign_not_found, reward_not_found
 from services.promos.codes import CODE_SETS, CODES, CodeState
 
@@ -68,9 +68,9 @@ class RewardRow(BenefitColumns):
 _COLUMNS = SQL(
     """
     c.id, c.name, c.places, c.places_taken, c.starts_at, c.ends_at, c.state, c.version, c.created_at,
-    s.expires_at AS rewards_expire_at, s.amount_off_minor, s.currency_code, s.percent_off
+    s.expires_at AS rewards_expire_at, {benefit}
     """
-)
+).format(benefit=benefit_of("s"))
 _SOURCE = SQL("campaigns c JOIN {code_sets} s ON s.id = c.id").format(code_sets=CODE_SETS)
 
 _CAMPAIGN = SQL("SELECT {columns} FROM {source} WHERE c.id = %(id)s").format(columns=_COLUMNS, source=_SOURCE)
@@ -152,9 +152,9 @@ async def list_winners(
 _REWARD_COLUMNS = SQL(
     """
     w.id, w.campaign_id, p.name, w.rank, w.code_id, c.code, c.state, w.won_at, c.expires_at,
-    c.amount_off_minor, c.currency_code, c.percent_off
+    {benefit}
     """
-)
+).format(benefit=benefit_of("c"))
 _REWARD_SOURCE = SQL(
     "winners w JOIN campaigns p ON p.id = w.campaign_id JOIN {codes} c ON c.id = w.code_id"
 ).format(codes=CODES)

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all
-from services.promos.benefits import BenefitColumns
+from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.codes import USABLE_CODES
 
 MOST_REWARDS = 50
@@ -28,13 +28,13 @@ class UsableReward(BenefitColumns):
 _USABLE = SQL(
     """
     SELECT
-      p.name AS campaign_name, c.code, c.expires_at, c.amount_off_minor, c.currency_code, c.percent_off
+      p.name AS campaign_name, c.code, c.expires_at, {benefit}
     FROM winners w JOIN campaigns p ON p.id = w.campaign_id JOIN {usable_codes} c ON c.id = w.code_id
     WHERE w.member_id = %(member_id)s
     ORDER BY c.expires_at NULLS LAST, w.code_id
     LIMIT %(limit)s
     """
-).format(usable_codes=USABLE_CODES)
+).format(usable_codes=USABLE_CODES, benefit=benefit_of("c"))
 
 
 async def usable_rewards(connection: Connection, member_id: UUID) -> Sequence[UsableReward]:

@@ -18,8 +18,9 @@ from services.promos.codes.commands.release_codes import release_codes
 class OrderCodesHandlers:
     """Implements PromosInternalService."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, currency: str) -> None:
         self._db = db
+        self._currency = currency
 
     async def EnsureCodes(
         self, request: promos_pb2.EnsureCodesRequest, context: Context
@@ -29,7 +30,7 @@ class OrderCodesHandlers:
             ensure_codes,
             code_set_id=UUID(request.code_set_id),
             quantity=request.quantity,
-            benefit=read_benefit(request.benefit),
+            benefit=read_benefit(request.benefit, self._currency),
             expires_at=moment(request, "expires_at"),
         )
         return promos_pb2.EnsureCodesResponse(made=made)

@@ -12,10 +12,12 @@ from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_all, fetch_first, fetch_value
 from services.common.lists import Listing, SortKey, parse_moment
-from services.promos.benefits import Benefit, BenefitColumns
+from services.promos.benefits import Benefit, BenefitColumns, benefit_of
 from services.promos.codes import refusals
 
-CODE_SETS = SQL("(SELECT id, expires_at, amount_off_minor, currency_code, percent_off FROM code_sets)")
+_BENEFIT = benefit_of("s")
+
+CODE_SETS = SQL("(SELECT s.id, s.expires_at, {benefit} FROM code_sets s)").format(benefit=_BENEFIT)
 """What the codes of a set take off, and until when, for statements that join it."""
 
 CodeState = Literal["USABLE", "USED", "EXPIRED", "VOID"]
@@ -25,35 +27,37 @@ _STATE = SQL(
     CASE
       WHEN c.state = 'VOID' THEN 'VOID'
       WHEN c.uses = c.uses_allowed THEN 'USED'
-      WHEN c.expires_at <= now() THEN 'EXPIRED'
+      WHEN least(c.expires_at, s.expires_at) <= now() THEN 'EXPIRED'
       ELSE 'USABLE'
     END
     """
 )
-"""Where a code `c` that somebody owns stands now: a CodeState."""
+"""Where a code `c` of the set `s`, which was given out, stands now: a CodeState."""
 
 CODES = SQL(
     """
     (
       SELECT
-        c.id, c.code, {state} AS state, c.expires_at, s.amount_off_minor, s.currency_code, s.percent_off
+        c.id, c.code, {state} AS state, least(c.expires_at, s.expires_at) AS expires_at, {benefit}
       FROM codes c JOIN code_sets s ON s.id = c.code_set_id
     )
     """
-).format(state=_STATE)
+).format(state=_STATE, benefit=_BENEFIT)
 """What a code that somebody owns takes off, until when, and its CodeState, for statements that join it."""
 
 USABLE_CODES = SQL(
     """
     (
-      SELECT c.id, c.code, c.expires_at, s.amount_off_minor, s.currency_code, s.percent_off
+      SELECT c.id, c.code, least(c.expires_at, s.expires_at) AS expires_at, {benefit}
       FROM codes c JOIN code_sets s ON s.id = c.code_set_id
       WHERE c.state = 'ASSIGNED'
         AND c.uses < c.uses_allowed
+        AND (s.starts_at IS NULL OR s.starts_at <= now())
         AND (c.expires_at IS NULL OR now() < c.expires_at)
+        AND (s.expires_at IS NULL OR now() < s.expires_at)
     )
     """
-)
+).format(benefit=_BENEFIT)
 """Codes that somebody owns and can redeem now, for statements that join them."""
 
 
@@ -100,6 +104,23 @@ class _Judged(BenefitColumns):
     expired: bool | None
 
 
+_VERIFY = SQL(
+    """
+    SELECT
+      c.id, c.state, c.uses_allowed - c.uses AS uses_left, least(c.expires_at, s.expires_at) AS expires_at,
+      least(c.expires_at, s.expires_at) <= now() AS expired,
+      CASE WHEN c.uses = c.uses_allowed THEN (
+        SELECT max(redeemed_at) FROM redemptions
+        WHERE code_id = c.id AND cancelled_at IS NULL AND id IS DISTINCT FROM %(besides)s::uuid
+      ) END AS last_used_at,
+      {benefit}
+    FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+    WHERE c.code = %(code)s AND c.state <> 'READY'
+      AND (%(owner)s::uuid IS NULL OR c.owner_member_id = %(owner)s)
+    """
+).format(benefit=_BENEFIT)
+
+
 async def verify_code(
     connection: Connection, *, code: str, owner: UUID | None = None, besides: UUID | None = None
 ) -> UsableCode:
@@ -109,25 +130,7 @@ async def verify_code(
 
     Raises CODE_NOT_VALID for every other one, and CODE_VOID, CODE_ALREADY_USED or CODE_EXPIRED.
     """
-    found = await fetch_first(
-        connection,
-        _Judged,
-        """
-        SELECT
-          c.id, c.state, c.uses_allowed - c.uses AS uses_left, c.expires_at, c.expires_at <= now() AS expired,
-          CASE WHEN c.uses = c.uses_allowed THEN (
-            SELECT max(redeemed_at) FROM redemptions
-            WHERE code_id = c.id AND cancelled_at IS NULL AND id IS DISTINCT FROM %(besides)s::uuid
-          ) END AS last_used_at,
-          s.amount_off_minor, s.currency_code, s.percent_off
-        FROM codes c JOIN code_sets s ON s.id = c.code_set_id
-        WHERE c.code = %(code)s AND c.state <> 'READY'
-          AND (%(owner)s::uuid IS NULL OR c.owner_member_id = %(owner)s)
-        """,
-        code=code,
-        owner=owner,
-        besides=besides,
-    )
+    found = await fetch_first(connection, _Judged, _VERIFY, code=code, owner=owner, besides=besides)
     if found is None:
         raise refusals.code_not_valid()
     if found.state == "VOID":
@@ -160,7 +163,8 @@ async def get_code_text(connection: Connection, *, code_id: UUID, owner: UUID | 
 _OWNED_CODES = SQL(
     """
     SELECT c.id, c.code, {state} AS state
-    FROM codes c WHERE c.id = ANY(%(ids)s) AND c.state <> 'READY'
+    FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+    WHERE c.id = ANY(%(ids)s) AND c.state <> 'READY'
     """
 ).format(state=_STATE)
 
@@ -173,9 +177,9 @@ async def get_codes(connection: Connection, code_ids: Sequence[UUID]) -> Sequenc
 _REDEMPTION = SQL(
     """
     r.id, r.code_id, r.code_set_id, r.caller_id AS redeemed_by, r.till_number, r.sale_reference,
-    r.redeemed_at, r.cancelled_at, s.amount_off_minor, s.currency_code, s.percent_off
+    r.redeemed_at, r.cancelled_at, {benefit}
     """
-)
+).format(benefit=_BENEFIT)
 """The columns of a redemption `r` and its code set `s` that RedemptionRow is made of."""
 
 _REDEMPTION_BY_ID = SQL(

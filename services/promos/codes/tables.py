@@ -6,11 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     ForeignKey,
     Index,
     SmallInteger,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -21,19 +23,34 @@ from services.promos.tables import Base
 
 
 class CodeSet(Base):
-    """Codes that take off the same.
+    """Codes that take off the same, under the same conditions.
 
-    Its id is given by its owner: a voucher's id, or a campaign's. `made` counts the codes that the
-    background has made, until it is `wanted + voided`; a campaign's codes are made with the win and are
-    counted nowhere.
+    `purpose` tells what they are for. The id is its owner's: a voucher's, a campaign's or a discount's; a
+    HANDED_OUT set has its own. `brand_id` is set for a brand's. `made` counts the codes that the background
+    has made, until it is `wanted + voided`; a campaign's codes are made with the win and are counted nowhere.
+    `valid_days` is how long a code is good after it was given to its owner, within the set's window.
+    `version` counts what staff change.
     """
 
     __tablename__ = "code_sets"
     __table_args__ = (
         CheckConstraint(
             "(percent_off IS NULL) <> (amount_off_minor IS NULL)"
-            " AND (amount_off_minor IS NULL) = (currency_code IS NULL)",
+            " AND (num_nonnulls(amount_off_minor, minimum_spend_minor, maximum_discount_minor) > 0)"
+            " = (currency_code IS NOT NULL)",
             name="one_benefit",
+        ),
+        CheckConstraint(
+            "minimum_spend_minor > 0 AND (maximum_discount_minor IS NULL OR percent_off IS NOT NULL)"
+            " AND maximum_discount_minor > 0",
+            name="terms_make_sense",
+        ),
+        CheckConstraint("purpose IN ('VOUCHER', 'CAMPAIGN', 'DISCOUNT', 'HANDED_OUT')", name="purpose_known"),
+        CheckConstraint("expires_at > starts_at", name="window"),
+        CheckConstraint("valid_days > 0", name="valid_days_positive"),
+        CheckConstraint("uses_per_member > 0", name="uses_per_member_positive"),
+        Index(
+            "ix_code_sets_brand_id", "brand_id", "created_at", postgresql_where=text("brand_id IS NOT NULL")
         ),
         CheckConstraint("percent_off BETWEEN 1 AND 100", name="percent_off_in_range"),
         CheckConstraint("amount_off_minor > 0", name="amount_off_positive"),
@@ -45,26 +62,46 @@ class CodeSet(Base):
     amount_off_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency_code: Mapped[str | None]
     percent_off: Mapped[int | None] = mapped_column(SmallInteger)
+    minimum_spend_minor: Mapped[int | None] = mapped_column(BigInteger)
+    maximum_discount_minor: Mapped[int | None] = mapped_column(BigInteger)
+    categories: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    first_purchase_only: Mapped[bool] = mapped_column(server_default="false")
+    exclusive: Mapped[bool] = mapped_column(server_default="false")
+    purpose: Mapped[str]
+    name: Mapped[str] = mapped_column(server_default="")
+    brand_id: Mapped[UUID | None]
+    pattern: Mapped[str | None]
+    enabled: Mapped[bool] = mapped_column(server_default="true")
+    starts_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    valid_days: Mapped[int | None]
     uses_allowed: Mapped[int] = mapped_column(server_default="1")
+    uses_per_member: Mapped[int | None]
     wanted: Mapped[int] = mapped_column(server_default="0")
     voided: Mapped[int] = mapped_column(server_default="0")
     made: Mapped[int] = mapped_column(server_default="0")
+    version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Code(Base):
-    """A code. READY codes have no owner and are worth nothing to anybody.
+    """A code. READY codes have no owner and are worth nothing to anybody; BEARER codes, of HANDED_OUT sets,
+    are good for whoever brings them; ASSIGNED ones have an owner.
 
-    `shuffle` spreads takers: each starts at a point of its own, so that they do not meet.
+    `shuffle` spreads takers: each starts at a point of its own, so that they do not meet. `expires_at` is
+    the code's own end, within that of its set. `version` counts the changes of its state and its uses.
     """
 
     __tablename__ = "codes"
     __table_args__ = (
-        CheckConstraint("state IN ('READY', 'ASSIGNED', 'VOID')", name="state_known"),
+        CheckConstraint("state IN ('READY', 'BEARER', 'ASSIGNED', 'VOID')", name="state_known"),
         CheckConstraint("uses BETWEEN 0 AND uses_allowed", name="uses_within_allowed"),
-        CheckConstraint("state = 'ASSIGNED' OR uses = 0", name="uses_only_when_assigned"),
-        CheckConstraint("(state = 'READY') = (owner_member_id IS NULL)", name="owned_unless_ready"),
+        CheckConstraint("state <> 'READY' OR uses = 0", name="uses_only_when_given"),
+        CheckConstraint(
+            "CASE WHEN state = 'ASSIGNED' THEN owner_member_id IS NOT NULL"
+            " ELSE state = 'VOID' OR owner_member_id IS NULL END",
+            name="owned_when_assigned",
+        ),
         Index("ix_codes_ready", "code_set_id", "shuffle", postgresql_where=text("state = 'READY'")),
         Index("ix_codes_order_id", "order_id", postgresql_where=text("order_id IS NOT NULL")),
     )
@@ -81,6 +118,9 @@ class Code(Base):
     expires_at: Mapped[datetime | None]
     assigned_at: Mapped[datetime | None]
     voided_at: Mapped[datetime | None]
+    voided_by: Mapped[UUID | None]
+    void_reason: Mapped[str | None]
+    version: Mapped[int] = mapped_column(server_default="1")
 
 
 class Assignment(Base):
@@ -108,8 +148,10 @@ class Assignment(Base):
 class Redemption(Base):
     """One use of a code, for one sale at one till.
 
-    `caller_id` is who redeemed it, `till_number` which of its tills. `code_set_id` is the code's, kept here
-    too so that the redemptions of a set are found by time.
+    `caller_id` is who redeemed it, `till_number` which of its tills, `member_id` the code's owner or the
+    member who was shown at the till. `code_set_id` is the code's, kept here too so that the redemptions of a
+    set are found by time. `discount_minor` is what it took off, and `basket_hash` a fingerprint of the sale,
+    where the till sent it.
     """
 
     __tablename__ = "redemptions"
@@ -132,4 +174,22 @@ class Redemption(Base):
     till_number: Mapped[str] = mapped_column(server_default="")
     sale_reference: Mapped[str]
     redeemed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    caller_role: Mapped[str] = mapped_column(server_default="till")
     cancelled_at: Mapped[datetime | None]
+    cancelled_by: Mapped[UUID | None]
+    cancelled_by_role: Mapped[str | None]
+    member_id: Mapped[UUID | None]
+    discount_minor: Mapped[int | None] = mapped_column(BigInteger)
+    currency_code: Mapped[str | None]
+    basket_hash: Mapped[bytes | None]
+
+
+class MemberUses(Base):
+    """How often a member has redeemed codes of a set that limits it; redemptions that stand count."""
+
+    __tablename__ = "member_uses"
+    __table_args__ = (CheckConstraint("uses >= 0", name="uses_not_negative"),)
+
+    code_set_id: Mapped[UUID] = mapped_column(ForeignKey("code_sets.id"), primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(primary_key=True)
+    uses: Mapped[int]

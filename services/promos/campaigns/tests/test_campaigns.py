@@ -19,7 +19,7 @@ from services.common.caller import Caller
 from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.promos.benefits import PercentOff
+from services.promos.benefits import Benefit, PercentOff
 from services.promos.campaigns.commands import create_campaign
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, at_once, in_days
 from tests.inprocess import bearer, eventually, reason, refusal, refused_status
@@ -115,7 +115,7 @@ async def test_a_window_that_ends_before_it_starts_at_once_is_refused(promos: Pr
             actor=Caller(str(new_id()), "admin"),
             name="x",
             places=1,
-            benefit=PercentOff(30),
+            benefit=Benefit(PercentOff(30)),
             starts_at=None,
             ends_at=in_days(-1),
             rewards_expire_at=None,

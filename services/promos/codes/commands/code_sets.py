@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
+
+from psycopg.sql import SQL
 
 from services.common import jobs
 from services.common.db import Connection, execute, fetch_first
-from services.promos.benefits import Benefit, values
+from services.promos.benefits import BENEFIT_NAMES, BENEFIT_VALUES, Benefit, benefit_of, values
 from services.promos.codes.refusals import code_set_conflict
 
 MAKE_JOB = "make_codes"
+
+Purpose = Literal["VOUCHER", "CAMPAIGN", "DISCOUNT", "HANDED_OUT"]
+"""What the codes of a set are for: a voucher's orders, a campaign's winners, a brand's claims; or staff hand
+them out themselves, and then they are good for whoever brings them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +27,42 @@ class _Progress:
     lacking: bool
 
 
+_MAKE_SET = SQL(
+    """
+    INSERT INTO code_sets (id, purpose, expires_at, {names})
+    VALUES (%(id)s, %(purpose)s, %(expires_at)s, {values})
+    """
+).format(names=BENEFIT_NAMES, values=BENEFIT_VALUES)
+
+
 async def make_code_set(
-    connection: Connection, code_set_id: UUID, *, benefit: Benefit, expires_at: datetime | None
+    connection: Connection,
+    code_set_id: UUID,
+    *,
+    purpose: Purpose,
+    benefit: Benefit,
+    expires_at: datetime | None,
 ) -> None:
     """Makes a set without codes, whose codes are made one by one as they are given away."""
     await execute(
         connection,
-        """
-        INSERT INTO code_sets (id, amount_off_minor, currency_code, percent_off, expires_at)
-        VALUES (%(id)s, %(amount_off_minor)s, %(currency_code)s, %(percent_off)s, %(expires_at)s)
-        """,
+        _MAKE_SET,
         id=code_set_id,
+        purpose=purpose,
         expires_at=expires_at,
         **values(benefit),
     )
+
+
+_ENSURE_SET = SQL(
+    """
+    INSERT INTO code_sets AS s (id, purpose, expires_at, wanted, {names})
+    VALUES (%(id)s, 'VOUCHER', %(expires_at)s, %(quantity)s, {values})
+    ON CONFLICT (id) DO UPDATE SET wanted = greatest(s.wanted, excluded.wanted)
+    WHERE (s.purpose, s.expires_at, {kept}) IS NOT DISTINCT FROM ('VOUCHER', excluded.expires_at, {given})
+    RETURNING greatest(made - voided, 0) AS usable, made < wanted + voided AS lacking
+    """
+).format(names=BENEFIT_NAMES, values=BENEFIT_VALUES, kept=benefit_of("s"), given=benefit_of("excluded"))
 
 
 async def ensure_codes(
@@ -46,16 +75,7 @@ async def ensure_codes(
     progress = await fetch_first(
         connection,
         _Progress,
-        """
-        INSERT INTO code_sets AS s (id, amount_off_minor, currency_code, percent_off, expires_at, wanted)
-        VALUES (
-          %(id)s, %(amount_off_minor)s, %(currency_code)s, %(percent_off)s, %(expires_at)s, %(quantity)s
-        )
-        ON CONFLICT (id) DO UPDATE SET wanted = greatest(s.wanted, excluded.wanted)
-        WHERE (s.amount_off_minor, s.currency_code, s.percent_off, s.expires_at) IS NOT DISTINCT FROM
-          (excluded.amount_off_minor, excluded.currency_code, excluded.percent_off, excluded.expires_at)
-        RETURNING greatest(made - voided, 0) AS usable, made < wanted + voided AS lacking
-        """,
+        _ENSURE_SET,
         id=code_set_id,
         quantity=quantity,
         expires_at=expires_at,

@@ -26,7 +26,9 @@ async def give_code(connection: Connection, *, code_set_id: UUID, owner_member_i
             INSERT INTO codes (
               id, code_set_id, code, shuffle, state, owner_member_id, uses_allowed, expires_at, assigned_at
             )
-            SELECT %(id)s, id, %(code)s, 0, 'ASSIGNED', %(owner_member_id)s, uses_allowed, expires_at, now()
+            SELECT
+              %(id)s, id, %(code)s, 0, 'ASSIGNED', %(owner_member_id)s, uses_allowed,
+              now() + interval '1 day' * valid_days, now()
             FROM code_sets WHERE id = %(code_set_id)s
             ON CONFLICT (code) DO NOTHING
             RETURNING id

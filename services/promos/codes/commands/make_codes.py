@@ -44,9 +44,8 @@ async def make_codes(connection: Connection, code_set_id: UUID) -> bool:
         _Batch,
         """
         WITH made AS (
-          INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed, expires_at)
-          SELECT
-            new.id, s.id, new.code, floor(random() * 2147483648), 'READY', s.uses_allowed, s.expires_at
+          INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed)
+          SELECT new.id, s.id, new.code, floor(random() * 2147483648), 'READY', s.uses_allowed
           FROM unnest(%(ids)s::uuid[], %(codes)s::text[]) AS new (id, code), code_sets s
           WHERE s.id = %(id)s
           ON CONFLICT (code) DO NOTHING

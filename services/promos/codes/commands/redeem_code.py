@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.sql import SQL
+
 from services.common import audit
 from services.common.caller import Caller
 from services.common.db import Connection, fetch_first
 from services.common.errors import overloaded
 from services.common.ids import new_id
-from services.promos.benefits import BenefitColumns
+from services.promos.benefits import BenefitColumns, benefit_of, values
 from services.promos.codes import queries, refusals
 from services.promos.codes.queries import RedemptionRow
 
@@ -60,9 +62,7 @@ async def redeem_code(
         }
         await audit.record(connection, actor, "code.redeemed", claimed.code_id, **details)
     return RedemptionRow(
-        amount_off_minor=used.amount_off_minor,
-        currency_code=used.currency_code,
-        percent_off=used.percent_off,
+        **values(used.benefit),
         id=redemption_id,
         code_id=claimed.code_id,
         code_set_id=claimed.code_set_id,
@@ -74,17 +74,23 @@ async def redeem_code(
     )
 
 
+_USE = SQL(
+    """
+    UPDATE codes c SET uses = c.uses + 1 FROM code_sets s
+    WHERE c.id = %(id)s AND s.id = c.code_set_id AND c.state = 'ASSIGNED'
+      AND c.uses < c.uses_allowed
+      AND (c.expires_at IS NULL OR c.expires_at > now()) AND (s.expires_at IS NULL OR s.expires_at > now())
+    RETURNING {benefit}
+    """
+).format(benefit=benefit_of("s"))
+
+
 async def _use(connection: Connection, code_id: UUID, code: str, redemption_id: UUID) -> BenefitColumns:
     for _ in range(_TRIES):
         used = await fetch_first(
             connection,
             BenefitColumns,
-            """
-            UPDATE codes c SET uses = c.uses + 1 FROM code_sets s
-            WHERE c.id = %(id)s AND s.id = c.code_set_id AND c.state = 'ASSIGNED'
-              AND c.uses < c.uses_allowed AND (c.expires_at IS NULL OR c.expires_at > now())
-            RETURNING s.amount_off_minor, s.currency_code, s.percent_off
-            """,
+            _USE,
             id=code_id,
         )
         if used is not None:

@@ -38,7 +38,7 @@ async def lacking_set(promos: Promos, wanted: int) -> str:
     """Returns a set whose codes no worker was asked to make."""
     code_set_id = new_id()
     await promos.execute(
-        "INSERT INTO code_sets (id, percent_off, wanted) VALUES (%(id)s, 10, %(wanted)s)",
+        "INSERT INTO code_sets (id, purpose, percent_off, wanted) VALUES (%(id)s, 'VOUCHER', 10, %(wanted)s)",
         id=code_set_id,
         wanted=wanted,
     )
@@ -100,7 +100,7 @@ async def test_fifty_equal_calls_at_once_make_one_set(promos: Promos, make: Task
     [
         {"benefit": THIRTY_PERCENT},
         {"benefit": code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=501))},
-        {"benefit": code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="EUR", amount_minor=500))},
+        {"benefit": code_pb2.Benefit(amount_off=FIVE_DOLLARS.amount_off, exclusive=True)},
         {"expires_at": timestamp(in_days(9))},
         {"expires_at": None},
     ],

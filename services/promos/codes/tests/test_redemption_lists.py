@@ -171,7 +171,8 @@ async def _fill(connection: Connection) -> None:
     values = {"busy": BUSY, "rare": RARE, "busy_set": BUSY_SET, "rare_set": RARE_SET, "many": MANY}
     await execute(
         connection,
-        "INSERT INTO code_sets (id, percent_off) VALUES (%(busy_set)s, 30), (%(rare_set)s, 30)",
+        "INSERT INTO code_sets (id, purpose, percent_off)"
+        " VALUES (%(busy_set)s, 'VOUCHER', 30), (%(rare_set)s, 'VOUCHER', 30)",
         **values,
     )
     await execute(
