@@ -168,6 +168,21 @@ HAVING c.places_taken <> count(w.rank) OR count(w.rank) > c.places
   OR (count(w.rank) > 0 AND (min(w.rank) <> 1 OR max(w.rank) <> count(w.rank)))
   OR count(DISTINCT w.member_id) <> count(w.rank)
 """
+_PROMOS = """
+SELECT p.id FROM promos p LEFT JOIN (
+  SELECT t.promo_id, sum(t.amount) AS amount
+  FROM promo_use_parts t JOIN promo_uses u ON u.id = t.promo_use_id WHERE u.cancelled_at IS NULL
+  GROUP BY t.promo_id
+) AS standing ON standing.promo_id = p.id
+WHERE p.used <> coalesce(standing.amount, 0) OR p.used NOT BETWEEN 0 AND p.amount
+"""
+_USES = """
+SELECT u.id FROM promo_uses u WHERE NOT EXISTS (SELECT FROM promo_use_parts t WHERE t.promo_use_id = u.id)
+  OR EXISTS (
+    SELECT FROM promo_use_parts t JOIN promos p ON p.id = t.promo_id
+    WHERE t.promo_use_id = u.id AND p.member_id <> u.member_id
+  )
+"""
 _JOBS = "SELECT id, task_name, status, attempts, args FROM procrastinate_jobs WHERE status <> 'succeeded'"
 _CODE_SETS = """
 SELECT s.id, s.wanted, s.voided, s.made, count(c.id) AS codes
@@ -261,6 +276,12 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
 def check_campaigns(promos: str) -> None:
     """INV8: winners are ranked 1 to N without gaps, and never more than the places."""
     assert rows(promos, _RANKS) == []
+
+
+def check_promo_points(promos: str) -> None:
+    """What is used of each promo is the sum of its standing uses, which are of its member's promos."""
+    assert rows(promos, _PROMOS) == []
+    assert rows(promos, _USES) == []
 
 
 def check_jobs(databases: Mapping[str, str]) -> None:

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from services.common.db import Connection, fetch_first
+from services.common.db import Connection, fetch_first, fetch_value
+from services.common.errors import DomainError
 
 ACTIVE, SUSPENDED, CLOSED = "ACTIVE", "SUSPENDED", "CLOSED"
 
@@ -130,3 +131,19 @@ async def keep_member_event(connection: Connection, event: MemberEvent) -> bool:
     if kept is None:
         return False
     return kept.first_login_was_unknown or not isinstance(event, FirstLogin)
+
+
+async def lock_member(connection: Connection, member_id: UUID) -> None:
+    """Locks a member's row, so that the account closes before or after the transaction, never in between.
+
+    Raises MEMBER_NOT_FOUND, and MEMBER_CLOSED.
+    """
+    status = await fetch_value(
+        connection,
+        "SELECT status FROM members WHERE member_id = %(member_id)s FOR SHARE",
+        member_id=member_id,
+    )
+    if status is None:
+        raise DomainError("MEMBER_NOT_FOUND", "no such member", member_id=member_id)
+    if status == CLOSED:
+        raise DomainError("MEMBER_CLOSED", "the member has closed the account")

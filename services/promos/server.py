@@ -13,12 +13,14 @@ from scrip.promos.v1 import (
     code_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    promo_pb2_grpc,
     reward_pb2_grpc,
 )
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
+from services.common.channels import Peers
 from services.common.db import Database
 from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
@@ -33,7 +35,10 @@ from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.parts import build
+from services.promos.promo_points.handlers import PromoHandlers
+from services.promos.promo_points.my_handlers import MyPromoHandlers
 from services.promos.settings import Settings
+from services.promos.shown_members import ShownMembers
 
 _EVENTS_AT_ONCE = 4
 """First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
@@ -47,7 +52,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         keys = KeyRing(parts.peers.fetch_jwks)
         try:
             yield Service(
-                _servicers(parts.db, redis, settings),
+                _servicers(parts.db, redis, parts.peers, settings),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
@@ -57,7 +62,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
+def _servicers(db: Database, redis: Redis, peers: Peers, settings: Settings) -> list[Servicer]:
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
@@ -75,6 +80,16 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.v1.RewardService",
             reward_pb2_grpc.add_RewardServiceServicer_to_server,
             RewardHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.v1.PromoService",
+            promo_pb2_grpc.add_PromoServiceServicer_to_server,
+            PromoHandlers(db, ShownMembers(peers)),
+        ),
+        servicer(
+            "scrip.promos.v1.MyPromoService",
+            promo_pb2_grpc.add_MyPromoServiceServicer_to_server,
+            MyPromoHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.PromosOperationsService",

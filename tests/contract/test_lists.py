@@ -30,7 +30,14 @@ from scrip.points.v1 import (
     purchase_pb2,
     purchase_pb2_grpc,
 )
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.promos.v1 import (
+    campaign_pb2,
+    campaign_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    promo_pb2,
+    promo_pb2_grpc,
+)
 from scrip.vouchers.v1 import (
     catalogue_pb2,
     catalogue_pb2_grpc,
@@ -62,6 +69,7 @@ class World:
     till: str
     members: list[Member] = field(default_factory=list)
     campaigns: list[str] = field(default_factory=list)
+    promos: list[str] = field(default_factory=list)
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -80,6 +88,7 @@ class World:
         for _ in range(ROWS):
             await self._adjustment_import()
             await self._earn_rule()
+            await self._promo()
             await self.platform.databases["identity"].run(_unsent_otp)
             await self.platform.databases["identity"].run(_notice, self.members[0].id)
         for database in self.platform.databases.values():
@@ -95,6 +104,8 @@ class World:
         match rpc.name:
             case "ListWinners":
                 request.campaign_id = self.campaigns[0]
+            case "ListPromoUses":
+                request.promo_id = self.promos[0]
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
             case "ListSandboxNotices":
@@ -116,6 +127,19 @@ class World:
         )
         made = await stub.CreateCampaign(request, metadata=bearer(self.admin))
         self.campaigns.append(made.campaign.id)
+
+    async def _promo(self) -> None:
+        """Gives a promo; each time some of the first one is used."""
+        channel, member = self.platform.channels["promos"], self.members[0]
+        request = promo_pb2.CreatePromoRequest(
+            member_id=str(member.id), type=promo_pb2.PROMO_TYPE_WELCOME, description="Welcome", amount=100
+        )
+        metadata = bearer(self.admin, idempotency_key=str(new_id()))
+        made = await promo_pb2_grpc.PromoServiceStub(channel).CreatePromo(request, metadata=metadata)
+        self.promos.append(made.promo.id)
+        use = promo_pb2.UsePromoPointsRequest(promo_id=self.promos[0], amount=1)
+        metadata = bearer(member.token, idempotency_key=str(new_id()))
+        await promo_pb2_grpc.MyPromoServiceStub(channel).UsePromoPoints(use, metadata=metadata)
 
     async def _client(self) -> None:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])

@@ -5,10 +5,9 @@ Owns `member_codes`; `members` is the common table of all services that get memb
 
 from __future__ import annotations
 
-from services.points.members.locking import lock_member as lock_member
 from services.points.members.member_codes import get_member_of_code as get_member_of_code
 from services.points.members.member_codes import keep_member_codes as keep_member_codes
 from services.points.members.member_codes import suspended_among as suspended_among
 from services.points.members.on_member_event import on_member_event as on_member_event
 
-__all__ = ["get_member_of_code", "keep_member_codes", "lock_member", "on_member_event", "suspended_among"]
+__all__ = ["get_member_of_code", "keep_member_codes", "on_member_event", "suspended_among"]

@@ -9,8 +9,8 @@ from uuid import UUID
 from services.common import audit
 from services.common.caller import Caller
 from services.common.db import Connection
+from services.common.members import lock_member
 from services.points.ledger import Entry, EntryKind, Moved, add_lot, credit, take
-from services.points.members import lock_member
 
 
 @dataclass(frozen=True, slots=True)
