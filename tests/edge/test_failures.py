@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -137,8 +138,10 @@ async def test_a_service_that_is_away_is_503_until_it_is_back(impatient: Edge) -
 
 async def test_a_call_whose_connection_is_cut_is_503_and_is_not_sent_again(impatient: Edge) -> None:
     received = []
+    connections: list[asyncio.StreamWriter] = []
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
         seen = b""
         while part := await reader.read(65536):
             seen += part
@@ -154,6 +157,10 @@ async def test_a_call_whose_connection_is_cut_is_503_and_is_not_sent_again(impat
         assert _is_unavailable(await impatient.http.request(**_verify("C-CUT")))
     finally:
         server.close()
+        for connection in connections:  # those of health checks are open still
+            connection.transport.abort()
+            with contextlib.suppress(OSError):
+                await connection.wait_closed()
         await impatient.promos.start()
     assert len(received) == 1
     await _until_health_is(200, impatient)
