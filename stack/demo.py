@@ -18,6 +18,7 @@ import zxingcpp
 from PIL import Image
 
 from stack.demo_counter import look_up
+from stack.demo_gifts import give_promo
 from stack.demo_returns import change_and_return
 from stack.endpoints import Endpoints
 from stack.http import request
@@ -48,6 +49,7 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
         await look_up(teller, shop, member)
         await _redeem(teller, rest, shop, wallet)
         await change_and_return(teller, shop, member)
+        await give_promo(teller, shop, member)
         await _account_for(teller, shop)
         return teller.steps
 
@@ -293,7 +295,7 @@ async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: M
 
 
 async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
-    teller.chapter("9. Who did what")
+    teller.chapter("11. Who did what")
     for meaning, target, action in (
         ("What was done to the till.", shop["client_id"], "client.created"),
         ("What was done to the coupon, in another service.", shop["voucher_id"], "voucher.created"),
