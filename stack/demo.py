@@ -17,6 +17,7 @@ from typing import Any
 import zxingcpp
 from PIL import Image
 
+from stack.demo_brand import tell_brand
 from stack.demo_counter import look_up
 from stack.demo_gifts import give_promo
 from stack.demo_returns import change_and_return
@@ -50,6 +51,7 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
         await _redeem(teller, rest, shop, wallet)
         await change_and_return(teller, shop, member)
         await give_promo(teller, shop, member)
+        await tell_brand(teller, shop, member)
         await _account_for(teller, shop)
         return teller.steps
 

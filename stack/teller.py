@@ -7,7 +7,7 @@ from typing import Any
 from stack.rest import Answer, Rest
 
 WIDTH = 110
-SECRETS = ("access_token", "refresh_token", "client_secret", "password")
+SECRETS = ("access_token", "refresh_token", "client_secret", "password", "secret")
 OK = 200
 
 
