@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,8 +12,8 @@ from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_first, fetch_value, fetch_values
 from services.common.errors import overloaded
-from services.common.ids import new_id_texts
 from services.promos.codes import random_codes
+from services.promos.codes.copy_rows import COLUMNS, rows_of
 from services.promos.codes.patterns import Pattern, pattern_of
 
 BATCH = 10_000
@@ -24,7 +23,7 @@ _SPARE = 50
 _TRIES = 5
 _SURELY_NEW = 10**15
 """Among so many possible codes a new one is taken for new; that is cheaper than to look."""
-_SHUFFLE_BITS = 31
+_COPY = SQL("COPY codes ({columns}) FROM STDIN").format(columns=SQL(COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +93,8 @@ async def _keep(connection: Connection, code_set_id: UUID, lacking: _Lacking, co
 
 
 async def _copy(connection: Connection, code_set_id: UUID, lacking: _Lacking, codes: Sequence[str]) -> None:
-    # Nobody takes codes from the stock of a set that is handed out, so they need no place in it.
-    shuffled = lacking.state == "READY"
-    rows = "".join(
-        f"{code_id}\t{code_set_id}\t{code}\t{shuffled and random.getrandbits(_SHUFFLE_BITS):d}"
-        f"\t{lacking.state}\t{lacking.uses_allowed}\n"
-        for code_id, code in zip(new_id_texts(len(codes)), codes, strict=True)
-    )
-    async with connection.cursor().copy(
-        "COPY codes (id, code_set_id, code, shuffle, state, uses_allowed) FROM STDIN"
-    ) as copy:
+    rows = rows_of(codes, code_set_id, state=lacking.state, uses_allowed=lacking.uses_allowed)
+    async with connection.cursor().copy(_COPY) as copy:
         await copy.write(rows)
 
 
