@@ -16,6 +16,7 @@ CONSTRAINTS = {
     "ck_promos_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "uq_promo_uses_signed_code_id": member_code_replayed,
     "ck_campaigns_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
+    "ck_code_sets_window": lambda: invalid_field("expires_at", "must lie after starts_at"),
     "ck_code_sets_amount_off_positive": lambda: invalid_field(
         "benefit.amount_off.amount_minor", "must be more than nothing"
     ),
