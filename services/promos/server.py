@@ -54,21 +54,35 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         )
         members = ShownMembers(parts.peers)
         redeemer = Redeemer(parts.db, guesses, members)
+        order_codes = OrderCodesHandlers(parts.db, settings.currency)
         try:
             yield Service(
-                _servicers(parts.db, settings, guesses, members, redeemer),
+                _servicers(
+                    parts.db,
+                    settings,
+                    guesses=guesses,
+                    members=members,
+                    redeemer=redeemer,
+                    order_codes=order_codes,
+                ),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
-                drains=[redeemer.drain],
+                drains=[redeemer.drain, order_codes.drain],
             )
         finally:
             await redis.close()
 
 
 def _servicers(
-    db: Database, settings: Settings, guesses: Guesses, members: ShownMembers, redeemer: Redeemer
+    db: Database,
+    settings: Settings,
+    *,
+    guesses: Guesses,
+    members: ShownMembers,
+    redeemer: Redeemer,
+    order_codes: OrderCodesHandlers,
 ) -> list[Servicer]:
     return [
         servicer(
@@ -95,7 +109,7 @@ def _servicers(
         servicer(
             "scrip.promos.internal.v1.PromosInternalService",
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
-            OrderCodesHandlers(db, settings.currency),
+            order_codes,
             UsableRewardHandlers(db),
         ),
         servicer(
