@@ -32,8 +32,10 @@ from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
+from services.promos.codes.guesses import Guesses
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
+from services.promos.codes.redeemer import Redeemer
 from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import build
@@ -57,11 +59,29 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             yield Service(
                 _servicers(parts.db, redis, parts.peers, settings),
                 [*_servicers(parts.db, redis, settings), _code_sets(code_sets)],
+        throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+        guesses = Guesses(
+            throttle, per_member=settings.wrong_codes_per_minute, per_till=settings.wrong_codes_per_till
+        )
+        members = ShownMembers(parts.peers)
+        redeemer = Redeemer(parts.db, guesses, members)
+        order_codes = OrderCodesHandlers(parts.db, settings.currency)
+        try:
+            yield Service(
+                _servicers(
+                    parts.db,
+                    settings,
+                    guesses=guesses,
+                    members=members,
+                    redeemer=redeemer,
+                    order_codes=order_codes,
+                ),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
                 on_stop=[code_sets.close_streams],
+                drains=[redeemer.drain, order_codes.drain],
             )
         finally:
             await redis.close()
@@ -69,12 +89,21 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 def _servicers(db: Database, redis: Redis, peers: Peers, settings: Settings) -> list[Servicer]:
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+def _servicers(
+    db: Database,
+    settings: Settings,
+    *,
+    guesses: Guesses,
+    members: ShownMembers,
+    redeemer: Redeemer,
+    order_codes: OrderCodesHandlers,
+) -> list[Servicer]:
     return [
         servicer(
             "scrip.promos.v1.CodeService",
             code_pb2_grpc.add_CodeServiceServicer_to_server,
-            CodeHandlers(db, throttle, wrong_codes_per_minute=settings.wrong_codes_per_minute),
-            RedemptionHandlers(db),
+            CodeHandlers(db, guesses, members, redeemer),
+            RedemptionHandlers(db, cancel_days=settings.redemption_cancel_days),
         ),
         servicer(
             "scrip.promos.v1.CampaignService",
@@ -104,7 +133,7 @@ def _servicers(db: Database, redis: Redis, peers: Peers, settings: Settings) -> 
         servicer(
             "scrip.promos.internal.v1.PromosInternalService",
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
-            OrderCodesHandlers(db, settings.currency),
+            order_codes,
             UsableRewardHandlers(db),
         ),
         servicer(
