@@ -4,10 +4,23 @@ Owns `code_sets`, `codes`, `assignments` and `redemptions`. Others give codes aw
 functions here, in their own transaction; what they give them for is not known here.
 """
 
+from services.promos.codes.code_lists import CODE_EVENTS as CODE_EVENTS
+from services.promos.codes.code_lists import CODE_LIST as CODE_LIST
+from services.promos.codes.code_lists import CodeEvent as CodeEvent
+from services.promos.codes.code_lists import CodeOfSet as CodeOfSet
+from services.promos.codes.code_lists import ListedCode as ListedCode
+from services.promos.codes.code_lists import SetSummary as SetSummary
+from services.promos.codes.code_lists import find_code as find_code
+from services.promos.codes.code_lists import get_code as get_code
+from services.promos.codes.code_lists import get_set_summary as get_set_summary
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
 from services.promos.codes.commands.give_code import discard_code as discard_code
 from services.promos.codes.commands.give_code import give_code as give_code
 from services.promos.codes.commands.give_code import void_unused_codes as void_unused_codes
+from services.promos.codes.commands.import_codes import Imported as Imported
+from services.promos.codes.commands.import_codes import NewCode as NewCode
+from services.promos.codes.commands.import_codes import import_codes as import_codes
+from services.promos.codes.commands.void_code import void_code as void_code
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
@@ -15,11 +28,24 @@ from services.promos.codes.queries import CodeState as CodeState
 
 __all__ = [
     "CODES",
+    "CODE_EVENTS",
+    "CODE_LIST",
     "CODE_SETS",
     "USABLE_CODES",
+    "CodeEvent",
+    "CodeOfSet",
     "CodeState",
+    "Imported",
+    "ListedCode",
+    "NewCode",
+    "SetSummary",
     "discard_code",
+    "find_code",
+    "get_code",
+    "get_set_summary",
     "give_code",
+    "import_codes",
     "make_code_set",
+    "void_code",
     "void_unused_codes",
 ]
