@@ -9,10 +9,10 @@ from services.promos.codes.code_lists import CODE_LIST as CODE_LIST
 from services.promos.codes.code_lists import CodeEvent as CodeEvent
 from services.promos.codes.code_lists import CodeOfSet as CodeOfSet
 from services.promos.codes.code_lists import ListedCode as ListedCode
-from services.promos.codes.code_lists import SetSummary as SetSummary
 from services.promos.codes.code_lists import find_code as find_code
 from services.promos.codes.code_lists import get_code as get_code
-from services.promos.codes.code_lists import get_set_summary as get_set_summary
+from services.promos.codes.commands.code_sets import CodeSetChanges as CodeSetChanges
+from services.promos.codes.commands.code_sets import change_code_set as change_code_set
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
 from services.promos.codes.commands.give_code import discard_code as discard_code
 from services.promos.codes.commands.give_code import give_code as give_code
@@ -21,10 +21,14 @@ from services.promos.codes.commands.import_codes import Imported as Imported
 from services.promos.codes.commands.import_codes import NewCode as NewCode
 from services.promos.codes.commands.import_codes import import_codes as import_codes
 from services.promos.codes.commands.void_code import void_code as void_code
+from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
+from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
+from services.promos.codes.set_queries import get_code_set as get_code_set
+from services.promos.codes.set_queries import lock_code_set as lock_code_set
 
 __all__ = [
     "CODES",
@@ -34,17 +38,21 @@ __all__ = [
     "USABLE_CODES",
     "CodeEvent",
     "CodeOfSet",
+    "CodeSetChanges",
+    "CodeSetRow",
     "CodeState",
     "Imported",
     "ListedCode",
     "NewCode",
-    "SetSummary",
+    "change_code_set",
     "discard_code",
+    "display_code",
     "find_code",
     "get_code",
-    "get_set_summary",
+    "get_code_set",
     "give_code",
     "import_codes",
+    "lock_code_set",
     "make_code_set",
     "void_code",
     "void_unused_codes",

@@ -13,33 +13,10 @@ from services.common.db import Connection, fetch_first
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.codes import refusals
-from services.promos.codes.commands.code_sets import Purpose
 from services.promos.codes.queries import CodeState
+from services.promos.codes.set_queries import Purpose
 
 VoidReason = Literal["ORDER_RELEASED", "ACCOUNT_CLOSED", "STAFF"]
-
-
-@dataclass(frozen=True, slots=True)
-class SetSummary:
-    """What reading and changing the codes of a set depends on."""
-
-    id: UUID
-    purpose: Purpose
-    name: str
-    brand_id: UUID | None
-
-
-async def get_set_summary(connection: Connection, code_set_id: UUID) -> SetSummary:
-    """Returns a set. Raises CODE_SET_NOT_FOUND."""
-    found = await fetch_first(
-        connection,
-        SetSummary,
-        "SELECT id, purpose, name, brand_id FROM code_sets WHERE id = %(id)s",
-        id=code_set_id,
-    )
-    if found is None:
-        raise refusals.code_set_not_found(code_set_id)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.common.db import Connection, execute, fetch_first, fetch_value, fetch_values
+from services.common.db import Connection, execute, fetch_values
 from services.common.ids import new_id
 from services.promos.codes import refusals
-from services.promos.codes.commands.code_sets import Purpose
+from services.promos.codes.set_queries import lock_code_set
 
 MOST_CODES = 10_000_000
 """Codes of one set."""
@@ -32,12 +32,6 @@ class Imported:
     elsewhere: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Set:
-    purpose: Purpose
-    room: int
-
-
 async def import_codes(
     connection: Connection, code_set_id: UUID, codes: Sequence[NewCode], *, import_id: UUID
 ) -> Imported:
@@ -46,23 +40,11 @@ async def import_codes(
     The set's row stays locked until the commit, as for the makers of codes, so that it counts exactly. Raises
     CODE_SET_NOT_FOUND, CODE_SET_WRONG_PURPOSE unless its codes are handed out or claimed, and CODE_SET_FULL.
     """
-    found = await fetch_first(
-        connection,
-        _Set,
-        """
-        SELECT purpose, %(most)s - wanted - voided AS room FROM code_sets
-        WHERE id = %(id)s
-        FOR NO KEY UPDATE
-        """,
-        id=code_set_id,
-        most=MOST_CODES,
-    )
-    if found is None:
-        raise refusals.code_set_not_found(code_set_id)
-    if found.purpose not in ("HANDED_OUT", "DISCOUNT"):
-        raise refusals.code_set_wrong_purpose(code_set_id, found.purpose)
+    kept = await lock_code_set(connection, code_set_id)
+    if kept.purpose not in ("HANDED_OUT", "DISCOUNT"):
+        raise refusals.code_set_wrong_purpose(code_set_id, kept.purpose)
     made = await _insert(connection, code_set_id, codes, import_id)
-    if len(made) > found.room:
+    if kept.wanted + kept.voided + len(made) > MOST_CODES:
         raise refusals.code_set_full(code_set_id)
     await execute(
         connection,
@@ -105,10 +87,10 @@ async def _insert(
 
 
 async def _of_set(connection: Connection, code_set_id: UUID, codes: set[str]) -> frozenset[str]:
-    found: Sequence[str] | None = await fetch_value(
+    found = await fetch_values(
         connection,
-        "SELECT array_agg(code) FROM codes WHERE code = ANY(%(codes)s) AND code_set_id = %(id)s",
+        "SELECT code FROM codes WHERE code = ANY(%(codes)s) AND code_set_id = %(id)s",
         id=code_set_id,
         codes=sorted(codes),
     )
-    return frozenset(found or ())
+    return frozenset(found)
