@@ -10,6 +10,7 @@ from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
 from scrip.promos.v1 import (
     campaign_pb2_grpc,
+    code_file_pb2_grpc,
     code_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
@@ -29,6 +30,9 @@ from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
+from services.promos.code_files.handlers import CodeFileHandlers
+from services.promos.code_files.import_handlers import CodeImportHandlers
+from services.promos.code_files.sheet_handlers import SheetHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
@@ -70,6 +74,13 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.v1.CampaignService",
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, settings.currency),
+        ),
+        servicer(
+            "scrip.promos.v1.CodeFileService",
+            code_file_pb2_grpc.add_CodeFileServiceServicer_to_server,
+            CodeFileHandlers(db),
+            CodeImportHandlers(db, throttle),
+            SheetHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.RewardService",

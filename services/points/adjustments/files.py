@@ -76,4 +76,3 @@ def result_row(line: LineResult) -> Sequence[object]:
         line.outcome or WAITING,
         line.balance_after,
     )
-

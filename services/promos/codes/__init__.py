@@ -29,6 +29,7 @@ from services.promos.codes.queries import CodeState as CodeState
 from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
 from services.promos.codes.set_queries import get_code_set as get_code_set
 from services.promos.codes.set_queries import lock_code_set as lock_code_set
+from services.promos.codes.set_queries import require_purpose as require_purpose
 
 __all__ = [
     "CODES",
@@ -54,6 +55,7 @@ __all__ = [
     "import_codes",
     "lock_code_set",
     "make_code_set",
+    "require_purpose",
     "void_code",
     "void_unused_codes",
 ]

@@ -66,6 +66,7 @@ CODE_LIST = Listing(
         "void": "c.state = 'VOID'",
         "bearer": "c.state = 'BEARER'",
         "assigned": "c.state = 'ASSIGNED'",
+        "not_void": "c.state <> 'VOID'",
         "not_used_up": "c.uses < c.uses_allowed",
         "unused": "c.uses = 0",
         "ended": _ENDED,

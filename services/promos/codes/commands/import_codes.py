@@ -9,7 +9,7 @@ from uuid import UUID
 from services.common.db import Connection, execute, fetch_values
 from services.common.ids import new_id
 from services.promos.codes import refusals
-from services.promos.codes.set_queries import lock_code_set
+from services.promos.codes.set_queries import lock_code_set, require_purpose
 
 MOST_CODES = 10_000_000
 """Codes of one set."""
@@ -41,8 +41,7 @@ async def import_codes(
     CODE_SET_NOT_FOUND, CODE_SET_WRONG_PURPOSE unless its codes are handed out or claimed, and CODE_SET_FULL.
     """
     kept = await lock_code_set(connection, code_set_id)
-    if kept.purpose not in ("HANDED_OUT", "DISCOUNT"):
-        raise refusals.code_set_wrong_purpose(code_set_id, kept.purpose)
+    require_purpose(kept, "HANDED_OUT", "DISCOUNT")
     made = await _insert(connection, code_set_id, codes, import_id)
     if kept.wanted + kept.voided + len(made) > MOST_CODES:
         raise refusals.code_set_full(code_set_id)
@@ -60,7 +59,7 @@ async def import_codes(
 async def _insert(
     connection: Connection, code_set_id: UUID, codes: Sequence[NewCode], import_id: UUID
 ) -> set[str]:
-    """Returns the codes that were added. They are inserted in one order, so that two files do not deadlock."""
+    """Returns the codes that were added, inserted in one order so that two files do not deadlock."""
     made = await fetch_values(
         connection,
         """

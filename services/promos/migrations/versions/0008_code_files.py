@@ -29,9 +29,7 @@ def upgrade() -> None:
         sa.Column("imported", sa.Integer(), nullable=False),
         sa.Column("created_by", sa.Uuid(), nullable=False),
         sa.Column("created_role", sa.Text(), nullable=False),
-        sa.Column(
-            "created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("imported BETWEEN 0 AND lines", name=op.f("ck_code_imports_counts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_code_imports")),
     )
