@@ -18,6 +18,7 @@ from services.common.encoding import Context, image_body, timestamp
 from services.common.errors import DomainError
 from services.common.throttle import Limit, Throttle
 from services.promos.benefit_encoding import encode_benefit
+from services.promos.brand_access import only_brand
 from services.promos.codes import queries
 from services.promos.codes.commands.redeem_code import redeem_code
 from services.promos.codes.encoding import encode_redemption
@@ -64,8 +65,12 @@ class CodeHandlers:
 
     async def GetCodeQr(self, request: code_pb2.GetCodeQrRequest, context: Context) -> httpbody_pb2.HttpBody:
         """Returns a code as an image."""
+        who = caller()
         code = await self._db.read(
-            queries.get_code_text, code_id=UUID(request.code_id), owner=_own_only(caller())
+            queries.get_code_text,
+            code_id=UUID(request.code_id),
+            owner=_own_only(who),
+            brand_id=only_brand(who),
         )
         return await image_body(context, qr.render(code, svg=request.format == qr_pb2.QR_FORMAT_SVG))
 
