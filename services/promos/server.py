@@ -12,6 +12,7 @@ from scrip.promos.v1 import (
     campaign_pb2_grpc,
     code_file_pb2_grpc,
     code_pb2_grpc,
+    code_set_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
@@ -36,6 +37,7 @@ from services.promos.code_files.sheet_handlers import SheetHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
+from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import build
 from services.promos.settings import Settings
 
@@ -49,13 +51,15 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
+        code_sets = CodeSetHandlers(parts.db, settings.currency)
         try:
             yield Service(
-                _servicers(parts.db, redis, settings),
+                [*_servicers(parts.db, redis, settings), _code_sets(code_sets)],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
+                on_stop=[code_sets.close_streams],
             )
         finally:
             await redis.close()
@@ -104,6 +108,12 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             MemberEventsHandlers(db, [on_member_event], at_once=_EVENTS_AT_ONCE),
         ),
     ]
+
+
+def _code_sets(handlers: CodeSetHandlers) -> Servicer:
+    return servicer(
+        "scrip.promos.v1.CodeSetService", code_set_pb2_grpc.add_CodeSetServiceServicer_to_server, handlers
+    )
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
