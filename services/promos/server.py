@@ -34,12 +34,15 @@ from services.promos.campaigns.reward_handlers import RewardHandlers
 from services.promos.code_files.handlers import CodeFileHandlers
 from services.promos.code_files.import_handlers import CodeImportHandlers
 from services.promos.code_files.sheet_handlers import SheetHandlers
+from services.promos.codes.guesses import Guesses
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
+from services.promos.codes.redeemer import Redeemer
 from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import build
 from services.promos.settings import Settings
+from services.promos.shown_members import ShownMembers
 
 _EVENTS_AT_ONCE = 4
 """First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
@@ -51,40 +54,45 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
+        throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+        guesses = Guesses(
+            throttle, per_member=settings.wrong_codes_per_minute, per_till=settings.wrong_codes_per_till
+        )
+        members = ShownMembers(parts.peers)
+        redeemer = Redeemer(parts.db, guesses, members)
         code_sets = CodeSetHandlers(parts.db, settings.currency)
         try:
             yield Service(
-                [*_servicers(parts.db, redis, settings), _code_sets(code_sets)],
+                [
+                    *_servicers(parts.db, settings, guesses, members, redeemer),
+                    _code_sets(code_sets),
+                    _code_files(parts.db, throttle),
+                ],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
                 on_stop=[code_sets.close_streams],
+                drains=[redeemer.drain],
             )
         finally:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
-    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+def _servicers(
+    db: Database, settings: Settings, guesses: Guesses, members: ShownMembers, redeemer: Redeemer
+) -> list[Servicer]:
     return [
         servicer(
             "scrip.promos.v1.CodeService",
             code_pb2_grpc.add_CodeServiceServicer_to_server,
-            CodeHandlers(db, throttle, wrong_codes_per_minute=settings.wrong_codes_per_minute),
-            RedemptionHandlers(db),
+            CodeHandlers(db, guesses, members, redeemer),
+            RedemptionHandlers(db, cancel_days=settings.redemption_cancel_days),
         ),
         servicer(
             "scrip.promos.v1.CampaignService",
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, settings.currency),
-        ),
-        servicer(
-            "scrip.promos.v1.CodeFileService",
-            code_file_pb2_grpc.add_CodeFileServiceServicer_to_server,
-            CodeFileHandlers(db),
-            CodeImportHandlers(db, throttle),
-            SheetHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.RewardService",
@@ -113,6 +121,16 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
 def _code_sets(handlers: CodeSetHandlers) -> Servicer:
     return servicer(
         "scrip.promos.v1.CodeSetService", code_set_pb2_grpc.add_CodeSetServiceServicer_to_server, handlers
+    )
+
+
+def _code_files(db: Database, throttle: Throttle) -> Servicer:
+    return servicer(
+        "scrip.promos.v1.CodeFileService",
+        code_file_pb2_grpc.add_CodeFileServiceServicer_to_server,
+        CodeFileHandlers(db),
+        CodeImportHandlers(db, throttle),
+        SheetHandlers(db),
     )
 
 

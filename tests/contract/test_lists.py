@@ -30,7 +30,14 @@ from scrip.points.v1 import (
     purchase_pb2,
     purchase_pb2_grpc,
 )
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.promos.v1 import (
+    campaign_pb2,
+    campaign_pb2_grpc,
+    code_file_pb2,
+    code_file_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+)
 from scrip.vouchers.v1 import (
     catalogue_pb2,
     catalogue_pb2_grpc,

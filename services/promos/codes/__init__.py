@@ -1,7 +1,7 @@
 """Every code and what it is worth: sets, codes, who owns them, and the sales that used them.
 
-Owns `code_sets`, `codes`, `assignments` and `redemptions`. Others give codes away and take them back by the
-functions here, in their own transaction; what they give them for is not known here.
+Owns `code_sets`, `codes`, `assignments`, `redemptions` and `member_uses`. Others give codes away, take them
+back and use them by the functions here, in their own transaction; what they do it for is not known here.
 """
 
 from services.promos.codes.code_lists import CODE_EVENTS as CODE_EVENTS
@@ -14,18 +14,26 @@ from services.promos.codes.code_lists import get_code as get_code
 from services.promos.codes.commands.code_sets import CodeSetChanges as CodeSetChanges
 from services.promos.codes.commands.code_sets import change_code_set as change_code_set
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
+from services.promos.codes.commands.code_states import tell_code_states as tell_code_states
 from services.promos.codes.commands.give_code import discard_code as discard_code
 from services.promos.codes.commands.give_code import give_code as give_code
 from services.promos.codes.commands.give_code import void_unused_codes as void_unused_codes
 from services.promos.codes.commands.import_codes import Imported as Imported
 from services.promos.codes.commands.import_codes import NewCode as NewCode
 from services.promos.codes.commands.import_codes import import_codes as import_codes
+from services.promos.codes.commands.redeem_codes import NewRedemption as NewRedemption
+from services.promos.codes.commands.redeem_codes import redeem_all as redeem_all
 from services.promos.codes.commands.void_code import void_code as void_code
+from services.promos.codes.guesses import Guesser as Guesser
+from services.promos.codes.guesses import Guesses as Guesses
+from services.promos.codes.judging import RedeemableCode as RedeemableCode
+from services.promos.codes.judging import find_redeemable as find_redeemable
 from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
+from services.promos.codes.queries import RedemptionRow as RedemptionRow
 from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
 from services.promos.codes.set_queries import get_code_set as get_code_set
 from services.promos.codes.set_queries import lock_code_set as lock_code_set
@@ -42,20 +50,28 @@ __all__ = [
     "CodeSetChanges",
     "CodeSetRow",
     "CodeState",
+    "Guesser",
+    "Guesses",
     "Imported",
     "ListedCode",
     "NewCode",
+    "NewRedemption",
+    "RedeemableCode",
+    "RedemptionRow",
     "change_code_set",
     "discard_code",
     "display_code",
     "find_code",
+    "find_redeemable",
     "get_code",
     "get_code_set",
     "give_code",
     "import_codes",
     "lock_code_set",
     "make_code_set",
+    "redeem_all",
     "require_purpose",
+    "tell_code_states",
     "void_code",
     "void_unused_codes",
 ]

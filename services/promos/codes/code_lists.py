@@ -13,7 +13,7 @@ from services.common.db import Connection, fetch_first
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.codes import refusals
-from services.promos.codes.queries import CodeState
+from services.promos.codes.queries import STATE, CodeState
 from services.promos.codes.set_queries import Purpose
 
 VoidReason = Literal["ORDER_RELEASED", "ACCOUNT_CLOSED", "STAFF"]
@@ -43,16 +43,11 @@ _ENDED = SQL("least(c.expires_at, s.expires_at) <= now()")
 _COLUMNS = SQL(
     """
     c.id, c.code_set_id, c.code, s.pattern,
-    CASE
-      WHEN c.state IN ('VOID', 'READY') THEN c.state
-      WHEN c.uses = c.uses_allowed THEN 'USED'
-      WHEN {ended} THEN 'EXPIRED'
-      ELSE 'USABLE'
-    END AS state,
+    CASE WHEN c.state = 'READY' THEN 'READY' ELSE {state} END AS state,
     c.owner_member_id, c.order_id, c.uses, c.uses_allowed,
     least(c.expires_at, s.expires_at) AS expires_at, c.assigned_at, c.voided_at, c.void_reason, c.void_note
     """
-).format(ended=_ENDED)
+).format(state=STATE)
 """The columns of a code `c` and its set `s` that ListedCode is made of."""
 
 CODE_LIST = Listing(

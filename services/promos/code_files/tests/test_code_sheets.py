@@ -18,7 +18,7 @@ from scrip.common.v1 import qr_pb2
 from scrip.promos.v1 import code_file_pb2, code_pb2
 
 from services.common.caller import Caller
-from services.promos.code_files import sheet, sheet_handlers
+from services.promos.code_files import sheet
 from services.promos.code_files.sheet import A4, LETTER, Paper, SheetCode
 from services.promos.code_files.tests.conftest import Brand
 from services.promos.tests.files_help import Files, handed_out, new_set, some_codes
@@ -163,7 +163,7 @@ async def test_who_would_wait_too_long_for_a_sheet_is_refused_at_once(
         drawing.pop()
         return b"%PDF-"
 
-    monkeypatch.setattr(sheet_handlers.sheet, "draw", slowly)
+    monkeypatch.setattr(sheet, "draw", slowly)
     replies, refused = await at_once(files.sheet(code_set_id) for _ in range(20))
     assert len(replies) >= 4
     assert refused == {"OVERLOADED": 20 - len(replies)}
@@ -221,21 +221,21 @@ async def test_staff_and_the_brand_s_manager_get_the_qr_code_of_a_code(
     assert await reason(stranger) == "CODE_NOT_VALID"
 
 
-async def test_who_was_handed_codes_is_audited(promos: Promos, files: Files) -> None:
+async def test_who_was_handed_codes_is_audited(
+    promos: Promos, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code_set_id = await handed_out(promos, some_codes(1))
-    sent: list[str] = []
+    [code] = await files.codes(code_set_id)
+    kept: list[tuple[str, str]] = []
 
-    async def kept(connection: Any, actor: Caller, action: str, target: object, **details: object) -> None:
-        sent.append(action)
+    async def record(connection: Any, actor: Caller, action: str, target: object, **details: object) -> None:
+        kept.append((action, str(target)))
+        assert code.code not in str(details)
 
-    from services.promos.code_files import commands
-
-    before = commands.audit.record
-    commands.audit.record = kept
-    try:
-        await files.export(code_set_id)
-        await files.sheet(code_set_id)
-        await files.upload(code_set_id, f"code\n{some_codes(1)[0]}\n")
-    finally:
-        commands.audit.record = before
-    assert sent == ["codes.exported", "codes.printed", "codes.imported"]
+    monkeypatch.setattr("services.common.audit.record", record)
+    await files.export(code_set_id)
+    await files.sheet(code_set_id)
+    await files.upload(code_set_id, f"code\n{some_codes(1)[0]}\n")
+    await files.void(code.id)
+    of_set = ["codes.exported", "codes.printed", "codes.imported"]
+    assert kept == [*((action, str(code_set_id)) for action in of_set), ("code.voided", code.id)]

@@ -12,6 +12,7 @@ from services.common.db import Connection, fetch_first, fetch_one
 from services.promos.codes import refusals
 from services.promos.codes.code_lists import ListedCode, get_code
 from services.promos.codes.commands.code_sets import make_later
+from services.promos.codes.commands.code_states import tell_code_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ async def void_code(
     # A set that was lacking codes already has a job, which goes on until it lacks none.
     if voided.now_lacking:
         await make_later(connection, voided.code_set_id)
+    await tell_code_states(connection, [code_id])
     details = {"code_set_id": voided.code_set_id, "note": note}
     await audit.record(connection, actor, "code.voided", code_id, **details)
     return await get_code(connection, code_id, brand_id=brand_id)
