@@ -60,14 +60,14 @@ class CodeFileHandlers:
         async for reply in csv_replies(context, "codes", CSV_COLUMNS, lines):
             yield reply
 
-    async def FindCode(
-        self, request: code_file_pb2.FindCodeRequest, context: Context
-    ) -> code_file_pb2.FindCodeResponse:
+    async def LookUpCode(
+        self, request: code_file_pb2.LookUpCodeRequest, context: Context
+    ) -> code_file_pb2.LookUpCodeResponse:
         """Returns the code with a text."""
         who = caller()
         found = await self._db.read(find_code, read_code(request.code), brand_id=only_brand(who))
         row = await self._db.read(get_code, found.id, brand_id=None)
-        return code_file_pb2.FindCodeResponse(
+        return code_file_pb2.LookUpCodeResponse(
             code=encode_code(row, with_members=_sees_members(who)),
             code_set_name=found.set_name,
             brand_id=str(found.brand_id or ""),

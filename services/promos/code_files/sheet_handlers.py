@@ -19,7 +19,7 @@ from services.promos.code_files.commands import record_look
 from services.promos.code_files.sheet import SheetCode
 from services.promos.codes import CODE_LIST, display_code, get_code_set, require_purpose
 
-_SIZE, _COLUMNS = 100, 4
+_MAX_CODES, _COLUMNS = 100, 4
 _MOST_WAITING = 4
 _PAPERS = {
     code_file_pb2.PAPER_SIZE_UNSPECIFIED: sheet.A4,
@@ -43,16 +43,17 @@ class SheetHandlers:
         who, of = caller(), await self._db.read(get_code_set, UUID(request.code_set_id))
         require_own_brand(who, of.brand_id)
         require_purpose(of, "HANDED_OUT")
-        page = Page(request.page_size or _SIZE, request.page_token, "sheet", of.id)
-        rows, next_page_token = await self._db.read(
-            CODE_LIST.page, page, code_set_id=of.id, bearer=True, unused=True, not_ended=True
+        after = UUID(request.after_code_id) if request.after_code_id else None
+        page = Page(request.max_codes or _MAX_CODES, "", "sheet")
+        rows, more = await self._db.read(
+            CODE_LIST.page, page, code_set_id=of.id, after=after, bearer=True, unused=True, not_ended=True
         )
         codes = [SheetCode(row.code, display_code(row.code, row.pattern)) for row in rows]
         await self._db.run(record_look, who, "codes.printed", of.id)
         drawn = await self._draw(codes, request, of.name or str(of.id), str(of.id))
         headers = [("content-disposition", 'attachment; filename="codes.pdf"'), ("cache-control", "no-store")]
-        if next_page_token:
-            headers.append(("x-next-page-token", next_page_token))
+        if more:
+            headers.append(("x-last-code-id", str(rows[-1].id)))
         await context.send_initial_metadata(tuple(headers))
         return httpbody_pb2.HttpBody(content_type="application/pdf", data=drawn)
 

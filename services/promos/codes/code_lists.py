@@ -56,6 +56,7 @@ CODE_LIST = Listing(
     source="codes c JOIN code_sets s ON s.id = c.code_set_id",
     filters={
         "code_set_id": "c.code_set_id = %(code_set_id)s",
+        "after": "c.id > %(after)s",
         # Each with its state written out, so that partial indexes serve it whatever plan is made.
         "ready": "c.state = 'READY'",
         "void": "c.state = 'VOID'",

@@ -52,10 +52,12 @@ class Files:
         request = code_file_pb2.ExportCodesRequest(code_set_id=str(code_set_id), **fields)
         return await self._rows(self.stub.ExportCodes(request, metadata=bearer(self.token)))
 
-    async def find(self, code: str) -> code_file_pb2.FindCodeResponse:
+    async def find(self, code: str) -> code_file_pb2.LookUpCodeResponse:
         """Returns a code by its text."""
-        request = code_file_pb2.FindCodeRequest(code=code)
-        reply: code_file_pb2.FindCodeResponse = await self.stub.FindCode(request, metadata=bearer(self.token))
+        request = code_file_pb2.LookUpCodeRequest(code=code)
+        reply: code_file_pb2.LookUpCodeResponse = await self.stub.LookUpCode(
+            request, metadata=bearer(self.token)
+        )
         return reply
 
     async def events(self, code_id: str, **fields: Any) -> list[code_file_pb2.CodeEvent]:
@@ -116,13 +118,13 @@ class Files:
         return await self._rows(self.stub.ExportRefusedLines(request, metadata=bearer(self.token)))
 
     async def sheet(self, code_set_id: UUID, **fields: Any) -> tuple[bytes, str]:
-        """Returns a sheet, and the token of the next one."""
+        """Returns a sheet, and the id of its last code if there are more."""
         request = code_file_pb2.GetCodeSheetRequest(code_set_id=str(code_set_id), **fields)
         call = self.stub.GetCodeSheet(request, metadata=bearer(self.token))
         reply = await call
         assert reply.content_type == "application/pdf"
         headers = dict(await call.initial_metadata())
-        return reply.data, str(headers.get("x-next-page-token", ""))
+        return reply.data, str(headers.get("x-last-code-id", ""))
 
     async def _rows(self, stream: Any) -> list[dict[str, str]]:
         pieces = [piece async for piece in stream]

@@ -73,7 +73,7 @@ async def test_a_code_whose_set_or_own_time_is_over_is_expired(promos: Promos, f
     assert await files.codes(by_itself, state=USABLE) == every[1:]
 
 
-@pytest.mark.covers("C1 CodeFileService.FindCode")
+@pytest.mark.covers("C1 CodeFileService.LookUpCode")
 async def test_a_code_that_is_read_aloud_is_found(promos: Promos, files: Files) -> None:
     owner = new_id()
     code = await promos.assigned_code(owner)
