@@ -35,6 +35,17 @@ def render(text: str, *, svg: bool, scale: int = SCALE, margin: int = MARGIN) ->
     return Image("image/svg+xml", out.getvalue())
 
 
+def modules(text: str) -> Sequence[bytes | bytearray]:
+    """Returns the rows of a QR code as bytes, 1 for dark and 0 for light, without a margin.
+
+    For many codes at once: the mask is always the first. Scanners read each of the eight, and to find out
+    which one looks best takes most of the time.
+    """
+    import segno  # noqa: PLC0415
+
+    return segno.make(text, error="m", micro=False, mask=0).matrix
+
+
 def _png(modules: Sequence[Sequence[int]], scale: int, margin: int) -> bytes:
     """Returns a PNG of one bit per pixel. Segno's own takes four times as long for a large one."""
     side = (len(modules) + 2 * margin) * scale

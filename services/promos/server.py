@@ -10,6 +10,7 @@ from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
 from scrip.promos.v1 import (
     campaign_pb2_grpc,
+    code_file_pb2_grpc,
     code_pb2_grpc,
     code_set_pb2_grpc,
     operations_pb2,
@@ -32,6 +33,9 @@ from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
+from services.promos.code_files.handlers import CodeFileHandlers
+from services.promos.code_files.import_handlers import CodeImportHandlers
+from services.promos.code_files.sheet_handlers import SheetHandlers
 from services.promos.codes.guesses import Guesses
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
@@ -76,12 +80,21 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                     redeemer=redeemer,
                     order_codes=order_codes,
                 ),
+        code_sets = CodeSetHandlers(parts.db, settings.currency)
+        try:
+            yield Service(
+                [
+                    *_servicers(parts.db, settings, guesses, members, redeemer),
+                    _code_sets(code_sets),
+                    _code_files(parts.db, throttle),
+                ],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
                 on_stop=[code_sets.close_streams],
                 drains=[redeemer.drain, order_codes.drain],
+                drains=[redeemer.drain],
             )
         finally:
             await redis.close()
@@ -147,6 +160,16 @@ def _servicers(
 def _code_sets(handlers: CodeSetHandlers) -> Servicer:
     return servicer(
         "scrip.promos.v1.CodeSetService", code_set_pb2_grpc.add_CodeSetServiceServicer_to_server, handlers
+    )
+
+
+def _code_files(db: Database, throttle: Throttle) -> Servicer:
+    return servicer(
+        "scrip.promos.v1.CodeFileService",
+        code_file_pb2_grpc.add_CodeFileServiceServicer_to_server,
+        CodeFileHandlers(db),
+        CodeImportHandlers(db, throttle),
+        SheetHandlers(db),
     )
 
 

@@ -37,6 +37,12 @@ from scrip.promos.v1 import (
     code_pb2_grpc,
     promo_pb2,
     promo_pb2_grpc,
+    code_file_pb2,
+    code_file_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    code_set_pb2,
+    code_set_pb2_grpc,
 )
 from scrip.vouchers.v1 import (
     catalogue_pb2,
@@ -70,6 +76,8 @@ class World:
     members: list[Member] = field(default_factory=list)
     campaigns: list[str] = field(default_factory=list)
     promos: list[str] = field(default_factory=list)
+    code_set: str = ""
+    redeemed_code: str = ""
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -85,7 +93,9 @@ class World:
             await self._purchase()
         for _ in range(ROWS):
             await self._redemption(await self._order(await self._voucher()))
+        await self._code_set()
         for _ in range(ROWS):
+            await self._code_import()
             await self._adjustment_import()
             await self._earn_rule()
             await self._promo()
@@ -106,6 +116,10 @@ class World:
                 request.campaign_id = self.campaigns[0]
             case "ListPromoUses":
                 request.promo_id = self.promos[0]
+            case "ListCodes" | "ListCodeImports":
+                request.code_set_id = self.code_set
+            case "ListCodeEvents":
+                request.code_id = self.redeemed_code
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
             case "ListSandboxNotices":
@@ -203,7 +217,23 @@ class World:
         )
         stub = code_pb2_grpc.CodeServiceStub(self.platform.channels["promos"])
         request = code_pb2.RedeemCodeRequest(code=mine.voucher.code, sale_reference=str(new_id()))
-        await stub.RedeemCode(request, metadata=bearer(self.till))
+        reply = await stub.RedeemCode(request, metadata=bearer(self.till))
+        self.redeemed_code = reply.redemption.code_id
+
+    async def _code_set(self) -> None:
+        stub = code_set_pb2_grpc.CodeSetServiceStub(self.platform.channels["promos"])
+        request = code_set_pb2.CreateCodeSetRequest(
+            name="Leaflets", import_only=True, benefit=code_pb2.Benefit(percent_off=5)
+        )
+        metadata = bearer(self.admin, idempotency_key=str(new_id()))
+        self.code_set = (await stub.CreateCodeSet(request, metadata=metadata)).code_set.id
+
+    async def _code_import(self) -> None:
+        stub = code_file_pb2_grpc.CodeFileServiceStub(self.platform.channels["promos"])
+        file = httpbody_pb2.HttpBody(content_type="text/csv", data=f"code\n{new_id()}\n".encode())
+        request = code_file_pb2.CreateCodeImportRequest(code_set_id=self.code_set, file=file)
+        metadata = bearer(self.admin, idempotency_key=str(new_id()))
+        await stub.CreateCodeImport(request, metadata=metadata)
 
     async def _adjustment_import(self) -> None:
         stub = admin_pb2_grpc.PointsAdminServiceStub(self.platform.channels["points"])

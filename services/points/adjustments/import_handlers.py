@@ -9,17 +9,16 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2
 
 from services.common.caller import caller
+from services.common.csv_files import require_csv
 from services.common.csv_lists import csv_replies
 from services.common.db import Connection, Database
 from services.common.encoding import Context, timestamp
-from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
 from services.points.adjustments import files, queries
 from services.points.adjustments.commands.create_import import create_import
 from services.points.adjustments.queries import Import
 
-_CSV = "text/csv"
 _CHUNK_LINES = 1_000
 
 _STATES: dict[admin_pb2.ImportState.ValueType, dict[str, bool]] = {
@@ -41,8 +40,7 @@ class ImportHandlers:
     ) -> admin_pb2.CreateAdjustmentImportResponse:
         """Takes in a file, once per key."""
         actor = caller()
-        if request.file.content_type.partition(";")[0].strip().lower() != _CSV:
-            raise invalid_field("file.content_type", f"must be {_CSV}")
+        require_csv(request.file.content_type)
         lines = files.parse(request.file.data)
 
         async def create(connection: Connection) -> admin_pb2.CreateAdjustmentImportResponse:

@@ -4,6 +4,13 @@ Owns `code_sets`, `codes`, `assignments`, `redemptions` and `member_uses`. Other
 back and use them by the functions here, in their own transaction; what they do it for is not known here.
 """
 
+from services.promos.codes.code_lists import CODE_EVENTS as CODE_EVENTS
+from services.promos.codes.code_lists import CODE_LIST as CODE_LIST
+from services.promos.codes.code_lists import CodeEvent as CodeEvent
+from services.promos.codes.code_lists import CodeOfSet as CodeOfSet
+from services.promos.codes.code_lists import ListedCode as ListedCode
+from services.promos.codes.code_lists import find_code as find_code
+from services.promos.codes.code_lists import get_code as get_code
 from services.promos.codes.commands.code_sets import CodeSetChanges as CodeSetChanges
 from services.promos.codes.commands.code_sets import change_code_set as change_code_set
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
@@ -12,8 +19,12 @@ from services.promos.codes.commands.give_code import discard_code as discard_cod
 from services.promos.codes.commands.give_code import give_code as give_code
 from services.promos.codes.commands.give_code import void_unused_codes as void_unused_codes
 from services.promos.codes.patterns import display_code as display_code
+from services.promos.codes.commands.import_codes import Imported as Imported
+from services.promos.codes.commands.import_codes import NewCode as NewCode
+from services.promos.codes.commands.import_codes import import_codes as import_codes
 from services.promos.codes.commands.redeem_codes import NewRedemption as NewRedemption
 from services.promos.codes.commands.redeem_codes import redeem_all as redeem_all
+from services.promos.codes.commands.void_code import void_code as void_code
 from services.promos.codes.guesses import Guesser as Guesser
 from services.promos.codes.guesses import Guesses as Guesses
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
@@ -26,11 +37,16 @@ from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
 from services.promos.codes.set_queries import get_code_set as get_code_set
 from services.promos.codes.set_queries import lock_code_set as lock_code_set
 from services.promos.codes.queries import RedemptionRow as RedemptionRow
+from services.promos.codes.set_queries import require_purpose as require_purpose
 
 __all__ = [
     "CODES",
+    "CODE_EVENTS",
+    "CODE_LIST",
     "CODE_SETS",
     "USABLE_CODES",
+    "CodeEvent",
+    "CodeOfSet",
     "CodeSetChanges",
     "CodeSetRow",
     "CodeState",
@@ -40,15 +56,28 @@ __all__ = [
     "get_code_set",
     "Guesser",
     "Guesses",
+    "Imported",
+    "ListedCode",
+    "NewCode",
     "NewRedemption",
     "RedeemableCode",
     "RedemptionRow",
     "discard_code",
     "find_redeemable",
+    "change_code_set",
+    "discard_code",
+    "display_code",
+    "find_code",
+    "find_redeemable",
+    "get_code",
+    "get_code_set",
     "give_code",
+    "import_codes",
     "lock_code_set",
     "make_code_set",
     "redeem_all",
+    "require_purpose",
     "tell_code_states",
+    "void_code",
     "void_unused_codes",
 ]

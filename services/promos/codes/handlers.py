@@ -15,6 +15,7 @@ from services.common.db import Connection, Database
 from services.common.encoding import Context, client_address, image_body, refuse_nul, timestamp
 from services.common.errors import DomainError
 from services.promos.benefit_encoding import encode_benefit
+from services.promos.brand_access import only_brand
 from services.promos.codes import queries
 from services.promos.codes.commands.redeem_codes import NewRedemption
 from services.promos.codes.encoding import encode_redemption
@@ -74,6 +75,7 @@ class CodeHandlers:
             queries.get_code_text,
             code_id=UUID(request.code_id),
             owner=who.id if who.role == MEMBER else None,
+            brand_id=only_brand(who),
         )
         return await image_body(context, qr.render(code, svg=request.format == qr_pb2.QR_FORMAT_SVG))
 

@@ -87,16 +87,25 @@ class RedemptionRow(BenefitColumns):
     discount_currency: str | None
 
 
-async def get_code_text(connection: Connection, *, code_id: UUID, owner: UUID | None) -> str:
-    """Returns the text of a code; with `owner`, only of one of this member's. Raises CODE_NOT_VALID."""
+async def get_code_text(
+    connection: Connection, *, code_id: UUID, owner: UUID | None, brand_id: UUID | None
+) -> str:
+    """Returns the text of a code that was given out.
+
+    With `owner`, only of one of this member's; with `brand_id`, only of one of this brand's. Raises
+    CODE_NOT_VALID.
+    """
     code: str | None = await fetch_value(
         connection,
         """
-        SELECT code FROM codes
-        WHERE id = %(id)s AND state <> 'READY' AND (%(owner)s::uuid IS NULL OR owner_member_id = %(owner)s)
+        SELECT c.code FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+        WHERE c.id = %(id)s AND c.state <> 'READY'
+          AND (%(owner)s::uuid IS NULL OR c.owner_member_id = %(owner)s)
+          AND (%(brand_id)s::uuid IS NULL OR s.brand_id = %(brand_id)s)
         """,
         id=code_id,
         owner=owner,
+        brand_id=brand_id,
     )
     if code is None:
         raise refusals.code_not_valid()

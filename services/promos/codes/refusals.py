@@ -178,6 +178,23 @@ def code_pattern_too_small(pattern: str, possible: int, largest: int) -> DomainE
     )
 
 
+def code_set_wrong_purpose(code_set_id: UUID, purpose: str) -> DomainError:
+    """The codes of the set are given out in another way."""
+    return DomainError(
+        "CODE_SET_WRONG_PURPOSE",
+        "this can not be done with the codes of such a set",
+        code_set_id=code_set_id,
+        purpose=purpose,
+    )
+
+
+def code_set_full(code_set_id: UUID) -> DomainError:
+    """The set would have more codes than a set may have."""
+    return DomainError(
+        "CODE_SET_FULL", "the set would have more than 10,000,000 codes", code_set_id=code_set_id
+    )
+
+
 def _text(moment: datetime) -> str:
     """Returns a moment as RFC 3339 has it, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from psycopg.sql import SQL
 from services.common.db import Connection, fetch_first
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
-from services.promos.codes.refusals import code_set_not_found
+from services.promos.codes.refusals import code_set_not_found, code_set_wrong_purpose
 
 Purpose = Literal["VOUCHER", "CAMPAIGN", "DISCOUNT", "HANDED_OUT"]
 """What the codes of a set are for: a voucher's orders, a campaign's winners, a brand's claims; or staff hand
@@ -91,6 +91,12 @@ async def lock_code_set(connection: Connection, code_set_id: UUID) -> CodeSetRow
     if found is None:
         raise code_set_not_found(code_set_id)
     return found
+
+
+def require_purpose(code_set: CodeSetRow, *purposes: Purpose) -> None:
+    """Raises CODE_SET_WRONG_PURPOSE unless the codes of a set are for one of these."""
+    if code_set.purpose not in purposes:
+        raise code_set_wrong_purpose(code_set.id, code_set.purpose)
 
 
 CODE_SET_LIST = Listing(

@@ -93,6 +93,8 @@ class Code(Base):
 
     `shuffle` spreads takers: each starts at a point of its own, so that they do not meet. `expires_at` is
     the code's own end, within that of its set. `version` counts the changes of its state and its uses.
+    `void_reason` is ORDER_RELEASED, ACCOUNT_CLOSED or STAFF, who left a note; `import_id` the file that the
+    code came in.
     """
 
     __tablename__ = "codes"
@@ -107,6 +109,8 @@ class Code(Base):
         ),
         Index("ix_codes_ready", "code_set_id", "shuffle", postgresql_where=text("state = 'READY'")),
         Index("ix_codes_order_id", "order_id", postgresql_where=text("order_id IS NOT NULL")),
+        Index("ix_codes_code_set_id", "code_set_id", "id"),
+        Index("ix_codes_given", "code_set_id", "state", "id", postgresql_where=text("state <> 'READY'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -123,6 +127,9 @@ class Code(Base):
     voided_at: Mapped[datetime | None]
     voided_by: Mapped[UUID | None]
     void_reason: Mapped[str | None]
+    voided_by_role: Mapped[str | None]
+    void_note: Mapped[str | None]
+    import_id: Mapped[UUID | None]
     version: Mapped[int] = mapped_column(server_default="1")
 
 

@@ -51,7 +51,8 @@ _BROKEN: dict[str, LiteralString] = {
     "a set has more codes than were asked for": "SELECT id FROM code_sets WHERE made > wanted + voided",
     "an order has other codes than it was assigned": (
         "SELECT a.order_id FROM assignments a WHERE a.state = 'ASSIGNED' AND a.quantity <>"
-        " (SELECT count(*) FROM codes c WHERE c.order_id = a.order_id AND c.state = 'ASSIGNED'"
+        " (SELECT count(*) FROM codes c WHERE c.order_id = a.order_id"
+        " AND (c.state = 'ASSIGNED' OR c.void_reason = 'STAFF')"
         " AND c.owner_member_id = a.owner_member_id AND c.code_set_id = a.code_set_id)"
     ),
     "a released order has a usable code": (

@@ -15,12 +15,13 @@ from google.api import httpbody_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
 from services.common.cache import Redis
+from services.common.csv_files import MOST_BYTES, MOST_LINES
 from services.common.csv_lists import csv_lines
 from services.common.db import Connection
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.points.adjustments import files as adjustment_files
-from services.points.adjustments.files import MOST_BYTES, MOST_LINES, LineResult
+from services.points.adjustments.files import LineResult
 from services.points.adjustments.importer import Importer
 from services.points.adjustments.tests.test_adjustments import audited, heard_member
 from services.points.balances import BALANCE_KEYS, Balances

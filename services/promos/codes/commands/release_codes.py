@@ -37,22 +37,31 @@ async def release_codes(connection: Connection, order_id: UUID) -> None:
     voided = await execute(
         connection,
         """
-        UPDATE codes SET state = 'VOID', voided_at = now(), version = version + 1
+        UPDATE codes SET
+          state = 'VOID', voided_at = now(), void_reason = 'ORDER_RELEASED', version = version + 1
         WHERE order_id = %(order_id)s AND state = 'ASSIGNED' AND uses = 0
         """,
         order_id=order_id,
     )
-    if voided != released.quantity:
+    quantity = released.quantity or 0
+    if voided < quantity and await _is_used(connection, order_id):
         raise order_codes_used(order_id)
+    # Those that staff withdrew got no successors, which are due now that the stock comes back.
     was_lacking = await fetch_value(
         connection,
         """
-        UPDATE code_sets SET voided = voided + %(count)s WHERE id = %(id)s
+        UPDATE code_sets SET voided = voided + %(count)s, wanted = wanted + %(withdrawn)s WHERE id = %(id)s
         RETURNING old.made < old.wanted + old.voided
         """,
         count=voided,
+        withdrawn=quantity - voided,
         id=released.code_set_id,
     )
     # A set that was lacking codes already has a job, which goes on until it lacks none.
     if not was_lacking:
         await make_later(connection, released.code_set_id)
+
+
+async def _is_used(connection: Connection, order_id: UUID) -> bool:
+    used = "SELECT EXISTS (SELECT FROM codes WHERE order_id = %(order_id)s AND uses > 0)"
+    return bool(await fetch_value(connection, used, order_id=order_id))

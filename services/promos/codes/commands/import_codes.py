@@ -1,0 +1,95 @@
+"""Taking in codes that exist elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.common.db import Connection, execute, fetch_values
+from services.common.ids import new_id
+from services.promos.codes import refusals
+from services.promos.codes.set_queries import lock_code_set, require_purpose
+
+MOST_CODES = 10_000_000
+"""Codes of one set."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCode:
+    """A code as it is stored; `uses_allowed` is the set's when None."""
+
+    code: str
+    uses_allowed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Which codes were not taken because they exist: in the set itself, or in another."""
+
+    made: int
+    here: frozenset[str]
+    elsewhere: frozenset[str]
+
+
+async def import_codes(
+    connection: Connection, code_set_id: UUID, codes: Sequence[NewCode], *, import_id: UUID
+) -> Imported:
+    """Adds these codes, no two of which are alike, to a set; those that exist anywhere stay as they are.
+
+    The set's row stays locked until the commit, as for the makers of codes, so that it counts exactly. Raises
+    CODE_SET_NOT_FOUND, CODE_SET_WRONG_PURPOSE unless its codes are handed out or claimed, and CODE_SET_FULL.
+    """
+    kept = await lock_code_set(connection, code_set_id)
+    require_purpose(kept, "HANDED_OUT", "DISCOUNT")
+    made = await _insert(connection, code_set_id, codes, import_id)
+    if kept.wanted + kept.voided + len(made) > MOST_CODES:
+        raise refusals.code_set_full(code_set_id)
+    await execute(
+        connection,
+        "UPDATE code_sets SET wanted = wanted + %(made)s, made = made + %(made)s WHERE id = %(id)s",
+        id=code_set_id,
+        made=len(made),
+    )
+    there = {one.code for one in codes} - made
+    here = await _of_set(connection, code_set_id, there)
+    return Imported(len(made), here, frozenset(there - here))
+
+
+async def _insert(
+    connection: Connection, code_set_id: UUID, codes: Sequence[NewCode], import_id: UUID
+) -> set[str]:
+    """Returns the codes that were added, inserted in one order so that two files do not deadlock."""
+    made = await fetch_values(
+        connection,
+        """
+        INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed, import_id)
+        SELECT
+          new.id, s.id, new.code,
+          CASE s.purpose WHEN 'HANDED_OUT' THEN 0 ELSE floor(random() * 2147483648) END,
+          CASE s.purpose WHEN 'HANDED_OUT' THEN 'BEARER' ELSE 'READY' END,
+          coalesce(new.uses_allowed, s.uses_allowed), %(import_id)s
+        FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(uses)s::int[]) AS new (id, code, uses_allowed),
+          code_sets s
+        WHERE s.id = %(id)s
+        ORDER BY new.code
+        ON CONFLICT (code) DO NOTHING
+        RETURNING code
+        """,
+        id=code_set_id,
+        import_id=import_id,
+        ids=[new_id() for _ in codes],
+        codes=[one.code for one in codes],
+        uses=[one.uses_allowed for one in codes],
+    )
+    return set(made)
+
+
+async def _of_set(connection: Connection, code_set_id: UUID, codes: set[str]) -> frozenset[str]:
+    found = await fetch_values(
+        connection,
+        "SELECT code FROM codes WHERE code = ANY(%(codes)s) AND code_set_id = %(id)s",
+        id=code_set_id,
+        codes=sorted(codes),
+    )
+    return frozenset(found)
