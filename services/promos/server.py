@@ -25,10 +25,13 @@ from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.common.watching import Watchers
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
+from services.promos.campaigns.public_handlers import PublicCampaignHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
+from services.promos.campaigns.winner_handlers import WinnerHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
@@ -45,19 +48,21 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
+        watchers = Watchers("promos", settings.max_watchers)
         try:
             yield Service(
-                _servicers(parts.db, redis, settings),
+                _servicers(parts.db, redis, watchers, settings),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
+                on_stop=[watchers.close],
             )
         finally:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
+def _servicers(db: Database, redis: Redis, watchers: Watchers, settings: Settings) -> list[Servicer]:
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
@@ -70,6 +75,8 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.v1.CampaignService",
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, settings.currency),
+            WinnerHandlers(db),
+            PublicCampaignHandlers(db, watchers),
         ),
         servicer(
             "scrip.promos.v1.RewardService",

@@ -14,3 +14,5 @@ class Settings(ServiceSettings):
 
     wrong_codes_per_minute: Annotated[int, Field(ge=1)] = 30
     """Codes that one caller may guess wrongly in a minute before it must wait."""
+    max_watchers: Annotated[int, Field(ge=1)] = 500
+    """Live streams per process."""
