@@ -29,14 +29,17 @@ from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.common.watching import Watchers
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
+from services.promos.campaigns.public_handlers import PublicCampaignHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
 from services.promos.code_files.handlers import CodeFileHandlers
 from services.promos.code_files.import_handlers import CodeImportHandlers
 from services.promos.code_files.sheet_handlers import SheetHandlers
 from services.promos.codes.guesses import Guesses
+from services.promos.campaigns.winner_handlers import WinnerHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redeemer import Redeemer
@@ -88,6 +91,10 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                     _code_sets(code_sets),
                     _code_files(parts.db, throttle),
                 ],
+        watchers = Watchers("promos", settings.max_watchers)
+        try:
+            yield Service(
+                _servicers(parts.db, redis, watchers, settings),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
@@ -95,12 +102,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 on_stop=[code_sets.close_streams],
                 drains=[redeemer.drain, order_codes.drain],
                 drains=[redeemer.drain],
+                on_stop=[watchers.close],
             )
         finally:
             await redis.close()
 
 
 def _servicers(db: Database, redis: Redis, peers: Peers, settings: Settings) -> list[Servicer]:
+def _servicers(db: Database, redis: Redis, watchers: Watchers, settings: Settings) -> list[Servicer]:
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
 def _servicers(
     db: Database,
@@ -122,6 +131,8 @@ def _servicers(
             "scrip.promos.v1.CampaignService",
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, settings.currency),
+            WinnerHandlers(db),
+            PublicCampaignHandlers(db, watchers),
         ),
         servicer(
             "scrip.promos.v1.RewardService",

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from uuid import UUID
 
 import httpx
 import pytest
 
+from bench.first_logins import applied, arrive, disturb, until_applied
 from tests import invariants
 from tests.faults.clients import Disturbed, answer
 from tests.platform import MEMBERS_AT_ONCE, Otp, Platform, at_once, eventually, limited, refusal
 
 ARRIVALS, PLACES = 60, 40
-HEARD_SECONDS = 30.0
+CROWD, CROWDS_PLACES = 400, 100
+HEARD_SECONDS, CROWD_SECONDS = 30.0, 120.0
 LISTENERS = ("points", "vouchers", "promos")
 
 
@@ -67,6 +70,27 @@ async def test_every_first_login_counts_once(live: Platform, killed: str) -> Non
     assert len([p for p in mine["rewards"] if p["campaign_id"] == many]) == 1
     await live.ok("POST", f"/v1/campaigns/{few}:end", {}, token=live.admin)
     await live.ok("POST", f"/v1/campaigns/{many}:end", {}, token=live.admin)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.covers("C3 MemberEventsService.Apply")
+async def test_of_a_crowd_exactly_as_many_win_as_there_are_places(live: Platform) -> None:
+    """Promos and both workers are killed on the way, and Redis forgets everything."""
+    campaign = await live.campaign(CROWDS_PLACES)
+    members = await arrive(live.databases["identity"], CROWD)
+    promos = live.databases["promos"]
+    await until_applied(promos, members, CROWD // 10, HEARD_SECONDS)
+    assert applied(promos, members) < CROWD, "that was not the middle"
+    await disturb(live.stack)
+    await until_applied(promos, members, CROWD, CROWD_SECONDS)
+    await live.at_rest(HEARD_SECONDS)
+    winners = await live.winners(campaign)
+    assert [winner["rank"] for winner in winners] == list(range(1, CROWDS_PLACES + 1))
+    assert {UUID(winner["member_id"]) for winner in winners} < set(members)
+    shown = await live.ok("GET", f"/v1/campaigns/{campaign}", token=live.admin)
+    assert (shown["campaign"]["places_left"], shown["campaign"]["state"]) == (0, "CAMPAIGN_STATE_FULL")
+    invariants.check_campaigns(promos)
+    await live.ok("POST", f"/v1/campaigns/{campaign}:end", {}, token=live.admin)
 
 
 def _all_heard_everything(live: Platform, ids: list[str]) -> None:

@@ -147,7 +147,7 @@ def _missing(old: Any, new: Any, path: str = "") -> list[str]:
 def _as_told_then(answer: Any) -> Any:
     """Returns a response with what older versions told in another way, as they did.
 
-    Purchases had their rules in words, and 0 for the balance of nobody.
+    Purchases had their rules in words, and 0 for the balance of nobody; a campaign that gave places was ACTIVE.
     """
     if isinstance(answer, list):
         return [_as_told_then(one) for one in answer]
@@ -156,6 +156,8 @@ def _as_told_then(answer: Any) -> Any:
     told = {name: _as_told_then(one) for name, one in answer.items()}
     if "claim" in told or "refund" in told:
         told.setdefault("balance_after", 0)
+    if told.get("state") == "CAMPAIGN_STATE_RUNNING":
+        told["state"] = "CAMPAIGN_STATE_ACTIVE"
     if "applied_rules" in told and "bonus_points" in told and "receipt_number" in told:
         told["earn_rule"] = _in_words(told["applied_rules"])
     return told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -18,7 +17,8 @@ from services.common.members import (
     Restored,
     Suspended,
 )
-from services.promos.campaigns.queries import codes_won, open_campaigns
+from services.promos.campaigns.queries import open_campaigns
+from services.promos.campaigns.rewards import codes_won
 from services.promos.codes import discard_code, give_code, void_unused_codes
 
 
@@ -26,7 +26,8 @@ async def on_member_event(connection: Connection, event: MemberEvent) -> None:
     """Does what follows from an event that is news, in the transaction that keeps it.
 
     A first login gets a place in every campaign that has one for that moment, unless the phone number is
-    that of somebody who had a first login under another account. Arrival is the order in which these
+    that of somebody who had a first login under another account; without a number it gets one only where
+    the campaign includes such members. Arrival is the order in which these
     transactions commit. Closing the account takes back the codes that were won and not used; places that
     were won stay taken.
     """
@@ -35,8 +36,10 @@ async def on_member_event(connection: Connection, event: MemberEvent) -> None:
             pass  # comes before the first login and wins nothing alone, so the number is not yet kept
         case FirstLogin():
             if await _keep_phone(connection, event):
-                for campaign_id in await open_campaigns(connection, event.occurred_at):
-                    await _take_place(connection, campaign_id, event.member_id, event.occurred_at)
+                for campaign_id in await open_campaigns(
+                    connection, event.occurred_at, has_phone=event.phone_hash is not None
+                ):
+                    await _take_place(connection, campaign_id, event)
         case Closed():
             await _keep_phone(connection, event)
             await void_unused_codes(connection, await codes_won(connection, event.member_id))
@@ -63,15 +66,13 @@ async def _keep_phone(connection: Connection, event: MemberEvent) -> bool:
     return bool(own)
 
 
-async def _take_place(
-    connection: Connection, campaign_id: UUID, member_id: UUID, logged_in_at: datetime
-) -> None:
+async def _take_place(connection: Connection, campaign_id: UUID, event: FirstLogin) -> None:
     """Takes the next place of a campaign, unless none is left or it stopped meanwhile.
 
     The code is made first: from the statement that takes the place to the commit, the campaign's row is
     locked and all others wait.
     """
-    code_id = await give_code(connection, code_set_id=campaign_id, owner_member_id=member_id)
+    code_id = await give_code(connection, code_set_id=campaign_id, owner_member_id=event.member_id)
     rank = await fetch_value(
         connection,
         """
@@ -79,6 +80,7 @@ async def _take_place(
           UPDATE campaigns SET places_taken = places_taken + 1
           WHERE id = %(campaign_id)s AND state = 'ACTIVE' AND places_taken < places
             AND starts_at <= %(logged_in_at)s AND (ends_at IS NULL OR %(logged_in_at)s < ends_at)
+            AND (includes_members_without_phone OR %(has_phone)s)
           RETURNING id, places_taken
         )
         INSERT INTO winners (campaign_id, rank, id, member_id, code_id, logged_in_at)
@@ -87,9 +89,10 @@ async def _take_place(
         """,
         campaign_id=campaign_id,
         reward_id=new_id(),
-        member_id=member_id,
+        member_id=event.member_id,
         code_id=code_id,
-        logged_in_at=logged_in_at,
+        logged_in_at=event.occurred_at,
+        has_phone=event.phone_hash is not None,
     )
     if rank is None:
         await discard_code(connection, code_id)

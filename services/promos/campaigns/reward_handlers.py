@@ -11,7 +11,8 @@ from services.common.db import Database
 from services.common.encoding import Context, timestamp
 from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit
-from services.promos.campaigns.queries import REWARD_LIST, RewardRow, get_reward
+from services.promos.campaigns.encoding import encode_reward_state
+from services.promos.campaigns.rewards import REWARD_LIST, RewardRow, get_reward
 
 _STATE = "REWARD_STATE_"
 
@@ -48,7 +49,8 @@ def _encode(row: RewardRow) -> reward_pb2.Reward:
         benefit=encode_benefit(row.benefit),
         code_id=str(row.code_id),
         code=row.code,
-        state=reward_pb2.RewardState.Value(f"{_STATE}{row.state}"),
+        state=encode_reward_state(row.state),
         won_at=timestamp(row.won_at),
         expires_at=timestamp(row.expires_at),
+        used_at=timestamp(row.used_at),
     )

@@ -27,7 +27,8 @@ class KnownPhone(Base):
 class Campaign(Base):
     """A campaign for first logins. Its benefit and its codes' expiry are those of its code set.
 
-    `version` counts what staff change; places that are won leave it as it is.
+    `version` counts what staff change; places that are won leave it as it is. `state` is what staff set;
+    what readers are told follows from it, the time and the places.
     """
 
     __tablename__ = "campaigns"
@@ -39,10 +40,12 @@ class Campaign(Base):
 
     id: Mapped[UUID] = mapped_column(ForeignKey("code_sets.id"), primary_key=True)
     name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
     places: Mapped[int]
     places_taken: Mapped[int] = mapped_column(server_default="0")
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
+    includes_members_without_phone: Mapped[bool]
     state: Mapped[str] = mapped_column(server_default="ACTIVE")
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

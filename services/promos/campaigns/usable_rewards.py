@@ -31,6 +31,7 @@ _USABLE = SQL(
       p.name AS campaign_name, c.code, c.expires_at, {benefit}
     FROM winners w JOIN campaigns p ON p.id = w.campaign_id JOIN {usable_codes} c ON c.id = w.code_id
     WHERE w.member_id = %(member_id)s
+      AND NOT EXISTS (SELECT FROM members WHERE member_id = %(member_id)s AND status <> 'ACTIVE')
     ORDER BY c.expires_at NULLS LAST, w.code_id
     LIMIT %(limit)s
     """
@@ -38,5 +39,8 @@ _USABLE = SQL(
 
 
 async def usable_rewards(connection: Connection, member_id: UUID) -> Sequence[UsableReward]:
-    """Returns what a member has won and can use now, what expires first first, 50 at most."""
+    """Returns what a member has won and can use now, what expires first first, 50 at most.
+
+    Members who are suspended can use nothing.
+    """
     return await fetch_all(connection, UsableReward, _USABLE, member_id=member_id, limit=MOST_REWARDS)

@@ -18,8 +18,10 @@ from services.promos.codes.judging import REDEEMABLE
 
 _BENEFIT = benefit_of("s")
 
-CODE_SETS = SQL("(SELECT s.id, s.expires_at, {benefit} FROM code_sets s)").format(benefit=_BENEFIT)
-"""What the codes of a set take off, and until when, for statements that join it."""
+CODE_SETS = SQL("(SELECT s.id, s.expires_at, s.valid_days, {benefit} FROM code_sets s)").format(
+    benefit=_BENEFIT
+)
+"""What the codes of a set take off, until when and for how long, for statements that join it."""
 
 CodeState = Literal["USABLE", "USED", "EXPIRED", "VOID"]
 
@@ -39,12 +41,17 @@ CODES = SQL(
     """
     (
       SELECT
-        c.id, c.code, {state} AS state, least(c.expires_at, s.expires_at) AS expires_at, {benefit}
+        c.id, c.code, {state} AS state, least(c.expires_at, s.expires_at) AS expires_at,
+        CASE WHEN c.uses > 0 THEN (
+          SELECT max(redeemed_at) FROM redemptions WHERE code_id = c.id AND cancelled_at IS NULL
+        ) END AS used_at,
+        {benefit}
       FROM codes c JOIN code_sets s ON s.id = c.code_set_id
     )
     """
 ).format(state=STATE, benefit=_BENEFIT)
-"""What a code that somebody owns takes off, until when, and its CodeState, for statements that join it."""
+"""What a code that somebody owns takes off, until when, its CodeState, and when it was last used, for
+statements that join it."""
 
 USABLE_CODES = SQL(
     """

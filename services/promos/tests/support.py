@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -243,6 +244,14 @@ class Promos:
         request = campaign_pb2.ResumeCampaignRequest(campaign_id=campaign_id, etag=etag)
         return (await self.campaigns.ResumeCampaign(request, metadata=bearer(self.admin))).campaign
 
+    async def update_campaign(
+        self, campaign_id: str, token: str | None = None, **fields: Any
+    ) -> campaign_pb2.Campaign:
+        """Changes a campaign."""
+        request = campaign_pb2.UpdateCampaignRequest(campaign_id=campaign_id, **fields)
+        metadata = bearer(token or self.admin)
+        return (await self.campaigns.UpdateCampaign(request, metadata=metadata)).campaign
+
     async def end(self, campaign_id: str, *, etag: str = "") -> campaign_pb2.Campaign:
         """Ends a campaign."""
         request = campaign_pb2.EndCampaignRequest(campaign_id=campaign_id, etag=etag)
@@ -252,6 +261,11 @@ class Promos:
         """Reads a campaign."""
         request = campaign_pb2.GetCampaignRequest(campaign_id=campaign_id)
         return (await self.campaigns.GetCampaign(request, metadata=bearer(self.admin))).campaign
+
+    async def list_winners(self, campaign_id: str, **fields: Any) -> campaign_pb2.ListWinnersResponse:
+        """Returns a page of winners."""
+        request = campaign_pb2.ListWinnersRequest(campaign_id=campaign_id, **fields)
+        return await self.campaigns.ListWinners(request, metadata=bearer(self.admin))
 
     async def winners(self, campaign_id: str) -> list[campaign_pb2.Winner]:
         """Returns all winners, page by page."""
@@ -268,9 +282,9 @@ class Promos:
                 return winners
 
     async def first_login(self, member: UUID | None = None, **fields: Any) -> UUID:
-        """Sends the event of a member's first login."""
-        member = member or new_id()
-        await self.apply(member, **{"version": 2, "event": FIRST_LOGIN, **fields})
+        """Sends the event of a member's first login; by default the member has a phone number."""
+        member, phone = member or new_id(), secrets.token_bytes(32)
+        await self.apply(member, **{"version": 2, "event": FIRST_LOGIN, "phone_hash": phone, **fields})
         return member
 
     async def apply(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -24,6 +25,12 @@ from tests.inprocess import Member, Platform, bearer, eventually, reason, refusa
 
 USABLE, USED = reward_pb2.REWARD_STATE_USABLE, reward_pb2.REWARD_STATE_USED
 EXPIRED, VOID = reward_pb2.REWARD_STATE_EXPIRED, reward_pb2.REWARD_STATE_VOID
+
+
+def arrival(member: UUID | None = None) -> FirstLogin:
+    """Returns the first login of a member with a phone number."""
+    phone = secrets.token_bytes(32)
+    return FirstLogin(new_id(), member or new_id(), 2, in_days(0), phone, shares_contact=False)
 
 
 async def test_a_member_who_logs_in_wins_a_place_and_a_code_that_works(promos: Promos) -> None:
@@ -77,7 +84,7 @@ async def test_first_logins_straight_on_the_database_win_each_place_once(promos:
     campaign = await promos.campaign(places=20)
 
     async def arrive() -> None:
-        event = FirstLogin(new_id(), new_id(), 2, in_days(0), None, shares_contact=False)
+        event = arrival()
         await promos.db.run(apply_member_event, event, [on_member_event])
 
     await asyncio.gather(*(arrive() for _ in range(30)))
@@ -102,7 +109,7 @@ async def test_older_and_repeated_events_change_nothing(promos: Promos) -> None:
     campaign = await promos.campaign(places=10)
     member = new_id()
     await promos.apply(member, version=3, event=REGISTERED)
-    await promos.apply(member, version=2, event=FIRST_LOGIN)  # late, and yet the first of all
+    await promos.first_login(member)  # late, and yet the first of all
     won = await promos.winners(campaign.id)
     assert [winner.member_id for winner in won] == [str(member)]
     for version, event in ((2, FIRST_LOGIN), (3, FIRST_LOGIN), (4, FIRST_LOGIN), (1, REGISTERED)):
@@ -200,7 +207,7 @@ async def test_a_full_campaign_is_not_touched_by_later_logins(promos: Promos) ->
 async def test_a_place_that_was_gone_after_all_leaves_no_code_behind(promos: Promos) -> None:
     campaign = await promos.campaign(places=1)
     await promos.first_login()
-    await promos.db.run(_take_place, UUID(campaign.id), new_id(), in_days(0))
+    await promos.db.run(_take_place, UUID(campaign.id), arrival())
     codes = "SELECT count(*) FROM codes WHERE code_set_id = %(id)s"
     assert await promos.value(codes, id=campaign.id) == 1
     assert [winner.rank for winner in await promos.winners(campaign.id)] == [1]
@@ -300,7 +307,7 @@ async def test_a_win_that_can_not_be_completed_keeps_nothing_and_comes_again(
     monkeypatch.setattr(random_codes, "new_code", lambda: existing.code)
     campaign = await promos.campaign()
     member: UUID = new_id()
-    event = FirstLogin(new_id(), member, 2, in_days(0), None, shares_contact=False)
+    event = arrival(member)
     with pytest.raises(DomainError, match="OVERLOADED"):
         await promos.db.run(apply_member_event, event, [on_member_event])
     assert (await promos.get_campaign(campaign.id)).places_left == campaign.places

@@ -68,10 +68,24 @@ async def test_one_who_had_a_first_login_before_the_campaign_is_no_newcomer(prom
     assert await winners(promos, campaign.id) == []
 
 
-async def test_accounts_without_a_phone_number_are_told_apart_by_their_id(promos: Promos) -> None:
+async def test_accounts_without_a_phone_number_win_only_where_the_campaign_includes_them(
+    promos: Promos,
+) -> None:
+    for_all = await promos.campaign(places=10, includes_members_without_phone=True)
+    for_phones = await promos.campaign(places=10)
+    members = [str(await promos.first_login(phone_hash=b"")) for _ in range(3)]
+    members.append(str(await promos.first_login()))
+    assert [member for _, member in await winners(promos, for_all.id)] == members
+    assert [member for _, member in await winners(promos, for_phones.id)] == members[3:]
+    assert for_all.includes_members_without_phone
+    assert not for_phones.includes_members_without_phone
+
+
+async def test_a_number_that_comes_after_the_first_login_wins_nothing_any_more(promos: Promos) -> None:
     campaign = await promos.campaign(places=10)
-    members = [str(await promos.first_login()) for _ in range(3)]
-    assert [member for _, member in await winners(promos, campaign.id)] == members
+    member = await promos.first_login(phone_hash=b"")
+    await promos.apply(member, version=3, event=PHONE_CHANGED, phone_hash=new_hash())
+    assert await winners(promos, campaign.id) == []
 
 
 async def test_registering_alone_is_no_first_login(promos: Promos) -> None:
