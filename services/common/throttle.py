@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.common.cache import Redis, RedisAwayError
@@ -22,6 +23,13 @@ _HIT = """
 local count = redis.call('INCRBY', KEYS[1], ARGV[2])
 if count == tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return {count, redis.call('TTL', KEYS[1])}
+"""
+_READ = """
+local found = {}
+for place, key in ipairs(KEYS) do
+  found[place] = {tonumber(redis.call('GET', key) or '0'), redis.call('TTL', key)}
+end
+return found
 """
 
 
@@ -45,6 +53,7 @@ class Throttle:
         self._server = server
         self._key = hashlib.sha256(b"scrip:throttle:" + secret).digest()
         self._script = server.client.register_script(_HIT)
+        self._reading = server.client.register_script(_READ)
         self._here: dict[tuple[str, str], tuple[int, float]] = {}
 
     def name_of(self, limit: Limit, key: str) -> str:
@@ -64,6 +73,24 @@ class Throttle:
         """Raises TOO_MANY_REQUESTS when the limit was reached before; counts nothing."""
         await self._count(limit, key, 0)
 
+    async def reached(self, keys: Sequence[tuple[Limit, str]]) -> list[DomainError | None]:
+        """Returns for each TOO_MANY_REQUESTS if its limit was reached before, in one call; counts nothing.
+
+        For limits that are open when Redis is away.
+        """
+        if not keys:
+            return []
+        try:
+            names = [self.name_of(limit, key) for limit, key in keys]
+            reply = await self._server.call(self._reading(keys=names))
+            found = [(int(count), int(seconds)) for count, seconds in reply]
+        except RedisAwayError:
+            found = [self._count_here(limit, key, 0) for limit, key in keys]
+        return [
+            _too_many(limit, seconds) if count >= limit.count else None
+            for (limit, _), (count, seconds) in zip(keys, found, strict=True)
+        ]
+
     async def forget(self, limit: Limit, key: str) -> bool:
         """Forgets all hits; returns whether there were any. Raises RedisAwayError."""
         return bool(await self._server.call(self._server.client.delete(self.name_of(limit, key))))
@@ -76,14 +103,7 @@ class Throttle:
             counted = self._count_here(limit, key, hits)
         count, seconds = counted
         if count > limit.count or (hits == 0 and count >= limit.count):
-            wait = max(1, int(seconds))
-            raise DomainError(
-                "TOO_MANY_REQUESTS",
-                f"too many tries; wait {wait} s",
-                retry_after=wait,
-                limit=limit.name,
-                retry_after_seconds=wait,
-            )
+            raise _too_many(limit, seconds)
         return count, int(seconds)
 
     def _count_here(self, limit: Limit, key: str, hits: int) -> tuple[int, int]:
@@ -112,3 +132,14 @@ class Throttle:
                 continue
             return int(reply[0]), int(reply[1])
         return None
+
+
+def _too_many(limit: Limit, seconds: int) -> DomainError:
+    wait = max(1, seconds)
+    return DomainError(
+        "TOO_MANY_REQUESTS",
+        f"too many tries; wait {wait} s",
+        retry_after=wait,
+        limit=limit.name,
+        retry_after_seconds=wait,
+    )

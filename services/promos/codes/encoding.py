@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from scrip.common.v1 import money_pb2
 from scrip.promos.v1 import code_pb2
 
 from services.common.encoding import timestamp
@@ -21,4 +24,17 @@ def encode_redemption(row: RedemptionRow) -> code_pb2.Redemption:
         till_number=row.till_number,
         redeemed_by=str(row.redeemed_by),
         code_set_id=str(row.code_set_id),
+        member_id=_id(row.member_id),
+        cancelled_by=_id(row.cancelled_by),
+        discount=_discount(row),
     )
+
+
+def _id(value: UUID | None) -> str:
+    return str(value) if value else ""
+
+
+def _discount(row: RedemptionRow) -> money_pb2.Money | None:
+    if row.discount_minor is None:
+        return None
+    return money_pb2.Money(currency_code=row.discount_currency or "", amount_minor=row.discount_minor)

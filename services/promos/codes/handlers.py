@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 from google.api import httpbody_pb2
@@ -13,74 +11,83 @@ from scrip.promos.v1 import code_pb2
 from services.common import qr
 from services.common.caller import MEMBER, Caller, caller
 from services.common.codes import read_code
-from services.common.db import Database
-from services.common.encoding import Context, image_body, timestamp
+from services.common.db import Connection, Database
+from services.common.encoding import Context, client_address, image_body, refuse_nul, timestamp
 from services.common.errors import DomainError
-from services.common.throttle import Limit, Throttle
 from services.promos.benefit_encoding import encode_benefit
 from services.promos.codes import queries
-from services.promos.codes.commands.redeem_code import redeem_code
+from services.promos.codes.commands.redeem_codes import NewRedemption
 from services.promos.codes.encoding import encode_redemption
+from services.promos.codes.guesses import Guesser, Guesses
+from services.promos.codes.judging import RedeemableCode, find_redeemable
+from services.promos.codes.redeemer import Redeemer
+from services.promos.shown_members import ShownMembers
 
 
 class CodeHandlers:
     """Implements what CodeService does with codes."""
 
-    def __init__(self, db: Database, throttle: Throttle, *, wrong_codes_per_minute: int) -> None:
+    def __init__(self, db: Database, guesses: Guesses, members: ShownMembers, redeemer: Redeemer) -> None:
         self._db = db
-        self._throttle = throttle
-        self._wrong_codes = Limit("wrong_codes_per_caller", wrong_codes_per_minute, 60, open_when_away=True)
+        self._guesses = guesses
+        self._members = members
+        self._redeemer = redeemer
 
     async def VerifyCode(
         self, request: code_pb2.VerifyCodeRequest, context: Context
     ) -> code_pb2.VerifyCodeResponse:
         """Returns what a code is worth now."""
         who = caller()
-        async with self._guess(who):
-            usable = await self._db.read(
-                queries.verify_code, code=read_code(request.code), owner=_own_only(who)
+        async with self._guesses.guess(Guesser(who, client_address(context), request.till_number)):
+            found = await self._db.read(
+                _find_one,
+                read_code(request.code),
+                member_id=await self._bringer(who, request.member_code),
+                own_only=who.role == MEMBER,
             )
         return code_pb2.VerifyCodeResponse(
-            code_id=str(usable.id),
-            benefit=encode_benefit(usable.benefit),
-            uses_left=usable.uses_left,
-            expires_at=timestamp(usable.expires_at),
+            code_id=str(found.id),
+            benefit=encode_benefit(found.benefit),
+            uses_left=found.uses_left,
+            expires_at=timestamp(found.expires_at),
+            member_required=found.needs_member,
+            basket_required=found.benefit.has_conditions,
         )
 
     async def RedeemCode(
         self, request: code_pb2.RedeemCodeRequest, context: Context
     ) -> code_pb2.RedeemCodeResponse:
-        """Uses a code for a sale."""
+        """Uses a code for a sale, together with those that come at the same time."""
         who = caller()
-        async with self._guess(who):
-            row = await self._db.run(
-                redeem_code,
-                actor=who,
-                code=read_code(request.code),
-                till_number=request.till_number,
-                sale_reference=request.sale_reference,
-            )
+        refuse_nul(sale_reference=request.sale_reference, till_number=request.till_number, code=request.code)
+        row = await self._redeemer.redeem(
+            Guesser(who, client_address(context), request.till_number),
+            NewRedemption(who, read_code(request.code), request.till_number, request.sale_reference),
+            member_code=request.member_code,
+        )
         return code_pb2.RedeemCodeResponse(redemption=encode_redemption(row))
 
     async def GetCodeQr(self, request: code_pb2.GetCodeQrRequest, context: Context) -> httpbody_pb2.HttpBody:
         """Returns a code as an image."""
+        who = caller()
         code = await self._db.read(
-            queries.get_code_text, code_id=UUID(request.code_id), owner=_own_only(caller())
+            queries.get_code_text,
+            code_id=UUID(request.code_id),
+            owner=who.id if who.role == MEMBER else None,
         )
         return await image_body(context, qr.render(code, svg=request.format == qr_pb2.QR_FORMAT_SVG))
 
-    @asynccontextmanager
-    async def _guess(self, who: Caller) -> AsyncIterator[None]:
-        """Limits how often a caller may come with a code that is not valid."""
-        await self._throttle.check(self._wrong_codes, who.subject)
-        try:
-            yield
-        except DomainError as error:
-            if error.reason == "CODE_NOT_VALID":
-                await self._throttle.hit(self._wrong_codes, who.subject)
-            raise
+    async def _bringer(self, who: Caller, member_code: str) -> UUID | None:
+        """Returns the member who brings a code: the caller itself, or the one that it was shown."""
+        if who.role == MEMBER:
+            return who.id
+        return (await self._members.find(member_code)).id if member_code else None
 
 
-def _own_only(who: Caller) -> UUID | None:
-    """Returns the owner whose codes alone the caller may see; None for tills and staff, who see all."""
-    return who.id if who.role == MEMBER else None
+async def _find_one(
+    connection: Connection, code: str, *, member_id: UUID | None, own_only: bool
+) -> RedeemableCode:
+    (found,) = await find_redeemable(connection, [code], member_id=member_id, own_only=own_only)
+    if isinstance(found, DomainError):
+        raise found
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID
 
 from google.api import httpbody_pb2
@@ -29,20 +30,29 @@ _CSV = (
     "percent_off",
     "redeemed_at",
     "cancelled_at",
+    "member_id",
+    "cancelled_by",
+    "discount_minor",
 )
 
 
 class RedemptionHandlers:
     """Implements what CodeService does with redemptions."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, cancel_days: int) -> None:
         self._db = db
+        self._cancel_within = timedelta(days=cancel_days)
 
     async def CancelRedemption(
         self, request: code_pb2.CancelRedemptionRequest, context: Context
     ) -> code_pb2.CancelRedemptionResponse:
         """Gives a use back."""
-        row = await self._db.run(cancel_redemption, actor=caller(), redemption_id=UUID(request.redemption_id))
+        row = await self._db.run(
+            cancel_redemption,
+            actor=caller(),
+            redemption_id=UUID(request.redemption_id),
+            within=self._cancel_within,
+        )
         return code_pb2.CancelRedemptionResponse(redemption=encode_redemption(row))
 
     async def ListRedemptions(
@@ -98,4 +108,7 @@ def _cells(row: RedemptionRow) -> list[object]:
         row.percent_off,
         redemption.redeemed_at.ToJsonString(),
         redemption.cancelled_at.ToJsonString() if row.cancelled_at else None,
+        row.member_id,
+        row.cancelled_by,
+        row.discount_minor,
     ]

@@ -32,6 +32,66 @@ def code_expired(code_id: UUID, expired_at: datetime) -> DomainError:
     return DomainError("CODE_EXPIRED", f"the code expired at {moment}", code_id=code_id, expired_at=moment)
 
 
+def code_not_yet_valid(code_id: UUID, valid_from: datetime) -> DomainError:
+    """The code's time has not begun."""
+    moment = _text(valid_from)
+    return DomainError(
+        "CODE_NOT_YET_VALID", f"the code is valid from {moment}", code_id=code_id, valid_from=moment
+    )
+
+
+def code_set_disabled(code_id: UUID) -> DomainError:
+    """The codes of its set are switched off."""
+    return DomainError("CODE_SET_DISABLED", "codes of this kind are switched off", code_id=code_id)
+
+
+def code_on_hold(code_id: UUID) -> DomainError:
+    """The code's owner is suspended or gone; which, a till need not know."""
+    return DomainError("CODE_ON_HOLD", "the code can not be used at present", code_id=code_id)
+
+
+def code_member_limit(code_id: UUID, uses_per_member: int) -> DomainError:
+    """The member has redeemed codes of this set as often as it may."""
+    return DomainError(
+        "CODE_MEMBER_LIMIT",
+        f"a member may redeem such codes {uses_per_member} times",
+        code_id=code_id,
+        uses_per_member=uses_per_member,
+    )
+
+
+def member_required(code_id: UUID) -> DomainError:
+    """Whose use of the code it is must be known."""
+    return DomainError("MEMBER_REQUIRED", "this code takes a member's code with it", code_id=code_id)
+
+
+def basket_required(code_id: UUID) -> DomainError:
+    """The code has conditions, so it is redeemed with its basket."""
+    return DomainError(
+        "BASKET_REQUIRED", "this code has conditions: redeem it with its basket", code_id=code_id
+    )
+
+
+def redemption_conflict(redemption_id: UUID) -> DomainError:
+    """The code was redeemed for this sale with another basket."""
+    return DomainError(
+        "REDEMPTION_CONFLICT",
+        "the code was redeemed for this sale with another basket",
+        redemption_id=redemption_id,
+    )
+
+
+def redemption_too_old(redemption_id: UUID, cancellable_until: datetime) -> DomainError:
+    """The redemption is too old to be taken back."""
+    moment = _text(cancellable_until)
+    return DomainError(
+        "REDEMPTION_TOO_OLD",
+        f"the redemption could be cancelled until {moment}",
+        redemption_id=redemption_id,
+        cancellable_until=moment,
+    )
+
+
 def redemption_not_found(redemption_id: UUID) -> DomainError:
     """No such redemption, or that of another till."""
     return DomainError("REDEMPTION_NOT_FOUND", "no such redemption", redemption_id=redemption_id)

@@ -232,5 +232,6 @@ async def test_a_redemption_says_when_it_was_cancelled(promos: Promos) -> None:
     expected = code_pb2.Redemption()
     expected.CopyFrom(redemption)
     expected.cancelled_at.CopyFrom(cancelled.cancelled_at)
+    expected.cancelled_by = expected.redeemed_by
     assert cancelled == expected
     assert cancelled.cancelled_at.ToDatetime() > redemption.redeemed_at.ToDatetime()
