@@ -1,4 +1,4 @@
-"""What the lines of a sale come to: the same for receipts, which earn, and for baskets, which codes discount."""
+"""What the lines of a sale come to: the same for receipts and for baskets."""
 
 from __future__ import annotations
 

@@ -61,7 +61,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         quotes = Quotes(parts.db, guesses, Purchases(parts.peers))
         try:
             yield Service(
-                _servicers(parts.db, settings, guesses, members, redeemer, quotes),
+                _servicers(
+                    parts.db,
+                    settings,
+                    guesses=guesses,
+                    members=members,
+                    redeemer=redeemer,
+                    quotes=quotes,
+                ),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
@@ -75,6 +82,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 def _servicers(
     db: Database,
     settings: Settings,
+    *,
     guesses: Guesses,
     members: ShownMembers,
     redeemer: Redeemer,

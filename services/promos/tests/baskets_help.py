@@ -18,7 +18,7 @@ from services.common.db import Connection, execute
 from services.common.ids import new_id
 from services.promos.benefits import BENEFIT_NAMES, BENEFIT_VALUES, AmountOff, Benefit, PercentOff, values
 from services.promos.tests.support import Promos
-from tests.inprocess import bearer
+from tests.inprocess import bearer, refused_status
 
 _sales = itertools.count(1)
 
@@ -113,7 +113,7 @@ class Baskets:
         return new
 
     async def quote(
-        self, lines: Sequence[basket_pb2.BasketLine], *codes: NewCode | str, token: str = "", **fields: Any
+        self, lines: Sequence[basket_pb2.BasketLine], /, *codes: NewCode | str, token: str = "", **fields: Any
     ) -> basket_pb2.QuoteBasketResponse:
         """Quotes a basket, as the till."""
         request = basket_pb2.QuoteBasketRequest(
@@ -122,7 +122,7 @@ class Baskets:
         return await self.stub.QuoteBasket(request, metadata=bearer(token or self.promos.till))
 
     async def redeem(
-        self, lines: Sequence[basket_pb2.BasketLine], *codes: NewCode | str, token: str = "", **fields: Any
+        self, lines: Sequence[basket_pb2.BasketLine], /, *codes: NewCode | str, token: str = "", **fields: Any
     ) -> basket_pb2.RedeemBasketResponse:
         """Redeems a basket, as the till; for a sale of its own, when none is given."""
         request = basket_pb2.RedeemBasketRequest(
@@ -152,8 +152,6 @@ def _text(code: NewCode | str) -> str:
 
 async def field_refused(call: Any) -> str:
     """Returns the first field for which a call was refused with VALIDATION_FAILED."""
-    from tests.inprocess import refused_status
-
     status, code = await refused_status(call)
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     for detail in status.details:

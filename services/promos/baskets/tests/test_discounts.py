@@ -125,7 +125,9 @@ def test_an_exclusive_code_applies_alone_and_leaves_the_basket_to_the_others() -
 
 
 @given(st.lists(st.integers(0, 10**11), min_size=1, max_size=50), st.data())
-def test_parts_add_up_to_the_amount_and_none_exceeds_its_line(weights: list[int], data: st.DataObject) -> None:
+def test_parts_add_up_to_the_amount_and_none_exceeds_its_line(
+    weights: list[int], data: st.DataObject
+) -> None:
     if not sum(weights):
         weights[0] = 1
     amount = data.draw(st.integers(1, sum(weights)))
@@ -204,7 +206,9 @@ def random_basket(lots: random.Random) -> tuple[list[Line], list[Offer]]:
         Line(lots.choice(CATEGORIES), lots.choice([0, 1, lots.randint(0, largest), lots.randint(0, largest)]))
         for _ in range(lots.randint(1, 20))
     ]
-    return basket, [_random_offer(lots, number, largest) for number in lots.sample(range(100), lots.randint(1, 5))]
+    return basket, [
+        _random_offer(lots, number, largest) for number in lots.sample(range(100), lots.randint(1, 5))
+    ]
 
 
 def _random_offer(lots: random.Random, number: int, largest: int) -> Offer:

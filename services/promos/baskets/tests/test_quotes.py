@@ -181,7 +181,10 @@ async def test_a_code_with_a_limit_per_member_needs_the_member(baskets: Baskets)
         ({"lines": [line(1, total_minor=-1)]}, "lines[0].total_minor"),
         ({"lines": [basket_pb2.BasketLine(unit_price_minor=1)]}, "lines[0].amount"),
         ({"lines": [basket_pb2.BasketLine(unit_price_minor=1, quantity=0)]}, "lines[0].quantity"),
-        ({"lines": [basket_pb2.BasketLine(unit_price_minor=1, quantity_milli=-5)]}, "lines[0].quantity_milli"),
+        (
+            {"lines": [basket_pb2.BasketLine(unit_price_minor=1, quantity_milli=-5)]},
+            "lines[0].quantity_milli",
+        ),
         ({"lines": [line(1, "x" * 65)]}, "lines[0].category"),
         ({"codes": []}, "codes"),
         ({"codes": ["A"] * 6}, "codes"),
