@@ -15,7 +15,9 @@ from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
 from services.promos.codes.commands.code_sets import MAKE_JOB
+from services.promos.codes.commands.code_states import TOPIC as CODE_STATE_TOPIC
 from services.promos.codes.commands.make_codes import make_codes
+from services.promos.codes.vouchers_client import code_state_sender
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
@@ -26,7 +28,8 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
         while await db.run(make_codes, UUID(code_set_id)):
             pass
 
-    send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("promos", peers)})
+    senders = {audit.TOPIC: audit_sender("promos", peers), CODE_STATE_TOPIC: code_state_sender(peers)}
+    send_outbox = send_outbox_task(db, senders)
     return {MAKE_JOB: make, OUTBOX_JOB: send_outbox}
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from tests.platform import Member, Platform, Refusal, purchase, unique
+from tests.platform import Member, Platform, Refusal, eventually, purchase, unique
 
 UNKNOWN = "01990000-0000-7000-8000-000000000000"
 
@@ -204,8 +204,12 @@ async def test_a_used_code_is_refused_and_its_owner_learns_why(
     asked = await live.refused("POST", "/v1/codes:verify", {"code": owned["code"]}, token=shopper.token)
     assert asked.reason == "CODE_ALREADY_USED"
     path = f"/v1/members/me/vouchers/{owned['id']}"
-    state = (await live.ok("GET", path, token=shopper.token))["voucher"]["state"]
-    assert state == "WALLET_VOUCHER_STATE_USED"
+
+    async def told() -> None:
+        state = (await live.ok("GET", path, token=shopper.token))["voucher"]["state"]
+        assert state == "WALLET_VOUCHER_STATE_USED"
+
+    await eventually(told)
 
 
 async def test_a_cancelled_redemption_is_not_repeated(live: Platform, shopper: Member, till: str) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from scrip.promos.internal.v1 import promos_pb2
 
 from services.common.db import Database
-from services.common.encoding import Context, moment
+from services.common.encoding import Context, moment, timestamp
 from services.promos.benefit_encoding import read_benefit
 from services.promos.codes import queries
 from services.promos.codes.commands.assign_codes import assign_codes
@@ -63,7 +63,11 @@ class OrderCodesHandlers:
         return promos_pb2.BatchGetCodesResponse(
             codes=[
                 promos_pb2.Code(
-                    id=str(row.id), code=row.code, state=promos_pb2.CodeState.Value(f"CODE_STATE_{row.state}")
+                    id=str(row.id),
+                    code=row.code,
+                    state=promos_pb2.CodeState.Value(f"CODE_STATE_{row.state}"),
+                    version=row.version,
+                    expires_at=timestamp(row.expires_at),
                 )
                 for row in rows
             ]

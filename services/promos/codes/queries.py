@@ -68,6 +68,8 @@ class CodeRow:
     id: UUID
     code: str
     state: CodeState
+    version: int
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ async def get_code_text(connection: Connection, *, code_id: UUID, owner: UUID | 
 
 _OWNED_CODES = SQL(
     """
-    SELECT c.id, c.code, {state} AS state
+    SELECT c.id, c.code, {state} AS state, c.version, least(c.expires_at, s.expires_at) AS expires_at
     FROM codes c JOIN code_sets s ON s.id = c.code_set_id
     WHERE c.id = ANY(%(ids)s) AND c.state <> 'READY'
     """

@@ -14,14 +14,15 @@ from services.common.db import Database
 from services.common.encoding import Context, image_body, timestamp
 from services.common.paging import Page
 from services.vouchers.wallet import queries
-from services.vouchers.wallet.codes_client import Code, CodesReader
+from services.vouchers.wallet.code_copies import CodeCopies
+from services.vouchers.wallet.codes_client import Code
 from services.vouchers.wallet.queries import WalletRow
 
 
 class WalletHandlers:
     """Implements WalletService."""
 
-    def __init__(self, db: Database, codes: CodesReader) -> None:
+    def __init__(self, db: Database, codes: CodeCopies) -> None:
         self._db = db
         self._codes = codes
 
@@ -66,5 +67,5 @@ def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
         code=code.text,
         state=wallet_pb2.WalletVoucherState.Value(f"WALLET_VOUCHER_STATE_{code.state}"),
         acquired_at=timestamp(row.acquired_at),
-        expires_at=timestamp(row.expires_at),
+        expires_at=timestamp(code.expires_at),
     )

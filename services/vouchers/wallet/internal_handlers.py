@@ -6,17 +6,19 @@ from uuid import UUID
 
 from scrip.common.v1 import money_pb2
 from scrip.vouchers.internal.v1 import vouchers_pb2
+from scrip.vouchers.v1 import wallet_pb2
 
 from services.common.db import Database
-from services.common.encoding import Context, timestamp
-from services.vouchers.wallet.codes_client import CODES_AT_ONCE, CodesReader
+from services.common.encoding import Context, moment, timestamp
+from services.vouchers.wallet.code_copies import CodeCopies, keep_code_state
+from services.vouchers.wallet.codes_client import CODES_AT_ONCE
 from services.vouchers.wallet.usable_coupons import MOST_COUPONS, owned_coupons
 
 
-class UsableCouponHandlers:
+class WalletInternalHandlers:
     """Implements VouchersInternalService."""
 
-    def __init__(self, db: Database, codes: CodesReader) -> None:
+    def __init__(self, db: Database, codes: CodeCopies) -> None:
         self._db = db
         self._codes = codes
 
@@ -34,9 +36,23 @@ class UsableCouponHandlers:
                     face_value=money_pb2.Money(
                         currency_code=row.currency_code, amount_minor=row.face_value_minor
                     ),
-                    expires_at=timestamp(row.expires_at),
+                    expires_at=timestamp(codes[row.code_id].expires_at),
                     code=codes[row.code_id].text,
                 )
                 for row in usable[:MOST_COUPONS]
             ]
         )
+
+    async def ApplyCodeState(
+        self, request: vouchers_pb2.ApplyCodeStateRequest, context: Context
+    ) -> vouchers_pb2.ApplyCodeStateResponse:
+        """Keeps what promos told of a code, once in effect."""
+        state = wallet_pb2.WalletVoucherState.Name(request.state).removeprefix("WALLET_VOUCHER_STATE_")
+        await self._db.run(
+            keep_code_state,
+            code_id=UUID(request.code_id),
+            state=state,
+            version=request.version,
+            expires_at=moment(request, "expires_at"),
+        )
+        return vouchers_pb2.ApplyCodeStateResponse()

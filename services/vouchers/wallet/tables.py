@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.vouchers.tables import Base
@@ -23,3 +23,19 @@ class WalletVoucher(Base):
     member_id: Mapped[UUID]
     code_id: Mapped[UUID] = mapped_column(unique=True)
     acquired_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WalletCode(Base):
+    """A copy of what promos knows of an order's code, of the newest `version` that was heard of.
+
+    `code` is NULL while only promos' message has come: the text is asked for when a wallet first shows it.
+    """
+
+    __tablename__ = "wallet_codes"
+    __table_args__ = (CheckConstraint("state IN ('USABLE', 'USED', 'EXPIRED', 'VOID')", name="state_known"),)
+
+    code_id: Mapped[UUID] = mapped_column(primary_key=True)
+    code: Mapped[str | None]
+    state: Mapped[str]
+    version: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime | None]

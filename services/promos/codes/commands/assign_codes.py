@@ -60,7 +60,7 @@ async def assign_codes(
         ), taken AS (
           UPDATE codes SET
             state = 'ASSIGNED', owner_member_id = %(owner_member_id)s, order_id = %(order_id)s,
-            assigned_at = now()
+            assigned_at = now(), version = version + 1
           FROM picked WHERE codes.id = picked.id
           RETURNING codes.id
         )
@@ -117,7 +117,7 @@ async def _take_below(connection: Connection, claim: dict[str, Any], count: int,
         )
         UPDATE codes SET
           state = 'ASSIGNED', owner_member_id = %(owner_member_id)s, order_id = %(order_id)s,
-          assigned_at = now()
+          assigned_at = now(), version = version + 1
         FROM picked WHERE codes.id = picked.id
         RETURNING codes.id
         """,

@@ -9,6 +9,7 @@ from uuid import UUID
 from services.common import audit
 from services.common.caller import Caller
 from services.common.db import Connection, fetch_first
+from services.promos.codes.commands.code_states import tell_code_states
 from services.promos.codes.queries import RedemptionRow, get_redemption
 from services.promos.codes.refusals import redemption_too_old
 
@@ -61,6 +62,8 @@ async def cancel_redemption(
             await audit.record(
                 connection, actor, "redemption.cancelled", redemption_id, code_id=cancelled.code_id
             )
+        if cancelled.order_id is not None:
+            await tell_code_states(connection, [cancelled.code_id])
     kept = await get_redemption(connection, redemption_id, caller_id=caller_id)
     if kept.cancelled_at is None:
         raise redemption_too_old(redemption_id, kept.redeemed_at + within)

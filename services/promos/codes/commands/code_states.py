@@ -52,7 +52,7 @@ async def tell_code_states(connection: Connection, code_ids: Collection[UUID]) -
                     RECEIVER,
                     str(code.id),
                     code.version,
-                    {"code_id": code.id, "state": code.state, "expires_at": code.expires_at},
+                    {"state": code.state, "expires_at": code.expires_at},
                 )
                 for code in changed
             ],

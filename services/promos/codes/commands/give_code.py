@@ -53,7 +53,7 @@ async def void_unused_codes(connection: Connection, code_ids: Sequence[UUID]) ->
     await execute(
         connection,
         """
-        UPDATE codes SET state = 'VOID', voided_at = now()
+        UPDATE codes SET state = 'VOID', voided_at = now(), version = version + 1
         WHERE id = ANY(%(ids)s) AND state = 'ASSIGNED' AND uses = 0
         """,
         ids=list(code_ids),

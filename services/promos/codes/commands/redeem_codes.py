@@ -16,6 +16,7 @@ from services.common.db import Connection, execute, fetch_all
 from services.common.errors import DomainError, overloaded
 from services.common.ids import new_id
 from services.promos.codes import refusals
+from services.promos.codes.commands.code_states import tell_code_states
 from services.promos.codes.judging import HAS_CONDITIONS, REDEEMABLE, Question, RedeemableCode, judge
 from services.promos.codes.queries import REDEMPTION, RedemptionRow
 
@@ -76,6 +77,7 @@ async def redeem_codes(connection: Connection, redemptions: Sequence[NewRedempti
     repeated = await _find(connection, again)
     for place, new in again.items():
         answers[place] = repeated.get(place) or answers[leaders[new.sale]]
+    await tell_code_states(connection, of_orders)
     return [answers[place] for place in range(len(redemptions))]
 
 

@@ -37,7 +37,7 @@ async def release_codes(connection: Connection, order_id: UUID) -> None:
     voided = await execute(
         connection,
         """
-        UPDATE codes SET state = 'VOID', voided_at = now()
+        UPDATE codes SET state = 'VOID', voided_at = now(), version = version + 1
         WHERE order_id = %(order_id)s AND state = 'ASSIGNED' AND uses = 0
         """,
         order_id=order_id,

@@ -18,6 +18,7 @@ from scrip.promos.internal.v1 import promos_pb2
 from scrip.promos.v1 import campaign_pb2, code_pb2, reward_pb2
 
 from services.common.ids import new_id
+from services.promos.tests.redemption_help import Tills
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, at_once
 from tests.inprocess import bearer, reason, refusal, refused_status
 
@@ -67,18 +68,79 @@ async def test_a_stranger_can_not_tell_a_code_from_one_that_does_not_exist(promo
 
 
 @pytest.mark.covers("C2 CodeService.VerifyCode")
-async def test_thirty_wrong_codes_make_a_caller_wait_and_nobody_else(promos: Promos) -> None:
+async def test_a_till_that_brings_too_many_wrong_codes_waits_and_no_other_does(promos: Promos) -> None:
     code = await promos.assigned_code()
-    guesser, other = await promos.platform.till(), await promos.platform.till()
-    for guess in range(15):
-        assert await reason(promos.verify(NOWHERE, guesser)) == "CODE_NOT_VALID"
-        assert await reason(promos.redeem(NOWHERE, f"R-{guess}", guesser)) == "CODE_NOT_VALID"
-    for call in (promos.verify(code.code, guesser), promos.redeem(code.code, "R-1", guesser)):
+    tills, server = Tills(promos), await promos.platform.till()
+    for guess in range(30):
+        assert await reason(tills.verify(NOWHERE, server, till_number="1")) == "CODE_NOT_VALID"
+        guessed = tills.redeem(NOWHERE, f"R-{guess}", server, till_number="1")
+        assert await reason(guessed) == "CODE_NOT_VALID"
+    for call in (
+        tills.verify(code.code, server, till_number="1"),
+        tills.redeem(code.code, "R-1", server, till_number="1"),
+    ):
         name, status, metadata = await refusal(call)
         assert (name, status) == ("TOO_MANY_REQUESTS", grpc.StatusCode.RESOURCE_EXHAUSTED)
-        assert metadata["limit"] == "wrong_codes_per_caller"
+        assert metadata["limit"] == "wrong_codes_per_till"
         assert 0 < int(metadata["retry_after_seconds"]) <= 60
-    await promos.redeem(code.code, "R-1", other)
+    await tills.redeem(code.code, "R-1", server, till_number="2")
+
+
+async def test_a_client_that_makes_up_till_numbers_is_stopped(promos: Promos) -> None:
+    async with promos.another_process(wrong_codes_per_till=1) as strict:
+        tills, server = Tills(strict), await promos.platform.till()
+        _, refusals = await at_once(
+            tills.verify(NOWHERE, server, till_number=str(number)) for number in range(110)
+        )
+        assert refusals == {"CODE_NOT_VALID": 100, "TOO_MANY_REQUESTS": 10}
+
+
+async def test_members_of_an_address_are_stopped_together_and_those_elsewhere_are_not(promos: Promos) -> None:
+    owner = new_id()
+    token, code = await promos.platform.token("member", owner), await promos.assigned_code(owner)
+    guessers = [await promos.platform.token("member") for _ in range(10)]
+    async with promos.another_process(wrong_codes_per_minute=3) as strict:
+        tills, here = Tills(strict), f"2001:db8:{new_id().hex[-4:]}::1"
+        for guesser in guessers:
+            _, refusals = await at_once(tills.verify(NOWHERE, guesser, address=here) for _ in range(3))
+            assert refusals == {"CODE_NOT_VALID": 3}
+        for call in (
+            tills.verify(NOWHERE, token, address=here),
+            tills.verify(code.code, token, address=here),
+        ):
+            _, _, metadata = await refusal(call)
+            assert metadata["limit"] == "wrong_codes_per_address"
+        assert (await tills.verify(code.code, token, address="192.0.2.77")).code_id == code.id
+
+
+@pytest.mark.covers("C2 CodeService.RedeemCode")
+async def test_a_hundred_honest_tills_go_on_behind_the_address_of_one_who_guesses(promos: Promos) -> None:
+    """Twenty clients with five tills each, which all mistype a code, beside a till and a member who guess."""
+    tills, address = Tills(promos), f"198.51.100.{new_id().int % 250}"
+    servers = [await promos.platform.till() for _ in range(20)]
+    guesser, member = servers[0], await promos.platform.token("member")
+    code_set_id = await promos.code_set(100)
+    texts = [
+        code.code for code in (await promos.get(await promos.assign(code_set_id, quantity=100))).values()
+    ]
+
+    async def guess(token: str, **fields: str) -> None:
+        _, refusals = await at_once(
+            tills.verify(NOWHERE, token, address=address, **fields) for _ in range(120)
+        )
+        assert refusals["TOO_MANY_REQUESTS"] >= 60
+
+    async def sell(place: int, text: str) -> str:
+        fields = {"till_number": str(place // 20 + 1)}
+        token = servers[place % 20]
+        mistyped = tills.redeem(NOWHERE, f"R-{place}", token, address=address, **fields)
+        assert await reason(mistyped) == "CODE_NOT_VALID"
+        return (await tills.redeem(text, f"R-{place}", token, address=address, **fields)).code_id
+
+    await asyncio.gather(guess(guesser, till_number="guesser"), guess(member))
+    sold = await asyncio.gather(*(sell(place, text) for place, text in enumerate(texts)))
+    assert len(set(sold)) == 100
+    assert await reason(tills.verify(texts[0], guesser, till_number="guesser")) == "TOO_MANY_REQUESTS"
 
 
 async def test_guesses_at_once_are_counted_one_by_one(promos: Promos) -> None:
@@ -90,7 +152,7 @@ async def test_guesses_at_once_are_counted_one_by_one(promos: Promos) -> None:
 async def test_refusals_of_known_codes_are_not_guesses(promos: Promos) -> None:
     code, till = await promos.assigned_code(), await promos.platform.till()
     await promos.redeem(code.code, "R-1", till)
-    refusals = [await reason(promos.redeem(code.code, f"R-2-{turn}", till)) for turn in range(40)]
+    refusals = [await reason(promos.redeem(code.code, f"R-2-{turn}", till)) for turn in range(70)]
     assert set(refusals) == {"CODE_ALREADY_USED"}
 
 
