@@ -188,11 +188,12 @@ def _modelled(
 def _shared(whole: int, prices: Sequence[Fraction]) -> list[int] | str:
     if whole == 0:
         return "NOTHING_LEFT_TO_DISCOUNT"
-    exact = [whole * price / sum(prices) for price in prices]
+    each = Fraction(whole) / sum(prices)
+    exact = [each * price for price in prices]
     parts = [floor(share) for share in exact]
     while sum(parts) < whole:  # the one that is furthest below its share gets a unit
-        behind = max(range(len(parts)), key=lambda place: (exact[place] - parts[place], -place))
-        parts[behind] += 1
+        behind = [share - part for share, part in zip(exact, parts, strict=True)]
+        parts[behind.index(max(behind))] += 1
     return parts
 
 

@@ -9,16 +9,10 @@ from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
 from services.promos.tests.baskets_help import Baskets, NewCode, line, new_sale, percent, reason_of
-from services.promos.tests.support import Promos, at_once
+from services.promos.tests.support import at_once
 from tests.inprocess import Member, bearer, reason, refusal
 
 BASKET = [line(1_000)]
-
-
-@pytest.fixture
-def baskets(promos: Promos) -> Baskets:
-    """BasketService."""
-    return Baskets(promos)
 
 
 async def welcome(baskets: Baskets, **fields: object) -> NewCode:

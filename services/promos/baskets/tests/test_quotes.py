@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from scrip.common.internal.v1 import member_events_pb2
 from scrip.promos.v1 import basket_pb2
 
 from services.common.ids import new_id
@@ -17,16 +18,11 @@ from services.promos.tests.baskets_help import (
     percent,
     reason_of,
 )
-from services.promos.tests.support import Promos
 from tests.inprocess import reason, refusal
 
 NOWHERE = "7" * 12
-
-
-@pytest.fixture
-def baskets(promos: Promos) -> Baskets:
-    """BasketService."""
-    return Baskets(promos)
+SUSPENDED = member_events_pb2.MEMBER_EVENT_TYPE_SUSPENDED
+RESTORED = member_events_pb2.MEMBER_EVENT_TYPE_RESTORED
 
 
 @pytest.mark.covers("C5 BasketService.QuoteBasket")
@@ -169,6 +165,18 @@ async def test_a_code_with_a_limit_per_member_needs_the_member(baskets: Baskets)
     assert reason_of(quote.codes[0]) == "CODE_MEMBER_LIMIT"
     unknown = baskets.quote([line(1_000)], code, member_code="NOBODY")
     assert await reason(unknown) == "MEMBER_CODE_UNKNOWN"
+
+
+@pytest.mark.covers("C5 BasketService.QuoteBasket", "C5 BasketService.RedeemBasket")
+async def test_what_a_suspended_member_owns_does_not_apply_until_it_is_restored(baskets: Baskets) -> None:
+    member = await baskets.promos.platform.member()
+    code = await baskets.code(percent(10), owner=member.id)
+    await baskets.promos.apply(member.id, version=10, event=SUSPENDED)
+    quote = await baskets.quote([line(1_000)], code)
+    assert reason_of(quote.codes[0]) == "CODE_ON_HOLD"
+    assert await reason(baskets.redeem([line(1_000)], code)) == "CODE_ON_HOLD"
+    await baskets.promos.apply(member.id, version=11, event=RESTORED)
+    await baskets.redeem([line(1_000)], code)
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,10 @@ from services.promos.tests.baskets_help import (
     new_sale,
     percent,
 )
-from services.promos.tests.support import Promos, at_once
+from services.promos.tests.support import at_once
 from tests.inprocess import bearer, eventually, reason, refusal
 
 NOWHERE = "7" * 12
-
-
-@pytest.fixture
-def baskets(promos: Promos) -> Baskets:
-    """BasketService."""
-    return Baskets(promos)
 
 
 @pytest.mark.covers("C5 BasketService.RedeemBasket", "C5 BasketService.QuoteBasket")
