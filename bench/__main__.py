@@ -24,6 +24,7 @@ from bench.wire import (
     GET_BALANCE,
     HOT_MEMBER,
     PLACE_ORDER,
+    QUOTE_BASKET,
     RECORD_PURCHASE,
     SCENARIOS,
     STREAM,
@@ -43,6 +44,7 @@ LOGINS = "Logins"
 IN_TURN = (
     GET_BALANCE,
     WITHOUT_REDIS,
+    QUOTE_BASKET,
     PLACE_ORDER,
     RECORD_PURCHASE,
     HOT_MEMBER,

@@ -25,6 +25,7 @@ from bench.wire import (
     GET_BALANCE,
     HOT_MEMBER,
     IN_MESSAGE,
+    QUOTE_BASKET,
     RECORD_PURCHASE,
     WITHOUT_REDIS,
 )
@@ -42,6 +43,7 @@ TARGETS = {
     BATCH: (SCRIP, ALONE),
     **dict.fromkeys(IN_MESSAGE, (SCRIP, ALONE)),
     WITHOUT_REDIS: (SCRIP, EMPTY),
+    QUOTE_BASKET: (SCRIP, EMPTY),
 }
 """What is measured of a scenario; of the others Scrip, the empty RPC and the peer."""
 AT_VOLUME = 4

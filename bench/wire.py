@@ -18,9 +18,10 @@ RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "Pla
 HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
 STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
+QUOTE_BASKET = "QuoteBasket"
 SCENARIOS = (
     *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
-    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER),
+    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET),
 )
 ENTRIES = "history"
 EXPECTED = {
@@ -30,6 +31,7 @@ EXPECTED = {
     BATCH: b'"recorded"',
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
+    QUOTE_BASKET: b'"discounts":[{',
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -37,6 +39,7 @@ IN_MESSAGE = {STREAM: 100, STREAM_OF_ONES: 1}
 """Receipts in each message of a stream."""
 
 ITEMS = 5
+BASKET_LINES = 10
 KEY_LENGTH = 36
 _KEY = b"#" * KEY_LENGTH
 _ARTICLES = (
@@ -65,6 +68,8 @@ def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes
         templates = _purchases(World(world.tills, [hot], world.voucher_id), port, lots)
     elif scenario == PLACE_ORDER:
         templates = _orders(world, port)
+    elif scenario == QUOTE_BASKET:
+        templates = _baskets(world, port, lots)
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
@@ -165,6 +170,20 @@ def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
         _split(_head("POST", "/v1/members/me/orders", port, member.token, extra=extra, body=body) + body)
         for member in world.members
     ]
+
+
+def _baskets(world: World, port: int, lots: random.Random) -> list[tuple[bytes, bytes]]:
+    templates = []
+    for number, member in enumerate(world.members):
+        articles = lots.choices(_ARTICLES, k=BASKET_LINES)
+        lines = [
+            {"sku": sku, "category": category, "unit_price_minor": str(cents), "quantity": quantity}
+            for sku, _, category, cents, quantity in articles
+        ]
+        body = orjson.dumps({"lines": lines, "currency_code": "USD", "codes": member.won})
+        till = world.tills[number % len(world.tills)]
+        templates.append((_head("POST", "/v1/baskets:quote", port, till, body=body) + body, b""))
+    return templates
 
 
 def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", body: bytes = b"") -> bytes:

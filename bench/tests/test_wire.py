@@ -7,6 +7,7 @@ import pytest
 from scrip.points.v1 import purchase_pb2
 
 from bench.wire import (
+    BASKET_LINES,
     BATCH,
     BATCH_SIZE,
     GET_BALANCE,
@@ -14,6 +15,7 @@ from bench.wire import (
     ITEMS,
     KEY_LENGTH,
     PLACE_ORDER,
+    QUOTE_BASKET,
     RECORD_PURCHASE,
     requests,
     streamed,
@@ -49,6 +51,16 @@ def test_each_order_has_a_key_of_its_own(world: World) -> None:
         assert json.loads(body) == {"voucher_id": world.voucher_id}
         keys.add(headers["idempotency-key"])
     assert len(keys) == 100
+
+
+def test_each_basket_has_ten_lines_and_the_two_codes_of_a_member(world: World) -> None:
+    for request in itertools.islice(requests(QUOTE_BASKET, world, 80, "run"), 10):
+        headers, body = _parts(request)
+        assert int(headers["content-length"]) == len(body)
+        assert headers["authorization"].startswith("Bearer till-token-")
+        sent = json.loads(body)
+        assert len(sent["lines"]) == BASKET_LINES == 10
+        assert sent["codes"] in [member.won for member in world.members]
 
 
 def test_each_batch_has_a_thousand_new_receipts(world: World) -> None:

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from services.common.currencies import currency_not_supported
 from services.common.errors import DomainError
+from services.common.line_totals import MAX_TOTAL_MINOR, receipt_too_large
 
-MAX_TOTAL_MINOR = 10**11
 MAX_POINTS = 2**31 - 1
 MAX_AGE = timedelta(days=30)
 CLOCK_LEEWAY = timedelta(minutes=2)
@@ -73,11 +73,7 @@ class Programme:
         if currency_code != self.currency_code:
             return currency_not_supported(currency_code, self.currency_code, of="receipts")
         if total_minor > MAX_TOTAL_MINOR:
-            return DomainError(
-                "RECEIPT_TOO_LARGE",
-                f"a receipt's total may be {MAX_TOTAL_MINOR} minor units at most",
-                limit_minor=MAX_TOTAL_MINOR,
-            )
+            return receipt_too_large()
         return balance_limit_reached() if points > MAX_POINTS else None
 
     def require_refund_time(self, refunded_at: datetime, *, sold_at: datetime, now: datetime) -> None:

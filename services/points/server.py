@@ -42,6 +42,7 @@ from services.points.earning.handlers import EarnRuleHandlers
 from services.points.ledger.handlers import LedgerHandlers, SpendingHandlers
 from services.points.parts import Parts, build, point_value
 from services.points.purchase_details.handlers import PurchaseDetailsHandlers
+from services.points.purchase_details.internal_handlers import AskedPurchasesHandlers
 from services.points.purchases.batch_handlers import BatchHandlers
 from services.points.purchases.dry_run_handlers import DryRunHandlers
 from services.points.purchases.handlers import RecordHandlers
@@ -168,6 +169,7 @@ def _servicers(
             internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
             SpendingHandlers(db, balances.void),
             AskedBalanceHandlers(balances),
+            AskedPurchasesHandlers(db),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

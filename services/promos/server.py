@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
 from scrip.promos.v1 import (
+    basket_pb2_grpc,
     campaign_pb2_grpc,
     code_file_pb2_grpc,
     code_pb2_grpc,
@@ -30,6 +31,9 @@ from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.common.watching import Watchers
+from services.promos.baskets.handlers import BasketHandlers
+from services.promos.baskets.purchases import Purchases
+from services.promos.baskets.quotes import Quotes
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
@@ -73,6 +77,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         members = ShownMembers(parts.peers)
         redeemer = Redeemer(parts.db, guesses, members)
         order_codes = OrderCodesHandlers(parts.db, settings.currency)
+        quotes = Quotes(parts.db, guesses, Purchases(parts.peers))
         try:
             yield Service(
                 _servicers(
@@ -95,6 +100,8 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         try:
             yield Service(
                 _servicers(parts.db, redis, watchers, settings),
+                    quotes=quotes,
+                ),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
@@ -119,8 +126,14 @@ def _servicers(
     members: ShownMembers,
     redeemer: Redeemer,
     order_codes: OrderCodesHandlers,
+    quotes: Quotes,
 ) -> list[Servicer]:
     return [
+        servicer(
+            "scrip.promos.v1.BasketService",
+            basket_pb2_grpc.add_BasketServiceServicer_to_server,
+            BasketHandlers(db, quotes, members, settings.currency),
+        ),
         servicer(
             "scrip.promos.v1.CodeService",
             code_pb2_grpc.add_CodeServiceServicer_to_server,

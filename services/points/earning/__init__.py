@@ -14,7 +14,6 @@ from services.points.earning.rule_book import RuleBook as RuleBook
 from services.points.earning.rule_sets import RuleSet as RuleSet
 from services.points.earning.terms import Item as Item
 from services.points.earning.terms import Terms as Terms
-from services.points.earning.terms import usual_total as usual_total
 
 __all__ = [
     "AppliedRules",
@@ -25,5 +24,4 @@ __all__ = [
     "RuleSet",
     "Terms",
     "explain",
-    "usual_total",
 ]

@@ -43,13 +43,6 @@ class Item(NamedTuple):
         return self.quantity_milli or self.quantity * 1_000
 
 
-def usual_total(unit_price_minor: int, quantity: int, quantity_milli: int) -> int:
-    """Returns what a line costs without a total of its own: a fraction is rounded half up."""
-    if quantity:
-        return unit_price_minor * quantity
-    return (unit_price_minor * quantity_milli + 500) // 1_000
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule as staff made it."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, fetch_first
+from services.common.db import Connection, fetch_first, fetch_value
 from services.points.purchases import Purchase, ReceiptKey, SoldLine, purchase_not_found
 from services.points.refunds import Refund, Returned
 
@@ -160,3 +160,29 @@ def _refund(kept: Mapping[str, Any]) -> Refund:
         waived=kept["waived"],
         reason=kept["reason"],
     )
+
+
+async def has_purchases(connection: Connection, member_id: UUID, *, besides: ReceiptKey | None) -> bool:
+    """Returns whether a member has bought anything, `besides` one receipt.
+
+    Purchases that were voided do not count; those of which goods came back do.
+    """
+    key = besides or ReceiptKey(UUID(int=0), "", "")
+    found: bool = await fetch_value(
+        connection,
+        """
+        SELECT EXISTS (
+          SELECT FROM purchases p
+          WHERE p.member_id = %(member_id)s
+            AND (p.client_id, p.till_number, p.receipt_number)
+              <> (%(client_id)s, %(till_number)s, %(receipt_number)s)
+            AND NOT EXISTS (
+              SELECT FROM refunds r
+              WHERE r.member_id = p.member_id AND r.purchase_id = p.id AND r.voids
+            )
+        )
+        """,
+        member_id=member_id,
+        **key._asdict(),
+    )
+    return found

@@ -14,7 +14,8 @@ from services.common.encoding import moment, refuse_nul
 from services.common.errors import invalid_field
 from services.common.idempotency import fingerprint
 from services.common.ids import new_id, utc_now
-from services.points.earning import Item, RuleBook, usual_total
+from services.common.line_totals import usual_total
+from services.points.earning import Item, RuleBook
 from services.points.programme import Programme
 from services.points.purchases.member_codes import read_member_code
 from services.points.purchases.purchase import Claim, NewPurchase, ReceiptKey, new_claim_code

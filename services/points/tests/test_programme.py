@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.points.programme import MAX_POINTS, MAX_TOTAL_MINOR, Programme, RefundPolicy
+from services.common.line_totals import MAX_TOTAL_MINOR
+from services.points.programme import MAX_POINTS, Programme, RefundPolicy
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 ZONES = (

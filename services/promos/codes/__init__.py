@@ -29,6 +29,7 @@ from services.promos.codes.guesses import Guesser as Guesser
 from services.promos.codes.guesses import Guesses as Guesses
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
 from services.promos.codes.judging import find_redeemable as find_redeemable
+from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
@@ -38,8 +39,12 @@ from services.promos.codes.set_queries import get_code_set as get_code_set
 from services.promos.codes.set_queries import lock_code_set as lock_code_set
 from services.promos.codes.queries import RedemptionRow as RedemptionRow
 from services.promos.codes.set_queries import require_purpose as require_purpose
+from services.promos.codes.refusals import member_required as member_required
+from services.promos.codes.refusals import redemption_cancelled as redemption_cancelled
+from services.promos.codes.refusals import redemption_conflict as redemption_conflict
 
 __all__ = [
+    "CANCELLED_REDEMPTIONS",
     "CODES",
     "CODE_EVENTS",
     "CODE_LIST",
@@ -75,8 +80,11 @@ __all__ = [
     "import_codes",
     "lock_code_set",
     "make_code_set",
+    "member_required",
     "redeem_all",
     "require_purpose",
+    "redemption_cancelled",
+    "redemption_conflict",
     "tell_code_states",
     "void_code",
     "void_unused_codes",

@@ -23,6 +23,9 @@ CODE_SETS = SQL("(SELECT s.id, s.expires_at, s.valid_days, {benefit} FROM code_s
 )
 """What the codes of a set take off, until when and for how long, for statements that join it."""
 
+CANCELLED_REDEMPTIONS = SQL("(SELECT r.id FROM redemptions r WHERE r.cancelled_at IS NOT NULL)")
+"""The ids of redemptions that were taken back, for statements that join them."""
+
 CodeState = Literal["USABLE", "USED", "EXPIRED", "VOID"]
 
 STATE = SQL(

@@ -19,7 +19,7 @@ from services.points.earning.applied import Applied
 from services.points.earning.dry_run import explain
 from services.points.earning.kinds import BaseRate, Rate, describe, from_stored, to_stored
 from services.points.earning.rule_sets import RuleSet
-from services.points.earning.terms import Item, Judged, Rule, usual_total
+from services.points.earning.terms import Item, Judged, Rule
 
 BASE_RATE, EXCLUSION, MULTIPLIER, BONUS = "BASE_RATE", "EXCLUSION", "MULTIPLIER", "FIRST_PURCHASE_BONUS"
 DEFAULT = Rate(1, 1_000)
@@ -350,13 +350,6 @@ def test_the_rules_of_a_purchase_stay_few() -> None:
     assert rules.places(held) == tuple(range(200, 180, -1))
     huge = rule(EXCLUSION, categories=[f"{n:064}" for n in range(200)])
     assert len(describe(huge.effect)) < 1_000
-
-
-@given(st.integers(0, 10**10), st.integers(1, 10**8))
-def test_a_fraction_costs_its_share_rounded_half_up(price: int, milli: int) -> None:
-    exact = Fraction(price * milli, 1_000)
-    assert usual_total(price, 0, milli) == floor(exact + Fraction(1, 2))
-    assert usual_total(price, milli % 100_000 + 1, 0) == price * (milli % 100_000 + 1)
 
 
 def test_a_kind_that_is_not_known_is_refused_where_it_is_read() -> None:

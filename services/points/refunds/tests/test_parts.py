@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import DomainError
-from services.points.earning import Item, Rate, RuleSet, Terms, usual_total
+from services.common.line_totals import usual_total
+from services.points.earning import Item, Rate, RuleSet, Terms
 from services.points.earning.kinds import Exclusion, Multiplier
 from services.points.earning.terms import Rule
 from services.points.purchases import SoldLine
