@@ -17,8 +17,18 @@ from services.promos.codes import refusals
 
 _BENEFIT = benefit_of("s")
 
-CODE_SETS = SQL("(SELECT s.id, s.expires_at, {benefit} FROM code_sets s)").format(benefit=_BENEFIT)
-"""What the codes of a set take off, and until when, for statements that join it."""
+CODE_SETS = SQL(
+    """
+    (
+      SELECT
+        s.id, s.expires_at, s.valid_days, s.pattern, greatest(s.made - s.voided, 0) AS usable,
+        s.made < s.wanted + s.voided AS lacking, {benefit}
+      FROM code_sets s
+    )
+    """
+).format(benefit=_BENEFIT)
+"""What the codes of a set take off, how long they are good, how many there are and whether more are being made,
+for statements that join it."""
 
 CodeState = Literal["USABLE", "USED", "EXPIRED", "VOID"]
 
