@@ -80,6 +80,44 @@ def code_set_conflict(code_set_id: UUID) -> DomainError:
     )
 
 
+def code_set_has_owner(code_set_id: UUID, purpose: str) -> DomainError:
+    """The set changes with the voucher, campaign or discount that it belongs to."""
+    return DomainError(
+        "CODE_SET_HAS_OWNER",
+        f"the set changes with its {purpose.lower()}",
+        code_set_id=code_set_id,
+        purpose=purpose,
+    )
+
+
+def code_set_has_codes(code_set_id: UUID) -> DomainError:
+    """What codes promise stays."""
+    return DomainError(
+        "CODE_SET_HAS_CODES", "the set has codes, which promise benefit and uses", code_set_id=code_set_id
+    )
+
+
+def code_set_quantity_too_small(code_set_id: UUID, least: int) -> DomainError:
+    """Codes that are made stay."""
+    return DomainError(
+        "CODE_SET_QUANTITY_TOO_SMALL",
+        f"the set has {least} codes already",
+        code_set_id=code_set_id,
+        least_quantity=least,
+    )
+
+
+def code_pattern_too_small(pattern: str, possible: int, largest: int) -> DomainError:
+    """Strangers would guess codes of this pattern."""
+    return DomainError(
+        "CODE_PATTERN_TOO_SMALL",
+        f"of {pattern} there are {possible} codes, which is room for {largest} here",
+        pattern=pattern,
+        possible_codes=possible,
+        largest_quantity=largest,
+    )
+
+
 def _text(moment: datetime) -> str:
     """Returns a moment as RFC 3339 has it, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -28,6 +28,7 @@ class CodeSet(Base):
     `purpose` tells what they are for. The id is its owner's: a voucher's, a campaign's or a discount's; a
     HANDED_OUT set has its own. `brand_id` is set for a brand's. `made` counts the codes that the background
     has made, until it is `wanted + voided`; a campaign's codes are made with the win and are counted nowhere.
+    `made_at` is when the last batch was made, `made_per_second` the rate of the last few.
     `valid_days` is how long a code is good after it was given to its owner, within the set's window.
     `version` counts what staff change.
     """
@@ -80,6 +81,8 @@ class CodeSet(Base):
     wanted: Mapped[int] = mapped_column(server_default="0")
     voided: Mapped[int] = mapped_column(server_default="0")
     made: Mapped[int] = mapped_column(server_default="0")
+    made_at: Mapped[datetime | None]
+    made_per_second: Mapped[float | None]
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
