@@ -19,9 +19,9 @@ from uuid import UUID
 
 import orjson
 
+from services.common.threads import in_own_thread
 from services.identity.accounts import Recipient
 from services.identity.messages.settings import MessageSettings
-from services.identity.messages.threads import in_own_thread
 
 
 @dataclass(frozen=True)
