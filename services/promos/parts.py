@@ -14,6 +14,7 @@ from services.promos.settings import Settings
 CONSTRAINTS = {
     "ck_campaigns_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "ck_code_sets_window": lambda: invalid_field("expires_at", "must lie after starts_at"),
+    "ck_discounts_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "ck_code_sets_amount_off_positive": lambda: invalid_field(
         "benefit.amount_off.amount_minor", "must be more than nothing"
     ),

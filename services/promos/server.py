@@ -10,7 +10,9 @@ from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
 from scrip.promos.v1 import (
     campaign_pb2_grpc,
+    claim_pb2_grpc,
     code_pb2_grpc,
+    discount_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
@@ -29,6 +31,11 @@ from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
 from services.promos.campaigns.reward_handlers import RewardHandlers
+from services.promos.claims import member_events as claims_events
+from services.promos.claims.claimer import Claimer
+from services.promos.claims.contacts import Contacts
+from services.promos.claims.discount_handlers import DiscountHandlers
+from services.promos.claims.handlers import ClaimHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
@@ -45,19 +52,22 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
+        contacts = Contacts(parts.db, parts.peers)
+        claimer = Claimer(parts.db, contacts)
         try:
             yield Service(
-                _servicers(parts.db, redis, settings),
+                _servicers(parts.db, redis, settings, claims=ClaimHandlers(parts.db, claimer, contacts)),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
+                drains=[claimer.drain, contacts.drain],
             )
         finally:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
+def _servicers(db: Database, redis: Redis, settings: Settings, *, claims: ClaimHandlers) -> list[Servicer]:
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
@@ -71,6 +81,12 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, settings.currency),
         ),
+        servicer(
+            "scrip.promos.v1.DiscountService",
+            discount_pb2_grpc.add_DiscountServiceServicer_to_server,
+            DiscountHandlers(db, settings.currency),
+        ),
+        servicer("scrip.promos.v1.ClaimService", claim_pb2_grpc.add_ClaimServiceServicer_to_server, claims),
         servicer(
             "scrip.promos.v1.RewardService",
             reward_pb2_grpc.add_RewardServiceServicer_to_server,
@@ -90,7 +106,9 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db, [on_member_event], at_once=_EVENTS_AT_ONCE),
+            MemberEventsHandlers(
+                db, [on_member_event, claims_events.on_member_event], at_once=_EVENTS_AT_ONCE
+            ),
         ),
     ]
 

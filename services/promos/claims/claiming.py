@@ -109,7 +109,7 @@ async def _claim(connection: Connection, waiting: _Waiting, start: int) -> dict[
 
 
 async def judge_claims(connection: Connection, claims: Sequence[NewClaim]) -> list[Outcome | None]:
-    """Returns the outcome of each of these claims as they would be made now; None of one that would be new."""
+    """Returns the outcome of each claim if it were made now; None of one that would get a code."""
     rows = await fetch_all(connection, _Judged, JUDGE, **_arrays(claims))
     outcomes: list[Outcome | None] = [None] * len(claims)
     for row in rows:
@@ -124,18 +124,19 @@ def _judge(row: _Judged, claim: NewClaim) -> Outcome | None:
         return row.claim_id if row.same_key else refusals.already_claimed(row.claim_id)
     if row.key_used:
         return reused(claim.idempotency_key)
+    return _refusal(row, claim.discount_id)
+
+
+def _refusal(row: _Judged, discount_id: UUID) -> DomainError | None:
     if row.state == "DRAFT" or not row.published:
-        return refusals.discount_not_found(claim.discount_id)
-    if row.status == SUSPENDED:
-        return refusals.account_suspended()
-    if row.status == CLOSED:
-        return refusals.account_closed()
+        return refusals.discount_not_found(discount_id)
+    if row.status in (SUSPENDED, CLOSED):
+        return refusals.account_not_active(row.status)
     if row.state != "ACTIVE" or not row.in_window:
-        return refusals.discount_not_open(claim.discount_id)
-    if not row.ready and row.lacking:
-        return refusals.discount_not_ready(claim.discount_id)
+        return refusals.discount_not_open(discount_id)
     if not row.ready:
-        return refusals.discount_sold_out(claim.discount_id)
+        refusal = refusals.discount_not_ready if row.lacking else refusals.discount_sold_out
+        return refusal(discount_id)
     return None if row.agreed else refusals.consent_required()
 
 

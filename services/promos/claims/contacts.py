@@ -12,7 +12,7 @@ from services.common import audit
 from services.common.batching import Batcher
 from services.common.caller import Caller
 from services.common.channels import Peers, call
-from services.common.db import Database
+from services.common.db import Connection, Database
 
 MOST_ASKED = 200
 """Members of one question, and of one audit entry."""
@@ -54,7 +54,7 @@ class Contacts:
         found = await self._ask(sorted(set(member_ids)))
         if found:
             shown = [str(member_id) for member_id in sorted(found)]
-            await self._db.run(audit.record, actor, action, target_id, member_ids=shown)
+            await self._db.run(_record, actor, action, target_id, shown)
         return found
 
     async def drain(self) -> None:
@@ -74,3 +74,9 @@ class Contacts:
             UUID(member_id): Contact(found.full_name, found.phone, found.email)
             for member_id, found in reply.contacts.items()
         }
+
+
+async def _record(
+    connection: Connection, actor: Caller, action: str, target_id: UUID, member_ids: Sequence[str]
+) -> None:
+    await audit.record(connection, actor, action, target_id, member_ids=member_ids)

@@ -78,7 +78,7 @@ class ClaimHandlers:
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Returns what was claimed of a brand as CSV, in pieces."""
         wanted = await self._wanted(request)
-        batches = CLAIM_LIST.batches(self._db, **wanted)
+        batches = CLAIM_LIST.batches(self._db, order_by="", **wanted)
         lines = self._lines(batches, with_contacts=request.with_contacts)
         async for reply in csv_replies(context, "claims", encoding.CSV_COLUMNS, lines):
             yield reply

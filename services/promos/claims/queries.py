@@ -102,9 +102,9 @@ _DISCOUNT_COLUMNS = SQL(
 ).format(benefit=benefit_of("s"))
 _DISCOUNT_SOURCE = SQL("discounts d JOIN {code_sets} s ON s.id = d.id").format(code_sets=CODE_SETS)
 
-_DISCOUNT = SQL(
-    "SELECT {columns} FROM {source} WHERE d.id = %(id)s AND d.brand_id = %(brand_id)s"
-).format(columns=_DISCOUNT_COLUMNS, source=_DISCOUNT_SOURCE)
+_DISCOUNT = SQL("SELECT {columns} FROM {source} WHERE d.id = %(id)s AND d.brand_id = %(brand_id)s").format(
+    columns=_DISCOUNT_COLUMNS, source=_DISCOUNT_SOURCE
+)
 
 
 async def get_discount(connection: Connection, brand_id: UUID, discount_id: UUID) -> DiscountRow:
@@ -218,9 +218,7 @@ async def get_claims(connection: Connection, claim_ids: Sequence[UUID]) -> dict[
     return {row.id: row for row in found}
 
 
-_CLAIM_COLUMNS = SQL(
-    "m.id, m.discount_id, m.brand_id, m.member_id, m.code_id, c.code, c.state, m.claimed_at"
-)
+_CLAIM_COLUMNS = SQL("m.id, m.discount_id, m.brand_id, m.member_id, m.code_id, c.code, c.state, m.claimed_at")
 _CLAIM_SOURCE = SQL("claims m JOIN {codes} c ON c.id = m.code_id").format(codes=CODES)
 
 CLAIM_LIST = Listing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.common.errors import DomainError
+from services.common.members import SUSPENDED
 
 
 def discount_not_found(discount_id: UUID) -> DomainError:
@@ -19,9 +20,7 @@ def discount_ended(discount_id: UUID) -> DomainError:
 
 def discount_not_open(discount_id: UUID) -> DomainError:
     """The discount is paused, has ended, or its time has not come or is over."""
-    return DomainError(
-        "DISCOUNT_NOT_OPEN", "the discount can not be claimed now", discount_id=discount_id
-    )
+    return DomainError("DISCOUNT_NOT_OPEN", "the discount can not be claimed now", discount_id=discount_id)
 
 
 def discount_not_ready(discount_id: UUID) -> DomainError:
@@ -36,9 +35,7 @@ def discount_not_ready(discount_id: UUID) -> DomainError:
 
 def discount_sold_out(discount_id: UUID) -> DomainError:
     """All codes of the discount are claimed."""
-    return DomainError(
-        "DISCOUNT_SOLD_OUT", "all codes of this discount are claimed", discount_id=discount_id
-    )
+    return DomainError("DISCOUNT_SOLD_OUT", "all codes of this discount are claimed", discount_id=discount_id)
 
 
 def consent_required() -> DomainError:
@@ -56,11 +53,8 @@ def claim_not_found(claim_id: UUID) -> DomainError:
     return DomainError("CLAIM_NOT_FOUND", "no such claim", claim_id=claim_id)
 
 
-def account_suspended() -> DomainError:
-    """Staff suspended the member's account."""
-    return DomainError("ACCOUNT_SUSPENDED", "the account is suspended")
-
-
-def account_closed() -> DomainError:
-    """The member's account is gone for good."""
+def account_not_active(status: str) -> DomainError:
+    """Staff suspended the member's account, or it is gone for good."""
+    if status == SUSPENDED:
+        return DomainError("ACCOUNT_SUSPENDED", "the account is suspended")
     return DomainError("ACCOUNT_CLOSED", "the account is closed")

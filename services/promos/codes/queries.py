@@ -27,8 +27,8 @@ CODE_SETS = SQL(
     )
     """
 ).format(benefit=_BENEFIT)
-"""What the codes of a set take off, how long they are good, how many there are and whether more are being made,
-for statements that join it."""
+"""What the codes of a set take off, how long they are good, how many there are and whether more are being
+made, for statements that join it."""
 
 CodeState = Literal["USABLE", "USED", "EXPIRED", "VOID"]
 
