@@ -14,7 +14,7 @@ from services.common.db import Connection, fetch_all, fetch_first, fetch_values
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.claims.refusals import claim_not_found, discount_not_found
-from services.promos.codes import CODE_SETS, CODES, CodeState
+from services.promos.codes import CODE_SETS, CODES, STOCK, CodeState
 
 BRANDS = SQL("(SELECT DISTINCT brand_id AS id, ''::text AS name, true AS published FROM discounts)")
 
@@ -96,7 +96,7 @@ class ClaimRow:
 _DISCOUNT_COLUMNS = SQL(
     """
     d.id, d.brand_id, d.name, d.description, d.quantity, d.claimed, d.starts_at, d.ends_at, d.state,
-    d.version, d.created_at, s.usable AS codes_made, s.pattern, s.expires_at AS codes_expire_at,
+    d.version, d.created_at, s.made AS codes_made, s.pattern, s.expires_at AS codes_expire_at,
     s.valid_days, {benefit}
     """
 ).format(benefit=benefit_of("s"))
@@ -155,15 +155,18 @@ OPEN_DISCOUNTS = Listing(
         d.ends_at, d.created_at, s.expires_at AS codes_expire_at, s.valid_days, {benefit}
         """
     ).format(benefit=benefit_of("s")),
-    source=SQL("{discounts} JOIN {brands} b ON b.id = d.brand_id AND b.published").format(
-        discounts=_DISCOUNT_SOURCE, brands=BRANDS
-    ),
+    source=SQL(
+        """
+        {discounts} JOIN {brands} b ON b.id = d.brand_id AND b.published
+        JOIN LATERAL (SELECT FROM {stock} k WHERE k.code_set_id = d.id LIMIT 1) k ON true
+        """
+    ).format(discounts=_DISCOUNT_SOURCE, brands=BRANDS, stock=STOCK),
     filters={"brand_id": "d.brand_id = %(brand_id)s"},
     keys={"created_at": SortKey("d.created_at", "created_at", parse_moment)},
     key=SortKey("d.id", "id", UUID),
     default_order="created_at desc",
     always="""
-    d.state = 'ACTIVE' AND d.claimed < d.quantity AND s.usable > d.claimed
+    d.state = 'ACTIVE' AND d.claimed < d.quantity
     AND (d.starts_at IS NULL OR d.starts_at <= now()) AND (d.ends_at IS NULL OR now() < d.ends_at)
     AND (s.expires_at IS NULL OR now() < s.expires_at)
     """,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from psycopg.sql import SQL
 
 from services.promos.claims.queries import BRANDS
-from services.promos.codes import CODE_SETS
+from services.promos.codes import CODE_SETS, STOCK
 
 _GIVEN = SQL(
     """
@@ -78,7 +78,7 @@ CLAIM = SQL(
     )
     SELECT g.place, n.claimed_at FROM claimed n JOIN given g ON g.claim_id = n.id
     """
-).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRANDS, code_sets=CODE_SETS)
+).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRANDS, code_sets=CODE_SETS, stock=STOCK)
 """Gives a ready code to each who may claim one, and returns who got one.
 
 The discounts are locked first, in the order of their ids: whether they are open holds until the commit, and
@@ -91,7 +91,7 @@ JUDGE = SQL(
     WITH {given}, stock AS (
       SELECT
         s.id, s.lacking, s.expires_at,
-        EXISTS (SELECT FROM codes c WHERE c.code_set_id = s.id AND c.state = 'READY') AS ready
+        EXISTS (SELECT FROM {stock} k WHERE k.code_set_id = s.id) AS ready
       FROM {code_sets} s WHERE s.id = ANY(%(discount_ids)s::uuid[])
     )
     SELECT
@@ -112,5 +112,5 @@ JUDGE = SQL(
     LEFT JOIN members m ON m.member_id = g.member_id
     LEFT JOIN member_consents a ON a.member_id = g.member_id
     """
-).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRANDS, code_sets=CODE_SETS)
+).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRANDS, code_sets=CODE_SETS, stock=STOCK)
 """Returns what stands in the way of each claim, or the claim that was made before."""

@@ -13,6 +13,7 @@ from services.promos.codes.commands.give_code import void_unused_codes as void_u
 from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
+from services.promos.codes.queries import STOCK as STOCK
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
 from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
@@ -22,6 +23,7 @@ from services.promos.codes.set_queries import lock_code_set as lock_code_set
 __all__ = [
     "CODES",
     "CODE_SETS",
+    "STOCK",
     "USABLE_CODES",
     "CodeSetChanges",
     "CodeSetRow",

@@ -21,7 +21,7 @@ CODE_SETS = SQL(
     """
     (
       SELECT
-        s.id, s.expires_at, s.valid_days, s.pattern, greatest(s.made - s.voided, 0) AS usable,
+        s.id, s.expires_at, s.valid_days, s.pattern, s.made,
         s.made < s.wanted + s.voided AS lacking, {benefit}
       FROM code_sets s
     )
@@ -43,6 +43,9 @@ _STATE = SQL(
     """
 )
 """Where a code `c` of the set `s`, which was given out, stands now: a CodeState."""
+
+STOCK = SQL("(SELECT c.code_set_id FROM codes c WHERE c.state = 'READY')")
+"""The set of each code that nobody owns yet, for statements that ask whether any is left."""
 
 CODES = SQL(
     """
