@@ -13,6 +13,7 @@ from scrip.promos.v1 import (
     claim_pb2_grpc,
     code_pb2_grpc,
     discount_pb2_grpc,
+    code_set_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
@@ -39,6 +40,7 @@ from services.promos.claims.handlers import ClaimHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
+from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import build
 from services.promos.settings import Settings
 
@@ -57,11 +59,16 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         try:
             yield Service(
                 _servicers(parts.db, redis, settings, claims=ClaimHandlers(parts.db, claimer, contacts)),
+        code_sets = CodeSetHandlers(parts.db, settings.currency)
+        try:
+            yield Service(
+                [*_servicers(parts.db, redis, settings), _code_sets(code_sets)],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
                 drains=[claimer.drain, contacts.drain],
+                on_stop=[code_sets.close_streams],
             )
         finally:
             await redis.close()
@@ -111,6 +118,12 @@ def _servicers(db: Database, redis: Redis, settings: Settings, *, claims: ClaimH
             ),
         ),
     ]
+
+
+def _code_sets(handlers: CodeSetHandlers) -> Servicer:
+    return servicer(
+        "scrip.promos.v1.CodeSetService", code_set_pb2_grpc.add_CodeSetServiceServicer_to_server, handlers
+    )
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

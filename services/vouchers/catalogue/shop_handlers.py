@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -11,13 +9,12 @@ from scrip.vouchers.v1 import shop_pb2
 
 from services.common.db import Database
 from services.common.encoding import Context
-from services.common.errors import DomainError, unavailable
+from services.common.errors import DomainError
+from services.common.live_streams import LiveStreams
 from services.common.paging import Page
 from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.quantity import Quantities
 
-_LOOK_SECONDS = 0.5
-_STREAM_SECONDS = 300.0
 _PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
 """Offers are the same for everybody. The edge adds the origin of a browser's page to them, so a shared cache
 must not give them to a page of another origin."""
@@ -29,13 +26,11 @@ class ShopHandlers:
     def __init__(self, db: Database, quantities: Quantities, *, max_watchers: int) -> None:
         self._db = db
         self._quantities = quantities
-        self._max_watchers = max_watchers
-        self._watchers = 0
-        self._closing = asyncio.Event()
+        self._streams = LiveStreams("vouchers", most=max_watchers)
 
     def close_streams(self) -> None:
         """Ends all live streams, because the service stops."""
-        self._closing.set()
+        self._streams.close()
 
     async def ListOffers(
         self, request: shop_pb2.ListOffersRequest, context: Context
@@ -60,17 +55,11 @@ class ShopHandlers:
         self, request: shop_pb2.WatchQuantityRequest, context: Context
     ) -> AsyncIterator[shop_pb2.WatchQuantityResponse]:
         """The quantity left, now and at each change."""
-        if self._watchers >= self._max_watchers:
-            raise DomainError("TOO_MANY_WATCHERS", "too many live streams are open", retry_after=5.0)
         voucher_id = UUID(request.voucher_id)
-        self._watchers += 1
-        try:
+        async with self._streams.open() as stream:
             sent = await self._quantities.left(voucher_id)
             yield shop_pb2.WatchQuantityResponse(quantity_left=sent)
-            until = time.monotonic() + _STREAM_SECONDS
-            while time.monotonic() < until:
-                if await self._closes_within(_LOOK_SECONDS):
-                    raise unavailable("vouchers")  # at once, so that the app opens it elsewhere
+            while await stream.goes_on():
                 try:
                     left = await self._quantities.left(voucher_id)
                 except DomainError as error:
@@ -80,12 +69,3 @@ class ShopHandlers:
                 if left != sent:
                     sent = left
                     yield shop_pb2.WatchQuantityResponse(quantity_left=sent)
-        finally:
-            self._watchers -= 1
-
-    async def _closes_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._closing.wait()
-        except TimeoutError:
-            return False

@@ -24,6 +24,7 @@ from services.promos.codes import random_codes
 from services.promos.codes.commands import make_codes as making
 from services.promos.codes.commands.code_sets import MAKE_JOB
 from services.promos.codes.commands.make_codes import make_codes
+from services.promos.codes.patterns import Pattern
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, in_days
 from tests.inprocess import Platform, eventually, reason, refusal
 
@@ -130,11 +131,11 @@ async def test_a_maker_that_is_killed_again_and_again_leaves_exactly_what_was_as
     draws = itertools.count(1)
     real = random_codes.new_codes
 
-    def killing(wanted: int) -> list[str]:
+    def killing(wanted: int, pattern: Pattern) -> list[str]:
         task = asyncio.current_task()
         if next(draws) % 4 == 0 and task is not None:
             task.cancel()  # takes effect in the middle of this batch
-        return real(wanted)
+        return real(wanted, pattern)
 
     monkeypatch.setattr(random_codes, "new_codes", killing)
     code_set_id = await lacking_set(promos, 401)
@@ -180,8 +181,8 @@ async def test_a_code_that_exists_already_is_thrown_away_and_made_up_for(
     draws = itertools.count()
     real = random_codes.new_codes
 
-    def mostly_known(wanted: int) -> list[str]:
-        fresh = real(wanted)
+    def mostly_known(wanted: int, pattern: Pattern) -> list[str]:
+        fresh = real(wanted, pattern)
         if next(draws) < 5:
             fresh[: wanted // 2] = [existing.code] * (wanted // 2)
             fresh[-1] = fresh[-2]
