@@ -14,12 +14,12 @@ from scrip.promos.v1 import (
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
+    webhook_pb2_grpc,
 )
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
-from services.common.db import Database
 from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
@@ -32,8 +32,9 @@ from services.promos.campaigns.reward_handlers import RewardHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
-from services.promos.parts import build
+from services.promos.parts import Parts, build
 from services.promos.settings import Settings
+from services.promos.webhooks.handlers import DeliveryHandlers, WebhookHandlers
 
 _EVENTS_AT_ONCE = 4
 """First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
@@ -47,7 +48,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         keys = KeyRing(parts.peers.fetch_jwks)
         try:
             yield Service(
-                _servicers(parts.db, redis, settings),
+                _servicers(parts, redis, settings),
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
@@ -57,7 +58,8 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]:
+def _servicers(parts: Parts, redis: Redis, settings: Settings) -> list[Servicer]:
+    db = parts.db
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
@@ -75,6 +77,12 @@ def _servicers(db: Database, redis: Redis, settings: Settings) -> list[Servicer]
             "scrip.promos.v1.RewardService",
             reward_pb2_grpc.add_RewardServiceServicer_to_server,
             RewardHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.v1.WebhookService",
+            webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+            WebhookHandlers(db, parts.sealer, settings.webhook_networks),
+            DeliveryHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.PromosOperationsService",
