@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.common.channels import Peers
 from services.common.db import Database
 from services.common.errors import invalid_field
+from services.common.sealing import Sealer, parse_key
 from services.promos.settings import Settings
 
 CONSTRAINTS = {
@@ -32,14 +33,17 @@ class Parts:
 
     db: Database
     peers: Peers
+    sealer: Sealer
+    """Encrypts the secrets of webhooks."""
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Parts]:
     """Opens what server and worker share, and closes it in the end."""
+    key = parse_key(settings.webhook_key.get_secret_value(), setting="SCRIP_WEBHOOK_KEY")
     db, peers = open_database(settings), Peers("promos", settings)
     try:
-        yield Parts(db, peers)
+        yield Parts(db, peers, Sealer(key, b"webhooks"))
     finally:
         await peers.close()
         await db.close()

@@ -12,17 +12,17 @@ from scrip.promos.v1 import (
     campaign_pb2_grpc,
     claim_pb2_grpc,
     code_pb2_grpc,
-    discount_pb2_grpc,
     code_set_pb2_grpc,
+    discount_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
+    webhook_pb2_grpc,
 )
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
-from services.common.db import Database
 from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
@@ -41,8 +41,9 @@ from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.codes.set_handlers import CodeSetHandlers
-from services.promos.parts import build
+from services.promos.parts import Parts, build
 from services.promos.settings import Settings
+from services.promos.webhooks.handlers import DeliveryHandlers, WebhookHandlers
 
 _EVENTS_AT_ONCE = 4
 """First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
@@ -54,15 +55,17 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
+        code_sets = CodeSetHandlers(parts.db, settings.currency)
         contacts = Contacts(parts.db, parts.peers)
         claimer = Claimer(parts.db, contacts)
+        claims = ClaimHandlers(parts.db, claimer, contacts)
         try:
             yield Service(
-                _servicers(parts.db, redis, settings, claims=ClaimHandlers(parts.db, claimer, contacts)),
-        code_sets = CodeSetHandlers(parts.db, settings.currency)
-        try:
-            yield Service(
-                [*_servicers(parts.db, redis, settings), _code_sets(code_sets)],
+                [
+                    *_servicers(parts, redis, settings),
+                    _code_sets(code_sets),
+                    *_claims(claims, DiscountHandlers(parts.db, settings.currency)),
+                ],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
@@ -74,7 +77,8 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, settings: Settings, *, claims: ClaimHandlers) -> list[Servicer]:
+def _servicers(parts: Parts, redis: Redis, settings: Settings) -> list[Servicer]:
+    db = parts.db
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
@@ -89,15 +93,15 @@ def _servicers(db: Database, redis: Redis, settings: Settings, *, claims: ClaimH
             CampaignHandlers(db, settings.currency),
         ),
         servicer(
-            "scrip.promos.v1.DiscountService",
-            discount_pb2_grpc.add_DiscountServiceServicer_to_server,
-            DiscountHandlers(db, settings.currency),
-        ),
-        servicer("scrip.promos.v1.ClaimService", claim_pb2_grpc.add_ClaimServiceServicer_to_server, claims),
-        servicer(
             "scrip.promos.v1.RewardService",
             reward_pb2_grpc.add_RewardServiceServicer_to_server,
             RewardHandlers(db),
+        ),
+        servicer(
+            "scrip.promos.v1.WebhookService",
+            webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+            WebhookHandlers(db, parts.sealer, settings.webhook_networks),
+            DeliveryHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.PromosOperationsService",
@@ -124,6 +128,17 @@ def _code_sets(handlers: CodeSetHandlers) -> Servicer:
     return servicer(
         "scrip.promos.v1.CodeSetService", code_set_pb2_grpc.add_CodeSetServiceServicer_to_server, handlers
     )
+
+
+def _claims(claims: ClaimHandlers, discounts: DiscountHandlers) -> list[Servicer]:
+    return [
+        servicer(
+            "scrip.promos.v1.DiscountService",
+            discount_pb2_grpc.add_DiscountServiceServicer_to_server,
+            discounts,
+        ),
+        servicer("scrip.promos.v1.ClaimService", claim_pb2_grpc.add_ClaimServiceServicer_to_server, claims),
+    ]
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

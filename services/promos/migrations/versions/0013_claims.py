@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = ("0007", "0014")
+down_revision = "0007"
 
 _WHEN = sa.DateTime(timezone=True)
 
