@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from services.common.ids import new_id
 from stack.files import write_private
 from stack.rest import RefusedError, Rest, item, receipt
 
@@ -129,7 +128,11 @@ async def offer_discounts(
 
 
 async def _brand(rest: Rest, admin: str) -> str:
-    return str(new_id())
+    brand = {"name": "Golden Crust", "category": "Bakeries"}
+    made = await rest.ok("POST", "/v1/brands", brand, token=admin, key="bench-brand")
+    brand_id: str = made["brand"]["brand"]["id"]
+    await rest.ok("POST", f"/v1/brands/{brand_id}:publish", {}, token=admin)
+    return brand_id
 
 
 async def _all(work: Callable[[int, int], Awaitable[T]]) -> list[T]:

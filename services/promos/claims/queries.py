@@ -13,10 +13,9 @@ from psycopg.sql import SQL
 from services.common.db import Connection, fetch_all, fetch_first, fetch_values
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
+from services.promos.brands import BRAND_NAMES
 from services.promos.claims.refusals import claim_not_found, discount_not_found
 from services.promos.codes import CODE_SETS, CODES, STOCK, CodeState
-
-BRANDS = SQL("(SELECT DISTINCT brand_id AS id, ''::text AS name, true AS published FROM discounts)")
 
 DiscountState = Literal["DRAFT", "ACTIVE", "PAUSED", "ENDED"]
 
@@ -160,7 +159,7 @@ OPEN_DISCOUNTS = Listing(
         {discounts} JOIN {brands} b ON b.id = d.brand_id AND b.published
         JOIN LATERAL (SELECT FROM {stock} k WHERE k.code_set_id = d.id LIMIT 1) k ON true
         """
-    ).format(discounts=_DISCOUNT_SOURCE, brands=BRANDS, stock=STOCK),
+    ).format(discounts=_DISCOUNT_SOURCE, brands=BRAND_NAMES, stock=STOCK),
     filters={"brand_id": "d.brand_id = %(brand_id)s"},
     keys={"created_at": SortKey("d.created_at", "created_at", parse_moment)},
     key=SortKey("d.id", "id", UUID),
@@ -184,7 +183,7 @@ _MY_CLAIM_SOURCE = SQL(
     claims m JOIN discounts d ON d.id = m.discount_id JOIN {codes} c ON c.id = m.code_id
     JOIN {brands} b ON b.id = m.brand_id
     """
-).format(codes=CODES, brands=BRANDS)
+).format(codes=CODES, brands=BRAND_NAMES)
 
 MY_CLAIMS = Listing(
     row=MyClaimRow,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from psycopg.sql import SQL
 
-from services.promos.claims.queries import BRANDS
+from services.promos.brands import BRAND_NAMES
 from services.promos.codes import CODE_SETS, STOCK
 
 _GIVEN = SQL(
@@ -78,7 +78,7 @@ CLAIM = SQL(
     )
     SELECT g.place, n.claimed_at FROM claimed n JOIN given g ON g.claim_id = n.id
     """
-).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRANDS, code_sets=CODE_SETS, stock=STOCK)
+).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRAND_NAMES, code_sets=CODE_SETS, stock=STOCK)
 """Gives a ready code to each who may claim one, and returns who got one.
 
 The discounts are locked first, in the order of their ids: whether they are open holds until the commit, and
@@ -112,5 +112,5 @@ JUDGE = SQL(
     LEFT JOIN members m ON m.member_id = g.member_id
     LEFT JOIN member_consents a ON a.member_id = g.member_id
     """
-).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRANDS, code_sets=CODE_SETS, stock=STOCK)
+).format(given=_GIVEN, in_window=_IN_WINDOW, brands=BRAND_NAMES, code_sets=CODE_SETS, stock=STOCK)
 """Returns what stands in the way of each claim, or the claim that was made before."""

@@ -13,6 +13,7 @@ from scrip.identity.v1 import member_pb2, member_pb2_grpc
 from scrip.promos.v1 import claim_pb2, claim_pb2_grpc, discount_pb2, discount_pb2_grpc
 
 from services.common.ids import new_id
+from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import THIRTY_PERCENT, Promos
 from tests.inprocess import Member, bearer, eventually
 
@@ -50,7 +51,7 @@ class Claims:
     @classmethod
     async def of(cls, promos: Promos) -> Claims:
         """A brand of its own."""
-        brand_id = str(new_id())
+        brand_id = (await Brands(promos).published(name="Golden Crust")).brand.id
         return cls(promos, brand_id, await promos.platform.brand_manager(brand_id))
 
     @property

@@ -12,6 +12,7 @@ from scrip.promos.v1 import claim_pb2
 
 from services.common.encoding import timestamp
 from services.common.ids import new_id
+from services.promos.tests.brands_help import Brands
 from services.promos.tests.claims_help import Claims
 from services.promos.tests.support import CLOSED, THIRTY_PERCENT, Promos, at_once, in_days
 from tests.inprocess import bearer, reason, refusal
@@ -23,7 +24,7 @@ async def test_a_member_who_agrees_claims_a_code(claims: Claims) -> None:
     [token] = await claims.sharing(1)
     claim = await claims.claim(discount.id, token)
     assert claim.discount_id == discount.id
-    assert claim.brand_id == claims.brand_id
+    assert (claim.brand_id, claim.brand_name) == (claims.brand_id, "Golden Crust")
     assert claim.name == "30 % off bread"
     assert claim.benefit == THIRTY_PERCENT
     assert claim.state == claim_pb2.CLAIM_STATE_USABLE
@@ -156,6 +157,16 @@ async def test_drafts_and_other_brands_discounts_are_not_there(claims: Claims) -
     others = claims.claim(discount.id, token, brand_id=str(new_id()))
     assert await reason(others) == "DISCOUNT_NOT_FOUND"
     assert await reason(claims.claim("no id", token)) == "VALIDATION_FAILED"
+
+
+async def test_a_brand_that_is_not_published_gives_nothing(claims: Claims) -> None:
+    discount = await claims.open()
+    first, second = await claims.sharing(2)
+    claim = await claims.claim(discount.id, first)
+    await Brands(claims.promos).unpublish(claims.brand_id)
+    assert await reason(claims.claim(discount.id, second)) == "DISCOUNT_NOT_FOUND"
+    assert await claims.open_ones() == []
+    assert await claims.mine(first) == [claim]
 
 
 @pytest.mark.covers("C6 DiscountService.PauseDiscount", "C6 DiscountService.EndDiscount")

@@ -103,9 +103,12 @@ async def test_brand_managers_act_for_their_own_brand_alone(claims: Claims) -> N
     ]
     for call in calls:
         assert await refusal(call) == ("BRAND_NOT_YOURS", grpc.StatusCode.PERMISSION_DENIED, {})
-    own = Claims(claims.promos, str(new_id()), other)
     assert await reason(claims.claimed(claims.manager, discount_id=str(new_id()))) == "DISCOUNT_NOT_FOUND"
-    assert own.brand_id != claims.brand_id
+
+
+async def test_a_discount_needs_a_brand(claims: Claims) -> None:
+    nobody = Claims(claims.promos, str(new_id()), claims.promos.admin)
+    assert await reason(nobody.create()) == "BRAND_NOT_FOUND"
 
 
 async def test_a_discount_is_not_found_under_another_brand(claims: Claims) -> None:
