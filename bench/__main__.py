@@ -21,6 +21,7 @@ from bench.report import machine, table, verdict, write
 from bench.rig import rig
 from bench.wire import (
     BATCH,
+    CLAIM_CODE,
     GET_BALANCE,
     HOT_MEMBER,
     PLACE_ORDER,
@@ -31,6 +32,7 @@ from bench.wire import (
     STREAM_OF_ONES,
     WITHOUT_REDIS,
 )
+from bench.world import MEMBERS
 from stack.errors import StackError
 from stack.rest import RefusedError
 from stack.settings import ROOT
@@ -38,6 +40,7 @@ from stack.settings import ROOT
 RESULT = ROOT / "build" / "bench.json"
 MOST_ORDERS_PER_SECOND = 1_000
 MOST_STOCK = 5_000_000
+MOST_CLAIMS_PER_SECOND = 4_000
 MOST_CLIENTS = 1_000
 LOGINS = "Logins"
 """Verifying tokens, GetMe, and what logins do to it."""
@@ -46,6 +49,7 @@ IN_TURN = (
     WITHOUT_REDIS,
     QUOTE_BASKET,
     PLACE_ORDER,
+    CLAIM_CODE,
     RECORD_PURCHASE,
     HOT_MEMBER,
     BATCH,
@@ -82,12 +86,14 @@ def _measure(options: argparse.Namespace, effort: Effort, say: Say) -> int:
     scenarios = options.scenario or (*SCENARIOS, LOGINS)
     runs = (effort.rounds + REPEATS) * len(options.clients)
     stock = min(MOST_STOCK, math.ceil(runs * (effort.warm_up + effort.seconds) * MOST_ORDERS_PER_SECOND))
+    claims = math.ceil((effort.warm_up + effort.seconds) * MOST_CLAIMS_PER_SECOND / MEMBERS)
+    turns = runs if CLAIM_CODE in scenarios else 0
     started = datetime.now(UTC).isoformat(timespec="seconds")
     # Below build/, which is on the disk that people keep data on; a temporary folder may be in memory.
     (ROOT / "build").mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
-        rig(Path(folder), stock=stock, say=say) as running,
+        rig(Path(folder), stock=stock, claimed=(turns, claims), say=say) as running,
     ):
         same_job.check(running)
         patience = Patience(options.patience, partial(strangers, running.pids))

@@ -9,7 +9,7 @@ import psycopg
 
 from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
-from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
+from bench.wire import BATCH, CLAIM_CODE, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
 from services.common.db import Connection, Database
 from services.points.books.queries import unbalanced_members
 
@@ -21,9 +21,14 @@ _ORDERS = {
     "debits": ("points", "SELECT count(*) FROM debits WHERE state = 'DEBITED'"),
     "codes given": ("promos", "SELECT count(*) FROM codes WHERE state = 'ASSIGNED'"),
 }
+_CLAIMS = {
+    "claims": ("promos", "SELECT count(*) FROM claims"),
+    "codes given": ("promos", "SELECT count(*) FROM codes WHERE state = 'ASSIGNED'"),
+}
 _SCENARIOS = {
     **dict.fromkeys((RECORD_PURCHASE, HOT_MEMBER, BATCH, *IN_MESSAGE), _PURCHASES),
     PLACE_ORDER: _ORDERS,
+    CLAIM_CODE: _CLAIMS,
 }
 _WITH_EFFECTS = (SCRIP, SPREAD, PEER, ALONE)
 

@@ -46,6 +46,8 @@ class Plan:
     """Seconds of measuring."""
     database: str = ""
     """Of what is sent to PostgreSQL itself: its libpq URL."""
+    turn: int = 0
+    """Which of the discounts are claimed."""
     path: str = ""
     """What the first member reads, when the scenario is a history."""
 
@@ -181,7 +183,7 @@ async def run(plan: Plan) -> Result:
     if plan.scenario == ENTRIES:
         queue = reads(world, plan.port, plan.path)
     else:
-        queue = requests(plan.scenario, world, plan.port, plan.run)
+        queue = requests(plan.scenario, world, plan.port, plan.run, plan.turn)
     begin = time.perf_counter() + plan.warm_up
     tally = Tally(EXPECTED[plan.scenario], begin, begin + plan.seconds)
     cpu = time.process_time()

@@ -22,6 +22,7 @@ from bench.rig import ALONE, BENCH, EMPTY, PEER, SCRIP, SPREAD, Rig
 from bench.wire import (
     BATCH,
     BATCH_SIZE,
+    CLAIM_CODE,
     GET_BALANCE,
     HOT_MEMBER,
     IN_MESSAGE,
@@ -173,6 +174,7 @@ def _run(rig: Rig, scenario: str, target: str, clients: int, effort: Effort) -> 
         warm_up=effort.warm_up,
         seconds=effort.seconds,
         database=rig.databases[ALONE],
+        turn=next(rig.turns[target]) if sent == CLAIM_CODE else 0,
     )
     counted = books.count(rig.databases, target, scenario)
     before = snapshot(rig.pids)

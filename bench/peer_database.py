@@ -31,6 +31,25 @@ SELECT gen_random_uuid(), %(id)s, upper(substr(md5(n::text), 1, 12)) || n,
 FROM generate_series(1, %(stock)s) AS n
 """
 
+_DISCOUNT_SETS = """
+INSERT INTO promos.code_sets (id, purpose, percent_off, wanted, made)
+SELECT id, 'DISCOUNT', 30, %(codes)s, %(codes)s FROM unnest(%(discounts)s::uuid[]) AS d (id)
+"""
+_DISCOUNTS = """
+INSERT INTO promos.discounts (id, brand_id, name, description, quantity, state)
+SELECT id, %(brand_id)s, 'Discount', '', %(codes)s, 'ACTIVE' FROM unnest(%(discounts)s::uuid[]) AS d (id)
+"""
+_DISCOUNT_CODES = """
+INSERT INTO promos.codes (id, code_set_id, code, shuffle, state, uses_allowed)
+SELECT gen_random_uuid(), d.id, upper(substr(md5(d.id::text || n), 1, 16)) || n,
+  (random() * 2147483647)::bigint::int, 'READY', 1
+FROM unnest(%(discounts)s::uuid[]) AS d (id), generate_series(1, %(codes)s) AS n
+"""
+_CONSENTS = """
+INSERT INTO promos.member_consents (member_id, version, shares_contact)
+SELECT id, 1, true FROM unnest(%(members)s::uuid[]) AS m (id)
+"""
+
 
 def create(server_url: str, world: World, *, stock: int) -> str:
     """Makes it on the same server, with the same members, voucher and number of codes; returns its URL."""
@@ -51,6 +70,14 @@ def create(server_url: str, world: World, *, stock: int) -> str:
             "stock": stock,
         }
         for statement in (_VOUCHER, _CODE_SET, _CODES):
+            connection.execute(statement, values)
+        values = {
+            "brand_id": world.brand_id,
+            "discounts": [discount for turn in world.discounts for discount in turn],
+            "codes": len(world.members),
+            "members": [member.id for member in world.members],
+        }
+        for statement in (_DISCOUNT_SETS, _DISCOUNTS, _DISCOUNT_CODES, _CONSENTS):
             connection.execute(statement, values)
         rows = [(member.code, member.id) for member in world.members]
         connection.cursor().executemany("INSERT INTO points.member_codes VALUES (%s, %s)", rows)

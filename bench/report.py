@@ -16,6 +16,7 @@ from bench.wire import (
     GET_BALANCE,
     HOT_MEMBER,
     QUOTE_BASKET,
+    CLAIM_CODE,
     RECORD_PURCHASE,
     STREAM,
     STREAM_OF_ONES,
@@ -31,6 +32,7 @@ TARGETS = {
     GET_BALANCE: {EMPTY: (0.5, 0.75)},
     WITHOUT_REDIS: {EMPTY: (0.3, 0.5)},
     QUOTE_BASKET: {EMPTY: (0.35, 0.5)},
+    CLAIM_CODE: {PEER: (4.0, 6.0)},
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -50,6 +51,10 @@ class Rig:
     """libpq URLs: Scrip's four, the peer's one, and that of points' tables without points."""
     server: str
     """PostgreSQL's version."""
+    turns: Mapping[str, Iterator[int]] = field(
+        default_factory=lambda: {name: itertools.count(1) for name in (SCRIP, PEER)}
+    )
+    """Which discounts are claimed next; the first are those of `same_job`."""
 
 
 @dataclass
@@ -94,7 +99,7 @@ class _Builder:
 
 
 @contextmanager
-def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig]:
+def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[str], None]) -> Iterator[Rig]:
     """Everything, started and filled; all of it is gone afterwards."""
     generous = folder / "envoy.yaml"
     edge.write_generous(generous)
@@ -108,6 +113,10 @@ def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig
             made = asyncio.run(
                 world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=stock)
             )
+            say("making discounts")
+            admin, (turns, discounts) = (found.admin_user_name, found.admin_password), claimed
+            offers = world.offer_discounts(found.edge_url, *admin, made, turns=turns, discounts=discounts)
+            made = asyncio.run(offers)
             peer_url = peer_database.create(found.databases["points"], made, stock=stock)
             alone_url = peer_database.create_alone(found.databases["points"], made)
             builder.ports[SCRIP] = _port(found.edge_url)
@@ -116,8 +125,8 @@ def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig
             say("giving them points, here and at the peer")
             for name in (SCRIP, PEER):
                 asyncio.run(world.give_points(f"http://127.0.0.1:{builder.ports[name]}", made))
-            say("waiting for the voucher's codes")
-            _codes_made(found.databases["promos"], made.voucher_id)
+            say("waiting for the codes")
+            _codes_made(found.databases["promos"])
             made.write(folder / "world.json")
             yield Rig(
                 made,
@@ -154,14 +163,17 @@ def _server(url: str) -> str:
     return f"PostgreSQL {said['server_version']}, fsync on"
 
 
-def _codes_made(promos_url: str, voucher_id: str) -> None:
-    """Waits for the codes, so that making them does not fall into a measurement."""
-    made = "SELECT EXISTS (SELECT FROM code_sets WHERE id = %s AND made >= wanted AND wanted > 0)"
+def _codes_made(promos_url: str) -> None:
+    """Waits for the codes and the consents, so that neither falls into a measurement."""
+    made = """
+    SELECT NOT EXISTS (SELECT FROM code_sets WHERE made < wanted) AND EXISTS (SELECT FROM code_sets)
+      AND (SELECT count(*) FROM member_consents) = %s
+    """
     deadline = time.monotonic() + CODES_SECONDS
     with psycopg.connect(promos_url, autocommit=True) as connection:
-        while (row := connection.execute(made, [voucher_id]).fetchone()) != (True,):
+        while (row := connection.execute(made, [world.MEMBERS]).fetchone()) != (True,):
             if time.monotonic() > deadline:
-                raise BenchError(f"the voucher's codes were not made within {CODES_SECONDS:g} s: {row}")
+                raise BenchError(f"the codes were not made within {CODES_SECONDS:g} s: {row}")
             time.sleep(0.2)
 
 

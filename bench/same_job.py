@@ -42,6 +42,10 @@ async def _story(rig: Rig, target: str) -> list[Any]:
         repeated = await rest.call(
             "POST", "/v1/members/me/orders", order, token=member.token, key="same-job-order"
         )
+        claim = f"/v1/brands/{rig.world.brand_id}/discounts/{rig.world.discounts[0][0]}:claim"
+        claimed = [
+            await rest.call("POST", claim, {}, token=member.token, key=key) for key in ("one", "one", "other")
+        ]
         balance = await rest.ok("GET", "/v1/members/me/points", token=member.token)
     refused = [
         other.status == CONFLICT,
@@ -49,7 +53,7 @@ async def _story(rig: Rig, target: str) -> list[Any]:
         unknown.status,
         empty.status // 100,
     ]
-    if first.json != again.json or placed.json != repeated.json:
+    if first.json != again.json or placed.json != repeated.json or claimed[0].json != claimed[1].json:
         raise BenchError(f"{target}: the same request got another answer the second time")
     purchase = {
         key: value
@@ -58,4 +62,6 @@ async def _story(rig: Rig, target: str) -> list[Any]:
     }
     bill = [placed.json["order"][key] for key in ("state", "price_points", "voucher_id")]
     after = balance["balance"] - first.json["balance_after"] + PRICE_POINTS
-    return [first.status, purchase, first.json["balance_after"], placed.status, bill, after, *refused]
+    taken = [claimed[0].json["claim"][key] for key in ("state", "discount_id", "brand_id")]
+    refused += [claimed[2].status]
+    return [first.status, purchase, first.json["balance_after"], placed.status, bill, after, *taken, *refused]

@@ -15,13 +15,14 @@ from bench.world import World
 from stack.rest import item, receipt
 
 RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "PlaceOrder"
+CLAIM_CODE = "ClaimCode"
 HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
 STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
 QUOTE_BASKET = "QuoteBasket"
 SCENARIOS = (
     *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
-    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET),
+    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET, CLAIM_CODE),
 )
 ENTRIES = "history"
 EXPECTED = {
@@ -32,6 +33,7 @@ EXPECTED = {
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
     QUOTE_BASKET: b'"discounts":[{',
+    CLAIM_CODE: b"CLAIM_STATE_USABLE",
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -55,9 +57,14 @@ _ARTICLES = (
 _ALCOHOL = (("1701", "Red wine", "wine", 1_450, 1), ("1802", "Pale ale, six bottles", "beer", 1_099, 1))
 
 
-def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes]:
-    """Requests without end, spread over all members; keys begin with `run`, which is new for each run."""
+def requests(scenario: str, world: World, port: int, run: str, turn: int = 0) -> Iterator[bytes]:
+    """Requests without end, spread over all members; keys begin with `run`, which is new for each run.
+
+    Claims do end: `turn` says which of the discounts are claimed, for each member claims each of them once.
+    """
     lots = random.Random(run)
+    if scenario == CLAIM_CODE:
+        return _claims(world, port, run, world.discounts[turn])
     if scenario == BATCH:
         return _batches(world, port, run, lots)
     if scenario == RECORD_PURCHASE:
@@ -184,6 +191,13 @@ def _baskets(world: World, port: int, lots: random.Random) -> list[tuple[bytes, 
         till = world.tills[number % len(world.tills)]
         templates.append((_head("POST", "/v1/baskets:quote", port, till, body=body) + body, b""))
     return templates
+def _claims(world: World, port: int, run: str, discounts: Sequence[str]) -> Iterator[bytes]:
+    """All members claim one discount after the other, so that one is hot at any moment."""
+    extra = b"idempotency-key: " + _KEY + b"\r\n"
+    for number, (discount, member) in enumerate(itertools.product(discounts, world.members)):
+        path = f"/v1/brands/{world.brand_id}/discounts/{discount}:claim"
+        head = _head("POST", path, port, member.token, extra=extra, body=b"{}")
+        yield head.replace(_KEY, _key(run, number)) + b"{}"
 
 
 def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", body: bytes = b"") -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,10 @@ class World:
     tills: list[str]
     members: list[Member]
     voucher_id: str
+    brand_id: str = ""
+    discounts: Sequence[Sequence[str]] = ((),)
+    """Discounts of the brand by the turn in which they are claimed, each with a code for every member; those
+    of turn 0 are for `same_job`."""
 
     def write(self, path: Path) -> None:
         """Writes a file that only its owner may read, for there are tokens in it."""
@@ -62,7 +66,7 @@ class World:
         """Reads what `write` wrote."""
         found = json.loads(path.read_text())
         members = [Member(**member) for member in found["members"]]
-        return cls(found["tills"], members, found["voucher_id"])
+        return cls(**found | {"members": members})
 
 
 async def create(base_url: str, admin_user: str, admin_password: str, *, stock: int) -> World:
@@ -117,6 +121,41 @@ async def give_points(base_url: str, world: World) -> None:
                 await rest.ok("POST", "/v1/purchases", bought, token=world.tills[number % TILLS])
 
         await _all(shop)
+
+
+async def offer_discounts(
+    base_url: str, admin_user: str, admin_password: str, world: World, *, turns: int, discounts: int
+) -> World:
+    """Returns the world with so many discounts of a brand for each turn, which all members may claim."""
+    async with Rest(base_url) as rest:
+        admin = await rest.log_in_staff(admin_user, admin_password)
+        brand_id = await _brand(rest, admin)
+        path = f"/v1/brands/{brand_id}/discounts"
+
+        async def offer(number: int) -> str:
+            wanted = {"name": f"Discount {number}", "quantity": MEMBERS, "benefit": {"percent_off": 30}}
+            made = await rest.ok("POST", path, wanted, token=admin, key=f"discount-{number}")
+            discount_id: str = made["discount"]["id"]
+            await rest.ok("POST", f"{path}/{discount_id}:activate", {}, token=admin)
+            return discount_id
+
+        made = [await offer(number) for number in range(1 + turns * discounts)]
+
+        async def agree(number: int, _: int) -> None:
+            consent = {"shares_contact": True, "wording_version": "1"}
+            await rest.ok("PUT", "/v1/members/me/consent", consent, token=world.members[number].token)
+
+        await _all(agree)
+    rest_of = [made[1 + turn * discounts :][:discounts] for turn in range(turns)]
+    return replace(world, brand_id=brand_id, discounts=[made[:1], *rest_of])
+
+
+async def _brand(rest: Rest, admin: str) -> str:
+    brand = {"name": "Golden Crust", "category": "Bakeries"}
+    made = await rest.ok("POST", "/v1/brands", brand, token=admin, key="bench-brand")
+    brand_id: str = made["brand"]["brand"]["id"]
+    await rest.ok("POST", f"/v1/brands/{brand_id}:publish", {}, token=admin)
+    return brand_id
 
 
 async def _all(work: Callable[[int, int], Awaitable[T]]) -> list[T]:

@@ -20,6 +20,8 @@ class Secrets:
 
     master_key: str
     """Base64 of 32 random bytes: identity encrypts its signing keys with it."""
+    webhook_key: str
+    """The same for promos, which encrypts the secrets of webhooks with it."""
     admin_password: str
     password_given: bool
     """Whether the admin's password came from outside."""
@@ -40,7 +42,10 @@ def load_or_create(path: Path) -> Secrets:
     """
     kept = _read(path)
     known = dict(kept)
-    master_key = known.setdefault("master_key", base64.b64encode(secrets.token_bytes(32)).decode())
+    master_key, webhook_key = (
+        known.setdefault(name, base64.b64encode(secrets.token_bytes(32)).decode())
+        for name in ("master_key", "webhook_key")
+    )
     service_secrets = {
         service: known.setdefault(f"service_secret_{service}", secrets.token_urlsafe(32))
         for service in SERVICES_WITH_SECRETS
@@ -49,7 +54,7 @@ def load_or_create(path: Path) -> Secrets:
     admin_password = given or known.setdefault("admin_password", secrets.token_urlsafe(15))
     if known != kept:
         write_private(path, json.dumps(known, indent=2) + "\n")
-    return Secrets(master_key, admin_password, bool(given), service_secrets)
+    return Secrets(master_key, webhook_key, admin_password, bool(given), service_secrets)
 
 
 def kept_admin_password(path: Path) -> str | None:

@@ -314,6 +314,10 @@ class InProcess:
         secret = {name: secrets.token_urlsafe(32) for name in SERVICES}
         hashes = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in secret.items()}
         self._secrets = secret
+        self._of_promos = {
+            "webhook_key": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "webhook_allowed_networks": "127.0.0.0/8",
+        }
         environment = {
             "master_key": base64.b64encode(secrets.token_bytes(32)).decode(),
             "service_secret_hashes": hashes,
@@ -391,6 +395,7 @@ class InProcess:
             drain_seconds=1.0,
             **{f"{service}_target": target for service, target in platform.targets.items()},
             **(platform.environment if name == "identity" else {}),
+            **(self._of_promos if name == "promos" else {}),
         )
 
 

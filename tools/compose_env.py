@@ -31,7 +31,7 @@ def fill(template: str) -> str:
 def _secret(name: str, earlier: dict[str, str]) -> str:
     if name.endswith(HASH_SUFFIX):
         return hashlib.sha256(earlier[name.removesuffix(HASH_SUFFIX)].encode()).hexdigest()
-    if name == "SCRIP_MASTER_KEY":
+    if name in ("SCRIP_MASTER_KEY", "SCRIP_WEBHOOK_KEY"):
         return base64.b64encode(secrets.token_bytes(32)).decode()
     # Hexadecimal needs no quoting, neither in a URL nor by compose.
     return secrets.token_hex(24)

@@ -9,13 +9,16 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -23,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 _SERVICES = Path(__file__).resolve().parent.parent
 
@@ -123,4 +126,107 @@ def idempotency_table(metadata: MetaData) -> Table:
         Column("fingerprint", LargeBinary, nullable=False),
         Column("reply", LargeBinary, nullable=False),
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    )
+
+
+def webhook_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
+    """Returns the tables of webhooks: endpoints, what they are told, and each attempt to tell them."""
+    return _webhook_endpoints(metadata), _webhook_deliveries(metadata), _webhook_attempts(metadata)
+
+
+def _webhook_endpoints(metadata: MetaData) -> Table:
+    """`slot` numbers an owner's endpoints, so that there are never too many; deleted ones have none.
+
+    While `old_secret` has time left, it signs beside `secret`. `failing_since` is set from the first failure
+    after a success to the next success, `gone_at` when the receiver said that it is gone for good.
+    """
+    return Table(
+        "webhook_endpoints",
+        metadata,
+        Column("id", Uuid, primary_key=True),
+        Column("owner_id", Uuid, nullable=False),
+        Column("slot", SmallInteger),
+        Column("url", Text, nullable=False),
+        Column("description", Text, nullable=False, server_default=""),
+        Column("kinds", ARRAY(Text), nullable=False),
+        Column("enabled", Boolean, nullable=False, server_default="true"),
+        Column("secret", LargeBinary, nullable=False),
+        Column("old_secret", LargeBinary),
+        Column("old_secret_expires_at", DateTime(timezone=True)),
+        Column("failing_since", DateTime(timezone=True)),
+        Column("gone_at", DateTime(timezone=True)),
+        Column("version", Integer, nullable=False, server_default="1"),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("deleted_at", DateTime(timezone=True)),
+        UniqueConstraint("owner_id", "slot"),
+        CheckConstraint("slot BETWEEN 1 AND 10", name="slot_in_range"),
+        CheckConstraint("(deleted_at IS NULL) = (slot IS NOT NULL)", name="slot_until_deleted"),
+        CheckConstraint(
+            "(old_secret IS NULL) = (old_secret_expires_at IS NULL)", name="old_secret_with_its_end"
+        ),
+    )
+
+
+def _webhook_deliveries(metadata: MetaData) -> Table:
+    """One row for each event and endpoint: what is to be sent, and its place in the queue.
+
+    `tries` counts the attempts since it was queued, or queued again by staff; `attempts` all. Whoever sends
+    it has it for itself until `sending_until`. There is no foreign key to the endpoint, for it would lock the
+    endpoint's row in each transaction that has something to tell.
+    """
+    return Table(
+        "webhook_deliveries",
+        metadata,
+        Column("endpoint_id", Uuid, primary_key=True),
+        Column("event_id", Uuid, primary_key=True),
+        Column("kind", Text, nullable=False),
+        Column("subject_id", Uuid, nullable=False),
+        Column("member_id", Uuid),
+        Column("occurred_at", DateTime(timezone=True), nullable=False),
+        Column("state", Text, nullable=False, server_default="PENDING"),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("tries", Integer, nullable=False, server_default="0"),
+        Column("next_attempt_at", DateTime(timezone=True)),
+        Column("sending_until", DateTime(timezone=True)),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("completed_at", DateTime(timezone=True)),
+        CheckConstraint("state IN ('PENDING', 'SUCCEEDED', 'FAILED')", name="state_known"),
+        CheckConstraint("(state = 'PENDING') = (next_attempt_at IS NOT NULL)", name="pending_has_a_time"),
+        CheckConstraint("(state = 'PENDING') = (completed_at IS NULL)", name="completed_has_a_time"),
+        CheckConstraint("state = 'PENDING' OR sending_until IS NULL", name="sent_while_pending"),
+        Index(
+            "ix_webhook_deliveries_due",
+            "endpoint_id",
+            "next_attempt_at",
+            postgresql_where=text("state = 'PENDING'"),
+        ),
+        Index(
+            "ix_webhook_deliveries_sending",
+            "endpoint_id",
+            postgresql_where=text("sending_until IS NOT NULL"),
+        ),
+        Index("ix_webhook_deliveries_endpoint_id", "endpoint_id", "created_at", "event_id"),
+        Index("ix_webhook_deliveries_state", "endpoint_id", "state", "created_at", "event_id"),
+        Index("ix_webhook_deliveries_kind", "endpoint_id", "kind", "created_at", "event_id"),
+        Index("ix_webhook_deliveries_created_at", "created_at"),
+    )
+
+
+def _webhook_attempts(metadata: MetaData) -> Table:
+    """What came of an attempt: the receiver's status, or why there was none. One that died left no row."""
+    return Table(
+        "webhook_attempts",
+        metadata,
+        Column("endpoint_id", Uuid, primary_key=True),
+        Column("event_id", Uuid, primary_key=True),
+        Column("number", Integer, primary_key=True),
+        Column("started_at", DateTime(timezone=True), nullable=False),
+        Column("duration_ms", Integer, nullable=False),
+        Column("status", SmallInteger),
+        Column("error", Text),
+        ForeignKeyConstraint(
+            ["endpoint_id", "event_id"],
+            ["webhook_deliveries.endpoint_id", "webhook_deliveries.event_id"],
+            ondelete="CASCADE",
+        ),
     )

@@ -44,6 +44,7 @@ from services.identity.look_ups.handlers import LookUpHandlers
 from services.identity.member_codes.handlers import MemberCodeHandlers, MyCodeHandlers
 from services.identity.members import code_owners, get_member_code, resolve_member_codes
 from services.identity.members.admin_handlers import MemberAdminHandlers
+from services.identity.members.contact_handlers import ContactHandlers
 from services.identity.members.handlers import MemberHandlers
 from services.identity.members.registration_handlers import RegistrationHandlers
 from services.identity.members.step_up import StepUp
@@ -223,6 +224,7 @@ def _servicers(
                 lambda codes: db.read(resolve_member_codes, codes),
                 lambda member_ids: db.read(code_owners, member_ids),
             ),
+            ContactHandlers(db),
             AuditForwardingHandlers(db),
         ),
     ]

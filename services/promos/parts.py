@@ -15,8 +15,15 @@ from services.promos.settings import Settings
 CONSTRAINTS = {
     "ck_promos_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "uq_promo_uses_signed_code_id": member_code_replayed,
+from services.common.sealing import Sealer, parse_key
+from services.promos.brands.refusals import too_many_stores
+from services.promos.settings import Settings
+
+CONSTRAINTS = {
+    "ck_brands_stores_within_limit": too_many_stores,
     "ck_campaigns_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "ck_code_sets_window": lambda: invalid_field("expires_at", "must lie after starts_at"),
+    "ck_discounts_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "ck_code_sets_amount_off_positive": lambda: invalid_field(
         "benefit.amount_off.amount_minor", "must be more than nothing"
     ),
@@ -34,14 +41,17 @@ class Parts:
 
     db: Database
     peers: Peers
+    sealer: Sealer
+    """Encrypts the secrets of webhooks."""
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Parts]:
     """Opens what server and worker share, and closes it in the end."""
+    key = parse_key(settings.webhook_key.get_secret_value(), setting="SCRIP_WEBHOOK_KEY")
     db, peers = open_database(settings), Peers("promos", settings)
     try:
-        yield Parts(db, peers)
+        yield Parts(db, peers, Sealer(key, b"webhooks"))
     finally:
         await peers.close()
         await db.close()

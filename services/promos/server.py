@@ -12,12 +12,18 @@ from scrip.promos.v1 import (
     basket_pb2_grpc,
     campaign_pb2_grpc,
     code_file_pb2_grpc,
+    brand_pb2_grpc,
+    campaign_pb2_grpc,
+    claim_pb2_grpc,
     code_pb2_grpc,
     code_set_pb2_grpc,
+    discount_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     promo_pb2_grpc,
     reward_pb2_grpc,
+    store_pb2_grpc,
+    webhook_pb2_grpc,
 )
 
 from services.common import schema
@@ -34,6 +40,9 @@ from services.common.watching import Watchers
 from services.promos.baskets.handlers import BasketHandlers
 from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.quotes import Quotes
+from services.promos.brands.handlers import BrandHandlers
+from services.promos.brands.images import Images
+from services.promos.brands.store_handlers import StoreHandlers
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
@@ -44,6 +53,11 @@ from services.promos.code_files.import_handlers import CodeImportHandlers
 from services.promos.code_files.sheet_handlers import SheetHandlers
 from services.promos.codes.guesses import Guesses
 from services.promos.campaigns.winner_handlers import WinnerHandlers
+from services.promos.claims import member_events as claims_events
+from services.promos.claims.claimer import Claimer
+from services.promos.claims.contacts import Contacts
+from services.promos.claims.discount_handlers import DiscountHandlers
+from services.promos.claims.handlers import ClaimHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redeemer import Redeemer
@@ -54,6 +68,9 @@ from services.promos.promo_points.handlers import PromoHandlers
 from services.promos.promo_points.my_handlers import MyPromoHandlers
 from services.promos.settings import Settings
 from services.promos.shown_members import ShownMembers
+from services.promos.parts import Parts, build
+from services.promos.settings import Settings
+from services.promos.webhooks.handlers import DeliveryHandlers, WebhookHandlers
 
 _EVENTS_AT_ONCE = 4
 """First logins meet at a campaign's row; more at once would only hold connections waiting for it."""
@@ -66,6 +83,9 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
         code_sets = CodeSetHandlers(parts.db, settings.currency)
+        contacts = Contacts(parts.db, parts.peers)
+        claimer = Claimer(parts.db, contacts)
+        claims = ClaimHandlers(parts.db, claimer, contacts)
         try:
             yield Service(
                 _servicers(parts.db, redis, parts.peers, settings),
@@ -102,10 +122,16 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 _servicers(parts.db, redis, watchers, settings),
                     quotes=quotes,
                 ),
+                [
+                    *_servicers(parts, redis, settings),
+                    _code_sets(code_sets),
+                    *_claims(claims, DiscountHandlers(parts.db, settings.currency)),
+                ],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
+                drains=[claimer.drain, contacts.drain],
                 on_stop=[code_sets.close_streams],
                 drains=[redeemer.drain, order_codes.drain],
                 drains=[redeemer.drain],
@@ -133,6 +159,20 @@ def _servicers(
             "scrip.promos.v1.BasketService",
             basket_pb2_grpc.add_BasketServiceServicer_to_server,
             BasketHandlers(db, quotes, members, settings.currency),
+def _servicers(parts: Parts, redis: Redis, settings: Settings) -> list[Servicer]:
+    db = parts.db
+    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+    images = Images()
+    return [
+        servicer(
+            "scrip.promos.v1.BrandService",
+            brand_pb2_grpc.add_BrandServiceServicer_to_server,
+            BrandHandlers(db, images),
+        ),
+        servicer(
+            "scrip.promos.v1.StoreService",
+            store_pb2_grpc.add_StoreServiceServicer_to_server,
+            StoreHandlers(db, images),
         ),
         servicer(
             "scrip.promos.v1.CodeService",
@@ -161,6 +201,10 @@ def _servicers(
             "scrip.promos.v1.MyPromoService",
             promo_pb2_grpc.add_MyPromoServiceServicer_to_server,
             MyPromoHandlers(db),
+            "scrip.promos.v1.WebhookService",
+            webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+            WebhookHandlers(db, parts.sealer, settings.webhook_networks),
+            DeliveryHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.PromosOperationsService",
@@ -176,7 +220,9 @@ def _servicers(
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(db, [on_member_event], at_once=_EVENTS_AT_ONCE),
+            MemberEventsHandlers(
+                db, [on_member_event, claims_events.on_member_event], at_once=_EVENTS_AT_ONCE
+            ),
         ),
     ]
 
@@ -195,6 +241,15 @@ def _code_files(db: Database, throttle: Throttle) -> Servicer:
         CodeImportHandlers(db, throttle),
         SheetHandlers(db),
     )
+def _claims(claims: ClaimHandlers, discounts: DiscountHandlers) -> list[Servicer]:
+    return [
+        servicer(
+            "scrip.promos.v1.DiscountService",
+            discount_pb2_grpc.add_DiscountServiceServicer_to_server,
+            discounts,
+        ),
+        servicer("scrip.promos.v1.ClaimService", claim_pb2_grpc.add_ClaimServiceServicer_to_server, claims),
+    ]
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

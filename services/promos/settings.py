@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from services.common.settings import ServiceSettings
+from services.common.webhooks.addresses import Network, parse_networks
+
+
+def _networks(text: str) -> str:
+    parse_networks(text)
+    return text
 
 
 class Settings(ServiceSettings):
@@ -21,3 +27,12 @@ class Settings(ServiceSettings):
     """Codes that one caller may guess wrongly in a minute before it must wait."""
     max_watchers: Annotated[int, Field(ge=1)] = 500
     """Live streams per process."""
+    webhook_key: SecretStr
+    """Base64 of 32 random bytes, under which the secrets of webhooks are encrypted."""
+    webhook_allowed_networks: Annotated[str, AfterValidator(_networks)] = ""
+    """Networks inside that webhooks may be sent to, by http too, such as `127.0.0.0/8,10.1.0.0/16`."""
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """These networks."""
+        return parse_networks(self.webhook_allowed_networks)

@@ -11,6 +11,7 @@ from services.common.tables import (
     new_metadata,
     outbox_table,
     set_aside_table,
+    webhook_tables,
 )
 
 
@@ -25,3 +26,4 @@ idempotency_table(Base.metadata)
 members_table(Base.metadata)
 outbox_table(Base.metadata)
 set_aside_table(Base.metadata)
+webhook_tables(Base.metadata)

@@ -14,14 +14,21 @@ OF_IDENTITY = {
     "SCRIP_OTP_WEBHOOK_AUTHORIZATION": "of-the-provider",
     "SCRIP_OTP_SMTP_PASSWORD": "of-the-mail-server",
 }
-SECRETS = Secrets("master", "admin's", False, {name: f"{name}'s" for name in SERVICES if name != "identity"})
+SECRETS = Secrets(
+    "master", "webhooks", "admin's", False, {name: f"{name}'s" for name in SERVICES if name != "identity"}
+)
 WIRING = Wiring({name: f"postgresql:///{name}" for name in SERVICES}, "redis://x", {"points": "x"})
 
 
 @pytest.fixture
 def environments(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     """The environment of each process, by its name."""
-    given = {**OF_IDENTITY, "SCRIP_TOKEN_POLICY": "bank", "SCRIP_CODE_OFFLINE_SECONDS": "60"}
+    given = {
+        **OF_IDENTITY,
+        "SCRIP_WEBHOOK_KEY": "somebody-elses",
+        "SCRIP_TOKEN_POLICY": "bank",
+        "SCRIP_CODE_OFFLINE_SECONDS": "60",
+    }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     settings = read_settings()
@@ -47,6 +54,14 @@ def test_what_is_identitys_reaches_identity_and_its_worker_only(
         else:
             assert found == {}, name
     assert not OF_IDENTITY.keys() & base_environment().keys()
+
+
+def test_the_key_of_webhooks_reaches_promos_and_its_worker_only(
+    environments: dict[str, dict[str, str]],
+) -> None:
+    name = "SCRIP_WEBHOOK_KEY"
+    knowing = {process: each[name] for process, each in environments.items() if name in each}
+    assert knowing == {"promos": "webhooks", "promos-worker": "webhooks"}
 
 
 def test_a_service_knows_its_own_secret_and_identity_the_hashes(

@@ -97,6 +97,12 @@ def test_filled_secrets_are_whole_fresh_and_fit_each_other(filled: dict[str, str
     }
 
 
+def test_the_key_of_webhooks_is_that_of_promos_alone(services: dict[str, Any]) -> None:
+    knowing = {name for name, each in services.items() if "SCRIP_WEBHOOK_KEY" in _environment(each)}
+    assert knowing == {"promos", "promos-worker", "promos-migrate"}
+    assert len(base64.b64decode(services["promos"]["environment"]["SCRIP_WEBHOOK_KEY"], validate=True)) == 32
+
+
 def test_make_env_keeps_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose_env, "ROOT", tmp_path)
     (tmp_path / ".env.example").write_text(EXAMPLE)

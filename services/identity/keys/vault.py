@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
 
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-_KEY_BYTES = 32
+from services.common.sealing import Sealer, derive, parse_key
 
 
 class Vault:
     """Keys for each use, derived from the master key."""
 
     def __init__(self, master_key: str) -> None:
-        try:
-            master = base64.b64decode(master_key, validate=True)
-        except binascii.Error:
-            master = b""
-        if len(master) != _KEY_BYTES:
-            raise SystemExit("SCRIP_MASTER_KEY must be the base64 of 32 random bytes")
-        self._otp_key = _derive(master, b"otp")
-        self._refresh_key = _derive(master, b"refresh-tokens")
-        self._phone_key = _derive(master, b"phones")
-        self._code_key = _derive(master, b"member-codes")
-        self._throttle_key = _derive(master, b"throttle")
-        self._place_key = _derive(master, b"places")
-        self._box = Fernet(base64.urlsafe_b64encode(_derive(master, b"signing-keys")))
+        master = parse_key(master_key, setting="SCRIP_MASTER_KEY")
+        self._otp_key = derive(master, b"otp")
+        self._refresh_key = derive(master, b"refresh-tokens")
+        self._phone_key = derive(master, b"phones")
+        self._code_key = derive(master, b"member-codes")
+        self._throttle_key = derive(master, b"throttle")
+        self._place_key = derive(master, b"places")
+        self._box = Sealer(master, b"signing-keys")
 
     def hash_otp(self, otp_id: object, code: str) -> bytes:
         """Returns the keyed hash under which the code of this one-time password is kept."""
@@ -80,7 +70,3 @@ def new_secret() -> str:
 def hash_secret(secret: str) -> bytes:
     """Returns the hash of a random secret of 128 bits or more, which needs no slow hash."""
     return hashlib.sha256(secret.encode()).digest()
-
-
-def _derive(master: bytes, use: bytes) -> bytes:
-    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=b"scrip:" + use).derive(master)

@@ -259,3 +259,30 @@ async def code_owners(connection: Connection, member_ids: Sequence[UUID]) -> dic
         ids=list(member_ids),
     )
     return {owner.id: CodeOwner(owner.id, owner.suspended) for owner in owners}
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """How to reach a member who agrees to share it."""
+
+    id: UUID
+    full_name: str
+    phone: str | None
+    email: str | None
+
+
+async def get_contacts(connection: Connection, member_ids: Sequence[UUID]) -> Sequence[ContactRow]:
+    """Returns those of these members who are active and agree to share their contact data.
+
+    An e-mail address that is not confirmed may be somebody else's, so it is left out.
+    """
+    return await fetch_all(
+        connection,
+        ContactRow,
+        """
+        SELECT id, full_name, phone, CASE WHEN email_confirmed THEN email END AS email
+        FROM member_accounts
+        WHERE id = ANY(%(ids)s) AND status = 'ACTIVE' AND shares_contact
+        """,
+        ids=list(member_ids),
+    )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import http.client
 import smtplib
 import ssl
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -19,9 +16,10 @@ from uuid import UUID
 
 import orjson
 
+from services.common.threads import in_own_thread
+from services.common.webhooks.signing import signed
 from services.identity.accounts import Recipient
 from services.identity.messages.settings import MessageSettings
-from services.identity.messages.threads import in_own_thread
 
 
 @dataclass(frozen=True)
@@ -142,15 +140,10 @@ class WebhookTransport:
             return connection.getresponse().status
 
     def _headers(self, message_id: UUID, body: bytes) -> dict[str, str]:
-        moment = str(int(time.time()))
-        signed = b".".join([str(message_id).encode(), moment.encode(), body])
-        signature = base64.b64encode(hmac.digest(self._secret, signed, hashlib.sha256)).decode()
         headers = {
             "content-type": "application/json",
             "user-agent": "scrip",
-            "webhook-id": str(message_id),
-            "webhook-timestamp": moment,
-            "webhook-signature": f"v1,{signature}",
+            **signed(str(message_id), body, [self._secret]),
         }
         return {**headers, "authorization": self._authorization} if self._authorization else headers
 

@@ -32,6 +32,7 @@ from services.promos.codes.judging import find_redeemable as find_redeemable
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
+from services.promos.codes.queries import STOCK as STOCK
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
 from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
@@ -49,6 +50,7 @@ __all__ = [
     "CODE_EVENTS",
     "CODE_LIST",
     "CODE_SETS",
+    "STOCK",
     "USABLE_CODES",
     "CodeEvent",
     "CodeOfSet",

@@ -18,10 +18,18 @@ from services.promos.codes.judging import REDEEMABLE
 
 _BENEFIT = benefit_of("s")
 
-CODE_SETS = SQL("(SELECT s.id, s.expires_at, s.valid_days, {benefit} FROM code_sets s)").format(
-    benefit=_BENEFIT
-)
-"""What the codes of a set take off, until when and for how long, for statements that join it."""
+CODE_SETS = SQL(
+    """
+    (
+      SELECT
+        s.id, s.expires_at, s.valid_days, s.pattern, s.made,
+        s.made < s.wanted + s.voided AS lacking, {benefit}
+      FROM code_sets s
+    )
+    """
+).format(benefit=_BENEFIT)
+"""What the codes of a set take off, how long they are good, how many there are and whether more are being
+made, for statements that join it."""
 
 CANCELLED_REDEMPTIONS = SQL("(SELECT r.id FROM redemptions r WHERE r.cancelled_at IS NOT NULL)")
 """The ids of redemptions that were taken back, for statements that join them."""
@@ -39,6 +47,9 @@ STATE = SQL(
     """
 )
 """Where a code `c` of the set `s`, which was given out, stands now: a CodeState."""
+
+STOCK = SQL("(SELECT c.code_set_id FROM codes c WHERE c.state = 'READY')")
+"""The set of each code that nobody owns yet, for statements that ask whether any is left."""
 
 CODES = SQL(
     """
