@@ -20,7 +20,8 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _WITH_IPV4_INSIDE = tuple(map(IPv6Network, ("2001::/32", "2002::/16", "64:ff9b::/96", "64:ff9b:1::/48")))
 """Teredo, 6to4 and NAT64: a relay would pass on to the IPv4 address in it, whatever that is."""
-_RELAYS_OF_6TO4 = IPv4Network("192.88.99.0/24")
+_SPECIAL = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+"""Protocol assignments, and relays of 6to4; not all versions of Python know them."""
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -49,7 +50,7 @@ def may_connect(address: str, allowed: Sequence[Network]) -> bool:
     if not ip.is_global or ip.is_multicast or ip.is_reserved:
         return False
     if isinstance(ip, IPv4Address):
-        return ip not in _RELAYS_OF_6TO4
+        return not any(ip in network for network in _SPECIAL)
     return ip in _GLOBAL_UNICAST and not any(ip in network for network in _WITH_IPV4_INSIDE)
 
 

@@ -160,7 +160,7 @@ class Dispatcher:
             headers = signed(str(delivery.event_id), body, keys)
             return await self._sender.post(delivery.url, headers, body)
         except Exception:
-            # A defect of ours, perhaps with what this receiver sends. It counts as an attempt, or it never ends.
+            # A defect of ours, perhaps with what this receiver sends. It counts, or it would never end.
             log.exception("delivery %s can not be sent", delivery.event_id)
             return Outcome(error="INTERNAL")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,36 +14,10 @@ from standardwebhooks import WebhookVerificationError
 from services.common.ids import new_id, utc_now
 from services.common.webhooks.dispatcher import WAITS
 from services.promos.tests.support import Promos
-from services.promos.tests.webhooks_help import (
-    FAILED,
-    NOTHING,
-    PENDING,
-    SUCCEEDED,
-    BrandsWebhooks,
-    Receiver,
-    status,
-)
+from services.promos.tests.webhooks_help import FAILED, PENDING, SUCCEEDED, BrandsWebhooks
 from services.promos.webhooks import NewEvent, queue_events
 from tests.inprocess import eventually, reason
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver that takes all."""
-    async with Receiver().listening() as one:
-        yield one
-
-
-@pytest.fixture
-async def brand(promos: Promos) -> AsyncIterator[BrandsWebhooks]:
-    """The webhooks of a new brand, which sends nothing any more in the end."""
-    webhooks = BrandsWebhooks.of(promos)
-    yield webhooks
-    await promos.execute(
-        "UPDATE webhook_endpoints SET deleted_at = now(), slot = NULL, enabled = false"
-        " WHERE owner_id = %(id)s AND deleted_at IS NULL",
-        id=webhooks.brand_id,
-    )
+from tests.receiver import NOTHING, Receiver, status
 
 
 def wait_of(delivery: webhook_pb2.Delivery) -> float:
