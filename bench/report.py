@@ -13,10 +13,10 @@ from bench.measure import Measured
 from bench.rig import ALONE, EMPTY, NAMES, PEER, SCRIP, SPREAD
 from bench.wire import (
     BATCH,
+    CLAIM_CODE,
     GET_BALANCE,
     HOT_MEMBER,
     QUOTE_BASKET,
-    CLAIM_CODE,
     RECORD_PURCHASE,
     STREAM,
     STREAM_OF_ONES,

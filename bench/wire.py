@@ -191,6 +191,8 @@ def _baskets(world: World, port: int, lots: random.Random) -> list[tuple[bytes, 
         till = world.tills[number % len(world.tills)]
         templates.append((_head("POST", "/v1/baskets:quote", port, till, body=body) + body, b""))
     return templates
+
+
 def _claims(world: World, port: int, run: str, discounts: Sequence[str]) -> Iterator[bytes]:
     """All members claim one discount after the other, so that one is hot at any moment."""
     extra = b"idempotency-key: " + _KEY + b"\r\n"

@@ -9,14 +9,9 @@ from dataclasses import dataclass
 from services.common.channels import Peers
 from services.common.db import Database
 from services.common.errors import invalid_field
-from services.promos.promo_points import member_code_replayed
-from services.promos.settings import Settings
-
-CONSTRAINTS = {
-    "ck_promos_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
-    "uq_promo_uses_signed_code_id": member_code_replayed,
 from services.common.sealing import Sealer, parse_key
 from services.promos.brands.refusals import too_many_stores
+from services.promos.promo_points import member_code_replayed
 from services.promos.settings import Settings
 
 CONSTRAINTS = {
@@ -24,6 +19,8 @@ CONSTRAINTS = {
     "ck_campaigns_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "ck_code_sets_window": lambda: invalid_field("expires_at", "must lie after starts_at"),
     "ck_discounts_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
+    "ck_promos_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
+    "uq_promo_uses_signed_code_id": member_code_replayed,
     "ck_code_sets_amount_off_positive": lambda: invalid_field(
         "benefit.amount_off.amount_minor", "must be more than nothing"
     ),

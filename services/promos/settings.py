@@ -24,7 +24,6 @@ class Settings(ServiceSettings):
     """Codes that are not valid which one till, or one of the staff, may bring in a minute."""
     redemption_cancel_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """For how many days a redemption can be cancelled."""
-    """Codes that one caller may guess wrongly in a minute before it must wait."""
     max_watchers: Annotated[int, Field(ge=1)] = 500
     """Live streams per process."""
     webhook_key: SecretStr

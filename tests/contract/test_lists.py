@@ -33,16 +33,14 @@ from scrip.points.v1 import (
 from scrip.promos.v1 import (
     campaign_pb2,
     campaign_pb2_grpc,
-    code_pb2,
-    code_pb2_grpc,
-    promo_pb2,
-    promo_pb2_grpc,
     code_file_pb2,
     code_file_pb2_grpc,
     code_pb2,
     code_pb2_grpc,
     code_set_pb2,
     code_set_pb2_grpc,
+    promo_pb2,
+    promo_pb2_grpc,
 )
 from scrip.vouchers.v1 import (
     catalogue_pb2,

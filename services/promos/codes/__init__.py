@@ -18,7 +18,6 @@ from services.promos.codes.commands.code_states import tell_code_states as tell_
 from services.promos.codes.commands.give_code import discard_code as discard_code
 from services.promos.codes.commands.give_code import give_code as give_code
 from services.promos.codes.commands.give_code import void_unused_codes as void_unused_codes
-from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.commands.import_codes import Imported as Imported
 from services.promos.codes.commands.import_codes import NewCode as NewCode
 from services.promos.codes.commands.import_codes import import_codes as import_codes
@@ -29,20 +28,21 @@ from services.promos.codes.guesses import Guesser as Guesser
 from services.promos.codes.guesses import Guesses as Guesses
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
 from services.promos.codes.judging import find_redeemable as find_redeemable
+from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
 from services.promos.codes.queries import STOCK as STOCK
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
-from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
-from services.promos.codes.set_queries import get_code_set as get_code_set
-from services.promos.codes.set_queries import lock_code_set as lock_code_set
 from services.promos.codes.queries import RedemptionRow as RedemptionRow
-from services.promos.codes.set_queries import require_purpose as require_purpose
 from services.promos.codes.refusals import member_required as member_required
 from services.promos.codes.refusals import redemption_cancelled as redemption_cancelled
 from services.promos.codes.refusals import redemption_conflict as redemption_conflict
+from services.promos.codes.set_queries import CodeSetRow as CodeSetRow
+from services.promos.codes.set_queries import get_code_set as get_code_set
+from services.promos.codes.set_queries import lock_code_set as lock_code_set
+from services.promos.codes.set_queries import require_purpose as require_purpose
 
 __all__ = [
     "CANCELLED_REDEMPTIONS",
@@ -57,10 +57,6 @@ __all__ = [
     "CodeSetChanges",
     "CodeSetRow",
     "CodeState",
-    "change_code_set",
-    "discard_code",
-    "display_code",
-    "get_code_set",
     "Guesser",
     "Guesses",
     "Imported",
@@ -69,8 +65,6 @@ __all__ = [
     "NewRedemption",
     "RedeemableCode",
     "RedemptionRow",
-    "discard_code",
-    "find_redeemable",
     "change_code_set",
     "discard_code",
     "display_code",
@@ -84,9 +78,9 @@ __all__ = [
     "make_code_set",
     "member_required",
     "redeem_all",
-    "require_purpose",
     "redemption_cancelled",
     "redemption_conflict",
+    "require_purpose",
     "tell_code_states",
     "void_code",
     "void_unused_codes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.migrations import execute
 
 revision = "0012"
-down_revision = "0007"
+down_revision = "0011"
 
 
 def upgrade() -> None:

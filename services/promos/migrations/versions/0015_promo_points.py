@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
-down_revision = "0006"
+down_revision = "0014"
 
 _MOMENT = sa.TIMESTAMP(timezone=True)
 
