@@ -20,9 +20,8 @@ BATCH = 10_000
 """Codes of one transaction: enough to be fast, few enough that little is lost with one that is killed."""
 _SPARE = 50
 """More than are lacking, for those that exist already: of a pattern with room, every second one at most."""
-_TRIES = 5
 _SURELY_NEW = 10**15
-"""Among so many possible codes a new one is taken for new; that is cheaper than to look."""
+"""Among so many possible codes hardly one is drawn that exists."""
 _COPY = SQL("COPY codes ({columns}) FROM STDIN").format(columns=SQL(COLUMNS))
 
 
@@ -56,14 +55,14 @@ async def make_codes(connection: Connection, code_set_id: UUID) -> bool:
     if lacking is None:
         return False
     count, pattern = min(lacking.codes, BATCH), pattern_of(lacking.pattern)
-    surely_new = pattern.possible_codes >= _SURELY_NEW
-    for _ in range(_TRIES):
-        codes = await _new_codes(connection, count, pattern, look=not surely_new)
+    # To look which codes exist is dear, so where hardly one can it is done only once one did.
+    for look in (False, True) if pattern.possible_codes >= _SURELY_NEW else (True,):
+        codes = await _new_codes(connection, count, pattern, look=look)
         try:
             return await _keep(connection, code_set_id, lacking, codes)
         except UniqueViolation:
-            surely_new = False  # one exists by now: another set made it at the same moment
-    raise overloaded("codes")
+            pass
+    return True  # another set made one of these at this moment; the next batch is drawn anew
 
 
 async def _new_codes(connection: Connection, count: int, pattern: Pattern, *, look: bool) -> Sequence[str]:

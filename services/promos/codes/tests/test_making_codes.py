@@ -248,7 +248,7 @@ async def test_a_code_that_another_set_makes_at_the_same_moment_is_made_up_for(
 ) -> None:
     """The other one commits after this one looked which exist, so that the index alone tells."""
     other = await lacking_set(promos, 1)
-    real = making.rows_of
+    real = rows_of
     taken: list[str] = []
 
     def raced(codes: list[str], code_set_id: UUID, **fields: object) -> bytes:
@@ -276,7 +276,7 @@ async def test_a_quantity_that_is_lowered_while_codes_are_made_is_kept_to(
     promos: Promos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_set_id = UUID(await lacking_set(promos, 60))
-    real = making.rows_of
+    real = rows_of
 
     def lowered(codes: list[str], code_set_id: UUID, **fields: object) -> bytes:
         monkeypatch.undo()
@@ -295,7 +295,7 @@ async def test_making_holds_up_nobody_who_needs_the_set(
     promos: Promos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_set_id = UUID(await lacking_set(promos, 60))
-    real = making.rows_of
+    real = rows_of
     seen: list[int] = []
 
     def meanwhile(codes: list[str], code_set_id: UUID, **fields: object) -> bytes:
