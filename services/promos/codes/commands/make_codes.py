@@ -11,7 +11,6 @@ from psycopg.errors import UniqueViolation
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_first, fetch_value, fetch_values
-from services.common.errors import overloaded
 from services.promos.codes import random_codes
 from services.promos.codes.copy_rows import COLUMNS, rows_of
 from services.promos.codes.patterns import Pattern, pattern_of
@@ -20,10 +19,13 @@ BATCH = 10_000
 """Codes of one transaction: enough to be fast, few enough that little is lost with one that is killed."""
 _SPARE = 50
 """More than are lacking, for those that exist already: of a pattern with room, every second one at most."""
-_TRIES = 5
 _SURELY_NEW = 10**15
-"""Among so many possible codes a new one is taken for new; that is cheaper than to look."""
+"""Among so many possible codes hardly one is drawn that exists."""
 _COPY = SQL("COPY codes ({columns}) FROM STDIN").format(columns=SQL(COLUMNS))
+
+
+class NoNewCodesError(Exception):
+    """All codes that were drawn exist: the pattern has no room left, or the random source is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,7 @@ async def make_codes(connection: Connection, code_set_id: UUID) -> bool:
 
     Codes that exist already are thrown away: the new ones, never the old. The set's row is locked only to
     count the batch, at its end, so that others need not wait; a batch that would be too many by then, because
-    another process has made some or staff changed the set, is taken back. Raises OVERLOADED when nothing but
-    codes that exist can be made, which a sound random source and a pattern with room do not do.
+    another process has made some or staff changed the set, is taken back. Raises NoNewCodesError.
     """
     lacking = await fetch_first(
         connection,
@@ -56,18 +57,18 @@ async def make_codes(connection: Connection, code_set_id: UUID) -> bool:
     if lacking is None:
         return False
     count, pattern = min(lacking.codes, BATCH), pattern_of(lacking.pattern)
-    surely_new = pattern.possible_codes >= _SURELY_NEW
-    for _ in range(_TRIES):
-        codes = await _new_codes(connection, count, pattern, look=not surely_new)
+    # To look which codes exist is dear, so where hardly one can it is done only once one did.
+    for look in (False, True) if pattern.possible_codes >= _SURELY_NEW else (True,):
+        codes = await _new_codes(connection, count, pattern, look=look)
         try:
             return await _keep(connection, code_set_id, lacking, codes)
         except UniqueViolation:
-            surely_new = False  # one exists by now: another set made it at the same moment
-    raise overloaded("codes")
+            pass
+    return True  # another set made one of these at this moment; the next batch is drawn anew
 
 
 async def _new_codes(connection: Connection, count: int, pattern: Pattern, *, look: bool) -> Sequence[str]:
-    """Returns up to `count` codes, with `look` only such as do not exist. Raises OVERLOADED for none."""
+    """Returns up to `count` codes, with `look` only such as do not exist. Raises NoNewCodesError."""
     drawn = dict.fromkeys(random_codes.new_codes(count + _SPARE, pattern))
     if look:
         for existing in await fetch_values(
@@ -75,7 +76,7 @@ async def _new_codes(connection: Connection, count: int, pattern: Pattern, *, lo
         ):
             del drawn[existing]
     if not drawn:
-        raise overloaded("codes")
+        raise NoNewCodesError
     return list(drawn)[:count]
 
 
