@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Literal
 from uuid import UUID
 
 from google.api import httpbody_pb2
@@ -24,11 +25,23 @@ from services.promos.codes import (
     CODE_LIST,
     CodeEvent,
     CodeSetRow,
+    CodeState,
+    Selection,
     find_code,
     get_code,
     get_code_set,
+    select_codes,
     void_code,
 )
+
+_STATES: dict[code_file_pb2.CodeState.ValueType, CodeState | Literal["READY"] | None] = {
+    code_file_pb2.CODE_STATE_UNSPECIFIED: None,
+    code_file_pb2.CODE_STATE_READY: "READY",
+    code_file_pb2.CODE_STATE_USABLE: "USABLE",
+    code_file_pb2.CODE_STATE_USED: "USED",
+    code_file_pb2.CODE_STATE_EXPIRED: "EXPIRED",
+    code_file_pb2.CODE_STATE_VOID: "VOID",
+}
 
 
 class CodeFileHandlers:
@@ -41,8 +54,8 @@ class CodeFileHandlers:
         self, request: code_file_pb2.ListCodesRequest, context: Context
     ) -> code_file_pb2.ListCodesResponse:
         """Returns a page of the codes of a set."""
-        who, of = caller(), await self._own_set(request.code_set_id)
-        page = await read_page(self._db, CODE_LIST, request, order_by="", **_wanted(of, request.state))
+        who, (_, selected) = caller(), await self._selected(request)
+        page = await read_page(self._db, CODE_LIST, request, order_by=selected.order_by, **selected.filters)
         return code_file_pb2.ListCodesResponse(
             codes=[encode_code(row, with_members=_sees_members(who)) for row in page.rows],
             next_page_token=page.next_page_token,
@@ -53,9 +66,9 @@ class CodeFileHandlers:
         self, request: code_file_pb2.ExportCodesRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Returns the codes of a set as CSV, in pieces."""
-        who, of = caller(), await self._own_set(request.code_set_id)
+        who, (of, selected) = caller(), await self._selected(request)
         await self._db.run(record_look, who, "codes.exported", of.id)
-        batches = CODE_LIST.batches(self._db, order_by="", **_wanted(of, request.state))
+        batches = CODE_LIST.batches(self._db, order_by=selected.order_by, **selected.filters)
         lines = ([csv_cells(row, with_members=_sees_members(who)) for row in rows] async for rows in batches)
         async for reply in csv_replies(context, "codes", CSV_COLUMNS, lines):
             yield reply
@@ -106,10 +119,13 @@ class CodeFileHandlers:
         )
         return code_file_pb2.VoidCodeResponse(code=encode_code(row, with_members=_sees_members(who)))
 
-    async def _own_set(self, code_set_id: str) -> CodeSetRow:
-        found = await self._db.read(get_code_set, UUID(code_set_id))
-        require_own_brand(caller(), found.brand_id)
-        return found
+    async def _selected(
+        self, request: code_file_pb2.ListCodesRequest | code_file_pb2.ExportCodesRequest
+    ) -> tuple[CodeSetRow, Selection]:
+        """Returns the set, if the caller may see it, and how its codes in the state asked for are found."""
+        of = await self._db.read(get_code_set, UUID(request.code_set_id))
+        require_own_brand(caller(), of.brand_id)
+        return of, await self._db.read(select_codes, of, _STATES[request.state])
 
     async def _import_of(self, event: CodeEvent) -> ImportRow | None:
         return await self._db.read(get_import, event.import_id) if event.import_id else None
@@ -118,17 +134,3 @@ class CodeFileHandlers:
 def _sees_members(who: Caller) -> bool:
     """Returns whether a caller may know whose a code is. Brands learn it of who consents, from its claims."""
     return who.role != BRAND_MANAGER
-
-
-def _wanted(of: CodeSetRow, state: code_file_pb2.CodeState.ValueType) -> dict[str, object]:
-    """Returns the filters of CODE_LIST for the codes of a set in this state."""
-    given = {"bearer" if of.purpose == "HANDED_OUT" else "assigned": True, "not_used_up": True}
-    filters: dict[code_file_pb2.CodeState.ValueType, dict[str, object]] = {
-        code_file_pb2.CODE_STATE_UNSPECIFIED: {},
-        code_file_pb2.CODE_STATE_READY: {"ready": True},
-        code_file_pb2.CODE_STATE_USABLE: {**given, "not_ended": True},
-        code_file_pb2.CODE_STATE_USED: {"not_void": True, "used_up": of.id},
-        code_file_pb2.CODE_STATE_EXPIRED: {**given, "ended": True},
-        code_file_pb2.CODE_STATE_VOID: {"void": True},
-    }
-    return {"code_set_id": of.id, **filters[state]}

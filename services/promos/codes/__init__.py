@@ -9,8 +9,10 @@ from services.promos.codes.code_lists import CODE_LIST as CODE_LIST
 from services.promos.codes.code_lists import CodeEvent as CodeEvent
 from services.promos.codes.code_lists import CodeOfSet as CodeOfSet
 from services.promos.codes.code_lists import ListedCode as ListedCode
+from services.promos.codes.code_lists import Selection as Selection
 from services.promos.codes.code_lists import find_code as find_code
 from services.promos.codes.code_lists import get_code as get_code
+from services.promos.codes.code_lists import select_codes as select_codes
 from services.promos.codes.commands.code_sets import CodeSetChanges as CodeSetChanges
 from services.promos.codes.commands.code_sets import change_code_set as change_code_set
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
@@ -65,6 +67,7 @@ __all__ = [
     "NewRedemption",
     "RedeemableCode",
     "RedemptionRow",
+    "Selection",
     "change_code_set",
     "discard_code",
     "display_code",
@@ -81,6 +84,7 @@ __all__ = [
     "redemption_cancelled",
     "redemption_conflict",
     "require_purpose",
+    "select_codes",
     "tell_code_states",
     "void_code",
     "void_unused_codes",

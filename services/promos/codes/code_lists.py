@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, assert_never
 from uuid import UUID
 
 from psycopg.sql import SQL
 
 from services.common.db import Connection, fetch_first
-from services.common.lists import Listing, SortKey, parse_moment, parse_text
+from services.common.lists import Listing, SortKey, parse_bigint, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.codes import refusals
-from services.promos.codes.queries import STATE, CodeState
-from services.promos.codes.set_queries import Purpose
+from services.promos.codes.queries import REDEMPTION_LIST, STATE, CodeState
+from services.promos.codes.set_queries import CodeSetRow, Purpose
 
 VoidReason = Literal["ORDER_RELEASED", "ACCOUNT_CLOSED", "STAFF"]
 
@@ -37,6 +37,7 @@ class ListedCode:
     voided_at: datetime | None
     void_reason: VoidReason | None
     void_note: str | None
+    shuffle: int
 
 
 _ENDED = SQL("least(c.expires_at, s.expires_at) <= now()")
@@ -45,7 +46,8 @@ _COLUMNS = SQL(
     c.id, c.code_set_id, c.code, s.pattern,
     CASE WHEN c.state = 'READY' THEN 'READY' ELSE {state} END AS state,
     c.owner_member_id, c.order_id, c.uses, c.uses_allowed,
-    least(c.expires_at, s.expires_at) AS expires_at, c.assigned_at, c.voided_at, c.void_reason, c.void_note
+    least(c.expires_at, s.expires_at) AS expires_at, c.assigned_at, c.voided_at, c.void_reason, c.void_note,
+    c.shuffle
     """
 ).format(state=STATE)
 """The columns of a code `c` and its set `s` that ListedCode is made of."""
@@ -62,25 +64,61 @@ CODE_LIST = Listing(
         "void": "c.state = 'VOID'",
         "bearer": "c.state = 'BEARER'",
         "assigned": "c.state = 'ASSIGNED'",
-        "not_void": "c.state <> 'VOID'",
         "not_used_up": "c.uses < c.uses_allowed",
         "unused": "c.uses = 0",
         "ended": _ENDED,
         "not_ended": SQL("({ended}) IS NOT TRUE").format(ended=_ENDED),
-        # By the redemptions of the set where they are few, else by those of each code. An index on uses
-        # would cost every redemption.
-        "used_up": """
-            c.uses = c.uses_allowed AND c.id IN (
-              SELECT r.code_id FROM redemptions r
-              WHERE r.code_set_id = %(used_up)s AND r.cancelled_at IS NULL
+        # Among many they are soon found in the order of the list, few by the redemptions of their set. An
+        # index on uses would cost every redemption.
+        "used_up_of_many": "c.state <> 'VOID' AND c.uses = c.uses_allowed",
+        "used_up_of_few": """
+            c.state <> 'VOID' AND c.uses = c.uses_allowed AND c.id IN (
+              SELECT r.code_id FROM redemptions r WHERE r.code_set_id = %(used_up_of_few)s
             )
         """,
     },
-    keys={"id": SortKey("c.id", "id", UUID)},
+    keys={
+        "id": SortKey("c.id", "id", UUID),
+        # In which codes wait to be given out: the one order in which few of these are found among many.
+        "shuffle": SortKey("c.shuffle", "shuffle", parse_bigint),
+    },
     key=SortKey("c.id", "id", UUID),
     default_order="id",
 )
-"""The codes of a set, in the order in which they were made. USABLE and EXPIRED are told apart by time."""
+"""The codes of a set, in the order in which they were made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Filters of CODE_LIST, and the order in which an index finds what they leave."""
+
+    filters: dict[str, object]
+    order_by: str = ""
+
+
+async def select_codes(
+    connection: Connection, of: CodeSetRow, state: CodeState | Literal["READY"] | None
+) -> Selection:
+    """Returns how the codes of a set in this state are found; None is any state."""
+    given = {"bearer" if of.purpose == "HANDED_OUT" else "assigned": True, "not_used_up": True}
+    filters: dict[str, object] = {"code_set_id": of.id}
+    match state:
+        case None:
+            pass
+        case "READY":
+            return Selection(filters | {"ready": True}, "shuffle")
+        case "USABLE":
+            filters |= {**given, "not_ended": True}
+        case "EXPIRED":
+            filters |= {**given, "ended": True}
+        case "USED":
+            many = (await REDEMPTION_LIST.total(connection, code_set_id=of.id)).more
+            filters |= {"used_up_of_many": True} if many else {"used_up_of_few": of.id}
+        case "VOID":
+            filters["void"] = True
+        case _:
+            assert_never(state)
+    return Selection(filters)
 
 
 @dataclass(frozen=True, slots=True)
