@@ -25,6 +25,7 @@ from bench.wire import (
     HOT_MEMBER,
     PLACE_ORDER,
     RECORD_PURCHASE,
+    REDEEM_CODE,
     SCENARIOS,
     STREAM,
     STREAM_OF_ONES,
@@ -43,6 +44,7 @@ LOGINS = "Logins"
 IN_TURN = (
     GET_BALANCE,
     WITHOUT_REDIS,
+    REDEEM_CODE,
     PLACE_ORDER,
     RECORD_PURCHASE,
     HOT_MEMBER,

@@ -11,7 +11,16 @@ from typing import Any
 
 from bench.measure import Measured
 from bench.rig import ALONE, EMPTY, NAMES, PEER, SCRIP, SPREAD
-from bench.wire import BATCH, GET_BALANCE, HOT_MEMBER, RECORD_PURCHASE, STREAM, STREAM_OF_ONES, WITHOUT_REDIS
+from bench.wire import (
+    BATCH,
+    GET_BALANCE,
+    HOT_MEMBER,
+    RECORD_PURCHASE,
+    REDEEM_CODE,
+    STREAM,
+    STREAM_OF_ONES,
+    WITHOUT_REDIS,
+)
 
 TARGETS = {
     RECORD_PURCHASE: {PEER: (5.0, 10.0), EMPTY: (0.3, 0.5)},
@@ -21,6 +30,7 @@ TARGETS = {
     STREAM_OF_ONES: {ALONE: (0.35, 0.6)},
     GET_BALANCE: {EMPTY: (0.5, 0.75)},
     WITHOUT_REDIS: {EMPTY: (0.3, 0.5)},
+    REDEEM_CODE: {EMPTY: (0.2, 0.3)},
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02

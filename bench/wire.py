@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from scrip.points.v1 import purchase_pb2
 
+from bench.codes import CODES, code_text
 from bench.world import World
 from stack.rest import item, receipt
 
@@ -18,9 +19,10 @@ RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "Pla
 HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
 STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
+REDEEM_CODE = "RedeemCode"
 SCENARIOS = (
     *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
-    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER),
+    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, REDEEM_CODE),
 )
 ENTRIES = "history"
 EXPECTED = {
@@ -30,6 +32,7 @@ EXPECTED = {
     BATCH: b'"recorded"',
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
+    REDEEM_CODE: b'"redeemed_at"',
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -65,6 +68,8 @@ def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes
         templates = _purchases(World(world.tills, [hot], world.voucher_id), port, lots)
     elif scenario == PLACE_ORDER:
         templates = _orders(world, port)
+    elif scenario == REDEEM_CODE:
+        templates = _redemptions(world, port)
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
@@ -165,6 +170,15 @@ def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
         _split(_head("POST", "/v1/members/me/orders", port, member.token, extra=extra, body=body) + body)
         for member in world.members
     ]
+
+
+def _redemptions(world: World, port: int) -> list[tuple[bytes, bytes]]:
+    templates = []
+    for number in range(CODES):
+        body = orjson.dumps({"code": code_text(number), "sale_reference": _KEY.decode(), "till_number": "1"})
+        token = world.tills[number % len(world.tills)]
+        templates.append(_split(_head("POST", "/v1/codes:redeem", port, token, body=body) + body))
+    return templates
 
 
 def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", body: bytes = b"") -> bytes:
