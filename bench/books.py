@@ -9,7 +9,15 @@ import psycopg
 
 from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
-from bench.wire import BATCH, CLAIM_CODE, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
+from bench.wire import (
+    BATCH,
+    CLAIM_CODE,
+    HOT_MEMBER,
+    IN_MESSAGE,
+    PLACE_ORDER,
+    RECORD_PURCHASE,
+    REDEEM_CODE,
+)
 from services.common.db import Connection, Database
 from services.points.books.queries import unbalanced_members
 
@@ -25,7 +33,12 @@ _CLAIMS = {
     "claims": ("promos", "SELECT count(*) FROM claims"),
     "codes given": ("promos", "SELECT count(*) FROM codes WHERE state = 'ASSIGNED'"),
 }
+_REDEMPTIONS = {
+    "redemptions": ("promos", "SELECT count(*) FROM redemptions WHERE cancelled_at IS NULL"),
+    "uses of codes": ("promos", "SELECT sum(uses) FROM codes"),
+}
 _SCENARIOS = {
+    REDEEM_CODE: _REDEMPTIONS,
     **dict.fromkeys((RECORD_PURCHASE, HOT_MEMBER, BATCH, *IN_MESSAGE), _PURCHASES),
     PLACE_ORDER: _ORDERS,
     CLAIM_CODE: _CLAIMS,

@@ -18,6 +18,7 @@ from bench.wire import (
     HOT_MEMBER,
     QUOTE_BASKET,
     RECORD_PURCHASE,
+    REDEEM_CODE,
     STREAM,
     STREAM_OF_ONES,
     WITHOUT_REDIS,
@@ -33,6 +34,7 @@ TARGETS = {
     WITHOUT_REDIS: {EMPTY: (0.3, 0.5)},
     QUOTE_BASKET: {EMPTY: (0.35, 0.5)},
     CLAIM_CODE: {PEER: (4.0, 6.0)},
+    REDEEM_CODE: {EMPTY: (0.2, 0.3)},
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from scrip.points.v1 import purchase_pb2
 
+from bench.codes import CODES, code_text
 from bench.world import World
 from stack.rest import item, receipt
 
@@ -19,10 +20,10 @@ CLAIM_CODE = "ClaimCode"
 HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
 STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
-QUOTE_BASKET = "QuoteBasket"
+QUOTE_BASKET, REDEEM_CODE = "QuoteBasket", "RedeemCode"
 SCENARIOS = (
     *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
-    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET, CLAIM_CODE),
+    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET, REDEEM_CODE, CLAIM_CODE),
 )
 ENTRIES = "history"
 EXPECTED = {
@@ -34,6 +35,7 @@ EXPECTED = {
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
     QUOTE_BASKET: b'"discounts":[{',
     CLAIM_CODE: b"CLAIM_STATE_USABLE",
+    REDEEM_CODE: b'"redeemed_at"',
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -77,6 +79,8 @@ def requests(scenario: str, world: World, port: int, run: str, turn: int = 0) ->
         templates = _orders(world, port)
     elif scenario == QUOTE_BASKET:
         templates = _baskets(world, port, lots)
+    elif scenario == REDEEM_CODE:
+        templates = _redemptions(world, port)
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
@@ -200,6 +204,13 @@ def _claims(world: World, port: int, run: str, discounts: Sequence[str]) -> Iter
         path = f"/v1/brands/{world.brand_id}/discounts/{discount}:claim"
         head = _head("POST", path, port, member.token, extra=extra, body=b"{}")
         yield head.replace(_KEY, _key(run, number)) + b"{}"
+
+
+def _redemptions(world: World, port: int) -> list[tuple[bytes, bytes]]:
+    for number in range(CODES):
+        body = orjson.dumps({"code": code_text(number), "sale_reference": _KEY.decode(), "till_number": "1"})
+        token = world.tills[number % len(world.tills)]
+        templates.append(_split(_head("POST", "/v1/codes:redeem", port, token, body=body) + body))
 
 
 def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", body: bytes = b"") -> bytes:
