@@ -26,7 +26,7 @@ from scrip.identity.v1 import auth_pb2, member_pb2, member_pb2_grpc, otp_pb2
 
 from services.common import migrations
 from services.common.cache import Redis
-from services.common.caller import ADMIN, MEMBER, TILL
+from services.common.caller import ADMIN, BRAND_MANAGER, MEMBER, TILL
 from services.common.channels import open_channel
 from services.common.db import Connection, Database, execute, fetch_value
 from services.common.ids import new_id, utc_now
@@ -131,6 +131,16 @@ class Platform:
         """Returns a new admin's token."""
         return await self.token(ADMIN)
 
+    async def brand_manager(self, brand_id: UUID | str) -> str:
+        """Returns a token of a brand manager of this brand; for the same brand, the same token."""
+        known = (BRAND_MANAGER, str(brand_id))
+        if known not in self._tokens:
+            owner, brand = new_id(), UUID(str(brand_id))
+            session = await self.logins.run(_open_session_of, owner, BRAND_MANAGER, brand)
+            tokens = SessionTokens(await self.issuer(), ACCESS_SECONDS)
+            self._tokens[known] = tokens.opened(owner, BRAND_MANAGER, session, brand).access.value
+        return self._tokens[known]
+
     async def till(self, seconds: int = 3600) -> str:
         """Returns a new till's token, good for so long."""
         return await self.till_token(new_id(), seconds)
@@ -215,7 +225,9 @@ async def _series_of(connection: Connection, till_id: UUID) -> UUID:
     return series
 
 
-async def _open_session_of(connection: Connection, account_id: UUID, role: str) -> OpenedSession:
+async def _open_session_of(
+    connection: Connection, account_id: UUID, role: str, brand_id: UUID | None = None
+) -> OpenedSession:
     """Returns a login beside those that the account has, which is made if need be."""
     kind = "MEMBER" if role == MEMBER else "STAFF"
     await execute(
@@ -232,11 +244,13 @@ async def _open_session_of(connection: Connection, account_id: UUID, role: str) 
         await execute(
             connection,
             """
-            INSERT INTO staff (id, full_name, role) VALUES (%(id)s, 'Test Staff', %(role)s)
+            INSERT INTO staff (id, full_name, role, brand_id)
+            VALUES (%(id)s, 'Test Staff', %(role)s, %(brand_id)s)
             ON CONFLICT (id) DO NOTHING
             """,
             id=account_id,
             role=role,
+            brand_id=brand_id,
         )
     return await open_session(
         connection, account_id=account_id, device_id="", most=MANY_LOGINS, seconds=LOGIN_SECONDS

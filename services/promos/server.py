@@ -11,6 +11,7 @@ from scrip.promos.internal.v1 import promos_pb2_grpc
 from scrip.promos.v1 import (
     campaign_pb2_grpc,
     code_pb2_grpc,
+    code_set_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
@@ -25,7 +26,6 @@ from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
-from services.common.watching import Watchers
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
@@ -35,6 +35,7 @@ from services.promos.campaigns.winner_handlers import WinnerHandlers
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
 from services.promos.codes.redemption_handlers import RedemptionHandlers
+from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import build
 from services.promos.settings import Settings
 
@@ -48,21 +49,24 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         redis = Redis(settings.redis_url, settings.redis_seconds)
         keys = KeyRing(parts.peers.fetch_jwks)
-        watchers = Watchers("promos", settings.max_watchers)
+        places = PublicCampaignHandlers(parts.db, max_watchers=settings.max_watchers)
+        code_sets = CodeSetHandlers(parts.db, settings.currency, most_watchers=settings.max_watchers)
         try:
             yield Service(
-                _servicers(parts.db, redis, watchers, settings),
+                [*_servicers(parts.db, redis, places, settings), _code_sets(code_sets)],
                 TokenVerifier(keys),
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
-                on_stop=[watchers.close],
+                on_stop=[code_sets.close_streams, places.close_streams],
             )
         finally:
             await redis.close()
 
 
-def _servicers(db: Database, redis: Redis, watchers: Watchers, settings: Settings) -> list[Servicer]:
+def _servicers(
+    db: Database, redis: Redis, places: PublicCampaignHandlers, settings: Settings
+) -> list[Servicer]:
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     return [
         servicer(
@@ -76,7 +80,7 @@ def _servicers(db: Database, redis: Redis, watchers: Watchers, settings: Setting
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, settings.currency),
             WinnerHandlers(db),
-            PublicCampaignHandlers(db, watchers),
+            places,
         ),
         servicer(
             "scrip.promos.v1.RewardService",
@@ -100,6 +104,12 @@ def _servicers(db: Database, redis: Redis, watchers: Watchers, settings: Setting
             MemberEventsHandlers(db, [on_member_event], at_once=_EVENTS_AT_ONCE),
         ),
     ]
+
+
+def _code_sets(handlers: CodeSetHandlers) -> Servicer:
+    return servicer(
+        "scrip.promos.v1.CodeSetService", code_set_pb2_grpc.add_CodeSetServiceServicer_to_server, handlers
+    )
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

@@ -23,7 +23,6 @@ from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
-from services.common.watching import Watchers
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
@@ -41,15 +40,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     """Builds the service."""
     async with build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
-        watchers = Watchers("vouchers", settings.max_watchers)
-        shop = ShopHandlers(parts.db, Quantities(parts.db), watchers)
+        shop = ShopHandlers(parts.db, Quantities(parts.db), max_watchers=settings.max_watchers)
         yield Service(
             _servicers(parts, shop, settings),
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("vouchers", parts.db), keys.known],
             loops=[keys.keep_fresh],
-            on_stop=[watchers.close],
+            on_stop=[shop.close_streams],
             drains=[parts.saga.drain],
         )
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from services.common.db import Database
 from services.identity.accounts import Recipient
@@ -104,6 +105,8 @@ def refreshing(login: Login) -> dict[str, str]:
 async def staff(live: Platform, role: str, **fields: str) -> Staff:
     """New staff of this role, such as MANAGER, logged in."""
     wanted = {"user_name": new_name(), "full_name": "Joan Clarke", "password": PASSWORD} | fields
+    if role == "BRAND_MANAGER":
+        wanted.setdefault("brand_id", str(uuid4()))
     made = await live.ok("POST", "/v1/staff", wanted | {"role": f"ROLE_{role}"}, token=live.admin)
     login = await log_in(live, wanted["user_name"], wanted["password"])
     return Staff(made["staff"]["id"], made["staff"]["user_name"], login.access)

@@ -11,7 +11,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from tests.platform import Member, Platform
+from tests.platform import Member, Platform, unique
 
 PNG, SVG = b"\x89PNG\r\n\x1a\n", b"<svg"
 CHANGE_SECONDS = 5.0
@@ -67,3 +67,32 @@ async def test_the_quantity_left_is_a_stream_of_events_that_sees_each_change(
             await live.bought(buyer, voucher)
             async with asyncio.timeout(CHANGE_SECONDS):
                 assert await anext(events) == left
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet", "C1 CodeSetService.WatchCodeSet")
+async def test_the_codes_of_a_set_are_made_while_staff_watch(live: Platform) -> None:
+    body = {
+        "name": "Flyer",
+        "pattern": "######@@@@@",
+        "quantity": 50_000,
+        "benefit": {"percent_off": 10},
+    }
+    made = await live.ok("POST", "/v1/code-sets", body, token=live.admin, key=unique())
+    code_set = made["code_set"]
+    assert code_set["quantity"] == 50_000
+    path, headers = f"/v1/code-sets/{code_set['id']}", {"authorization": f"Bearer {live.admin}"}
+    seen = []
+    async with live.http.stream("GET", f"{path}:watch", headers=headers, timeout=60) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        async for line in stream.aiter_lines():
+            if line:
+                shown = json.loads(line.removeprefix("data: "))["code_set"]
+                seen.append((shown["made"], shown["state"]))
+    assert seen == sorted(seen, key=lambda one: one[0])
+    assert seen[-1] == (50_000, "CODE_SET_STATE_READY"), "the stream ends when all are there"
+    changed = await live.ok("PATCH", path, {"etag": code_set["etag"], "enabled": False}, token=live.admin)
+    assert changed["code_set"]["enabled"] is False
+    listed = await live.ok("GET", "/v1/code-sets?query=flyer&page_size=1", token=live.admin)
+    assert listed["code_sets"] == [changed["code_set"]]
+    refused = await live.refused("POST", "/v1/code-sets", {**body, "pattern": "####"}, token=live.admin)
+    assert (refused.status, refused.reason) == (400, "IDEMPOTENCY_KEY_REQUIRED")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
@@ -25,6 +26,7 @@ from tests.e2e.people import (
 from tests.platform import Member, Platform
 
 ROLES = ("ADMIN", "MANAGER", "CASHIER", "BRAND_MANAGER")
+BRAND = str(uuid4())
 UNKNOWN = "01990000-0000-7000-8000-000000000000"
 OTHER = "an umbrella swims to Norway"
 ADMINS_ONLY: Sequence[tuple[str, str, dict[str, str] | None]] = (
@@ -61,12 +63,14 @@ async def _change(live: Platform, who: str, verb: str, **fields: str) -> Any:
 async def test_staff_log_in_with_the_role_that_they_were_given(live: Platform, role: str) -> None:
     name = f"Joan.{new_name()}"
     wanted = {"user_name": name, "full_name": " Joan Clarke ", "role": f"ROLE_{role}", "password": PASSWORD}
-    made = (await live.ok("POST", "/v1/staff", wanted, token=live.admin))["staff"]
+    brand = {"brand_id": BRAND} if role == "BRAND_MANAGER" else {}
+    made = (await live.ok("POST", "/v1/staff", wanted | brand, token=live.admin))["staff"]
     shown = {
         "user_name": name.lower(),
         "full_name": "Joan Clarke",
         "role": f"ROLE_{role}",
         "enabled": True,
+        "brand_id": brand.get("brand_id", ""),
     }
     assert made.items() >= shown.items()
     assert made.keys() == shown.keys() | {"id", "created_at", "etag"}
@@ -74,6 +78,7 @@ async def test_staff_log_in_with_the_role_that_they_were_given(live: Platform, r
     token = (await log_in(live, name.upper())).access
     claims = jwt.decode(token, options={"verify_signature": False})
     assert (claims["sub"], claims["role"]) == (made["id"], role.lower())
+    assert claims.get("brand", "") == made["brand_id"]
     if role == "ADMIN":  # or the last admin could be removed by other tests
         await _change(live, made["id"], "disable")
 

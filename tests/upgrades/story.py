@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from tests.e2e.points import line, refund, sale
 from tests.platform import Member, eventually, unique
@@ -138,6 +139,8 @@ class Story:
         for role in ("MANAGER", "CASHIER", "BRAND_MANAGER"):
             name = f"{role.lower()}-{unique()}"
             wanted = {"user_name": name, "full_name": "Joan Clarke", "password": PASSWORD}
+            if role == "BRAND_MANAGER":
+                wanted["brand_id"] = str(uuid4())
             made = await live.ok("POST", "/v1/staff", wanted | {"role": f"ROLE_{role}"}, token=live.admin)
             self.staff[role] = name
             if role == "CASHIER":

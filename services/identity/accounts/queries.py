@@ -14,10 +14,11 @@ from services.identity.accounts.recipients import Recipient
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """What logging in needs to know of an account. `role` is the token's."""
+    """What logging in needs to know of an account. Role and brand are the token's."""
 
     id: UUID
     role: str
+    brand_id: UUID | None
     password_hash: str | None
 
 
@@ -27,7 +28,7 @@ async def account_of(connection: Connection, recipient: Recipient) -> AccountRow
         connection,
         AccountRow,
         """
-        SELECT id, role, password_hash FROM login_accounts
+        SELECT id, role, brand_id, password_hash FROM login_accounts
         WHERE status <> 'CLOSED'
           AND (phone = %(phone)s::text OR (email = %(email)s::text AND email_confirmed))
         """,
@@ -50,7 +51,7 @@ async def find_account(connection: Connection, name: str, phone: str | None) -> 
         connection,
         AccountRow,
         """
-        SELECT id, role, password_hash FROM login_accounts
+        SELECT id, role, brand_id, password_hash FROM login_accounts
         WHERE status <> 'CLOSED'
           AND (user_name = %(name)s OR email = %(name)s OR phone = %(phone)s::text)
         ORDER BY id LIMIT 1
@@ -65,7 +66,10 @@ async def get_account(connection: Connection, account_id: UUID) -> AccountRow:
     account = await fetch_first(
         connection,
         AccountRow,
-        "SELECT id, role, password_hash FROM login_accounts WHERE status <> 'CLOSED' AND id = %(id)s",
+        """
+        SELECT id, role, brand_id, password_hash FROM login_accounts
+        WHERE status <> 'CLOSED' AND id = %(id)s
+        """,
         id=account_id,
     )
     if account is None:

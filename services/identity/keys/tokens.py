@@ -44,19 +44,23 @@ class TokenIssuer:
         seconds: int,
         *,
         session_id: object,
+        brand_id: UUID | None = None,
         issued_at: datetime | None = None,
         token_id: UUID | None = None,
     ) -> Token:
         """Returns a token for a member or staff, that lives no longer than its login.
 
+        `brand_id` is the brand that a brand manager works for.
         The same `issued_at` and `token_id` give the same token, also when another key signs by now.
         """
+        brand = {"brand": str(brand_id)} if brand_id else {}
         return self._sign(
             PUBLIC_AUDIENCE,
             str(subject),
             role,
             seconds,
             issued_at=issued_at,
+            **brand,
             sid=str(session_id),
             jti=str(token_id or new_id()),
         )

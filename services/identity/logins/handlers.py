@@ -65,7 +65,8 @@ class LoginHandlers:
             most=1 if account.role == MEMBER else self._settings.staff_sessions,
             session_seconds=self._settings.refresh_seconds,
         )
-        token = session_token(self._tokens.opened(made.account.id, made.account.role, made.session))
+        account = made.account
+        token = session_token(self._tokens.opened(account.id, account.role, made.session, account.brand_id))
         if request.cookie:
             await self._cookies.hand_over(context, token, device_id)
         return auth_pb2.LogInResponse(token=token)

@@ -41,6 +41,7 @@ class MyselfHandlers:
                 full_name=full_name,
                 user_name=user_name,
                 allowed_rpcs=self._allowed[role],
+                brand_id=str(who.brand_id or ""),
                 token_expires_at=timestamp(token_expiry(header(context, "authorization") or "")),
             )
         )

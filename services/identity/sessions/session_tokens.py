@@ -28,11 +28,17 @@ class SessionTokens:
         self._issuer = issuer
         self._access_seconds = access_seconds
 
-    def opened(self, account_id: UUID, role: str, session: OpenedSession) -> SessionToken:
-        """Returns the first tokens of a login."""
+    def opened(
+        self, account_id: UUID, role: str, session: OpenedSession, brand_id: UUID | None = None
+    ) -> SessionToken:
+        """Returns the first tokens of a login; `brand_id` is the brand of a brand manager."""
         left = _seconds_until(session.expires_at)
         access = self._issuer.issue_for_session(
-            account_id, role, min(self._access_seconds, left), session_id=session.id
+            account_id,
+            role,
+            min(self._access_seconds, left),
+            session_id=session.id,
+            brand_id=brand_id,
         )
         return SessionToken(access, session.refresh_token, left)
 
@@ -44,6 +50,7 @@ class SessionTokens:
             refreshed.role,
             min(self._access_seconds, whole),
             session_id=refreshed.session_id,
+            brand_id=refreshed.brand_id,
             issued_at=refreshed.answered_at,
             token_id=refreshed.answer_id,
         )

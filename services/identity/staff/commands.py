@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.common.caller import Caller
+from services.common.caller import BRAND_MANAGER, Caller
 from services.common.db import Connection
-from services.common.errors import DomainError
+from services.common.errors import DomainError, invalid_field
 from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.common.sessions import SessionState
@@ -16,7 +16,7 @@ from services.identity.audit import record_own
 from services.identity.sessions import EndedSessions, end_sessions, forget_devices, session_state
 from services.identity.staff.queries import StaffRow, get_staff
 from services.identity.staff.statements import (
-    change_names,
+    change_staff,
     erase,
     insert_first_admin,
     insert_staff,
@@ -43,9 +43,21 @@ async def bootstrap_admin(connection: Connection, *, user_name: str, password_ha
 
 
 async def create_staff(
-    connection: Connection, *, actor: Caller, user_name: str, full_name: str, role: str, password_hash: str
+    connection: Connection,
+    *,
+    actor: Caller,
+    user_name: str,
+    full_name: str,
+    role: str,
+    brand_id: UUID | None = None,
+    password_hash: str,
 ) -> StaffRow:
-    """Makes an account. `user_name` is in small letters. Raises USER_NAME_TAKEN (by constraint)."""
+    """Makes an account. `user_name` is in small letters.
+
+    Raises VALIDATION_FAILED for a brand manager without a brand and for others with one, and USER_NAME_TAKEN
+    (by constraint).
+    """
+    _require_brand(role, brand_id)
     staff_id = new_id()
     await insert_staff(
         connection,
@@ -53,9 +65,11 @@ async def create_staff(
         user_name=user_name,
         full_name=full_name,
         role=role,
+        brand_id=brand_id,
         password_hash=password_hash,
     )
-    await record_own(connection, actor, "staff.created", staff_id, user_name=user_name, role=role)
+    brand = {"brand_id": str(brand_id)} if brand_id else {}
+    await record_own(connection, actor, "staff.created", staff_id, user_name=user_name, role=role, **brand)
     return await get_staff(connection, staff_id)
 
 
@@ -65,29 +79,41 @@ class StaffChanges:
 
     full_name: str | None = None
     user_name: str | None = None
+    brand_id: UUID | None = None
 
 
 async def update_staff(
     connection: Connection, *, actor: Caller, staff_id: UUID, etag: str, changes: StaffChanges
-) -> StaffRow:
-    """Changes the names of staff; where nothing is different, nothing is audited either.
+) -> ChangedStaff:
+    """Changes names and brand of staff; where nothing is different, nothing is audited either.
 
-    The audit list tells the user name before and after, and of the other name only that it changed, for the
-    list outlives the account. Raises STAFF_NOT_FOUND, ETAG_MISMATCH, and USER_NAME_TAKEN (by constraint).
+    Another brand ends their logins, for tokens carry it. The audit list tells user name and brand before and
+    after, and of the other name only that it changed, for the list outlives the account.
+
+    Raises STAFF_NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED for the brand of staff of another role, and
+    USER_NAME_TAKEN (by constraint).
     """
     await lock_staff(connection)
     before = await _locked(connection, staff_id, etag)
     full_name, user_name = changes.full_name or before.full_name, changes.user_name or before.user_name
+    if changes.brand_id:
+        _require_brand(before.role, changes.brand_id)
+    brand_id = changes.brand_id or before.brand_id
     details: dict[str, object] = {}
     if full_name != before.full_name:
         details["full_name_changed"] = True
     if user_name != before.user_name:
         details["user_name"] = [before.user_name, user_name]
+    if brand_id != before.brand_id:
+        details["brand_id"] = [str(before.brand_id or ""), str(brand_id)]
     if not details:
-        return before
-    await change_names(connection, staff_id, full_name=full_name, user_name=user_name)
+        return ChangedStaff(before, None)
+    await change_staff(connection, staff_id, full_name=full_name, user_name=user_name, brand_id=brand_id)
     await record_own(connection, actor, "staff.updated", staff_id, **details)
-    return await get_staff(connection, staff_id)
+    logins = None
+    if brand_id != before.brand_id:
+        logins = (await end_sessions(connection, account_id=staff_id)).logins
+    return ChangedStaff(await get_staff(connection, staff_id), logins)
 
 
 async def delete_staff(
@@ -108,20 +134,29 @@ async def delete_staff(
 
 
 async def change_staff_role(
-    connection: Connection, *, actor: Caller, staff_id: UUID, role: str, etag: str = ""
+    connection: Connection,
+    *,
+    actor: Caller,
+    staff_id: UUID,
+    role: str,
+    brand_id: UUID | None = None,
+    etag: str = "",
 ) -> ChangedStaff:
-    """Gives staff another role and ends their logins; the role that they have changes nothing.
+    """Gives staff another role, with its brand, and ends their logins; what they have changes nothing.
 
-    Raises STAFF_NOT_FOUND, LAST_ADMIN and ETAG_MISMATCH.
+    Raises STAFF_NOT_FOUND, LAST_ADMIN, ETAG_MISMATCH, and VALIDATION_FAILED for a brand manager without a
+    brand and for others with one.
     """
+    _require_brand(role, brand_id)
     await _lock(connection, staff_id, etag)
-    old_role = await set_role(connection, staff_id, role)
+    old_role = await set_role(connection, staff_id, role, brand_id)
     staff = await get_staff(connection, staff_id)
     if staff.role != role:
         raise _last_admin()
     if old_role is None:
         return ChangedStaff(staff, None)
-    await record_own(connection, actor, "staff.role_changed", staff_id, old_role=old_role, role=role)
+    brand = {"brand_id": str(brand_id)} if brand_id else {}
+    await record_own(connection, actor, "staff.role_changed", staff_id, old_role=old_role, role=role, **brand)
     ended = await end_sessions(connection, account_id=staff_id)
     return ChangedStaff(staff, ended.logins)
 
@@ -186,6 +221,17 @@ async def _lock(connection: Connection, staff_id: UUID, etag: str) -> None:
     await lock_staff(connection)
     if etag:
         await _locked(connection, staff_id, etag)
+
+
+def _require_brand(role: str, brand_id: UUID | None) -> None:
+    """Raises VALIDATION_FAILED for a brand manager without a brand, and for others with one.
+
+    Whether there is such a brand is known to promos alone.
+    """
+    if role == BRAND_MANAGER and brand_id is None:
+        raise invalid_field("brand_id", "is required for a brand manager")
+    if role != BRAND_MANAGER and brand_id is not None:
+        raise invalid_field("brand_id", "is for brand managers alone")
 
 
 def _last_admin() -> DomainError:

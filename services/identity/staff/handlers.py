@@ -45,6 +45,7 @@ class StaffHandlers:
             user_name=request.user_name.lower(),
             full_name=full_name,
             role=_role_name(request.role),
+            brand_id=_brand_id(request.brand_id),
             password_hash=await self._passwords.hash_new(request.password),
         )
         return staff_pb2.CreateStaffResponse(staff=_staff(made))
@@ -63,6 +64,7 @@ class StaffHandlers:
         wanted: dict[str, object] = {
             "role": _role_name(request.role) if request.role else None,
             "enabled": request.enabled if request.HasField("enabled") else None,
+            "brand_id": _brand_id(request.brand_id),
             "begins_with": request.query.strip() or None,
         }
         page = await read_page(self._db, STAFF, request, order_by=request.order_by, **wanted)
@@ -77,15 +79,16 @@ class StaffHandlers:
         changes = StaffChanges(
             full_name=read_name(request.full_name, "full_name") if request.HasField("full_name") else None,
             user_name=request.user_name.lower() or None,
+            brand_id=_brand_id(request.brand_id),
         )
-        row = await self._db.run(
+        changed = await self._logins.run(
             update_staff,
             actor=caller(),
             staff_id=UUID(request.staff_id),
             etag=request.etag,
             changes=changes,
         )
-        return staff_pb2.UpdateStaffResponse(staff=_staff(row))
+        return staff_pb2.UpdateStaffResponse(staff=_staff(changed.staff))
 
     async def DeleteStaff(
         self, request: staff_pb2.DeleteStaffRequest, context: Context
@@ -105,6 +108,7 @@ class StaffHandlers:
             actor=caller(),
             staff_id=UUID(request.staff_id),
             role=_role_name(request.role),
+            brand_id=_brand_id(request.brand_id),
             etag=request.etag,
         )
         return staff_pb2.ChangeStaffRoleResponse(staff=_staff(changed.staff))
@@ -151,7 +155,12 @@ def _staff(row: StaffRow) -> staff_pb2.Staff:
         enabled=row.enabled,
         created_at=timestamp(row.created_at),
         etag=row.etag,
+        brand_id=str(row.brand_id or ""),
     )
+
+
+def _brand_id(text: str) -> UUID | None:
+    return UUID(text) if text else None
 
 
 def _role_name(role: permission_pb2.Role.ValueType) -> str:

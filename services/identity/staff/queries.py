@@ -13,7 +13,7 @@ from services.common.lists import Listing, SortKey, parse_moment
 
 @dataclass(frozen=True, slots=True)
 class StaffRow:
-    """One of the staff. `role` is the token's, such as `admin`."""
+    """One of the staff. `role` is the token's, such as `admin`; `brand_id` is a brand manager's brand."""
 
     id: UUID
     user_name: str
@@ -22,6 +22,7 @@ class StaffRow:
     enabled: bool
     created_at: datetime
     version: int
+    brand_id: UUID | None
 
     @property
     def etag(self) -> str:
@@ -31,11 +32,12 @@ class StaffRow:
 
 STAFF = Listing(
     row=StaffRow,
-    columns="id, user_name, full_name, role, enabled, created_at, version",
+    columns="id, user_name, full_name, role, enabled, created_at, version, brand_id",
     source="staff_accounts",
     filters={
         "role": "role = %(role)s",
         "enabled": "enabled = %(enabled)s",
+        "brand_id": "brand_id = %(brand_id)s",
         "begins_with": (
             "(starts_with(user_name, lower(%(begins_with)s))"
             " OR starts_with(lower(full_name), lower(%(begins_with)s)))"
@@ -57,7 +59,7 @@ async def get_staff(connection: Connection, staff_id: UUID) -> StaffRow:
         connection,
         StaffRow,
         """
-        SELECT id, user_name, full_name, role, enabled, created_at, version FROM staff_accounts
+        SELECT id, user_name, full_name, role, enabled, created_at, version, brand_id FROM staff_accounts
         WHERE id = %(id)s
         """,
         id=staff_id,

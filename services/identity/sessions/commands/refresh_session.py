@@ -28,6 +28,7 @@ class Refreshed:
     answered_at: datetime
     answer_id: UUID
     refresh_token: str
+    brand_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class _SessionRow:
     expired: bool
     status: str
     role: str
+    brand_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _refreshed(session: _SessionRow, use: _Use, refresh_token: str) -> Refreshed
         answered_at=use.used_at,
         answer_id=use.answer_id,
         refresh_token=refresh_token,
+        brand_id=session.brand_id,
     )
 
 
@@ -129,7 +132,7 @@ async def _session_of(connection: Connection, token_hash: bytes) -> _SessionRow 
         """
         SELECT
           s.id, s.account_id, s.device_id, s.expires_at, s.end_reason, s.expires_at <= now() AS expired,
-          a.status, a.role
+          a.status, a.role, a.brand_id
         FROM refresh_tokens t
         JOIN sessions s ON s.id = t.session_id
         JOIN login_accounts a ON a.id = s.account_id

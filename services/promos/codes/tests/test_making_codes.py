@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from uuid import UUID
+import time
+from uuid import RFC_4122, UUID
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,14 +18,15 @@ from scrip.promos.v1 import code_pb2
 from services.common.channels import Peers
 from services.common.codes import ALPHABET, read_code
 from services.common.encoding import timestamp
-from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.jobs import Task
 from services.promos import jobs
 from services.promos.codes import random_codes
 from services.promos.codes.commands import make_codes as making
 from services.promos.codes.commands.code_sets import MAKE_JOB
-from services.promos.codes.commands.make_codes import make_codes
+from services.promos.codes.commands.make_codes import NoNewCodesError, make_codes
+from services.promos.codes.copy_rows import rows_of
+from services.promos.codes.patterns import DEFAULT, Pattern, read_pattern
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, in_days
 from tests.inprocess import Platform, eventually, reason, refusal
 
@@ -130,11 +133,11 @@ async def test_a_maker_that_is_killed_again_and_again_leaves_exactly_what_was_as
     draws = itertools.count(1)
     real = random_codes.new_codes
 
-    def killing(wanted: int) -> list[str]:
+    def killing(wanted: int, pattern: Pattern) -> list[str]:
         task = asyncio.current_task()
         if next(draws) % 4 == 0 and task is not None:
             task.cancel()  # takes effect in the middle of this batch
-        return real(wanted)
+        return real(wanted, pattern)
 
     monkeypatch.setattr(random_codes, "new_codes", killing)
     code_set_id = await lacking_set(promos, 401)
@@ -180,8 +183,8 @@ async def test_a_code_that_exists_already_is_thrown_away_and_made_up_for(
     draws = itertools.count()
     real = random_codes.new_codes
 
-    def mostly_known(wanted: int) -> list[str]:
-        fresh = real(wanted)
+    def mostly_known(wanted: int, pattern: Pattern) -> list[str]:
+        fresh = real(wanted, pattern)
         if next(draws) < 5:
             fresh[: wanted // 2] = [existing.code] * (wanted // 2)
             fresh[-1] = fresh[-2]
@@ -200,7 +203,7 @@ async def test_a_random_source_that_repeats_itself_stops_the_job_instead_of_spin
 ) -> None:
     monkeypatch.setattr(random_codes, "random_bytes", lambda count: b"\x2a" * count)
     code_set_id = await lacking_set(promos, 5)
-    with pytest.raises(DomainError, match="OVERLOADED"):
+    with pytest.raises(NoNewCodesError):
         await make(code_set_id=code_set_id)
     monkeypatch.undo()
     await make(code_set_id=code_set_id)
@@ -209,3 +212,117 @@ async def test_a_random_source_that_repeats_itself_stops_the_job_instead_of_spin
 
 async def test_a_set_that_nobody_knows_needs_no_codes(promos: Promos) -> None:
     assert await promos.db.run(make_codes, new_id()) is False
+
+
+# Several sets and processes at once
+
+
+async def patterned_set(promos: Promos, wanted: int, pattern: str) -> str:
+    """Returns a set with a pattern whose codes no worker was asked to make, whatever room there is."""
+    code_set_id = await lacking_set(promos, wanted)
+    await promos.execute(
+        "UPDATE code_sets SET pattern = %(pattern)s, purpose = 'HANDED_OUT' WHERE id = %(id)s",
+        pattern=pattern,
+        id=UUID(code_set_id),
+    )
+    return code_set_id
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet")
+async def test_sets_of_one_small_pattern_that_are_made_at_once_share_no_code(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of all possible codes, in small batches, so that makers often draw the same at the same time."""
+    monkeypatch.setattr(making, "BATCH", 25)
+    sets = [await patterned_set(promos, 100, "SHARED###") for _ in range(5)]
+    await asyncio.gather(*(make(code_set_id=code_set_id) for code_set_id in sets * 2))
+    for code_set_id in sets:
+        assert await count(promos, code_set_id) == 100
+    different = "SELECT count(DISTINCT code) FROM codes WHERE code LIKE 'SHARED%%'"
+    assert await promos.value(different) == 500
+
+
+async def test_a_code_that_another_set_makes_at_the_same_moment_is_made_up_for(
+    promos: Promos, make: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one commits after this one looked which exist, so that the index alone tells."""
+    other = await lacking_set(promos, 1)
+    real = rows_of
+    taken: list[str] = []
+
+    def raced(codes: list[str], code_set_id: UUID, **fields: object) -> bytes:
+        if not taken:
+            taken.append(codes[0])
+            url = promos.platform.postgres.url("promos")
+            with psycopg.connect(url) as connection:
+                connection.execute(
+                    "INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed)"
+                    " VALUES (%s, %s, %s, 0, 'READY', 1)",
+                    (new_id(), UUID(other), codes[0]),
+                )
+                connection.execute("UPDATE code_sets SET made = 1 WHERE id = %s", (UUID(other),))
+        return real(codes, code_set_id, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(making, "rows_of", raced)
+    code_set_id = await lacking_set(promos, 50)
+    await make(code_set_id=code_set_id)
+    assert await count(promos, code_set_id) == 50
+    owner = await promos.value("SELECT code_set_id FROM codes WHERE code = %(code)s", code=taken[0])
+    assert str(owner) == other, "the old one stays, the new one is thrown away"
+
+
+async def test_a_quantity_that_is_lowered_while_codes_are_made_is_kept_to(
+    promos: Promos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_set_id = UUID(await lacking_set(promos, 60))
+    real = rows_of
+
+    def lowered(codes: list[str], code_set_id: UUID, **fields: object) -> bytes:
+        monkeypatch.undo()
+        with psycopg.connect(promos.platform.postgres.url("promos")) as connection:
+            connection.execute("UPDATE code_sets SET wanted = 7 WHERE id = %s", (code_set_id,))
+        return real(codes, code_set_id, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(making, "rows_of", lowered)
+    assert await promos.db.run(make_codes, code_set_id), "the batch was taken back, and another is to be made"
+    assert await count(promos, str(code_set_id)) == 0
+    assert not await promos.db.run(make_codes, code_set_id)
+    assert await count(promos, str(code_set_id)) == 7
+
+
+async def test_making_holds_up_nobody_who_needs_the_set(
+    promos: Promos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_set_id = UUID(await lacking_set(promos, 60))
+    real = rows_of
+    seen: list[int] = []
+
+    def meanwhile(codes: list[str], code_set_id: UUID, **fields: object) -> bytes:
+        with psycopg.connect(promos.platform.postgres.url("promos")) as connection:
+            connection.execute("SET lock_timeout = '2s'")
+            query = "UPDATE code_sets SET voided = voided WHERE id = %s RETURNING made"
+            seen.extend(made for (made,) in connection.execute(query, (code_set_id,)))
+        return real(codes, code_set_id, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(making, "rows_of", meanwhile)
+    await promos.db.run(make_codes, code_set_id)
+    assert seen == [0], "in the middle of a batch, the row is free"
+
+
+@pytest.mark.parametrize("pattern", [None, "A-######@@@@@", "#"])
+async def test_ids_of_a_batch_are_uuids_of_the_seventh_version_and_tell_no_order(
+    promos: Promos, pattern: str | None
+) -> None:
+    codes = random_codes.new_codes(300, read_pattern(pattern) if pattern else DEFAULT)
+    owner, rows = new_id(), []
+    for line in rows_of(codes, owner, state="READY", uses_allowed=1_000_000).decode().splitlines():
+        code_id, code_set_id, shuffle, state, uses, code = line.split("\t")
+        assert (UUID(code_set_id), state, uses) == (owner, "READY", "1000000")
+        assert UUID(code_id).version == 7
+        assert UUID(code_id).variant == RFC_4122
+        assert abs((UUID(code_id).int >> 80) / 1000 - time.time()) < 60
+        rows.append((code_id, int(shuffle, 16), code))
+    assert [code for _, _, code in rows] == codes
+    assert len({code_id for code_id, _, _ in rows}) == len({shuffle for _, shuffle, _ in rows}) == 300
+    assert [code_id for code_id, _, _ in rows] != sorted(code_id for code_id, _, _ in rows)
+    assert 0 <= min(shuffle for _, shuffle, _ in rows) < 2**28 < 2**30 < max(s for _, s, _ in rows) < 2**31

@@ -1,0 +1,475 @@
+"""What staff and brand managers do with sets of codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from scrip.common.v1 import money_pb2
+from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
+from scrip.promos.v1 import code_pb2, code_set_pb2
+
+from services.common.caller import Caller, set_caller
+from services.common.encoding import timestamp
+from services.common.errors import DomainError
+from services.common.ids import new_id
+from services.promos.codes.commands import make_codes as making
+from services.promos.codes.commands.make_codes import make_codes
+from services.promos.codes.set_handlers import CodeSetHandlers
+from services.promos.tests.code_set_help import (
+    HANDED_OUT,
+    MAKING,
+    READY,
+    TEN_PERCENT,
+    create_set,
+    get_set,
+    list_sets,
+    made_set,
+    stub_of,
+    texts_of,
+    until_ready,
+    update_set,
+)
+from services.promos.tests.support import FIVE_DOLLARS, Promos, at_once, in_days
+from tests.inprocess import bearer, eventually, reason, refusal, refused_status
+
+FAILED = grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def actions_on(promos: Promos, target: str) -> list[str]:
+    """Returns what was done to a target, as identity keeps it."""
+    stub = audit_pb2_grpc.AuditServiceStub(promos.platform.channels["identity"])
+    request = audit_pb2.ListAuditEntriesRequest(target_id=target)
+    reply = await stub.ListAuditEntries(request, metadata=bearer(promos.admin))
+    return sorted(entry.action for entry in reply.entries)
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet", "C1 CodeSetService.GetCodeSet")
+async def test_a_set_is_created_made_in_the_background_and_read_back(promos: Promos) -> None:
+    starts_at, expires_at = timestamp(in_days(1)), timestamp(in_days(9))
+    made = await create_set(
+        promos,
+        name="  Summer flyer ",
+        pattern="sommer-######@@@@@",
+        quantity=1_234,
+        benefit=FIVE_DOLLARS,
+        starts_at=starts_at,
+        expires_at=expires_at,
+        uses_allowed=3,
+        uses_per_member=2,
+        enabled=False,
+    )
+    assert (made.name, made.purpose, made.brand_id) == ("Summer flyer", HANDED_OUT, "")
+    assert (made.pattern, made.quantity, made.made, made.state) == ("SOMMER-######@@@@@", 1_234, 0, MAKING)
+    assert (made.starts_at, made.expires_at, made.benefit) == (starts_at, expires_at, FIVE_DOLLARS)
+    assert (made.uses_allowed, made.uses_per_member, made.enabled) == (3, 2, False)
+    assert not made.HasField("valid_days")
+    ready = await until_ready(promos, made.id)
+    assert (ready.made, ready.made_per_second, ready.HasField("seconds_left")) == (1_234, 0, False)
+    assert ready.etag == made.etag, "codes that are made are no change by staff"
+    codes = await texts_of(promos, made.id)
+    assert len(set(codes)) == 1_234
+    assert all(code.startswith("S0MMER") and len(code) == 17 for code in codes)
+    kept = await promos.value(
+        "SELECT array_agg(DISTINCT (state, shuffle, uses_allowed, owner_member_id)::text)"
+        " FROM codes WHERE code_set_id = %(id)s",
+        id=made.id,
+    )
+    assert kept == ["(BEARER,0,3,)"], "they are good for whoever brings them, and in no stock"
+
+
+async def test_what_is_not_said_is_twelve_characters_once_by_anybody_without_end(promos: Promos) -> None:
+    made = await made_set(promos)
+    assert (made.pattern, made.uses_allowed, made.enabled) == ("", 1, True)
+    for field in ("starts_at", "expires_at", "uses_per_member", "valid_days", "seconds_left"):
+        assert not made.HasField(field)
+    assert {len(code) for code in await texts_of(promos, made.id)} == {12}
+
+
+async def test_a_set_for_imports_gets_no_codes_by_itself(promos: Promos) -> None:
+    made = await create_set(promos, quantity=0, import_only=True)
+    assert (made.quantity, made.made, made.state) == (0, 0, READY)
+
+
+NOTHING_OFF = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=0))
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet")
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": " \t"}, "name"),
+        ({"name": "x" * 121}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"brand_id": "7"}, "brand_id"),
+        ({"quantity": 0}, "request"),
+        ({"quantity": -1}, "quantity"),
+        ({"quantity": 10_000_001}, "quantity"),
+        ({"quantity": 2**31 - 1}, "quantity"),
+        ({"quantity": 5, "import_only": True}, "request"),
+        ({"benefit": None}, "benefit"),
+        ({"benefit": code_pb2.Benefit(percent_off=0)}, "benefit.percent_off"),
+        ({"benefit": code_pb2.Benefit(percent_off=101)}, "benefit.percent_off"),
+        ({"benefit": NOTHING_OFF}, "benefit.amount_off.amount_minor"),
+        ({"uses_allowed": 0}, "uses_allowed"),
+        ({"uses_allowed": 1_000_001}, "uses_allowed"),
+        ({"uses_per_member": 0}, "uses_per_member"),
+        ({"uses_per_member": -5}, "uses_per_member"),
+        ({"pattern": "SUMMER"}, "pattern"),
+        ({"pattern": "-"}, "pattern"),
+        ({"pattern": "##_##"}, "pattern"),
+        ({"pattern": "#" * 65}, "pattern"),
+        ({"pattern": "##\0##"}, "pattern"),
+        ({"expires_at": timestamp(in_days(-1))}, "expires_at"),
+        ({"starts_at": timestamp(in_days(2)), "expires_at": timestamp(in_days(1))}, "request"),
+    ],
+)
+async def test_bad_input_is_refused_with_its_field(
+    promos: Promos, fields: dict[str, Any], field: str
+) -> None:
+    status, code = await refused_status(create_set(promos, **fields))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    violations = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(violations) for detail in status.details)
+    assert {violation.field for violation in violations.field_violations} == {field}
+
+
+async def test_amounts_are_in_the_programmes_currency(promos: Promos) -> None:
+    euros = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="EUR", amount_minor=500))
+    assert await reason(create_set(promos, benefit=euros)) == "CURRENCY_NOT_SUPPORTED"
+    made = await create_set(promos, quantity=0, import_only=True)
+    assert await reason(update_set(promos, made.id, benefit=euros)) == "CURRENCY_NOT_SUPPORTED"
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet")
+async def test_a_pattern_that_is_too_small_is_refused_beforehand(promos: Promos) -> None:
+    """The letters before the digits are this test's own, so that sets of other tests take no room."""
+    refused = await refusal(create_set(promos, pattern="TOOSMA-####", quantity=11))
+    assert refused == (
+        "CODE_PATTERN_TOO_SMALL",
+        FAILED,
+        {"pattern": "TOOSMA-####", "possible_codes": "10000", "largest_quantity": "10"},
+    )
+    made = await made_set(promos, pattern="TOOSMA-####", quantity=4)
+    _, _, metadata = await refusal(create_set(promos, pattern="TOOSMA-####", quantity=7))
+    assert metadata["largest_quantity"] == "6", "codes of other sets that look alike take room"
+    assert await reason(create_set(promos, pattern="TO0SMA#-###", quantity=7)) == "CODE_PATTERN_TOO_SMALL"
+    assert await reason(update_set(promos, made.id, quantity=11)) == "CODE_PATTERN_TOO_SMALL"
+    assert (await update_set(promos, made.id, quantity=10)).quantity == 10
+    assert (await update_set(promos, made.id, quantity=11, allow_guessable=True)).quantity == 11
+    assert await reason(create_set(promos, pattern="TOOSMA-####", quantity=1)) == "CODE_PATTERN_TOO_SMALL"
+
+
+async def test_guessable_codes_are_made_when_staff_insist_and_no_more_than_half_of_all(
+    promos: Promos,
+) -> None:
+    _, _, metadata = await refusal(
+        create_set(promos, pattern="HALF-####", quantity=5_001, allow_guessable=True)
+    )
+    assert metadata["largest_quantity"] == "5000"
+    made = await made_set(promos, pattern="HALF-####", quantity=5_000, allow_guessable=True)
+    assert len(set(await texts_of(promos, made.id))) == 5_000
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet")
+async def test_a_set_is_made_once_per_key_by_fifty_calls_at_once(promos: Promos) -> None:
+    key = str(new_id())
+    replies, refusals = await at_once(create_set(promos, key=key, name="Once") for _ in range(50))
+    assert not refusals
+    assert len({reply.id for reply in replies}) == 1
+    assert await reason(create_set(promos, key=key, name="Twice")) == "IDEMPOTENCY_KEY_REUSED"
+    request = code_set_pb2.CreateCodeSetRequest(name="x", quantity=1, benefit=TEN_PERCENT)
+    call = stub_of(promos).CreateCodeSet(request, metadata=bearer(promos.admin))
+    assert await reason(call) == "IDEMPOTENCY_KEY_REQUIRED"
+
+
+# Brands
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet", "C1 CodeSetService.UpdateCodeSet")
+async def test_a_brand_manager_makes_sees_and_changes_sets_of_the_own_brand_alone(promos: Promos) -> None:
+    brand, other = str(new_id()), str(new_id())
+    token = await promos.platform.brand_manager(brand)
+    own = await create_set(promos, token)
+    assert own.brand_id == brand, "a brand manager's own brand is implied"
+    assert (await create_set(promos, token, brand_id=brand)).brand_id == brand
+    foreign, retailers = await create_set(promos, brand_id=other), await create_set(promos)
+    assert foreign.brand_id == other
+    assert await reason(create_set(promos, token, brand_id=other)) == "BRAND_NOT_YOURS"
+    for hidden in (foreign, retailers):
+        assert await reason(get_set(promos, hidden.id, token)) == "BRAND_NOT_YOURS"
+        assert await reason(update_set(promos, hidden.id, token, name="Mine")) == "BRAND_NOT_YOURS"
+        assert await reason(anext(watch(promos, hidden.id, token))) == "BRAND_NOT_YOURS"
+    assert (await get_set(promos, own.id, token)).id == own.id
+    assert (await update_set(promos, own.id, token, name="Ours")).name == "Ours"
+    listed = await list_sets(promos, token)
+    assert [found.brand_id for found in listed.code_sets] == [brand, brand]
+    assert await list_sets(promos, token, brand_id=brand) == listed
+    assert await reason(list_sets(promos, token, brand_id=other)) == "BRAND_NOT_YOURS"
+
+
+async def test_a_brand_manager_without_a_brand_has_no_sets(promos: Promos) -> None:
+    token = await promos.platform.token("brand_manager")
+    assert await reason(create_set(promos, token)) == "BRAND_NOT_YOURS"
+    assert await reason(create_set(promos, token, brand_id=str(new_id()))) == "BRAND_NOT_YOURS"
+    assert await reason(list_sets(promos, token)) == "BRAND_NOT_YOURS"
+
+
+@pytest.mark.parametrize("role", ["member", "till", "cashier"])
+async def test_others_make_and_change_no_sets(promos: Promos, role: str) -> None:
+    made, token = await create_set(promos), await promos.platform.token(role)
+    assert await reason(create_set(promos, token)) == "ROLE_NOT_ALLOWED"
+    assert await reason(update_set(promos, made.id, token, name="Mine")) == "ROLE_NOT_ALLOWED"
+    if role == "cashier":
+        assert (await get_set(promos, made.id, token)).id == made.id
+    else:
+        assert await reason(get_set(promos, made.id, token)) == "ROLE_NOT_ALLOWED"
+        assert await reason(list_sets(promos, token)) == "ROLE_NOT_ALLOWED"
+        assert await reason(anext(watch(promos, made.id, token))) == "ROLE_NOT_ALLOWED"
+
+
+# Lists
+
+
+@pytest.mark.covers("C1 CodeSetService.ListCodeSets")
+async def test_sets_are_listed_by_brand_purpose_state_and_name(promos: Promos) -> None:
+    brand = str(new_id())
+    ready = await made_set(promos, brand_id=brand, name="Winter 1")
+    making = await create_set(promos, brand_id=brand, name="Winter 2", quantity=0, import_only=True)
+    # A worker that is away: it lacks codes, and no job is there to make them.
+    await promos.execute("UPDATE code_sets SET wanted = 9 WHERE id = %(id)s", id=making.id)
+
+    async def found(**fields: Any) -> list[str]:
+        return [one.id for one in (await list_sets(promos, brand_id=brand, **fields)).code_sets]
+
+    assert await found() == await found(order_by="created_at desc") == [making.id, ready.id]
+    assert await found(order_by="created_at") == await found(order_by="name") == [ready.id, making.id]
+    assert await found(state=MAKING) == [making.id]
+    assert await found(state=READY) == [ready.id]
+    assert await found(purpose=HANDED_OUT, query="wINTER 2") == [making.id]
+    assert await found(purpose=code_set_pb2.CODE_SET_PURPOSE_VOUCHER) == []
+    assert await found(query="inter") == []
+    page = await list_sets(promos, brand_id=brand, page_size=1, with_total=True)
+    assert (page.total.count, page.total.more) == (2, False)
+    rest = await list_sets(promos, brand_id=brand, page_size=1, page_token=page.next_page_token)
+    assert [one.id for one in rest.code_sets] == [ready.id]
+    assert await reason(list_sets(promos, order_by="quantity")) == "VALIDATION_FAILED"
+    await promos.execute("UPDATE code_sets SET wanted = 0 WHERE id = %(id)s", id=making.id)
+
+
+@pytest.mark.covers("C1 CodeSetService.GetCodeSet")
+async def test_sets_of_vouchers_and_campaigns_are_read_here_and_changed_by_their_owners(
+    promos: Promos,
+) -> None:
+    of_voucher = str(await promos.code_set(3))
+    of_campaign = (await promos.campaign()).id
+    shown = await get_set(promos, of_voucher)
+    assert (shown.purpose, shown.quantity, shown.made) == (code_set_pb2.CODE_SET_PURPOSE_VOUCHER, 3, 3)
+    shown = await get_set(promos, of_campaign)
+    expected = (code_set_pb2.CODE_SET_PURPOSE_CAMPAIGN, 0, 0, READY)
+    assert (shown.purpose, shown.quantity, shown.made, shown.state) == expected
+    for owned, purpose in ((of_voucher, "VOUCHER"), (of_campaign, "CAMPAIGN")):
+        refused = await refusal(update_set(promos, owned, enabled=False))
+        assert refused == ("CODE_SET_HAS_OWNER", FAILED, {"code_set_id": owned, "purpose": purpose})
+        assert (await get_set(promos, owned)).enabled
+
+
+async def test_withdrawn_codes_that_are_made_up_for_do_not_count(promos: Promos) -> None:
+    code_set_id, order = await promos.code_set(5), new_id()
+    await promos.assign(code_set_id, order=order, quantity=2)
+    await promos.release(order)
+    shown = await until_ready(promos, str(code_set_id))
+    assert (shown.quantity, shown.made) == (5, 5)
+
+
+@pytest.mark.parametrize("code_set_id", ["", "7", "0199"])
+async def test_what_is_no_id_is_refused(promos: Promos, code_set_id: str) -> None:
+    assert await reason(get_set(promos, code_set_id)) == "VALIDATION_FAILED"
+
+
+async def test_a_set_that_nobody_knows_is_not_found(promos: Promos) -> None:
+    unknown = str(new_id())
+    for call in (get_set(promos, unknown), update_set(promos, unknown, name="x")):
+        assert await refusal(call) == (
+            "CODE_SET_NOT_FOUND",
+            grpc.StatusCode.NOT_FOUND,
+            {"code_set_id": unknown},
+        )
+    assert await reason(anext(watch(promos, unknown))) == "CODE_SET_NOT_FOUND"
+
+
+# Changes
+
+
+@pytest.mark.covers("C1 CodeSetService.UpdateCodeSet")
+async def test_what_is_given_changes_and_what_is_named_is_emptied(promos: Promos) -> None:
+    made = await made_set(promos, uses_per_member=2, starts_at=timestamp(in_days(1)))
+    expires_at = timestamp(in_days(5))
+    changed = await update_set(
+        promos,
+        made.id,
+        etag=made.etag,
+        name=" Autumn ",
+        quantity=8,
+        expires_at=expires_at,
+        enabled=False,
+        clear=["starts_at", "uses_per_member"],
+    )
+    assert (changed.name, changed.quantity, changed.expires_at, changed.enabled) == (
+        "Autumn",
+        8,
+        expires_at,
+        False,
+    )
+    assert not changed.HasField("starts_at")
+    assert not changed.HasField("uses_per_member")
+    assert changed.etag != made.etag
+    assert (await until_ready(promos, made.id)).made == 8
+    assert len(await texts_of(promos, made.id)) == 8
+    assert await reason(update_set(promos, made.id, etag=made.etag, name="x")) == "ETAG_MISMATCH"
+    assert (await update_set(promos, made.id, name="Autumn")).etag == changed.etag, "nothing was different"
+
+    async def audited() -> None:
+        assert await actions_on(promos, made.id) == ["code_set.created", "code_set.updated"]
+
+    await eventually(audited)
+
+
+async def test_a_quantity_is_not_lowered_below_what_is_made(promos: Promos) -> None:
+    made = await made_set(promos, quantity=5)
+    refused = await refusal(update_set(promos, made.id, quantity=4))
+    assert refused == (
+        "CODE_SET_QUANTITY_TOO_SMALL",
+        FAILED,
+        {"code_set_id": made.id, "least_quantity": "5"},
+    )
+    assert (await update_set(promos, made.id, quantity=5)).etag == made.etag
+
+
+async def test_what_codes_promise_changes_only_while_there_are_none(promos: Promos) -> None:
+    made = await create_set(promos, quantity=0, import_only=True)
+    changed = await update_set(promos, made.id, benefit=FIVE_DOLLARS, uses_allowed=4, quantity=2)
+    assert (changed.benefit, changed.uses_allowed) == (FIVE_DOLLARS, 4)
+    await until_ready(promos, made.id)
+    for fields in ({"benefit": TEN_PERCENT}, {"uses_allowed": 5}):
+        refused = await refusal(update_set(promos, made.id, **fields))
+        assert refused == ("CODE_SET_HAS_CODES", FAILED, {"code_set_id": made.id})
+    same = await update_set(promos, made.id, benefit=FIVE_DOLLARS, uses_allowed=4)
+    assert same.etag == changed.etag
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": ""},
+        {"quantity": -1},
+        {"quantity": 10_000_001},
+        {"uses_allowed": 0},
+        {"uses_per_member": 0},
+        {"benefit": code_pb2.Benefit()},
+        {"benefit": NOTHING_OFF},
+        {"clear": ["name"]},
+        {"clear": ["starts_at", "starts_at"]},
+        {"starts_at": timestamp(in_days(1)), "clear": ["starts_at"]},
+        {"starts_at": timestamp(in_days(2)), "expires_at": timestamp(in_days(1))},
+        {"expires_at": timestamp(in_days(-2)), "starts_at": timestamp(in_days(-1))},
+    ],
+)
+async def test_bad_changes_are_refused(promos: Promos, fields: dict[str, Any]) -> None:
+    made = await create_set(promos, quantity=0, import_only=True)
+    assert await reason(update_set(promos, made.id, **fields)) == "VALIDATION_FAILED"
+    assert await get_set(promos, made.id) == made
+
+
+async def test_of_fifty_who_read_the_same_version_one_changes_it(promos: Promos) -> None:
+    made = await create_set(promos, quantity=0, import_only=True)
+    changes = (update_set(promos, made.id, etag=made.etag, name=f"Name {number}") for number in range(50))
+    replies, refusals = await at_once(changes)
+    assert (len(replies), refusals) == (1, {"ETAG_MISMATCH": 49})
+
+
+# Progress
+
+
+async def watch(promos: Promos, code_set_id: str, token: str = "") -> AsyncIterator[code_set_pb2.CodeSet]:
+    """Yields a set, now and at each change."""
+    request = code_set_pb2.WatchCodeSetRequest(code_set_id=code_set_id)
+    async for reply in stub_of(promos).WatchCodeSet(request, metadata=bearer(token or promos.admin)):
+        yield reply.code_set
+
+
+@pytest.mark.covers("C1 CodeSetService.WatchCodeSet")
+async def test_progress_is_streamed_until_all_codes_are_there(promos: Promos) -> None:
+    made = await create_set(promos, quantity=0, import_only=True)
+    await promos.execute("UPDATE code_sets SET wanted = 100 WHERE id = %(id)s", id=made.id)
+    seen = []
+    async for shown in watch(promos, made.id):
+        seen.append((shown.made, shown.state))
+        if shown.made == 0:
+            # As a worker would, with a batch before this one a second ago.
+            await promos.db.run(make_codes, UUID(made.id))
+    assert seen == [(0, MAKING), (100, READY)]
+
+
+async def test_rate_and_time_left_are_of_the_last_batches_and_forget_a_pause(
+    promos: Promos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "BATCH", 100)
+    made = await create_set(promos, quantity=0, import_only=True)
+    await promos.execute("UPDATE code_sets SET wanted = 1000 WHERE id = %(id)s", id=made.id)
+
+    async def one_batch(*, after: float) -> code_set_pb2.CodeSet:
+        await promos.execute(
+            "UPDATE code_sets SET made_at = clock_timestamp() - %(after)s * interval '1 s' WHERE id = %(id)s",
+            after=after,
+            id=made.id,
+        )
+        await promos.db.run(make_codes, UUID(made.id))
+        return await get_set(promos, made.id)
+
+    first = await one_batch(after=3600)
+    assert (first.made, first.made_per_second, first.HasField("seconds_left")) == (100, 0, False)
+    second = await one_batch(after=5)
+    assert 5 < second.made_per_second <= 20
+    assert second.seconds_left == math.ceil(800 / second.made_per_second)
+    third = await one_batch(after=5)
+    assert 5 < third.made_per_second <= 20
+    await promos.execute(
+        "UPDATE code_sets SET made_at = now() - interval '11 s' WHERE id = %(id)s", id=made.id
+    )
+    silent = await get_set(promos, made.id)
+    assert (silent.made_per_second, silent.HasField("seconds_left")) == (0, False), "nothing is being made"
+    assert silent.state == MAKING
+    again = await one_batch(after=60)
+    assert again.made_per_second == 0, "what was before the pause tells nothing"
+    while await promos.db.run(make_codes, UUID(made.id)):
+        pass
+
+
+async def test_only_so_many_watch_at_a_time_and_none_when_the_service_stops(promos: Promos) -> None:
+    handlers = CodeSetHandlers(promos.db, "USD", most_watchers=1)
+    made = await create_set(promos, quantity=0, import_only=True)
+    await promos.execute("UPDATE code_sets SET wanted = 1 WHERE id = %(id)s", id=made.id)
+    request = code_set_pb2.WatchCodeSetRequest(code_set_id=made.id)
+
+    def watching() -> AsyncGenerator[code_set_pb2.WatchCodeSetResponse]:
+        return handlers.WatchCodeSet(request, None)  # type: ignore[arg-type, return-value]
+
+    set_caller(Caller(str(new_id()), "admin"))
+    first = watching()
+    await anext(first)
+    with pytest.raises(DomainError, match="TOO_MANY_WATCHERS"):
+        await anext(watching())
+    await first.aclose()
+    second = watching()
+    await anext(second)
+    handlers.close_streams()
+    with pytest.raises(DomainError, match="DEPENDENCY_UNAVAILABLE"):
+        await anext(second)
+    await promos.db.run(make_codes, UUID(made.id))

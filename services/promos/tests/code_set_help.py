@@ -1,0 +1,78 @@
+"""Calls of CodeSetService that tests make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrip.promos.v1 import code_pb2, code_set_pb2, code_set_pb2_grpc
+
+from services.common.ids import new_id
+from services.promos.tests.support import Promos
+from tests.inprocess import bearer, eventually
+
+TEN_PERCENT = code_pb2.Benefit(percent_off=10)
+MAKING = code_set_pb2.CODE_SET_STATE_MAKING
+READY = code_set_pb2.CODE_SET_STATE_READY
+HANDED_OUT = code_set_pb2.CODE_SET_PURPOSE_HANDED_OUT
+
+
+def stub_of(promos: Promos) -> code_set_pb2_grpc.CodeSetServiceStub:
+    """CodeSetService."""
+    return code_set_pb2_grpc.CodeSetServiceStub(promos.channel)
+
+
+async def create_set(
+    promos: Promos, token: str = "", *, key: str = "", **fields: Any
+) -> code_set_pb2.CodeSet:
+    """Returns a new set; by default 5 codes that take off 10 %."""
+    request = code_set_pb2.CreateCodeSetRequest(
+        **{"name": "Flyer", "quantity": 5, "benefit": TEN_PERCENT, **fields}
+    )
+    metadata = bearer(token or promos.admin, idempotency_key=key or str(new_id()))
+    return (await stub_of(promos).CreateCodeSet(request, metadata=metadata)).code_set
+
+
+async def get_set(promos: Promos, code_set_id: str, token: str = "") -> code_set_pb2.CodeSet:
+    """Reads a set."""
+    request = code_set_pb2.GetCodeSetRequest(code_set_id=code_set_id)
+    return (await stub_of(promos).GetCodeSet(request, metadata=bearer(token or promos.admin))).code_set
+
+
+async def update_set(
+    promos: Promos, code_set_id: str, token: str = "", **fields: Any
+) -> code_set_pb2.CodeSet:
+    """Changes a set."""
+    request = code_set_pb2.UpdateCodeSetRequest(code_set_id=code_set_id, **fields)
+    return (await stub_of(promos).UpdateCodeSet(request, metadata=bearer(token or promos.admin))).code_set
+
+
+async def list_sets(promos: Promos, token: str = "", **fields: Any) -> code_set_pb2.ListCodeSetsResponse:
+    """Returns a page of sets."""
+    request = code_set_pb2.ListCodeSetsRequest(**fields)
+    return await stub_of(promos).ListCodeSets(request, metadata=bearer(token or promos.admin))
+
+
+async def made_set(promos: Promos, **fields: Any) -> code_set_pb2.CodeSet:
+    """Returns a new set that has all its codes."""
+    made = await create_set(promos, **fields)
+    return await until_ready(promos, made.id)
+
+
+async def until_ready(promos: Promos, code_set_id: str) -> code_set_pb2.CodeSet:
+    """Returns a set once it has all its codes."""
+
+    async def check() -> None:
+        assert (await get_set(promos, code_set_id)).state == READY
+
+    await eventually(check, seconds=30)
+    return await get_set(promos, code_set_id)
+
+
+async def texts_of(promos: Promos, code_set_id: str) -> list[str]:
+    """Returns the codes of a set, as they are stored."""
+    return list(
+        await promos.value(
+            "SELECT array_agg(code ORDER BY code) FROM codes WHERE code_set_id = %(id)s", id=code_set_id
+        )
+        or ()
+    )
