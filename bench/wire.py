@@ -207,10 +207,12 @@ def _claims(world: World, port: int, run: str, discounts: Sequence[str]) -> Iter
 
 
 def _redemptions(world: World, port: int) -> list[tuple[bytes, bytes]]:
+    templates = []
     for number in range(CODES):
         body = orjson.dumps({"code": code_text(number), "sale_reference": _KEY.decode(), "till_number": "1"})
         token = world.tills[number % len(world.tills)]
         templates.append(_split(_head("POST", "/v1/codes:redeem", port, token, body=body) + body))
+    return templates
 
 
 def _head(method: str, path: str, port: int, token: str, *, extra: bytes = b"", body: bytes = b"") -> bytes:

@@ -34,7 +34,6 @@ from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
-from services.common.watching import Watchers
 from services.promos.baskets.handlers import BasketHandlers
 from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.quotes import Quotes
@@ -81,7 +80,8 @@ class _Shared:
     throttle: Throttle
     guesses: Guesses
     members: ShownMembers
-    watchers: Watchers
+    code_sets: CodeSetHandlers
+    places: PublicCampaignHandlers
     redeemer: Redeemer
     order_codes: OrderCodesHandlers
     contacts: Contacts
@@ -100,7 +100,8 @@ def _share(parts: Parts, settings: Settings, redis: Redis) -> _Shared:
         throttle,
         guesses,
         members,
-        Watchers("promos", settings.max_watchers),
+        CodeSetHandlers(parts.db, settings.currency, most_watchers=settings.max_watchers),
+        PublicCampaignHandlers(parts.db, max_watchers=settings.max_watchers),
         Redeemer(parts.db, guesses, members),
         OrderCodesHandlers(parts.db, settings.currency),
         contacts,
@@ -128,7 +129,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                     shared.claimer.drain,
                     shared.contacts.drain,
                 ],
-                on_stop=[shared.watchers.close],
+                on_stop=[shared.code_sets.close_streams, shared.places.close_streams],
             )
         finally:
             await redis.close()
@@ -147,7 +148,7 @@ def _codes(shared: _Shared) -> list[Servicer]:
         servicer(
             "scrip.promos.v1.CodeSetService",
             code_set_pb2_grpc.add_CodeSetServiceServicer_to_server,
-            CodeSetHandlers(db, settings.currency, shared.watchers),
+            shared.code_sets,
         ),
         servicer(
             "scrip.promos.v1.CodeFileService",
@@ -178,7 +179,7 @@ def _gifts(shared: _Shared) -> list[Servicer]:
             campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
             CampaignHandlers(db, shared.settings.currency),
             WinnerHandlers(db),
-            PublicCampaignHandlers(db, shared.watchers),
+            shared.places,
         ),
         servicer(
             "scrip.promos.v1.RewardService",

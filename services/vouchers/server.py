@@ -23,7 +23,6 @@ from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
-from services.common.watching import Watchers
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
@@ -31,10 +30,9 @@ from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
 from services.vouchers.settings import Settings
-from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import CodesReader
 from services.vouchers.wallet.handlers import WalletHandlers
-from services.vouchers.wallet.internal_handlers import WalletInternalHandlers
+from services.vouchers.wallet.internal_handlers import UsableCouponHandlers
 
 
 @asynccontextmanager
@@ -42,21 +40,20 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     """Builds the service."""
     async with build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
-        watchers = Watchers("vouchers", settings.max_watchers)
-        shop = ShopHandlers(parts.db, Quantities(parts.db), watchers)
+        shop = ShopHandlers(parts.db, Quantities(parts.db), max_watchers=settings.max_watchers)
         yield Service(
             _servicers(parts, shop, settings),
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("vouchers", parts.db), keys.known],
             loops=[keys.keep_fresh],
-            on_stop=[watchers.close],
+            on_stop=[shop.close_streams],
             drains=[parts.saga.drain],
         )
 
 
 def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Servicer]:
-    codes = CodeCopies(parts.db, CodesReader(parts.peers.promos, parts.peers.token))
+    codes = CodesReader(parts.peers.promos, parts.peers.token)
     return [
         servicer(
             "scrip.vouchers.v1.CatalogueService",
@@ -78,7 +75,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.internal.v1.VouchersInternalService",
             vouchers_pb2_grpc.add_VouchersInternalServiceServicer_to_server,
-            WalletInternalHandlers(parts.db, codes),
+            UsableCouponHandlers(parts.db, codes),
         ),
         servicer(
             "scrip.vouchers.v1.VouchersOperationsService",

@@ -147,7 +147,7 @@ def _missing(old: Any, new: Any, path: str = "") -> list[str]:
 def _as_told_then(answer: Any) -> Any:
     """Returns a response with what older versions told in another way, as they did.
 
-    Purchases had their rules in words, and 0 for the balance of nobody; a campaign with places was ACTIVE.
+    Purchases had their rules in words, and 0 for the balance of nobody; a campaign that runs was ACTIVE.
     """
     if isinstance(answer, list):
         return [_as_told_then(one) for one in answer]

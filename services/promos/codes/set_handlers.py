@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from functools import partial
 from uuid import UUID
 
 from scrip.promos.v1 import code_set_pb2
@@ -16,7 +14,7 @@ from services.common.encoding import Context, moment, read_text, timestamp
 from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
-from services.common.watching import Watchers
+from services.common.live_streams import LiveStreams
 from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.brand_access import only_brand, require_own_brand
 from services.promos.codes.commands.code_sets import CodeSetChanges
@@ -24,15 +22,21 @@ from services.promos.codes.commands.handed_out_sets import NewCodeSet, create_co
 from services.promos.codes.set_queries import CODE_SET_LIST, CodeSetRow, get_code_set
 
 _PURPOSE = "CODE_SET_PURPOSE_"
+_MOST_WATCHERS = 100
+"""Each reads the database twice a second; those who watch are staff."""
 
 
 class CodeSetHandlers:
     """Implements CodeSetService."""
 
-    def __init__(self, db: Database, currency_code: str, watchers: Watchers) -> None:
+    def __init__(self, db: Database, currency_code: str, *, most_watchers: int = _MOST_WATCHERS) -> None:
         self._db = db
         self._currency_code = currency_code
-        self._watchers = watchers
+        self._streams = LiveStreams("promos", most=most_watchers)
+
+    def close_streams(self) -> None:
+        """Ends all live streams, because the service stops."""
+        self._streams.close()
 
     async def CreateCodeSet(
         self, request: code_set_pb2.CreateCodeSetRequest, context: Context
@@ -82,11 +86,14 @@ class CodeSetHandlers:
         self, request: code_set_pb2.WatchCodeSetRequest, context: Context
     ) -> AsyncIterator[code_set_pb2.WatchCodeSetResponse]:
         """The set, now and at each change, until it has all its codes."""
-        look = partial(self._read, request.code_set_id)
-        async with aclosing(self._watchers.watch(look, over="CODE_SET_NOT_FOUND")) as changes:
-            async for row in changes:
-                yield code_set_pb2.WatchCodeSetResponse(code_set=_code_set(row))
-                if not row.lacking:
+        async with self._streams.open() as stream:
+            sent: CodeSetRow | None = None
+            while True:
+                row = await self._read(request.code_set_id)
+                if row != sent:
+                    sent = row
+                    yield code_set_pb2.WatchCodeSetResponse(code_set=_code_set(row))
+                if not row.lacking or not await stream.goes_on():
                     return
 
     async def _read(self, code_set_id: str) -> CodeSetRow:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from functools import partial
 from uuid import UUID
 
 from scrip.vouchers.v1 import shop_pb2
 
 from services.common.db import Database
 from services.common.encoding import Context
+from services.common.errors import DomainError
+from services.common.live_streams import LiveStreams
 from services.common.paging import Page
-from services.common.watching import Watchers
 from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.quantity import Quantities
 
@@ -24,10 +23,14 @@ must not give them to a page of another origin."""
 class ShopHandlers:
     """Implements ShopService."""
 
-    def __init__(self, db: Database, quantities: Quantities, watchers: Watchers) -> None:
+    def __init__(self, db: Database, quantities: Quantities, *, max_watchers: int) -> None:
         self._db = db
         self._quantities = quantities
-        self._watchers = watchers
+        self._streams = LiveStreams("vouchers", most=max_watchers)
+
+    def close_streams(self) -> None:
+        """Ends all live streams, because the service stops."""
+        self._streams.close()
 
     async def ListOffers(
         self, request: shop_pb2.ListOffersRequest, context: Context
@@ -51,8 +54,18 @@ class ShopHandlers:
     async def WatchQuantity(
         self, request: shop_pb2.WatchQuantityRequest, context: Context
     ) -> AsyncIterator[shop_pb2.WatchQuantityResponse]:
-        """The quantity left, now and at each change; the stream ends when the offer does."""
-        left = partial(self._quantities.left, UUID(request.voucher_id))
-        async with aclosing(self._watchers.watch(left, over="VOUCHER_NOT_FOUND")) as quantities:
-            async for quantity in quantities:
-                yield shop_pb2.WatchQuantityResponse(quantity_left=quantity)
+        """The quantity left, now and at each change."""
+        voucher_id = UUID(request.voucher_id)
+        async with self._streams.open() as stream:
+            sent = await self._quantities.left(voucher_id)
+            yield shop_pb2.WatchQuantityResponse(quantity_left=sent)
+            while await stream.goes_on():
+                try:
+                    left = await self._quantities.left(voucher_id)
+                except DomainError as error:
+                    if error.reason == "VOUCHER_NOT_FOUND":  # the offer has ended
+                        return
+                    raise
+                if left != sent:
+                    sent = left
+                    yield shop_pb2.WatchQuantityResponse(quantity_left=sent)

@@ -18,7 +18,6 @@ from services.common.caller import Caller, set_caller
 from services.common.encoding import timestamp
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.watching import Watchers
 from services.promos.codes.commands import make_codes as making
 from services.promos.codes.commands.make_codes import make_codes
 from services.promos.codes.set_handlers import CodeSetHandlers
@@ -454,8 +453,7 @@ async def test_rate_and_time_left_are_of_the_last_batches_and_forget_a_pause(
 
 
 async def test_only_so_many_watch_at_a_time_and_none_when_the_service_stops(promos: Promos) -> None:
-    watchers = Watchers("promos", 1)
-    handlers = CodeSetHandlers(promos.db, "USD", watchers)
+    handlers = CodeSetHandlers(promos.db, "USD", most_watchers=1)
     made = await create_set(promos, quantity=0, import_only=True)
     await promos.execute("UPDATE code_sets SET wanted = 1 WHERE id = %(id)s", id=made.id)
     request = code_set_pb2.WatchCodeSetRequest(code_set_id=made.id)
@@ -471,7 +469,7 @@ async def test_only_so_many_watch_at_a_time_and_none_when_the_service_stops(prom
     await first.aclose()
     second = watching()
     await anext(second)
-    watchers.close()
+    handlers.close_streams()
     with pytest.raises(DomainError, match="DEPENDENCY_UNAVAILABLE"):
         await anext(second)
     await promos.db.run(make_codes, UUID(made.id))
