@@ -73,7 +73,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 SessionGate(SessionCache(redis), parts.peers.check_session),
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
-                drains=[redeemer.drain],
+                drains=[redeemer.drain, quotes.drain],
             )
         finally:
             await redis.close()

@@ -13,8 +13,9 @@ from services.promos.codes.commands.redeem_codes import NewRedemption as NewRede
 from services.promos.codes.commands.redeem_codes import redeem_all as redeem_all
 from services.promos.codes.guesses import Guesser as Guesser
 from services.promos.codes.guesses import Guesses as Guesses
+from services.promos.codes.judging import Question as Question
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
-from services.promos.codes.judging import find_redeemable as find_redeemable
+from services.promos.codes.judging import judge as judge
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
@@ -34,11 +35,12 @@ __all__ = [
     "Guesser",
     "Guesses",
     "NewRedemption",
+    "Question",
     "RedeemableCode",
     "RedemptionRow",
     "discard_code",
-    "find_redeemable",
     "give_code",
+    "judge",
     "make_code_set",
     "member_required",
     "redeem_all",
