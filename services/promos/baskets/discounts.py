@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
 from services.common.errors import DomainError
@@ -19,8 +19,7 @@ from services.promos.baskets import refusals
 from services.promos.benefits import AmountOff, Benefit, PercentOff
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a basket: what it costs before any discount."""
 
     category: str

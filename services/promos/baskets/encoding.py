@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from uuid import UUID
 
-from scrip.common.v1 import money_pb2
 from scrip.promos.v1 import basket_pb2
 
 from services.common.errors import DomainError
 from services.common.line_totals import MAX_TOTAL_MINOR, receipt_too_large, usual_total
 from services.common.status import to_status
 from services.promos.baskets.discounts import Discount, Line
-from services.promos.baskets.quotes import GivenCode, Quote
+from services.promos.baskets.quotes import Quote
 from services.promos.benefit_encoding import encode_benefit
 
 
@@ -37,73 +36,52 @@ def _total(line: basket_pb2.BasketLine) -> int:
 
 def encode_quote(quote: Quote, currency: str) -> basket_pb2.QuoteBasketResponse:
     """Returns a quote as messages have it."""
-    total, off = _sums(quote)
-    return basket_pb2.QuoteBasketResponse(
-        lines=_lines(quote),
-        codes=map(_code, quote.codes),
-        total=_money(total, currency),
-        discount=_money(off, currency),
-        payable=_money(total - off, currency),
-    )
+    reply = basket_pb2.QuoteBasketResponse()
+    _set_amounts(reply, quote, currency)
+    for given in quote.codes:
+        code = reply.codes.add()
+        if given.found:
+            code.code_id = str(given.found.id)
+            code.benefit.CopyFrom(encode_benefit(given.found.benefit))
+        if isinstance(given.outcome, DomainError):
+            code.refused.CopyFrom(to_status(given.outcome))
+        else:
+            code.discount_minor = given.outcome.minor
+    return reply
 
 
 def encode_redeemed(
-    quote: Quote, currency: str, redeemed: Sequence[tuple[UUID, Discount]]
+    quote: Quote, currency: str, redeemed: Iterable[tuple[UUID, Discount]]
 ) -> basket_pb2.RedeemBasketResponse:
     """Returns the reply to a basket, without its time; `redeemed` has the ids of redemptions."""
-    total, off = _sums(quote)
-    return basket_pb2.RedeemBasketResponse(
-        lines=_lines(quote),
-        codes=[
-            basket_pb2.RedeemedCode(
-                redemption_id=str(redemption_id),
-                code_id=str(discount.code_id),
-                discount_minor=discount.minor,
-            )
-            for redemption_id, discount in redeemed
-        ],
-        total=_money(total, currency),
-        discount=_money(off, currency),
-        payable=_money(total - off, currency),
-    )
-
-
-def _sums(quote: Quote) -> tuple[int, int]:
-    """Returns what all lines come to, and what is taken off."""
-    return sum(line.total_minor for line in quote.lines), sum(one.minor for one in quote.discounts)
-
-
-def _lines(quote: Quote) -> list[basket_pb2.DiscountedLine]:
-    encoded = []
-    for place, line in enumerate(quote.lines):
-        parts = [
-            basket_pb2.LineDiscount(code_id=str(one.code_id), discount_minor=one.of_lines[place])
-            for one in quote.discounts
-            if one.of_lines[place]
-        ]
-        off = sum(part.discount_minor for part in parts)
-        encoded.append(
-            basket_pb2.DiscountedLine(
-                total_minor=line.total_minor,
-                discount_minor=off,
-                payable_minor=line.total_minor - off,
-                discounts=parts,
-            )
+    reply = basket_pb2.RedeemBasketResponse()
+    _set_amounts(reply, quote, currency)
+    for redemption_id, discount in redeemed:
+        reply.codes.add(
+            redemption_id=str(redemption_id), code_id=str(discount.code_id), discount_minor=discount.minor
         )
-    return encoded
+    return reply
 
 
-def _code(given: GivenCode) -> basket_pb2.QuotedCode:
-    encoded = basket_pb2.QuotedCode()
-    if given.found:
-        encoded.code_id = str(given.found.id)
-        encoded.benefit.CopyFrom(encode_benefit(given.found.benefit))
-    if isinstance(given.outcome, DomainError):
-        encoded.refused.CopyFrom(to_status(given.outcome))
-    else:
-        encoded.discount_minor = given.outcome.minor
-    return encoded
-
-
-def _money(minor: int, currency: str) -> money_pb2.Money:
-    return money_pb2.Money(currency_code=currency, amount_minor=minor)
+def _set_amounts(
+    reply: basket_pb2.QuoteBasketResponse | basket_pb2.RedeemBasketResponse, quote: Quote, currency: str
+) -> None:
+    """Writes lines and sums in their place: a message that is put into another one is copied."""
+    computed = [(str(one.code_id), one.of_lines) for one in quote.discounts]
+    total = discount = 0
+    for place, line in enumerate(quote.lines):
+        encoded = reply.lines.add()
+        off = 0
+        for code_id, of_lines in computed:
+            if part := of_lines[place]:
+                encoded.discounts.add(code_id=code_id, discount_minor=part)
+                off += part
+        encoded.total_minor = line.total_minor
+        encoded.discount_minor = off
+        encoded.payable_minor = line.total_minor - off
+        total += line.total_minor
+        discount += off
+    sums = ((reply.total, total), (reply.discount, discount), (reply.payable, total - discount))
+    for money, minor in sums:
+        money.currency_code = currency
+        money.amount_minor = minor

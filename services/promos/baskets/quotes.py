@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from services.common.batching import Batcher
 from services.common.caller import MEMBER
 from services.common.db import Database
 from services.common.errors import DomainError
@@ -16,7 +17,9 @@ from services.promos.baskets.discounts import Discount, Line, Offer, discounts
 from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.queries import used_first_purchase
 from services.promos.baskets.sales import Sale
-from services.promos.codes import Guesser, Guesses, RedeemableCode, find_redeemable, member_required
+from services.promos.codes import Guesser, Guesses, Question, RedeemableCode, judge, member_required
+
+_MOST_TOGETHER = 100
 
 
 class GivenCode(NamedTuple):
@@ -39,13 +42,33 @@ class Quote:
     discounts: Sequence[Discount]
 
 
+class _Asked(NamedTuple):
+    guesser: Guesser
+    questions: list[Question]
+
+    @property
+    def own_only(self) -> bool:
+        """Whether a member asks, who may give its own codes and those that are good for anybody."""
+        return self.guesser.caller.role == MEMBER
+
+
+_Judged = list[RedeemableCode | DomainError]
+
+
 class Quotes:
-    """Judges baskets."""
+    """Judges baskets. Codes that wait at the same time share a statement, and a question to Redis."""
 
     def __init__(self, db: Database, guesses: Guesses, purchases: Purchases) -> None:
         self._db = db
         self._guesses = guesses
         self._purchases = purchases
+        self._queue: Batcher[_Asked, _Judged] = Batcher(
+            "baskets", self._judge_batch, max_batch=_MOST_TOGETHER
+        )
+
+    async def drain(self) -> None:
+        """Waits for what is under way."""
+        await self._queue.close()
 
     async def quote(
         self,
@@ -61,12 +84,10 @@ class Quotes:
         `member_id` is the member who buys, if that is known, and `sale` the present one, which is no purchase
         before it. Each code that is not valid counts as a guess.
 
-        Raises TOO_MANY_REQUESTS, and OutcomeUnknownError when points is needed and away.
+        Raises TOO_MANY_REQUESTS, OVERLOADED, and OutcomeUnknownError when points is needed and away.
         """
-        await self._guesses.check(guesser)
         once = list(dict.fromkeys(codes))
-        own_only = guesser.caller.role == MEMBER
-        judged = await self._db.read(find_redeemable, once, member_id=member_id, own_only=own_only)
+        judged = await self._queue.submit(_Asked(guesser, [Question(code, member_id) for code in once]))
         for one in judged:
             await self._guesses.count(guesser, one)
         found = [one for one in judged if not isinstance(one, DomainError)]
@@ -84,6 +105,20 @@ class Quotes:
             [first.pop(code, twice) for code in codes],
             [one for one in computed.values() if isinstance(one, Discount)],
         )
+
+    async def _judge_batch(self, batch: list[_Asked]) -> list[_Judged | DomainError]:
+        """Returns for each its codes, or TOO_MANY_REQUESTS."""
+        refused = await self._guesses.refusals([one.guesser for one in batch])
+        let_in = [place for place, refusal in enumerate(refused) if refusal is None]
+        answers: list[_Judged | DomainError] = [refusal or [] for refusal in refused]
+        for own_only in (False, True):
+            places = [place for place in let_in if batch[place].own_only is own_only]
+            questions = [question for place in places for question in batch[place].questions]
+            if questions:
+                found = iter(await self._db.read(judge, questions, own_only=own_only))
+                for place in places:
+                    answers[place] = [next(found) for _ in batch[place].questions]
+        return answers
 
     async def _refused(
         self, found: Sequence[RedeemableCode], sale: Sale | None

@@ -28,9 +28,11 @@ from services.promos.codes.commands.redeem_codes import redeem_all as redeem_all
 from services.promos.codes.commands.void_code import void_code as void_code
 from services.promos.codes.guesses import Guesser as Guesser
 from services.promos.codes.guesses import Guesses as Guesses
+from services.promos.codes.judging import Question as Question
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
 from services.promos.codes.judging import find_redeemable as find_redeemable
 from services.promos.codes.patterns import display_code as display_code
+from services.promos.codes.judging import judge as judge
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
@@ -65,6 +67,7 @@ __all__ = [
     "ListedCode",
     "NewCode",
     "NewRedemption",
+    "Question",
     "RedeemableCode",
     "RedemptionRow",
     "Selection",
@@ -78,6 +81,8 @@ __all__ = [
     "give_code",
     "import_codes",
     "lock_code_set",
+    "give_code",
+    "judge",
     "make_code_set",
     "member_required",
     "redeem_all",
