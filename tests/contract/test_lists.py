@@ -43,6 +43,8 @@ from scrip.vouchers.v1 import (
 from services.common.caller import ADMIN
 from services.common.db import Connection, execute
 from services.common.ids import new_id, utc_now
+from services.promos.tests.claims_help import Claims
+from services.promos.tests.support import Promos
 from tests.contract.descriptors import Rpc, rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, reason
 
@@ -62,6 +64,7 @@ class World:
     till: str
     members: list[Member] = field(default_factory=list)
     campaigns: list[str] = field(default_factory=list)
+    brand_id: str = ""
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -77,6 +80,7 @@ class World:
             await self._purchase()
         for _ in range(ROWS):
             await self._redemption(await self._order(await self._voucher()))
+        await self._claims()
         for _ in range(ROWS):
             await self._adjustment_import()
             await self._earn_rule()
@@ -95,6 +99,8 @@ class World:
         match rpc.name:
             case "ListWinners":
                 request.campaign_id = self.campaigns[0]
+            case "ListDiscounts" | "ListClaims":
+                request.brand_id = self.brand_id
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
             case "ListSandboxNotices":
@@ -116,6 +122,14 @@ class World:
         )
         made = await stub.CreateCampaign(request, metadata=bearer(self.admin))
         self.campaigns.append(made.campaign.id)
+
+    async def _claims(self) -> None:
+        """Discounts of a brand, each claimed by the same member; of each, a code is left."""
+        claims = await Claims.of(await Promos.of(self.platform, self.platform.channels["promos"]))
+        self.brand_id = claims.brand_id
+        await claims.agree(self.members[0])
+        for _ in range(ROWS):
+            await claims.claim((await claims.open()).id, self.members[0].token)
 
     async def _client(self) -> None:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])
