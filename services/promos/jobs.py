@@ -47,7 +47,7 @@ def payloads(db: Database, peers: Peers) -> Mapping[str, Payload]:
         return {"webhook_id": event.subject_id}
 
     built: dict[EventKind, Payload] = {"ping": ping, "claim.created": claims.created}
-    return {**built}
+    return {str(kind): payload for kind, payload in built.items()}
 
 
 def loops(db: Database) -> list[Callable[[], Awaitable[None]]]:

@@ -54,6 +54,8 @@ from scrip.vouchers.v1 import (
 from services.common.caller import ADMIN
 from services.common.db import Connection, execute
 from services.common.ids import new_id, utc_now
+from services.promos.tests.claims_help import Claims
+from services.promos.tests.support import Promos
 from tests.contract.descriptors import Rpc, rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, reason
 
@@ -76,6 +78,7 @@ class World:
     promos: list[str] = field(default_factory=list)
     code_set: str = ""
     redeemed_code: str = ""
+    brand_id: str = ""
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -92,6 +95,7 @@ class World:
         for _ in range(ROWS):
             await self._redemption(await self._order(await self._voucher()))
         await self._code_set()
+        await self._claims()
         for _ in range(ROWS):
             await self._code_import()
             await self._adjustment_import()
@@ -118,6 +122,8 @@ class World:
                 request.code_set_id = self.code_set
             case "ListCodeEvents":
                 request.code_id = self.redeemed_code
+            case "ListDiscounts" | "ListClaims":
+                request.brand_id = self.brand_id
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
             case "ListSandboxNotices":
@@ -152,6 +158,13 @@ class World:
         use = promo_pb2.UsePromoPointsRequest(promo_id=self.promos[0], amount=1)
         metadata = bearer(member.token, idempotency_key=str(new_id()))
         await promo_pb2_grpc.MyPromoServiceStub(channel).UsePromoPoints(use, metadata=metadata)
+    async def _claims(self) -> None:
+        """Discounts of a brand, each claimed by the same member; of each, a code is left."""
+        claims = await Claims.of(await Promos.of(self.platform, self.platform.channels["promos"]))
+        self.brand_id = claims.brand_id
+        await claims.agree(self.members[0])
+        for _ in range(ROWS):
+            await claims.claim((await claims.open()).id, self.members[0].token)
 
     async def _client(self) -> None:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])

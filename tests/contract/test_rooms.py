@@ -14,6 +14,7 @@ from tests.contract.rooms import SERVICES
 
 WRITTEN_TOGETHER = {
     "services/points/purchases/statements.py": "a batch of purchases is one statement instead of six",
+    "services/promos/claims/statements.py": "a code is given exactly when its claim is made",
     "services/vouchers/orders/statements.py": "an order exists exactly when its stock is taken",
     "services/identity/members/statements.py": "a member and its account are made and changed as one",
     "services/identity/staff/statements.py": "staff and their account are made and changed as one",

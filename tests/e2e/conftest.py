@@ -16,7 +16,11 @@ from tests.platform import Member, Platform, start_platform
 @pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack of its own, ready."""
-    stack = start_platform(tmp_path_factory.mktemp("e2e"), env_points=POINTS_SETTINGS)
+    stack = start_platform(
+        tmp_path_factory.mktemp("e2e"),
+        env_points=POINTS_SETTINGS,
+        env_promos={"SCRIP_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"},  # where tests receive
+    )
     yield stack
     assert stack.stop() == 0
 

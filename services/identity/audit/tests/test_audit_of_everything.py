@@ -38,7 +38,14 @@ from scrip.points.v1 import (
 from scrip.points.v1 import operations_pb2 as points_operations
 from scrip.points.v1 import operations_pb2_grpc as points_operations_grpc
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.promos.v1 import (
+    campaign_pb2,
+    campaign_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    discount_pb2,
+    discount_pb2_grpc,
+)
 from scrip.promos.v1 import operations_pb2 as promos_operations
 from scrip.promos.v1 import operations_pb2_grpc as promos_operations_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc
@@ -47,6 +54,8 @@ from scrip.vouchers.v1 import operations_pb2_grpc as vouchers_operations_grpc
 
 from services.common.ids import new_id
 from services.identity.tests.staff_help import ADMIN, MANAGER, PASSWORD, actions, creation, log_in
+from services.promos.tests.brands_help import Brands
+from services.promos.tests.support import Promos
 from tests.contract.descriptors import rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, refused_status
 
@@ -55,6 +64,7 @@ NO_CHANGE = {
     "AuthService.LogOut",
     "OrderService.ExportOrders",
     "CodeService.ExportRedemptions",
+    "ClaimService.ExportClaims",
     "PointsAdminService.ExportPurchases",
 }
 """Who logs out changes nothing that others see, nor do exports. Those of members and of audit entries are
@@ -158,6 +168,23 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
         await admin.call(campaigns, "CampaignService", request)
     of_campaign = [(f"campaign.{what}", campaign) for what in ("created", "paused", "resumed", "ended")]
     return [("voucher.created", voucher), *of_campaign]
+
+
+async def change_discounts(admin: Admin) -> list[tuple[str, str]]:
+    """Returns what was done, and to what."""
+    channel = admin.platform.channels["promos"]
+    brand = (await Brands(await Promos.of(admin.platform, channel)).published()).brand.id
+    stub = discount_pb2_grpc.DiscountServiceStub(channel)
+    wanted = discount_pb2.CreateDiscountRequest(brand_id=brand, name="Bread", quantity=1, benefit=BENEFIT)
+    which = (await admin.call(stub, "DiscountService", wanted)).discount.id
+    for request in (
+        discount_pb2.UpdateDiscountRequest(brand_id=brand, discount_id=which, name="Cake"),
+        discount_pb2.ActivateDiscountRequest(brand_id=brand, discount_id=which),
+        discount_pb2.PauseDiscountRequest(brand_id=brand, discount_id=which),
+        discount_pb2.EndDiscountRequest(brand_id=brand, discount_id=which),
+    ):
+        await admin.call(stub, "DiscountService", request)
+    return [(f"discount.{what}", which) for what in ("created", "updated", "activated", "paused", "ended")]
 
 
 async def change_earn_rules(admin: Admin) -> list[tuple[str, str]]:
@@ -283,6 +310,7 @@ async def test_everything_that_staff_change_is_listed_once(platform: Platform) -
         *await change_member(admin, member),
         *await export(admin),
         *await change_offers(admin),
+        *await change_discounts(admin),
         *await change_earn_rules(admin),
         *await change_points(admin, await platform.member()),
         *await use_code(admin, member),

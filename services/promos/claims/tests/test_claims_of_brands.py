@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -20,6 +21,7 @@ from services.promos.claims.payloads import ClaimPayloads
 from services.promos.parts import build
 from services.promos.tests.claims_help import Claims
 from services.promos.tests.support import in_days
+from services.promos.tests.webhooks_help import BrandsWebhooks, Receiver
 from services.promos.webhooks import Event
 from tests.inprocess import Member, bearer, eventually
 
@@ -184,6 +186,24 @@ async def test_what_is_sent_of_a_claim_has_contact_data_while_the_member_agrees(
         assert (await payloads.created(event))["contact"] is None
     [look] = await looks(claims, "claim.contacts_sent", 1)
     assert look.actor_id == "promos"
+
+
+async def test_the_brands_webhook_is_told_of_each_claim(claims: Claims) -> None:
+    discount = await claims.open()
+    member = await agreeing(claims)
+    webhooks = BrandsWebhooks.of(claims.promos, claims.manager, UUID(claims.brand_id))
+    async with Receiver().listening() as receiver:
+        _, secret = await webhooks.create(receiver.url)
+        claim = await claims.claim(discount.id, member.token)
+
+        async def told() -> dict[str, Any]:
+            [post] = receiver.posts
+            return post.verified(secret)
+
+        sent = await eventually(told)
+    assert sent["type"] == "claim.created"
+    assert sent["data"]["claim_id"] == claim.id
+    assert sent["data"]["contact"]["phone"] == member.phone
 
 
 async def _set_email(connection: Connection, member: Member) -> None:
