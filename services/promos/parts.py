@@ -10,9 +10,11 @@ from services.common.channels import Peers
 from services.common.db import Database
 from services.common.errors import invalid_field
 from services.common.sealing import Sealer, parse_key
+from services.promos.brands.refusals import too_many_stores
 from services.promos.settings import Settings
 
 CONSTRAINTS = {
+    "ck_brands_stores_within_limit": too_many_stores,
     "ck_campaigns_window": lambda: invalid_field("ends_at", "must lie after starts_at"),
     "ck_code_sets_amount_off_positive": lambda: invalid_field(
         "benefit.amount_off.amount_minor", "must be more than nothing"

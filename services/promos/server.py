@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.promos.internal.v1 import promos_pb2_grpc
 from scrip.promos.v1 import (
+    brand_pb2_grpc,
     campaign_pb2_grpc,
     code_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     reward_pb2_grpc,
+    store_pb2_grpc,
     webhook_pb2_grpc,
 )
 
@@ -25,6 +27,9 @@ from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
+from services.promos.brands.handlers import BrandHandlers
+from services.promos.brands.images import Images
+from services.promos.brands.store_handlers import StoreHandlers
 from services.promos.campaigns.first_logins import on_member_event
 from services.promos.campaigns.handlers import CampaignHandlers
 from services.promos.campaigns.internal_handlers import UsableRewardHandlers
@@ -61,7 +66,18 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 def _servicers(parts: Parts, redis: Redis, settings: Settings) -> list[Servicer]:
     db = parts.db
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+    images = Images()
     return [
+        servicer(
+            "scrip.promos.v1.BrandService",
+            brand_pb2_grpc.add_BrandServiceServicer_to_server,
+            BrandHandlers(db, images),
+        ),
+        servicer(
+            "scrip.promos.v1.StoreService",
+            store_pb2_grpc.add_StoreServiceServicer_to_server,
+            StoreHandlers(db, images),
+        ),
         servicer(
             "scrip.promos.v1.CodeService",
             code_pb2_grpc.add_CodeServiceServicer_to_server,

@@ -30,7 +30,16 @@ from scrip.points.v1 import (
     purchase_pb2,
     purchase_pb2_grpc,
 )
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.promos.v1 import (
+    brand_pb2,
+    brand_pb2_grpc,
+    campaign_pb2,
+    campaign_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
+)
 from scrip.vouchers.v1 import (
     catalogue_pb2,
     catalogue_pb2_grpc,
@@ -62,6 +71,7 @@ class World:
     till: str
     members: list[Member] = field(default_factory=list)
     campaigns: list[str] = field(default_factory=list)
+    webhooks: list[webhook_pb2.Webhook] = field(default_factory=list)
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -69,6 +79,7 @@ class World:
             await self._campaign()
             await self._client()
             await self._staff()
+        await self._webhooks()
         for _ in range(ROWS):
             self.members.append(await self.platform.member())
         for _ in range(ROWS):
@@ -95,6 +106,10 @@ class World:
         match rpc.name:
             case "ListWinners":
                 request.campaign_id = self.campaigns[0]
+            case "ListWebhooks" | "ListDeliveries":
+                request.brand_id = self.webhooks[0].brand_id
+                if rpc.name == "ListDeliveries":
+                    request.webhook_id = self.webhooks[0].id
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
             case "ListSandboxNotices":
@@ -116,6 +131,22 @@ class World:
         )
         made = await stub.CreateCampaign(request, metadata=bearer(self.admin))
         self.campaigns.append(made.campaign.id)
+
+    async def _webhooks(self) -> None:
+        """Makes webhooks of one brand, the first of which was told something."""
+        channel, metadata = self.platform.channels["promos"], bearer(self.admin)
+        brand = await brand_pb2_grpc.BrandServiceStub(channel).CreateBrand(
+            brand_pb2.CreateBrandRequest(name=f"Brand {new_id()}", category="Bakeries"), metadata=metadata
+        )
+        request = webhook_pb2.CreateWebhookRequest(
+            brand_id=brand.brand.brand.id, url="https://shop.example/", event_types=["claim.created"]
+        )
+        for _ in range(ROWS):
+            made = await webhook_pb2_grpc.WebhookServiceStub(channel).CreateWebhook(
+                request, metadata=metadata
+            )
+            self.webhooks.append(made.webhook)
+        await self.platform.databases["promos"].run(_deliveries, UUID(self.webhooks[0].id))
 
     async def _client(self) -> None:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])
@@ -219,6 +250,21 @@ async def _unsent_otp(connection: Connection) -> None:
         INSERT INTO otp_deliveries (otp_id, failed_at) SELECT id, now() FROM made
         """,
         id=new_id(),
+    )
+
+
+async def _deliveries(connection: Connection, webhook_id: UUID) -> None:
+    await execute(
+        connection,
+        """
+        INSERT INTO webhook_deliveries (
+          endpoint_id, event_id, kind, subject_id, occurred_at, state, completed_at
+        )
+        SELECT %(id)s, gen_random_uuid(), 'ping', %(id)s, now(), 'SUCCEEDED', now()
+        FROM generate_series(1, %(rows)s)
+        """,
+        id=webhook_id,
+        rows=ROWS,
     )
 
 

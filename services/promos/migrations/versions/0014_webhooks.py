@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0014"
-down_revision = "0006"
+down_revision = "0012"
 
 
 def upgrade() -> None:

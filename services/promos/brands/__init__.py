@@ -1,0 +1,12 @@
+"""Brands: their pages, their logos, their stores, and how these are found.
+
+Owns `brands`, `stores`, `logos` and `search_words`. Others ask here whether there is a brand, and whether
+everybody sees it.
+"""
+
+from services.promos.brands.queries import BrandRow as BrandRow
+from services.promos.brands.queries import BrandState as BrandState
+from services.promos.brands.queries import get_brand as get_brand
+from services.promos.brands.queries import get_published_brand as get_published_brand
+
+__all__ = ["BrandRow", "BrandState", "get_brand", "get_published_brand"]

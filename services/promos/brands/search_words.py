@@ -1,0 +1,58 @@
+"""The words that stores are known by, so that a word with typing errors finds the right ones.
+
+A word stays when its last store is gone: then it leads to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psycopg.types.json import Jsonb
+
+from services.common.db import Connection, execute, fetch_values
+from services.promos.brands.words import distance, errors_forgiven, remainders, words
+
+_MOST_CORRECTIONS = 20
+"""Words that one word of a query may have been meant to be; the nearest ones."""
+
+
+async def remember_words(connection: Connection, *texts: str) -> None:
+    """Keeps the words of these texts in which a typing error is forgiven.
+
+    In their order, for others do the same.
+    """
+    found = sorted({word for word in words(" ".join(texts)) if errors_forgiven(word)})
+    await execute(
+        connection,
+        """
+        INSERT INTO search_words (word, remainders)
+        SELECT w.word, ARRAY(SELECT jsonb_array_elements_text(w.remainders))
+        FROM jsonb_to_recordset(%(words)s) AS w (word text, remainders jsonb)
+        WHERE NOT EXISTS (SELECT FROM search_words s WHERE s.word = w.word)
+        ORDER BY w.word
+        ON CONFLICT (word) DO NOTHING
+        """,
+        words=Jsonb([{"word": word, "remainders": remainders(word)} for word in found]),
+    )
+
+
+async def corrections(
+    connection: Connection, query: Sequence[str]
+) -> Mapping[str, Sequence[tuple[int, str]]]:
+    """Returns for each word of a query the known words that may be meant, with the number of errors.
+
+    The nearest come first. A word in which no error is forgiven has none.
+    """
+    wanted = {word: errors_forgiven(word) for word in query}
+    parts = sorted({part for word in wanted for part in remainders(word)})
+    known: list[str] = await fetch_values(
+        connection,
+        "SELECT word FROM search_words WHERE remainders && %(parts)s::text[] ORDER BY word LIMIT 2000",
+        parts=parts,
+    )
+    return {
+        word: sorted((errors, other) for other in known if 0 < (errors := distance(word, other)) <= most)[
+            :_MOST_CORRECTIONS
+        ]
+        for word, most in wanted.items()
+    }
