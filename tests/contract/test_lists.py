@@ -41,6 +41,14 @@ from scrip.promos.v1 import (
     code_set_pb2_grpc,
     promo_pb2,
     promo_pb2_grpc,
+    brand_pb2,
+    brand_pb2_grpc,
+    campaign_pb2,
+    campaign_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
 )
 from scrip.vouchers.v1 import (
     catalogue_pb2,
@@ -79,6 +87,7 @@ class World:
     code_set: str = ""
     redeemed_code: str = ""
     brand_id: str = ""
+    webhooks: list[webhook_pb2.Webhook] = field(default_factory=list)
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -86,6 +95,7 @@ class World:
             await self._campaign()
             await self._client()
             await self._staff()
+        await self._webhooks()
         for _ in range(ROWS):
             self.members.append(await self.platform.member())
         for _ in range(ROWS):
@@ -124,6 +134,10 @@ class World:
                 request.code_id = self.redeemed_code
             case "ListDiscounts" | "ListClaims":
                 request.brand_id = self.brand_id
+            case "ListWebhooks" | "ListDeliveries":
+                request.brand_id = self.webhooks[0].brand_id
+                if rpc.name == "ListDeliveries":
+                    request.webhook_id = self.webhooks[0].id
             case "ListAuditEntries":
                 request.actor_id = str(self.actor)
             case "ListSandboxNotices":
@@ -165,6 +179,21 @@ class World:
         await claims.agree(self.members[0])
         for _ in range(ROWS):
             await claims.claim((await claims.open()).id, self.members[0].token)
+    async def _webhooks(self) -> None:
+        """Makes webhooks of one brand, the first of which was told something."""
+        channel, metadata = self.platform.channels["promos"], bearer(self.admin)
+        brand = await brand_pb2_grpc.BrandServiceStub(channel).CreateBrand(
+            brand_pb2.CreateBrandRequest(name=f"Brand {new_id()}", category="Bakeries"), metadata=metadata
+        )
+        request = webhook_pb2.CreateWebhookRequest(
+            brand_id=brand.brand.brand.id, url="https://shop.example/", event_types=["claim.created"]
+        )
+        for _ in range(ROWS):
+            made = await webhook_pb2_grpc.WebhookServiceStub(channel).CreateWebhook(
+                request, metadata=metadata
+            )
+            self.webhooks.append(made.webhook)
+        await self.platform.databases["promos"].run(_deliveries, UUID(self.webhooks[0].id))
 
     async def _client(self) -> None:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])
@@ -284,6 +313,21 @@ async def _unsent_otp(connection: Connection) -> None:
         INSERT INTO otp_deliveries (otp_id, failed_at) SELECT id, now() FROM made
         """,
         id=new_id(),
+    )
+
+
+async def _deliveries(connection: Connection, webhook_id: UUID) -> None:
+    await execute(
+        connection,
+        """
+        INSERT INTO webhook_deliveries (
+          endpoint_id, event_id, kind, subject_id, occurred_at, state, completed_at
+        )
+        SELECT %(id)s, gen_random_uuid(), 'ping', %(id)s, now(), 'SUCCEEDED', now()
+        FROM generate_series(1, %(rows)s)
+        """,
+        id=webhook_id,
+        rows=ROWS,
     )
 
 

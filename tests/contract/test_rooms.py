@@ -79,7 +79,10 @@ def test_what_is_listed_is_there() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(
     ("process", "never"),
-    [("server", {"sqlalchemy", "alembic", "procrastinate"}), ("worker", {"sqlalchemy", "alembic"})],
+    [
+        ("server", {"sqlalchemy", "alembic", "procrastinate", "httpcore"}),
+        ("worker", {"sqlalchemy", "alembic"}),
+    ],
 )
 def test_no_process_loads_what_it_does_not_run(service: str, process: str, never: set[str]) -> None:
     shown = (

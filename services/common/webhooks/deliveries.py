@@ -62,7 +62,7 @@ DELIVERIES = Listing(
         "state": "state = %(state)s",
         "kind": "kind = %(kind)s",
         "created_from": "created_at >= %(created_from)s",
-        "created_to": "created_at < %(created_to)s",
+        "created_until": "created_at < %(created_until)s",
     },
     keys={"created_at": SortKey("created_at", "created_at", parse_moment)},
     key=SortKey("event_id", "event_id", UUID),

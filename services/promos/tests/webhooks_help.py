@@ -9,7 +9,7 @@ from uuid import UUID
 
 from scrip.promos.v1 import webhook_pb2, webhook_pb2_grpc
 
-from services.common.ids import new_id
+from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import Promos
 from tests.inprocess import bearer, eventually
 
@@ -27,9 +27,14 @@ class BrandsWebhooks:
     token: str
 
     @classmethod
-    def of(cls, promos: Promos, token: str | None = None, brand_id: UUID | None = None) -> BrandsWebhooks:
-        """Those of a new brand, in an admin's hands unless told otherwise."""
-        return cls(promos, brand_id or new_id(), token or promos.admin)
+    async def of_new_brand(cls, promos: Promos) -> BrandsWebhooks:
+        """Those of a new brand, in an admin's hands."""
+        made = await Brands(promos).brand()
+        return cls(promos, UUID(made.brand.id), promos.admin)
+
+    def called_with(self, token: str) -> BrandsWebhooks:
+        """The same in another caller's hands."""
+        return BrandsWebhooks(self.promos, self.brand_id, token)
 
     @property
     def stub(self) -> webhook_pb2_grpc.WebhookServiceStub:

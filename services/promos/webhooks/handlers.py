@@ -9,15 +9,16 @@ from scrip.promos.v1 import webhook_pb2
 
 from services.common.caller import caller
 from services.common.db import Connection, Database
-from services.common.encoding import Context, moment, read_optional_text
+from services.common.encoding import Context, moment, read_optional_text, read_text
 from services.common.errors import invalid_field
 from services.common.list_pages import read_page
 from services.common.sealing import Sealer
 from services.common.webhooks import deliveries, endpoints
 from services.common.webhooks.addresses import Network, url_fault
 from services.common.webhooks.deliveries import DELIVERIES, DeliveryRow
-from services.common.webhooks.endpoints import ENDPOINTS, EndpointChanges
+from services.common.webhooks.endpoints import ENDPOINTS, EndpointChanges, EndpointWithSecret
 from services.promos.brand_access import require_own_brand
+from services.promos.brands import get_brand
 from services.promos.webhooks.encoding import encode_delivery, encode_endpoint, state_name
 
 _OVERLAP_HOURS = 24
@@ -34,16 +35,23 @@ class WebhookHandlers:
     async def CreateWebhook(
         self, request: webhook_pb2.CreateWebhookRequest, context: Context
     ) -> webhook_pb2.CreateWebhookResponse:
-        """Makes a webhook."""
-        made = await self._db.run(
-            endpoints.create_endpoint,
-            self._sealer,
-            actor=caller(),
-            owner_id=_own_brand(request.brand_id),
-            url=self._url(request.url),
-            description=read_optional_text(request.description, "description"),
-            kinds=request.event_types,
-        )
+        """Makes a webhook of a brand."""
+        brand_id, url = _own_brand(request.brand_id), self._url(request.url)
+        description = read_optional_text(request.description, "description")
+
+        async def create(connection: Connection) -> EndpointWithSecret:
+            await get_brand(connection, brand_id)
+            return await endpoints.create_endpoint(
+                connection,
+                self._sealer,
+                actor=caller(),
+                owner_id=brand_id,
+                url=url,
+                description=description,
+                kinds=request.event_types,
+            )
+
+        made = await self._db.run(create)
         return webhook_pb2.CreateWebhookResponse(webhook=encode_endpoint(made.endpoint), secret=made.secret)
 
     async def GetWebhook(
@@ -67,9 +75,6 @@ class WebhookHandlers:
         self, request: webhook_pb2.UpdateWebhookRequest, context: Context
     ) -> webhook_pb2.UpdateWebhookResponse:
         """Changes what is given."""
-        description = None
-        if request.HasField("description"):
-            description = read_optional_text(request.description, "description")
         row = await self._db.run(
             endpoints.update_endpoint,
             actor=caller(),
@@ -78,7 +83,7 @@ class WebhookHandlers:
             etag=request.etag,
             changes=EndpointChanges(
                 url=self._url(request.url) if request.HasField("url") else None,
-                description=description,
+                description=_description(request),
                 kinds=request.event_types or None,
                 enabled=request.enabled if request.HasField("enabled") else None,
             ),
@@ -152,7 +157,7 @@ class DeliveryHandlers:
             state=state_name(request.state) if request.state else None,
             kind=request.event_type or None,
             created_from=moment(request, "created_from"),
-            created_to=moment(request, "created_to"),
+            created_until=moment(request, "created_until"),
         )
         made = await self._db.read(deliveries.attempts_of, webhook_id, [row.event_id for row in page.rows])
         return webhook_pb2.ListDeliveriesResponse(
@@ -204,6 +209,16 @@ class DeliveryHandlers:
             since=since,
         )
         return webhook_pb2.RedeliverFailedDeliveriesResponse(redelivered=count)
+
+
+def _description(request: webhook_pb2.UpdateWebhookRequest) -> str | None:
+    """Returns the description that is asked for: None for the one that it has, an empty text for none."""
+    cleared = "description" in request.clear
+    if not request.HasField("description"):
+        return "" if cleared else None
+    if cleared:
+        raise invalid_field("description", "is both given and cleared")
+    return read_text(request.description, "description")
 
 
 def _own_brand(brand_id: str) -> UUID:

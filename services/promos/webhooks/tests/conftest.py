@@ -21,7 +21,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def brand(promos: Promos) -> AsyncIterator[BrandsWebhooks]:
     """The webhooks of a new brand, which sends nothing any more in the end."""
-    webhooks = BrandsWebhooks.of(promos)
+    webhooks = await BrandsWebhooks.of_new_brand(promos)
     yield webhooks
     await promos.execute(
         "UPDATE webhook_endpoints SET deleted_at = now(), slot = NULL, enabled = false"

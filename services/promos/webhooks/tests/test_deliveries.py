@@ -290,7 +290,7 @@ async def test_a_slow_receiver_delays_no_other_and_holds_few_connections(
 async def test_an_event_goes_to_each_endpoint_of_its_brand_that_wants_it_and_to_no_other(
     promos: Promos, brand: BrandsWebhooks, receiver: Receiver
 ) -> None:
-    other = BrandsWebhooks.of(promos)
+    other = await BrandsWebhooks.of_new_brand(promos)
     wanting = [(await brand.create(receiver.url))[0] for _ in range(2)]
     disabled, _ = await brand.create(receiver.url)
     await brand.call("UpdateWebhook", disabled, enabled=False)

@@ -182,7 +182,7 @@ async def test_a_worker_that_took_too_long_changes_nothing_any_more(own: Databas
         {"state": "FAILED"},
         {"kind": "ping"},
         {"created_from": timedelta(seconds=60)},
-        {"created_to": timedelta(seconds=ROWS - 60)},
+        {"created_until": timedelta(seconds=ROWS - 60)},
     ],
     ids=str,
 )

@@ -94,11 +94,16 @@ async def _entries(connection: Any, statement: Any, target_id: str) -> list[dict
     return await fetch_values(connection, statement, id=target_id)
 
 
+async def test_a_brand_that_is_not_there_gets_no_webhook(promos: Promos) -> None:
+    nobody = BrandsWebhooks(promos, new_id(), promos.admin)
+    assert await reason(nobody.created()) == "BRAND_NOT_FOUND"
+
+
 @pytest.mark.covers("C6 WebhookService.UpdateWebhook")
 async def test_a_change_touches_what_is_given_and_needs_the_etag_that_was_read(brand: BrandsWebhooks) -> None:
     webhook_id, _ = await brand.create(description="first")
     before = await brand.get(webhook_id)
-    changed = (await brand.call("UpdateWebhook", webhook_id, etag=before.etag, description="")).webhook
+    changed = (await brand.call("UpdateWebhook", webhook_id, etag=before.etag, clear=["description"])).webhook
     assert (changed.description, changed.url, changed.enabled) == ("", before.url, True)
     stale = brand.call("UpdateWebhook", webhook_id, etag=before.etag, enabled=False)
     assert await reason(stale) == "ETAG_MISMATCH"
@@ -171,10 +176,10 @@ async def test_after_a_rotation_both_secrets_sign_for_a_while(brand: BrandsWebho
 async def test_a_brand_manager_has_the_webhooks_of_the_own_brand_alone(
     promos: Promos, platform: Platform, brand: BrandsWebhooks
 ) -> None:
-    own = BrandsWebhooks.of(promos, await platform.brand_manager(brand.brand_id), brand.brand_id)
+    own = brand.called_with(await platform.brand_manager(brand.brand_id))
     webhook_id, _ = await own.create()
     assert (await own.get(webhook_id)).id == webhook_id
-    strange = BrandsWebhooks.of(promos, await platform.brand_manager(new_id()), brand.brand_id)
+    strange = brand.called_with(await platform.brand_manager(new_id()))
     assert await reason(strange.created()) == "BRAND_NOT_YOURS"
     for rpc in RPCS:
         assert await reason(strange.call(rpc, webhook_id, **given(rpc))) == "BRAND_NOT_YOURS", rpc
@@ -183,7 +188,7 @@ async def test_a_brand_manager_has_the_webhooks_of_the_own_brand_alone(
     )
     assert await reason(listed) == "BRAND_NOT_YOURS"
     # Under the own brand, ids of another brand's webhooks name nothing.
-    other = BrandsWebhooks.of(promos)
+    other = await BrandsWebhooks.of_new_brand(promos)
     other.token = await platform.brand_manager(other.brand_id)
     for rpc in RPCS:
         assert await reason(other.call(rpc, webhook_id, **given(rpc))) == "WEBHOOK_NOT_FOUND", rpc
@@ -192,11 +197,11 @@ async def test_a_brand_manager_has_the_webhooks_of_the_own_brand_alone(
 async def test_of_staff_admins_and_managers_may_call_and_nobody_else(
     promos: Promos, platform: Platform, brand: BrandsWebhooks
 ) -> None:
-    manager = BrandsWebhooks.of(promos, await platform.token(MANAGER), brand.brand_id)
+    manager = brand.called_with(await platform.token(MANAGER))
     webhook_id, _ = await manager.create()
     member = await platform.member()
     for token in (await platform.token(CASHIER), promos.till, member.token, promos.vouchers):
-        others = BrandsWebhooks.of(promos, token, brand.brand_id)
+        others = brand.called_with(token)
         assert await reason(others.created()) in ("ROLE_NOT_ALLOWED", "TOKEN_NOT_VALID")
         for rpc in RPCS:
             refused = await reason(others.call(rpc, webhook_id, **given(rpc)))
@@ -237,6 +242,9 @@ async def test_bad_input_of_changes_is_refused(brand: BrandsWebhooks) -> None:
         ("UpdateWebhook", {"url": "https://192.168.0.1/"}),
         ("UpdateWebhook", {"event_types": ["x"]}),
         ("UpdateWebhook", {"description": "\u0007"}),
+        ("UpdateWebhook", {"description": ""}),
+        ("UpdateWebhook", {"description": "x", "clear": ["description"]}),
+        ("UpdateWebhook", {"clear": ["url"]}),
         ("RotateWebhookSecret", {"overlap_hours": -1}),
         ("RotateWebhookSecret", {"overlap_hours": 169}),
         ("RedeliverFailedDeliveries", {}),
@@ -286,7 +294,7 @@ async def test_deliveries_are_listed_by_state_type_and_time(brand: BrandsWebhook
         assert await listed(event_type="claim.created") == []
         made = (await brand.delivery(webhook_id, second)).created_at
         assert await listed(created_from=made) == [second]
-        assert await listed(created_to=made) == [first]
+        assert await listed(created_until=made) == [first]
         page = await brand.call("ListDeliveries", webhook_id, with_total=True, page_size=1)
         assert page.total.count == 2
         assert [attempt.status for attempt in page.deliveries[0].attempts] == [204]
