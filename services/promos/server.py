@@ -84,6 +84,7 @@ class _Shared:
     places: PublicCampaignHandlers
     redeemer: Redeemer
     order_codes: OrderCodesHandlers
+    quotes: Quotes
     contacts: Contacts
     claimer: Claimer
 
@@ -104,6 +105,7 @@ def _share(parts: Parts, settings: Settings, redis: Redis) -> _Shared:
         PublicCampaignHandlers(parts.db, max_watchers=settings.max_watchers),
         Redeemer(parts.db, guesses, members),
         OrderCodesHandlers(parts.db, settings.currency),
+        Quotes(parts.db, guesses, Purchases(parts.peers)),
         contacts,
         Claimer(parts.db, contacts),
     )
@@ -126,6 +128,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 drains=[
                     shared.redeemer.drain,
                     shared.order_codes.drain,
+                    shared.quotes.drain,
                     shared.claimer.drain,
                     shared.contacts.drain,
                 ],
@@ -160,12 +163,7 @@ def _codes(shared: _Shared) -> list[Servicer]:
         servicer(
             "scrip.promos.v1.BasketService",
             basket_pb2_grpc.add_BasketServiceServicer_to_server,
-            BasketHandlers(
-                db,
-                Quotes(db, shared.guesses, Purchases(shared.parts.peers)),
-                shared.members,
-                settings.currency,
-            ),
+            BasketHandlers(db, shared.quotes, shared.members, settings.currency),
         ),
     ]
 

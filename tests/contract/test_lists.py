@@ -31,6 +31,8 @@ from scrip.points.v1 import (
     purchase_pb2_grpc,
 )
 from scrip.promos.v1 import (
+    brand_pb2,
+    brand_pb2_grpc,
     campaign_pb2,
     campaign_pb2_grpc,
     code_file_pb2,
@@ -41,12 +43,6 @@ from scrip.promos.v1 import (
     code_set_pb2_grpc,
     promo_pb2,
     promo_pb2_grpc,
-    brand_pb2,
-    brand_pb2_grpc,
-    campaign_pb2,
-    campaign_pb2_grpc,
-    code_pb2,
-    code_pb2_grpc,
     webhook_pb2,
     webhook_pb2_grpc,
 )
@@ -123,27 +119,8 @@ class World:
         request: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(rpc.request))()
         reply: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(rpc.response))
         request.page_size, request.page_token = size, token
-        match rpc.name:
-            case "ListWinners":
-                request.campaign_id = self.campaigns[0]
-            case "ListPromoUses":
-                request.promo_id = self.promos[0]
-            case "ListCodes" | "ListCodeImports":
-                request.code_set_id = self.code_set
-            case "ListCodeEvents":
-                request.code_id = self.redeemed_code
-            case "ListDiscounts" | "ListClaims":
-                request.brand_id = self.brand_id
-            case "ListWebhooks" | "ListDeliveries":
-                request.brand_id = self.webhooks[0].brand_id
-                if rpc.name == "ListDeliveries":
-                    request.webhook_id = self.webhooks[0].id
-            case "ListAuditEntries":
-                request.actor_id = str(self.actor)
-            case "ListSandboxNotices":
-                request.member_id = str(self.members[0].id)
-            case "ListMemberEntries" | "ListMemberExpiries" | "ListMemberPurchases":
-                request.member_id = str(self.members[0].id)
+        for field_name, value in self._whose().get(rpc.name, {}).items():
+            setattr(request, field_name, value)
         method: Callable[..., Any] = self.platform.channels[rpc.package.split(".")[1]].unary_unary(
             rpc.path,
             request_serializer=type(request).SerializeToString,
@@ -151,6 +128,26 @@ class World:
         )
         caller = self.members[0].token if "member" in rpc.roles else self.admin
         return await method(request, metadata=bearer(caller))
+
+    def _whose(self) -> dict[str, dict[str, str]]:
+        """Returns what a list needs to be told whose it is, by its RPC."""
+        member = {"member_id": str(self.members[0].id)}
+        code_set, brand = {"code_set_id": self.code_set}, {"brand_id": self.brand_id}
+        webhook = {"brand_id": self.webhooks[0].brand_id}
+        return {
+            "ListWinners": {"campaign_id": self.campaigns[0]},
+            "ListPromoUses": {"promo_id": self.promos[0]},
+            **dict.fromkeys(("ListCodes", "ListCodeImports"), code_set),
+            "ListCodeEvents": {"code_id": self.redeemed_code},
+            **dict.fromkeys(("ListDiscounts", "ListClaims"), brand),
+            "ListWebhooks": webhook,
+            "ListDeliveries": webhook | {"webhook_id": self.webhooks[0].id},
+            "ListAuditEntries": {"actor_id": str(self.actor)},
+            **dict.fromkeys(
+                ("ListSandboxNotices", "ListMemberEntries", "ListMemberExpiries", "ListMemberPurchases"),
+                member,
+            ),
+        }
 
     async def _campaign(self) -> None:
         stub = campaign_pb2_grpc.CampaignServiceStub(self.platform.channels["promos"])
@@ -172,6 +169,7 @@ class World:
         use = promo_pb2.UsePromoPointsRequest(promo_id=self.promos[0], amount=1)
         metadata = bearer(member.token, idempotency_key=str(new_id()))
         await promo_pb2_grpc.MyPromoServiceStub(channel).UsePromoPoints(use, metadata=metadata)
+
     async def _claims(self) -> None:
         """Discounts of a brand, each claimed by the same member; of each, a code is left."""
         claims = await Claims.of(await Promos.of(self.platform, self.platform.channels["promos"]))
@@ -179,6 +177,7 @@ class World:
         await claims.agree(self.members[0])
         for _ in range(ROWS):
             await claims.claim((await claims.open()).id, self.members[0].token)
+
     async def _webhooks(self) -> None:
         """Makes webhooks of one brand, the first of which was told something."""
         channel, metadata = self.platform.channels["promos"], bearer(self.admin)

@@ -10,7 +10,9 @@ from tests.platform import Platform, eventually, unique
 
 
 @pytest.mark.covers("C6")
-async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(live: Platform) -> None:
+async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # noqa: PLR0915  # a story
+    live: Platform,
+) -> None:
     named = {"name": f"Golden Crust {unique()}", "category": "Bakeries"}
     made = await live.ok("POST", "/v1/brands", named, token=live.admin, key=unique())
     brand_id = made["brand"]["brand"]["id"]

@@ -31,8 +31,8 @@ from services.promos.codes.guesses import Guesses as Guesses
 from services.promos.codes.judging import Question as Question
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
 from services.promos.codes.judging import find_redeemable as find_redeemable
-from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.judging import judge as judge
+from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
 from services.promos.codes.queries import CODES as CODES
@@ -80,9 +80,8 @@ __all__ = [
     "get_code_set",
     "give_code",
     "import_codes",
-    "lock_code_set",
-    "give_code",
     "judge",
+    "lock_code_set",
     "make_code_set",
     "member_required",
     "redeem_all",
