@@ -17,11 +17,14 @@ from scrip.promos.v1 import code_pb2
 
 from services.common.channels import Peers
 from services.common.codes import ALPHABET, read_code
+from services.common.db import Connection
 from services.common.encoding import timestamp
+from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.jobs import Task
 from services.promos import jobs
-from services.promos.codes import random_codes
+from services.promos.benefits import Benefit, PercentOff
+from services.promos.codes import CodeSetChanges, change_code_set, lock_code_set, make_code_set, random_codes
 from services.promos.codes.commands import make_codes as making
 from services.promos.codes.commands.code_sets import MAKE_JOB
 from services.promos.codes.commands.make_codes import NoNewCodesError, make_codes
@@ -326,3 +329,30 @@ async def test_ids_of_a_batch_are_uuids_of_the_seventh_version_and_tell_no_order
     assert len({code_id for code_id, _, _ in rows}) == len({shuffle for _, shuffle, _ in rows}) == 300
     assert [code_id for code_id, _, _ in rows] != sorted(code_id for code_id, _, _ in rows)
     assert 0 <= min(shuffle for _, shuffle, _ in rows) < 2**28 < 2**30 < max(s for _, s, _ in rows) < 2**31
+
+
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet")
+async def test_a_brands_discount_has_its_codes_made_into_the_stock_and_may_want_more(promos: Promos) -> None:
+    """As the feature that owns the discount does it, in a transaction of its own."""
+    code_set_id = new_id()
+    await promos.db.run(
+        make_code_set,
+        code_set_id,
+        purpose="DISCOUNT",
+        benefit=Benefit(PercentOff(10)),
+        expires_at=in_days(9),
+        brand_id=new_id(),
+        pattern="DISC-######@@@",
+        quantity=12,
+        valid_days=3,
+    )
+    await promos.until_made(code_set_id, 12)
+
+    async def want(connection: Connection, quantity: int) -> None:
+        before = await lock_code_set(connection, code_set_id)
+        await change_code_set(connection, before, CodeSetChanges(quantity=quantity))
+
+    await promos.db.run(want, 20)
+    await promos.until_made(code_set_id, 20)
+    with pytest.raises(DomainError, match="CODE_SET_QUANTITY_TOO_SMALL"):
+        await promos.db.run(want, 19)
