@@ -49,13 +49,27 @@ async def discard_code(connection: Connection, code_id: UUID) -> None:
 
 
 async def void_unused_codes(connection: Connection, code_ids: Sequence[UUID]) -> None:
-    """Voids those of these codes that were never used."""
+    """Voids those of these codes that were never used, of an account that was closed.
+
+    Their sets get no others in their place.
+    """
     await execute(
         connection,
         """
-        UPDATE codes SET
-          state = 'VOID', voided_at = now(), void_reason = 'ACCOUNT_CLOSED', version = version + 1
-        WHERE id = ANY(%(ids)s) AND state = 'ASSIGNED' AND uses = 0
+        WITH voided AS (
+          UPDATE codes SET
+            state = 'VOID', voided_at = now(), void_reason = 'ACCOUNT_CLOSED', version = version + 1
+          WHERE id = ANY(%(ids)s) AND state = 'ASSIGNED' AND uses = 0
+          RETURNING code_set_id
+        ), counted AS (
+          SELECT s.id, (SELECT count(*) FROM voided v WHERE v.code_set_id = s.id) AS codes
+          FROM code_sets s
+          WHERE s.id IN (SELECT code_set_id FROM voided) AND s.purpose <> 'CAMPAIGN'
+          ORDER BY s.id
+          FOR NO KEY UPDATE
+        )
+        UPDATE code_sets s SET voided = s.voided + c.codes, wanted = s.wanted - c.codes
+        FROM counted c WHERE s.id = c.id
         """,
         ids=list(code_ids),
     )
