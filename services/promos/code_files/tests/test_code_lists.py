@@ -114,8 +114,12 @@ async def test_fifty_who_withdraw_one_code_at_once_count_it_once(promos: Promos,
     assert await promos.value("SELECT voided FROM code_sets WHERE id = %(id)s", id=code_set_id) == 1
 
 
-async def test_a_code_that_waits_for_an_order_gets_a_successor(promos: Promos, files: Files) -> None:
-    code_set_id = await promos.code_set(2)
+@pytest.mark.parametrize("purpose", ["VOUCHER", "DISCOUNT"])
+async def test_a_code_that_nobody_has_yet_gets_a_successor(
+    promos: Promos, files: Files, purpose: Any
+) -> None:
+    code_set_id = await new_set(promos, purpose, quantity=2)
+    await promos.until_made(code_set_id, 2)
     [ready, _] = await files.codes(code_set_id)
     await files.void(ready.id)
     await promos.until_made(code_set_id, 2)

@@ -13,6 +13,8 @@ from services.promos.codes.set_queries import lock_code_set, require_purpose
 
 MOST_CODES = 10_000_000
 """Codes of one set."""
+_AT_A_TIME = 5_000
+"""Codes of one statement, whose time is limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,11 @@ async def import_codes(
     """
     kept = await lock_code_set(connection, code_set_id)
     require_purpose(kept, "HANDED_OUT", "DISCOUNT")
-    made = await _insert(connection, code_set_id, codes, import_id)
+    made: set[str] = set()
+    # Ids are in the order of the file. Codes are inserted in their own, so that two files do not deadlock.
+    new = sorted(((new_id(), one) for one in codes), key=lambda pair: pair[1].code)
+    for start in range(0, len(new), _AT_A_TIME):
+        made |= await _insert(connection, code_set_id, new[start : start + _AT_A_TIME], import_id)
     if kept.wanted + kept.voided + len(made) > MOST_CODES:
         raise refusals.code_set_full(code_set_id)
     await execute(
@@ -57,9 +63,9 @@ async def import_codes(
 
 
 async def _insert(
-    connection: Connection, code_set_id: UUID, codes: Sequence[NewCode], import_id: UUID
+    connection: Connection, code_set_id: UUID, codes: Sequence[tuple[UUID, NewCode]], import_id: UUID
 ) -> set[str]:
-    """Returns the codes that were added, inserted in one order so that two files do not deadlock."""
+    """Returns the codes that were added."""
     made = await fetch_values(
         connection,
         """
@@ -72,15 +78,15 @@ async def _insert(
         FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(uses)s::int[]) AS new (id, code, uses_allowed),
           code_sets s
         WHERE s.id = %(id)s
-        ORDER BY new.code
+        ORDER BY new.code COLLATE "C"
         ON CONFLICT (code) DO NOTHING
         RETURNING code
         """,
         id=code_set_id,
         import_id=import_id,
-        ids=[new_id() for _ in codes],
-        codes=[one.code for one in codes],
-        uses=[one.uses_allowed for one in codes],
+        ids=[code_id for code_id, _ in codes],
+        codes=[one.code for _, one in codes],
+        uses=[one.uses_allowed for _, one in codes],
     )
     return set(made)
 
