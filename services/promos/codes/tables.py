@@ -160,7 +160,8 @@ class Redemption(Base):
 
     `caller_id` is who redeemed it, `till_number` which of its tills, `member_id` the code's owner or the
     member who was shown at the till. `code_set_id` is the code's, kept here too so that the redemptions of a
-    set are found by time. `discount_minor` is what it took off, and `basket_hash` a fingerprint of the sale,
+    set are found by time. `counted` says that it counts in `member_uses`: the set limited the uses of members
+    when it was redeemed. `discount_minor` is what it took off, and `basket_hash` a fingerprint of the sale,
     where the till sent it.
     """
 
@@ -168,6 +169,7 @@ class Redemption(Base):
     __table_args__ = (
         # The reference stands first, because staff look for sales by it alone.
         UniqueConstraint("sale_reference", "caller_id", "till_number", "code_id", name="uq_redemptions_sale"),
+        CheckConstraint("NOT counted OR member_id IS NOT NULL", name="counted_for_a_member"),
         Index("ix_redemptions_code_id", "code_id", "redeemed_at"),
         Index("ix_redemptions_code_set_id", "code_set_id", "redeemed_at", "id"),
         Index("ix_redemptions_caller_id", "caller_id", "redeemed_at", "id"),
@@ -192,10 +194,11 @@ class Redemption(Base):
     discount_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency_code: Mapped[str | None]
     basket_hash: Mapped[bytes | None]
+    counted: Mapped[bool] = mapped_column(server_default="false")
 
 
 class MemberUses(Base):
-    """How often a member has redeemed codes of a set that limits it; redemptions that stand count."""
+    """How often a member has redeemed codes of a set while it was limited; redemptions that stand count."""
 
     __tablename__ = "member_uses"
     __table_args__ = (CheckConstraint("uses >= 0", name="uses_not_negative"),)

@@ -378,8 +378,8 @@ async def _codes_of(connection: Connection, code_set_ids: list[UUID]) -> list[_R
 async def test_whatever_happens_no_code_has_two_owners_or_too_many_uses(promos: Promos) -> None:
     _world.promos, _world.loop = promos, asyncio.get_running_loop()
     bounds = settings(
-        max_examples=20,
-        stateful_step_count=25,
+        max_examples=10,
+        stateful_step_count=15,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -38,15 +38,15 @@ async def cancel_redemption(
             cancelled_at = now(), cancelled_by = %(actor_id)s, cancelled_by_role = %(actor_role)s
           WHERE id = %(id)s AND cancelled_at IS NULL AND redeemed_at > now() - %(within)s
             AND (%(caller_id)s::uuid IS NULL OR caller_id = %(caller_id)s)
-          RETURNING code_id, code_set_id, member_id
+          RETURNING code_id, code_set_id, member_id, counted
         ), given_back AS (
           UPDATE codes c SET uses = c.uses - 1, version = c.version + 1
           FROM cancelled WHERE c.id = cancelled.code_id
           RETURNING c.id AS code_id, c.order_id
-        ), counted AS (
+        ), count AS (
           UPDATE member_uses u SET uses = u.uses - 1
-          FROM given_back, cancelled JOIN code_sets s ON s.id = cancelled.code_set_id
-          WHERE s.uses_per_member IS NOT NULL
+          FROM given_back, cancelled
+          WHERE cancelled.counted
             AND u.code_set_id = cancelled.code_set_id AND u.member_id = cancelled.member_id
         )
         SELECT code_id, order_id FROM given_back

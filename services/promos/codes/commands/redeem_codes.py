@@ -149,11 +149,11 @@ _RECORD = SQL(
     ), new AS (
       INSERT INTO redemptions (
         id, code_id, code_set_id, caller_id, caller_role, till_number, sale_reference, member_id,
-        discount_minor, currency_code, basket_hash
+        discount_minor, currency_code, basket_hash, counted
       )
       SELECT
         g.id, m.code_id, m.code_set_id, g.caller_id, g.caller_role, g.till_number, g.sale_reference,
-        m.user_id, g.discount_minor, g.currency_code, g.basket_hash
+        m.user_id, g.discount_minor, g.currency_code, g.basket_hash, m.uses_per_member IS NOT NULL
       FROM of_member m JOIN given g ON g.place = m.place
       WHERE m.uses_per_member IS NULL OR m.member_uses + m.member_turn <= m.uses_per_member
       ON CONFLICT ON CONSTRAINT uq_redemptions_sale DO NOTHING
@@ -165,10 +165,8 @@ _RECORD = SQL(
     ), counted AS (
       UPDATE member_uses u SET uses = u.uses + n.uses
       FROM (
-        SELECT new.code_set_id, new.member_id, count(*)::int AS uses
-        FROM new JOIN code_sets s ON s.id = new.code_set_id
-        WHERE s.uses_per_member IS NOT NULL
-        GROUP BY new.code_set_id, new.member_id
+        SELECT code_set_id, member_id, count(*)::int AS uses FROM new WHERE counted
+        GROUP BY code_set_id, member_id
       ) AS n
       WHERE u.code_set_id = n.code_set_id AND u.member_id = n.member_id
     )

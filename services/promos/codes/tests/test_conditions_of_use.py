@@ -279,3 +279,20 @@ async def test_every_change_of_a_code_counts_up_its_version(promos: Promos, till
     assert await promos.value(version, id=code_id) == 4
     assert await reason(promos.redeem(text, "R-1")) == "REDEMPTION_CANCELLED"
     assert await promos.value(version, id=code_id) == 4
+
+
+async def test_a_limit_that_is_set_or_lifted_later_counts_what_was_redeemed_under_it(
+    promos: Promos, tills: Tills
+) -> None:
+    code_set_id, _, text = await limited(tills, 100, 1)
+    ada = await promos.platform.member()
+    await tills.change_set(code_set_id, "uses_per_member = NULL")
+    before = await tills.redeem(text, "R-1", member_code=ada.code)
+    await tills.change_set(code_set_id, "uses_per_member = 1")
+    under = await tills.redeem(text, "R-2", member_code=ada.code)
+    await promos.cancel(before.id)
+    assert await reason(tills.redeem(text, "R-3", member_code=ada.code)) == "CODE_MEMBER_LIMIT"
+    await tills.change_set(code_set_id, "uses_per_member = NULL")
+    await promos.cancel(under.id)
+    await tills.change_set(code_set_id, "uses_per_member = 1")
+    await tills.redeem(text, "R-3", member_code=ada.code)
