@@ -9,7 +9,7 @@ import psycopg
 
 from bench.children import BenchError
 from bench.rig import ALONE, PEER, SCRIP, SPREAD
-from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE
+from bench.wire import BATCH, HOT_MEMBER, IN_MESSAGE, PLACE_ORDER, RECORD_PURCHASE, REDEEM_CODE
 from services.common.db import Connection, Database
 from services.points.books.queries import unbalanced_members
 
@@ -21,7 +21,12 @@ _ORDERS = {
     "debits": ("points", "SELECT count(*) FROM debits WHERE state = 'DEBITED'"),
     "codes given": ("promos", "SELECT count(*) FROM codes WHERE state = 'ASSIGNED'"),
 }
+_REDEMPTIONS = {
+    "redemptions": ("promos", "SELECT count(*) FROM redemptions WHERE cancelled_at IS NULL"),
+    "uses of codes": ("promos", "SELECT sum(uses) FROM codes"),
+}
 _SCENARIOS = {
+    REDEEM_CODE: _REDEMPTIONS,
     **dict.fromkeys((RECORD_PURCHASE, HOT_MEMBER, BATCH, *IN_MESSAGE), _PURCHASES),
     PLACE_ORDER: _ORDERS,
 }

@@ -1,7 +1,8 @@
 """What ten million rows change: `python -m bench.growth` measures a full points beside an empty one.
 
 Two stacks run side by side and are measured in turns. In the one, many members have a long ledger with
-purchases, receipts and lots; in the other there is but one such member, whose history is read in both.
+purchases, receipts and lots; in the other there is but one such member, whose history is read in both. With
+`--codes` it is codes that the one has many of, and redeeming that is measured.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from statistics import median
 import httpx
 import psycopg
 
-from bench import edge, world
+from bench import codes, edge, world
 from bench.children import BenchError
 from bench.cpu import snapshot
 from bench.loader import Plan, Result
 from bench.measure import load
 from bench.report import machine
-from bench.wire import ENTRIES, RECORD_PURCHASE
+from bench.wire import ENTRIES, RECORD_PURCHASE, REDEEM_CODE
 from bench.world import World
 from services.common.ids import new_id
 from stack.settings import ROOT
@@ -87,7 +88,8 @@ class Side:
 
     def pids(self) -> Mapping[str, int]:
         """Returns the processes that serve."""
-        names = ("envoy", "postgres", "redis", *self.stack.endpoints.processes["points"])
+        processes = self.stack.endpoints.processes
+        names = ("envoy", "postgres", "redis", *processes["points"], *processes["promos"])
         return {name: pid for name in names if (pid := self.stack.pid(name)) is not None}
 
 
@@ -149,16 +151,20 @@ def measure(side: Side, scenario: str, path: str) -> tuple[Result, float]:
     return result, sum(used.processes.values()) / max(1, result.answered) * 1e6
 
 
-def compare(empty: Side, grown: Side, rows: int) -> None:
-    """Measures both in turns and prints what the rows change."""
+def of_points(empty: Side, grown: Side) -> dict[str, dict[str, str]]:
+    """Returns what is measured of points, and the path that each side reads."""
     _say("looking for the thousandth page")
     far = {side.name: asyncio.run(far_page(side)) for side in (empty, grown)}
-    paths = {
+    return {
         RECORD_PURCHASE: {"empty": "", "grown": ""},
         "history, first page": {"empty": ENTRIES_PATH, "grown": ENTRIES_PATH},
         "history, thousandth page": far,
     }
-    print(f"{machine()}; {rows:,} ledger rows beside an empty table, {CLIENTS} clients, medians of {ROUNDS}")
+
+
+def compare(empty: Side, grown: Side, paths: dict[str, dict[str, str]], what: str) -> None:
+    """Measures both in turns and prints what the rows change."""
+    print(f"{machine()}; {what} beside an empty table, {CLIENTS} clients, medians of {ROUNDS}")
     print(
         f"{'':26}{'empty, per s':>14}{'grown, per s':>14}{'empty, CPU us':>15}{'grown, CPU us':>15}{'CPU':>8}"
     )
@@ -167,7 +173,7 @@ def compare(empty: Side, grown: Side, rows: int) -> None:
         found: dict[str, list[tuple[Result, float]]] = {"empty": [], "grown": []}
         for number in range(ROUNDS):
             for side in (empty, grown):
-                scenario = name if name == RECORD_PURCHASE else ENTRIES
+                scenario = name if name in {RECORD_PURCHASE, REDEEM_CODE} else ENTRIES
                 found[side.name].append(measure(side, scenario, of_side[side.name]))
             _say(f"{name}, round {number + 1}")
         rates = {side: median(result.per_second for result, _ in runs) for side, runs in found.items()}
@@ -180,20 +186,21 @@ def compare(empty: Side, grown: Side, rows: int) -> None:
             flush=True,
         )
         entries.append({"what": name, "per_second": rates, "cpu_us": cpu})
-    (ROOT / "build" / "growth.json").write_text(json.dumps({"rows": rows, "found": entries}, indent=2) + "\n")
+    (ROOT / "build" / "growth.json").write_text(json.dumps({"rows": what, "found": entries}, indent=2) + "\n")
 
 
 def main() -> None:
     """Runs both stacks, fills one, and compares."""
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description="Measures what rows change.")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"of the ledger, {ROWS:,} by default")
-    rows = parser.parse_args().rows
+    parser.add_argument("--codes", type=int, default=0, help="so many codes instead of ledger rows")
+    options = parser.parse_args()
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="growth-", dir=ROOT / "build") as folder, ExitStack() as opened:
         generous = Path(folder) / "envoy.yaml"
         edge.write_generous(generous)
         sides = []
-        for name, count in (("empty", 0), ("grown", rows)):
+        for name, of_all in (("empty", 0), ("grown", 1)):
             _say(f"starting the stack that is {name}")
             data = Path(folder) / name
             stack = opened.enter_context(running_stack(data, edge_config=generous, env_identity=world.LIMITS))
@@ -202,10 +209,17 @@ def main() -> None:
                 world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=1)
             )
             made.write(data / "world.json")
-            fill(found.databases["points"], made, count)
+            if options.codes:
+                codes.create(found.databases["promos"], made, others=of_all * options.codes)
+            else:
+                fill(found.databases["points"], made, of_all * options.rows)
             sides.append(Side(name, stack, made, data / "world.json"))
         empty, grown = sides
-        compare(empty, grown, rows)
+        if options.codes:
+            paths = {REDEEM_CODE: {"empty": "", "grown": ""}}
+            compare(empty, grown, paths, f"{options.codes:,} codes")
+        else:
+            compare(empty, grown, of_points(empty, grown), f"{options.rows:,} ledger rows")
 
 
 if __name__ == "__main__":

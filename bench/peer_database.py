@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from bench import codes
 from bench.peers.app import SCHEMAS
 from bench.world import FACE_VALUE_MINOR, PRICE_POINTS, World
 from services.common.migrations import upgrade
@@ -54,6 +55,7 @@ def create(server_url: str, world: World, *, stock: int) -> str:
             connection.execute(statement, values)
         rows = [(member.code, member.id) for member in world.members]
         connection.cursor().executemany("INSERT INTO points.member_codes VALUES (%s, %s)", rows)
+    codes.create(url, world, schema="promos")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE")
     return url

@@ -17,6 +17,7 @@ from bench.wire import (
     HOT_MEMBER,
     QUOTE_BASKET,
     RECORD_PURCHASE,
+    REDEEM_CODE,
     STREAM,
     STREAM_OF_ONES,
     WITHOUT_REDIS,
@@ -31,6 +32,7 @@ TARGETS = {
     GET_BALANCE: {EMPTY: (0.5, 0.75)},
     WITHOUT_REDIS: {EMPTY: (0.3, 0.5)},
     QUOTE_BASKET: {EMPTY: (0.35, 0.5)},
+    REDEEM_CODE: {EMPTY: (0.2, 0.3)},
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from bench import edge, peer_database, world
+from bench import codes, edge, peer_database, world
 from bench.children import BenchError, Children
 from bench.world import World
 from stack import envoy
@@ -109,6 +109,7 @@ def rig(folder: Path, *, stock: int, say: Callable[[str], None]) -> Iterator[Rig
                 world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=stock)
             )
             peer_url = peer_database.create(found.databases["points"], made, stock=stock)
+            codes.create(found.databases["promos"], made)
             alone_url = peer_database.create_alone(found.databases["points"], made)
             builder.ports[SCRIP] = _port(found.edge_url)
             builder.start_empty(made.members[0].token)

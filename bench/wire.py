@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from scrip.points.v1 import purchase_pb2
 
+from bench.codes import CODES, code_text
 from bench.world import World
 from stack.rest import item, receipt
 
@@ -18,10 +19,10 @@ RECORD_PURCHASE, GET_BALANCE, PLACE_ORDER = "RecordPurchase", "GetBalance", "Pla
 HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
 STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
-QUOTE_BASKET = "QuoteBasket"
+QUOTE_BASKET, REDEEM_CODE = "QuoteBasket", "RedeemCode"
 SCENARIOS = (
     *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
-    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET),
+    *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET, REDEEM_CODE),
 )
 ENTRIES = "history"
 EXPECTED = {
@@ -32,6 +33,7 @@ EXPECTED = {
     GET_BALANCE: b'"balance"',
     PLACE_ORDER: b"ORDER_STATE_COMPLETED",
     QUOTE_BASKET: b'"discounts":[{',
+    REDEEM_CODE: b'"redeemed_at"',
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -39,7 +41,7 @@ IN_MESSAGE = {STREAM: 100, STREAM_OF_ONES: 1}
 """Receipts in each message of a stream."""
 
 ITEMS = 5
-BASKET_LINES = 10
+BASKETS, BASKET_LINES = 500, 10
 KEY_LENGTH = 36
 _KEY = b"#" * KEY_LENGTH
 _ARTICLES = (
@@ -70,6 +72,8 @@ def requests(scenario: str, world: World, port: int, run: str) -> Iterator[bytes
         templates = _orders(world, port)
     elif scenario == QUOTE_BASKET:
         templates = _baskets(world, port, lots)
+    elif scenario == REDEEM_CODE:
+        templates = _redemptions(world, port)
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
@@ -174,15 +178,25 @@ def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
 
 def _baskets(world: World, port: int, lots: random.Random) -> list[tuple[bytes, bytes]]:
     templates = []
-    for number, member in enumerate(world.members):
+    for number in range(BASKETS):
         articles = lots.choices(_ARTICLES, k=BASKET_LINES)
         lines = [
             {"sku": sku, "category": category, "unit_price_minor": str(cents), "quantity": quantity}
             for sku, _, category, cents, quantity in articles
         ]
-        body = orjson.dumps({"lines": lines, "currency_code": "USD", "codes": member.won})
+        codes = [code_text(2 * number), code_text(2 * number + 1)]
+        body = orjson.dumps({"lines": lines, "currency_code": "USD", "codes": codes})
         till = world.tills[number % len(world.tills)]
         templates.append((_head("POST", "/v1/baskets:quote", port, till, body=body) + body, b""))
+    return templates
+
+
+def _redemptions(world: World, port: int) -> list[tuple[bytes, bytes]]:
+    templates = []
+    for number in range(CODES):
+        body = orjson.dumps({"code": code_text(number), "sale_reference": _KEY.decode(), "till_number": "1"})
+        token = world.tills[number % len(world.tills)]
+        templates.append(_split(_head("POST", "/v1/codes:redeem", port, token, body=body) + body))
     return templates
 
 

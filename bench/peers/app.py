@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from bench.peers import orders, points, purchases
+from bench.peers import orders, points, purchases, redemptions
 
 SCHEMAS = ("points", "vouchers", "promos")
 """Where each service's tables are in the one database."""
@@ -32,7 +32,7 @@ def create_app(database_url: str, jwks_url: str) -> FastAPI:
         await engine.dispose()
 
     app = FastAPI(lifespan=lifespan)
-    for module in (purchases, points, orders):
+    for module in (purchases, points, orders, redemptions):
         app.include_router(module.router)
     return app
 

@@ -15,6 +15,7 @@ from services.promos.codes.guesses import Guesser as Guesser
 from services.promos.codes.guesses import Guesses as Guesses
 from services.promos.codes.judging import Question as Question
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
+from services.promos.codes.judging import find_redeemable as find_redeemable
 from services.promos.codes.judging import judge as judge
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
@@ -39,6 +40,7 @@ __all__ = [
     "RedeemableCode",
     "RedemptionRow",
     "discard_code",
+    "find_redeemable",
     "give_code",
     "judge",
     "make_code_set",

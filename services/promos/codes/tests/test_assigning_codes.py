@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from google.rpc import error_details_pb2
 from scrip.promos.internal.v1 import promos_pb2
 
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.promos.tests.support import Promos, at_once, in_days
-from tests.inprocess import reason, refusal
+from tests.inprocess import bearer, reason, refusal
 
 USABLE = promos_pb2.CODE_STATE_USABLE
 USED = promos_pb2.CODE_STATE_USED
@@ -224,3 +227,84 @@ async def test_codes_are_read_with_their_present_state(promos: Promos) -> None:
         used: USED,
         expired: EXPIRED,
     }
+
+
+async def assign_all(
+    promos: Promos, orders: Sequence[promos_pb2.AssignCodesRequest]
+) -> list[promos_pb2.AssignCodesOutcome]:
+    """Assigns codes to many orders; what became of each."""
+    request = promos_pb2.BatchAssignCodesRequest(orders=orders)
+    reply = await promos.internal.BatchAssignCodes(request, metadata=bearer(promos.vouchers))
+    assert [outcome.order_id for outcome in reply.outcomes] == [order.order_id for order in orders]
+    return list(reply.outcomes)
+
+
+def wanted(
+    code_set_id: UUID, quantity: int = 1, *, order: UUID | None = None
+) -> promos_pb2.AssignCodesRequest:
+    """Codes for an order of a new member."""
+    return promos_pb2.AssignCodesRequest(
+        order_id=str(order or new_id()),
+        code_set_id=str(code_set_id),
+        owner_member_id=str(new_id()),
+        quantity=quantity,
+    )
+
+
+def why(outcome: promos_pb2.AssignCodesOutcome) -> str:
+    """The reason of a refusal, or nothing."""
+    info = error_details_pb2.ErrorInfo()
+    return info.reason if any(detail.Unpack(info) for detail in outcome.refused.details) else ""
+
+
+@pytest.mark.covers("C1 PromosInternalService.BatchAssignCodes")
+async def test_many_orders_get_their_codes_in_one_call_each_alone(promos: Promos) -> None:
+    first, second, unknown = await promos.code_set(5), await promos.code_set(3), new_id()
+    undone = new_id()
+    await promos.release(undone)
+    orders = [
+        wanted(first, 2),
+        wanted(second, 4),
+        wanted(unknown),
+        wanted(first, 3),
+        wanted(second, order=undone),
+        wanted(second, 3),
+    ]
+    again = promos_pb2.AssignCodesRequest()
+    again.CopyFrom(orders[0])
+    again.quantity = 1
+    outcomes = await assign_all(promos, [*orders, orders[0], again])
+    assert [len(outcome.assigned.code_ids) for outcome in outcomes] == [2, 0, 0, 3, 0, 3, 2, 0]
+    reasons = ["", "CODES_NOT_READY", "CODE_SET_NOT_FOUND", "", "ORDER_UNDONE", "", "", "ASSIGNMENT_CONFLICT"]
+    assert [why(outcome) for outcome in outcomes] == reasons
+    assert outcomes[6] == outcomes[0]
+    given = [code for outcome in outcomes[:6] for code in outcome.assigned.code_ids]
+    assert len(set(given)) == len(given) == 8
+    assert await assign_all(promos, orders) == outcomes[:6]
+
+
+@pytest.mark.covers("C1 PromosInternalService.BatchAssignCodes")
+async def test_batches_that_share_orders_and_a_set_give_every_code_once(promos: Promos) -> None:
+    code_set_id = await promos.code_set(60)
+    orders = [wanted(code_set_id) for _ in range(80)]
+    batches = [orders[place : place + 40] for place in (0, 10, 20, 30, 40)] * 2
+    found: dict[str, set[str]] = {}
+    for outcomes in await asyncio.gather(*(assign_all(promos, batch) for batch in batches)):
+        for outcome in outcomes:
+            assert why(outcome) in {"", "CODES_NOT_READY"}
+            found.setdefault(outcome.order_id, set()).update(outcome.assigned.code_ids)
+    for outcome in await assign_all(promos, orders):
+        found[outcome.order_id].update(outcome.assigned.code_ids)
+    assert sorted(len(codes) for codes in found.values()) == [0] * 20 + [1] * 60
+    assert len(set().union(*found.values())) == 60
+    assert await promos.ready(code_set_id) == 0
+
+
+async def test_a_code_is_good_for_its_days_from_when_it_was_given(promos: Promos) -> None:
+    code_set_id = await promos.code_set(1)
+    await promos.execute("UPDATE code_sets SET valid_days = 7 WHERE id = %(id)s", id=code_set_id)
+    [code_id] = await promos.assign(code_set_id)
+    code = (await promos.get([code_id]))[code_id]
+    left = code.expires_at.ToDatetime(UTC) - datetime.now(UTC)
+    assert timedelta(days=6, hours=23) < left <= timedelta(days=7)
+    assert code.version == 2

@@ -235,6 +235,14 @@ RPCS: dict[str, tuple[Message, set[str]]] = {
         promos_pb2.AssignCodesRequest(order_id=ID, code_set_id=ID, owner_member_id=ID, quantity=1),
         {"vouchers"},
     ),
+    f"{INTERNAL}/BatchAssignCodes": (
+        promos_pb2.BatchAssignCodesRequest(
+            orders=[
+                promos_pb2.AssignCodesRequest(order_id=ID, code_set_id=ID, owner_member_id=ID, quantity=1)
+            ]
+        ),
+        {"vouchers"},
+    ),
     f"{INTERNAL}/ReleaseCodes": (promos_pb2.ReleaseCodesRequest(order_id=ID), {"vouchers"}),
     f"{INTERNAL}/BatchGetCodes": (promos_pb2.BatchGetCodesRequest(code_ids=[ID]), {"vouchers"}),
     "scrip.common.internal.v1.MemberEventsService/Apply": (

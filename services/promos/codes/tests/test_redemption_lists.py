@@ -131,6 +131,9 @@ async def test_redemptions_are_exported_as_csv_with_an_end(promos: Promos, shop:
         "percent_off": "",
         "redeemed_at": first.redeemed_at.ToJsonString(),
         "cancelled_at": "",
+        "member_id": first.member_id,
+        "cancelled_by": "",
+        "discount_minor": "",
     }
     assert (rows[0]["amount_off_minor"], rows[0]["percent_off"]) == ("", "30")
     assert rows[2]["cancelled_at"] == shop.made[1].cancelled_at.ToJsonString()
