@@ -43,7 +43,7 @@ IN_MESSAGE = {STREAM: 100, STREAM_OF_ONES: 1}
 """Receipts in each message of a stream."""
 
 ITEMS = 5
-BASKET_LINES = 10
+BASKETS, BASKET_LINES = 500, 10
 KEY_LENGTH = 36
 _KEY = b"#" * KEY_LENGTH
 _ARTICLES = (
@@ -185,13 +185,14 @@ def _orders(world: World, port: int) -> list[tuple[bytes, bytes]]:
 
 def _baskets(world: World, port: int, lots: random.Random) -> list[tuple[bytes, bytes]]:
     templates = []
-    for number, member in enumerate(world.members):
+    for number in range(BASKETS):
         articles = lots.choices(_ARTICLES, k=BASKET_LINES)
         lines = [
             {"sku": sku, "category": category, "unit_price_minor": str(cents), "quantity": quantity}
             for sku, _, category, cents, quantity in articles
         ]
-        body = orjson.dumps({"lines": lines, "currency_code": "USD", "codes": member.won})
+        codes = [code_text(2 * number), code_text(2 * number + 1)]
+        body = orjson.dumps({"lines": lines, "currency_code": "USD", "codes": codes})
         till = world.tills[number % len(world.tills)]
         templates.append((_head("POST", "/v1/baskets:quote", port, till, body=body) + body, b""))
     return templates

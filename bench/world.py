@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from bench.children import BenchError
 from stack.files import write_private
 from stack.rest import RefusedError, Rest, item, receipt
 
@@ -23,12 +22,6 @@ OPENING_MINOR = 10**9
 """What each opening receipt is worth: a million points, so that nobody runs out."""
 LIMITS = {"SCRIP_OTP_SENDS_PER_ADDRESS": "1000000", "SCRIP_REGISTRATIONS_PER_ADDRESS": "1000000"}
 """What identity is given, since all of them come from one address."""
-BENEFITS = (
-    {"percent_off": 10},
-    {"amount_off": {"currency_code": "USD", "amount_minor": "100"}},
-)
-"""What the codes that each member wins take off."""
-REWARD_SECONDS = 30.0
 AT_ONCE = 16
 TRIES = 4
 
@@ -37,12 +30,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Member:
-    """A member, its code at the till, its token, and the codes that it has won, which take off a sale."""
+    """A member, its code at the till, its token."""
 
     id: str
     code: str
     token: str
-    won: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -81,31 +73,16 @@ async def create(base_url: str, admin_user: str, admin_password: str, *, stock: 
             "quantity": stock,
         }
         created = await rest.ok("POST", "/v1/vouchers", voucher, token=admin, key="bench-voucher")
-        for number, benefit in enumerate(BENEFITS):
-            campaign = {"name": f"Bench {number}", "places": TRIES * MEMBERS, "benefit": benefit}
-            await rest.ok("POST", "/v1/campaigns", campaign, token=admin, key=f"bench-campaign-{number}")
 
         async def join(number: int, attempt: int) -> Member:
             # Another try is another person: nobody knows how far the first one came.
             phone = f"+1415{2_000_000 + attempt * MEMBERS + number:07d}"
             person, token = await rest.register(admin, phone, f"Member {number}")
             code = (await rest.ok("GET", "/v1/members/me/code", token=token))["member_code"]
-            return Member(person["id"], code, token, await _won(rest, token))
+            return Member(person["id"], code, token)
 
         members = await _all(join)
         return World(tills, members, created["voucher"]["id"])
-
-
-async def _won(rest: Rest, token: str) -> list[str]:
-    """Returns the codes of a new member, one by each campaign, as soon as it has them."""
-    deadline = asyncio.get_running_loop().time() + REWARD_SECONDS
-    while True:
-        rewards = (await rest.ok("GET", "/v1/members/me/rewards", token=token))["rewards"]
-        if len(rewards) == len(BENEFITS):
-            return [reward["code"] for reward in rewards]
-        if asyncio.get_running_loop().time() > deadline:
-            raise BenchError(f"a member has {len(rewards)} of {len(BENEFITS)} rewards")
-        await asyncio.sleep(0.1)
 
 
 async def give_points(base_url: str, world: World) -> None:

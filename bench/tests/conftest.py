@@ -8,8 +8,5 @@ from bench.world import Member, World
 @pytest.fixture
 def world() -> World:
     """Two tills, three members."""
-    members = [
-        Member(str(number), f"CODE{number}", f"member-token-{number}", [f"A{number}", f"B{number}"])
-        for number in range(3)
-    ]
+    members = [Member(str(number), f"CODE{number}", f"member-token-{number}") for number in range(3)]
     return World(["till-token-0", "till-token-1"], members, "01234567-89ab-cdef-0123-456789abcdef")

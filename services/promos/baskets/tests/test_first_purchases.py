@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from uuid import UUID
+
 import grpc
 import pytest
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
 
+from services.common.caller import TILL, Caller
+from services.common.db import Connection
 from services.common.encoding import timestamp
+from services.common.errors import DomainError
 from services.common.ids import new_id, utc_now
+from services.promos.baskets.commands import redeem_basket
+from services.promos.baskets.sales import Sale
+from services.promos.codes import NewRedemption
 from services.promos.tests.baskets_help import Baskets, NewCode, line, new_sale, percent, reason_of
 from services.promos.tests.support import at_once
-from tests.inprocess import Member, bearer, reason, refusal
+from tests.inprocess import Member, bearer, eventually, reason, refusal
 
 BASKET = [line(1_000)]
 
@@ -142,3 +151,50 @@ async def test_when_points_is_away_first_purchases_wait_and_other_codes_do_not(b
 async def test_an_owner_who_is_unknown_to_points_has_bought_nothing(baskets: Baskets) -> None:
     code = await welcome(baskets, owner=new_id())
     await baskets.redeem(BASKET, code)
+
+
+def redemption(till: UUID, code: NewCode, member: UUID) -> NewRedemption:
+    """Returns a redemption for a sale of its own."""
+    return NewRedemption(
+        Caller(str(till), TILL), code.text, "", new_sale(), member_id=member, basket_hash=b"basket"
+    )
+
+
+async def redeem(connection: Connection, code: NewCode, new: NewRedemption) -> None:
+    """Redeems a basket with a code for first purchases, in a transaction that the caller ends."""
+    assert new.member_id
+    await redeem_basket(
+        connection,
+        Sale(new.actor.id, new.till_number, new.sale_reference),
+        [new],
+        fingerprint=b"basket",
+        reply=b"",
+        first_purchases={new.member_id: {code.id: new.id}},
+    )
+
+
+async def test_a_first_purchase_that_commits_while_another_waits_for_it_stands(baskets: Baskets) -> None:
+    db, till, member = baskets.promos.db, new_id(), new_id()
+    one, two = await welcome(baskets), await welcome(baskets)
+    redeemed, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(connection: Connection) -> None:
+        await redeem(connection, one, redemption(till, one, member))
+        redeemed.set()
+        await go_on.wait()
+
+    async def waits() -> None:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %(like)s"
+        )
+        assert await baskets.promos.value(waiting, like="%INSERT INTO first_purchases%") == 1
+
+    first = asyncio.create_task(db.run(slowly))
+    await redeemed.wait()
+    second = asyncio.create_task(db.run(redeem, two, redemption(till, two, member)))
+    await eventually(waits)
+    go_on.set()
+    await first
+    with pytest.raises(DomainError, match="NOT_FIRST_PURCHASE"):
+        await second
+    assert [await baskets.uses(code) for code in (one, two)] == [1, 0]
