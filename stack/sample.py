@@ -1,4 +1,4 @@
-"""Sample data for `make up`: offers, a campaign, an earn rule, brands with stores, a till, members who shopped."""
+"""Sample data for `make up`: offers, a campaign, an earn rule, brands, a till, and members who shopped."""
 
 from datetime import UTC, datetime
 
