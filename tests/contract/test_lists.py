@@ -45,6 +45,10 @@ from scrip.promos.v1 import (
     promo_pb2_grpc,
     webhook_pb2,
     webhook_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    store_pb2,
+    store_pb2_grpc,
 )
 from scrip.vouchers.v1 import (
     catalogue_pb2,
@@ -89,6 +93,7 @@ class World:
         """Makes it all."""
         for _ in range(ROWS):
             await self._campaign()
+            await self._store()
             await self._client()
             await self._staff()
         await self._webhooks()
@@ -193,6 +198,18 @@ class World:
             )
             self.webhooks.append(made.webhook)
         await self.platform.databases["promos"].run(_deliveries, UUID(self.webhooks[0].id))
+    async def _store(self) -> None:
+        """A store of a published brand."""
+        stub = brand_pb2_grpc.BrandServiceStub(self.platform.channels["promos"])
+        request = brand_pb2.CreateBrandRequest(name=f"Brand {new_id()}", category="Bakeries")
+        brand_id = (await stub.CreateBrand(request, metadata=bearer(self.admin))).brand.brand.id
+        await stub.PublishBrand(brand_pb2.PublishBrandRequest(brand_id=brand_id), metadata=bearer(self.admin))
+        address = store_pb2.Address(city="Springfield", country="US")
+        store = store_pb2.CreateStoreRequest(
+            brand_id=brand_id, name="Store", address=address, time_zone="America/Chicago"
+        )
+        stores = store_pb2_grpc.StoreServiceStub(self.platform.channels["promos"])
+        await stores.CreateStore(store, metadata=bearer(self.admin))
 
     async def _client(self) -> None:
         stub = client_pb2_grpc.ClientServiceStub(self.platform.channels["identity"])

@@ -13,7 +13,7 @@ import pytest
 from tests.edge.edge import Edge
 from tests.edge.refusals import reason_in_json
 
-LIMIT, BATCH_LIMIT = 1 << 20, 8 << 20
+LIMIT, IMAGE_LIMIT, BATCH_LIMIT = 1 << 20, 2 << 20, 8 << 20
 CANCEL = "/v1/redemptions/r-1:cancel"
 ITEM, FLAG = "items[0].quantity", "items[0].alcohol"
 BODIES = (
@@ -178,6 +178,15 @@ async def test_a_batch_over_its_own_limit_is_413(edge: Edge, chunked: bool) -> N
     assert answer.status_code == 413
     assert reason_in_json(answer) == "REQUEST_TOO_LARGE"
     assert answer.json()["details"][0]["metadata"] == {"limit_bytes": str(BATCH_LIMIT)}
+
+
+@pytest.mark.parametrize("path", ["/v1/brands/b-1/logo", "/v1/stores/s-1/logo"])
+async def test_an_image_over_its_own_limit_is_413(edge: Edge, path: str) -> None:
+    under = await edge.http.post(path, content=b" " * IMAGE_LIMIT)
+    assert under.status_code != 413
+    over = await edge.http.post(path, content=b" " * (IMAGE_LIMIT + 1))
+    assert over.status_code == 413
+    assert over.json()["details"][0]["metadata"] == {"limit_bytes": str(IMAGE_LIMIT)}
 
 
 async def test_escaped_slashes_are_refused(edge: Edge) -> None:

@@ -107,11 +107,9 @@ async def change_brand_state(
     return after
 
 
-async def set_brand_logo(
-    connection: Connection, *, actor: Caller, brand_id: UUID, etag: str, image: Image
-) -> BrandRow:
-    """Gives a brand another logo and returns it. Raises as `update_brand` does."""
-    before = await _locked(connection, actor, brand_id, etag)
+async def set_brand_logo(connection: Connection, *, actor: Caller, brand_id: UUID, image: Image) -> BrandRow:
+    """Gives a brand another logo and returns it. Raises BRAND_NOT_YOURS, BRAND_NOT_FOUND, BRAND_ARCHIVED."""
+    before = await _locked(connection, actor, brand_id, etag="")
     image_id = await keep_logo(connection, image)
     after = await _write(connection, before, replace(before, logo_id=image_id))
     await audit.record(connection, actor, "brand.updated", brand_id, changed=["logo_id"])

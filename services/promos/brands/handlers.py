@@ -161,9 +161,7 @@ class BrandHandlers:
         brand_id = UUID(request.brand_id)
         require_own_brand(caller(), brand_id)
         image = await self._images.logo(request.image.data)
-        row = await self._db.run(
-            set_brand_logo, actor=caller(), brand_id=brand_id, etag=request.etag, image=image
-        )
+        row = await self._db.run(set_brand_logo, actor=caller(), brand_id=brand_id, image=image)
         return brand_pb2.UploadBrandLogoResponse(brand=encode_managed_brand(row))
 
     async def _change(self, request: _Change, state: BrandState) -> brand_pb2.ManagedBrand:

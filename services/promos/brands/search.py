@@ -60,7 +60,7 @@ class _Position:
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
+class Match:
     """A kind of match: a condition on the store `s`, and the values in it. Kind 0 is the best."""
 
     kind: int
@@ -75,22 +75,22 @@ async def search(connection: Connection, page: Page, wanted: Wanted) -> tuple[Se
     """
     after = page.after(_parser(by_distance=wanted.place is not None))
     rows: list[FoundRow] = []
-    async for match in _matches(connection, wanted):
+    async for match in matches(connection, wanted):
         if after is None or match.kind >= after.kind:
             behind = after if after and match.kind == after.kind else None
-            rows += await _found(connection, wanted, match, behind, page.size + 1 - len(rows))
+            rows += await fetch_match(connection, wanted, match, behind, page.size + 1 - len(rows))
         if len(rows) > page.size:
             break
     return page.cut(rows, _position)
 
 
-async def _matches(connection: Connection, wanted: Wanted) -> AsyncIterator[_Match]:
+async def matches(connection: Connection, wanted: Wanted) -> AsyncIterator[Match]:
     """Yields the kinds of match, from the best on. Each is a part of the next, which leaves it out.
 
     Whether words may have typing errors is asked for only when the others were not enough.
     """
     if not wanted.query:
-        yield _Match(0, SQL("true"), {})
+        yield Match(0, SQL("true"), {})
         return
     query = words(wanted.query)[:MOST_WORDS]
     if not query:
@@ -98,11 +98,11 @@ async def _matches(connection: Connection, wanted: Wanted) -> AsyncIterator[_Mat
     named, in_names = [is_name(query)], [in_name(word) for word in query]
     beginning = [begins(word) for word in query]
     if wanted.order == "relevance":
-        yield _Match(0, SQL("s.terms @> %(terms)s"), {"terms": named})
-        yield _Match(1, _BUT_NOT, {"terms": in_names, "closer": named})
-        yield _Match(2, _BUT_NOT, {"terms": beginning, "closer": in_names})
+        yield Match(0, SQL("s.terms @> %(terms)s"), {"terms": named})
+        yield Match(1, _BUT_NOT, {"terms": in_names, "closer": named})
+        yield Match(2, _BUT_NOT, {"terms": beginning, "closer": in_names})
     else:
-        yield _Match(2, SQL("s.terms @> %(terms)s"), {"terms": beginning})
+        yield Match(2, SQL("s.terms @> %(terms)s"), {"terms": beginning})
     found = await corrections(connection, query)
     closer = [[term] for term in beginning]
     for errors in (1, 2):
@@ -115,7 +115,7 @@ async def _matches(connection: Connection, wanted: Wanted) -> AsyncIterator[_Mat
                 _each(len(query), "choices"), _each(len(query), "closer")
             )
             values = _numbered(choices, "choices") | _numbered(closer, "closer")
-            yield _Match(2 + errors, condition, values)
+            yield Match(2 + errors, condition, values)
         closer = choices
 
 
@@ -133,8 +133,8 @@ def _numbered(choices: Sequence[Sequence[str]], name: str) -> dict[str, list[str
     return {f"{name}_{number}": list(terms) for number, terms in enumerate(choices)}
 
 
-async def _found(
-    connection: Connection, wanted: Wanted, match: _Match, behind: _Position | None, limit: int
+async def fetch_match(
+    connection: Connection, wanted: Wanted, match: Match, behind: _Position | None, limit: int
 ) -> list[FoundRow]:
     """Returns stores of a kind of match, behind a position of that kind if there is one."""
     conditions: list[Composable] = [match.condition]

@@ -37,13 +37,13 @@ async def remember_words(connection: Connection, *texts: str) -> None:
 
 
 async def corrections(
-    connection: Connection, query: Sequence[str]
+    connection: Connection, query_words: Sequence[str]
 ) -> Mapping[str, Sequence[tuple[int, str]]]:
     """Returns for each word of a query the known words that may be meant, with the number of errors.
 
     The nearest come first. A word in which no error is forgiven has none.
     """
-    wanted = {word: errors_forgiven(word) for word in query}
+    wanted = {word: errors_forgiven(word) for word in query_words}
     parts = sorted({part for word in wanted for part in remainders(word)})
     known: list[str] = await fetch_values(
         connection,

@@ -159,11 +159,12 @@ async def update_store(
     return await get_store(connection, store_id)
 
 
-async def set_store_logo(
-    connection: Connection, *, actor: Caller, store_id: UUID, etag: str, image: Image
-) -> StoreRow:
-    """Gives a store a logo of its own and returns it. Raises as `update_store` does."""
-    before, _ = await _locked(connection, actor, store_id, etag)
+async def set_store_logo(connection: Connection, *, actor: Caller, store_id: UUID, image: Image) -> StoreRow:
+    """Gives a store a logo of its own and returns it.
+
+    Raises STORE_NOT_FOUND, BRAND_NOT_YOURS and BRAND_ARCHIVED.
+    """
+    before, _ = await _locked(connection, actor, store_id, etag="")
     image_id = await keep_logo(connection, image)
     await execute(
         connection,

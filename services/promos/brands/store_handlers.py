@@ -143,9 +143,7 @@ class StoreHandlers:
         store_id = UUID(request.store_id)
         require_own_brand(caller(), await self._db.read(store_queries.brand_of_store, store_id))
         image = await self._images.logo(request.image.data)
-        row = await self._db.run(
-            set_store_logo, actor=caller(), store_id=store_id, etag=request.etag, image=image
-        )
+        row = await self._db.run(set_store_logo, actor=caller(), store_id=store_id, image=image)
         return store_pb2.UploadStoreLogoResponse(store=encode_managed_store(row))
 
 
