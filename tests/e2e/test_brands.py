@@ -44,8 +44,8 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(live: P
         assert again == claim
 
         async def told() -> Post:
-            [post] = receiver.posts
-            return post
+            assert len(receiver.posts) == 1
+            return receiver.posts[0]
 
         sent = (await eventually(told)).verified(secret)
     assert sent["type"] == "claim.created"
