@@ -168,6 +168,18 @@ HAVING c.places_taken <> count(w.rank) OR count(w.rank) > c.places
   OR (count(w.rank) > 0 AND (min(w.rank) <> 1 OR max(w.rank) <> count(w.rank)))
   OR count(DISTINCT w.member_id) <> count(w.rank)
 """
+_CLAIMS = """
+SELECT d.id, d.quantity, d.claimed, count(m.id) AS claims, count(c.id) AS codes
+FROM discounts d LEFT JOIN claims m ON m.discount_id = d.id
+LEFT JOIN codes c ON c.id = m.code_id AND c.code_set_id = d.id AND c.owner_member_id = m.member_id
+  AND c.state IN ('ASSIGNED', 'VOID')
+GROUP BY d.id
+HAVING d.claimed > d.quantity OR d.claimed <> count(m.id) OR count(m.id) <> count(c.id)
+"""
+_UNCLAIMED_CODES = """
+SELECT c.id FROM codes c JOIN discounts d ON d.id = c.code_set_id
+WHERE c.state = 'ASSIGNED' AND NOT EXISTS (SELECT FROM claims m WHERE m.code_id = c.id)
+"""
 _JOBS = "SELECT id, task_name, status, attempts, args FROM procrastinate_jobs WHERE status <> 'succeeded'"
 _CODE_SETS = """
 SELECT s.id, s.wanted, s.voided, s.made, count(c.id) AS codes
@@ -184,7 +196,7 @@ def rows(url: str, query: str) -> list[dict[str, Any]]:
 
 
 def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
-    """Asserts INV1 to INV5 and INV8 on the databases of a platform at rest.
+    """Asserts INV1 to INV5, INV8 and INV9 on the databases of a platform at rest.
 
     `foreign_debits` allows debits for orders that vouchers does not have, and other movements for which
     there is no cause, which points' own tests make.
@@ -196,6 +208,7 @@ def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None
     check_codes(databases["promos"])
     check_orders(databases, foreign_debits=foreign_debits)
     check_campaigns(databases["promos"])
+    check_claims(databases["promos"])
 
 
 def check_ledger(points: str, *, floor: int = 0) -> None:
@@ -261,6 +274,12 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
 def check_campaigns(promos: str) -> None:
     """INV8: winners are ranked 1 to N without gaps, and never more than the places."""
     assert rows(promos, _RANKS) == []
+
+
+def check_claims(promos: str) -> None:
+    """INV9: a discount gives no more codes than it has, each to the member who claimed it."""
+    assert rows(promos, _CLAIMS) == []
+    assert rows(promos, _UNCLAIMED_CODES) == []
 
 
 def check_jobs(databases: Mapping[str, str]) -> None:

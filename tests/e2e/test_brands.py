@@ -40,8 +40,9 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(live: P
         consent = {"shares_contact": True, "wording_version": "1"}
         await live.ok("PUT", "/v1/members/me/consent", consent, token=member.token)
         claim = (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
-        again = (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
-        assert again == claim
+        assert (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))[
+            "claim"
+        ] == claim
 
         async def told() -> Post:
             assert len(receiver.posts) == 1
@@ -56,6 +57,5 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(live: P
     assert listed["claims"][0]["contact"]["phone"] == member.phone
     mine = await live.ok("GET", "/v1/members/me/claims", token=member.token)
     assert mine["claims"] == [claim]
-    assert (await live.ok("GET", "/v1/discounts"))["discounts"][0]["left"] == 1
     exported = await live.call("GET", f"{brand}/claims:export", token=manager)
     assert exported.text.endswith('"#end","1"\r\n')

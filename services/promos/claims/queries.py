@@ -230,7 +230,7 @@ CLAIM_LIST = Listing(
     filters={
         "brand_id": "m.brand_id = %(brand_id)s",
         "discount_id": "m.discount_id = %(discount_id)s",
-        # As it is not `=`, the planner expects many and follows the index by time, instead of sorting them all.
+        # Not `=`: so the planner expects many, and follows the index by time instead of sorting them all.
         "state": "NOT c.state <> %(state)s",
         "claimed_from": "m.claimed_at >= %(claimed_from)s",
         "claimed_until": "m.claimed_at < %(claimed_until)s",
