@@ -39,10 +39,11 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(live: P
         assert refused.reason == "CONSENT_REQUIRED"
         consent = {"shares_contact": True, "wording_version": "1"}
         await live.ok("PUT", "/v1/members/me/consent", consent, token=member.token)
-        claim = (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
-        assert (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))[
-            "claim"
-        ] == claim
+        claim, again = [
+            (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
+            for _ in range(2)
+        ]
+        assert claim == again
 
         async def told() -> Post:
             assert len(receiver.posts) == 1
