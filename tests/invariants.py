@@ -190,6 +190,17 @@ SELECT u.id FROM promo_uses u WHERE NOT EXISTS (SELECT FROM promo_use_parts t WH
     SELECT FROM promo_use_parts t JOIN promos p ON p.id = t.promo_id
     WHERE t.promo_use_id = u.id AND p.member_id <> u.member_id
   )
+_CLAIMS = """
+SELECT d.id, d.quantity, d.claimed, count(m.id) AS claims, count(c.id) AS codes
+FROM discounts d LEFT JOIN claims m ON m.discount_id = d.id
+LEFT JOIN codes c ON c.id = m.code_id AND c.code_set_id = d.id AND c.owner_member_id = m.member_id
+  AND c.state IN ('ASSIGNED', 'VOID')
+GROUP BY d.id
+HAVING d.claimed > d.quantity OR d.claimed <> count(m.id) OR count(m.id) <> count(c.id)
+"""
+_UNCLAIMED_CODES = """
+SELECT c.id FROM codes c JOIN discounts d ON d.id = c.code_set_id
+WHERE c.state = 'ASSIGNED' AND NOT EXISTS (SELECT FROM claims m WHERE m.code_id = c.id)
 """
 _JOBS = "SELECT id, task_name, status, attempts, args FROM procrastinate_jobs WHERE status <> 'succeeded'"
 _CODE_SETS = """
@@ -207,7 +218,7 @@ def rows(url: str, query: str) -> list[dict[str, Any]]:
 
 
 def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
-    """Asserts INV1 to INV5 and INV8 on the databases of a platform at rest.
+    """Asserts INV1 to INV5, INV8 and INV9 on the databases of a platform at rest.
 
     `foreign_debits` allows debits for orders that vouchers does not have, and other movements for which
     there is no cause, which points' own tests make.
@@ -219,6 +230,7 @@ def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None
     check_codes(databases["promos"])
     check_orders(databases, foreign_debits=foreign_debits)
     check_campaigns(databases["promos"])
+    check_claims(databases["promos"])
 
 
 def check_ledger(points: str, *, floor: int = 0) -> None:
@@ -292,6 +304,10 @@ def check_promo_points(promos: str) -> None:
     """What is used of each promo is the sum of its standing uses, which are of its member's promos."""
     assert rows(promos, _PROMOS) == []
     assert rows(promos, _USES) == []
+def check_claims(promos: str) -> None:
+    """INV9: a discount gives no more codes than it has, each to the member who claimed it."""
+    assert rows(promos, _CLAIMS) == []
+    assert rows(promos, _UNCLAIMED_CODES) == []
 
 
 def check_jobs(databases: Mapping[str, str]) -> None:

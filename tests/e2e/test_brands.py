@@ -41,13 +41,15 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # noq
         assert refused.reason == "CONSENT_REQUIRED"
         consent = {"shares_contact": True, "wording_version": "1"}
         await live.ok("PUT", "/v1/members/me/consent", consent, token=member.token)
-        claim = (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
-        again = (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
-        assert again == claim
+        claim, again = [
+            (await live.ok("POST", f"{discount}:claim", {}, token=member.token, key="mine"))["claim"]
+            for _ in range(2)
+        ]
+        assert claim == again
 
         async def told() -> Post:
-            [post] = receiver.posts
-            return post
+            assert len(receiver.posts) == 1
+            return receiver.posts[0]
 
         sent = (await eventually(told)).verified(secret)
     assert sent["type"] == "claim.created"
@@ -58,6 +60,5 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # noq
     assert listed["claims"][0]["contact"]["phone"] == member.phone
     mine = await live.ok("GET", "/v1/members/me/claims", token=member.token)
     assert mine["claims"] == [claim]
-    assert (await live.ok("GET", "/v1/discounts"))["discounts"][0]["left"] == 1
     exported = await live.call("GET", f"{brand}/claims:export", token=manager)
     assert exported.text.endswith('"#end","1"\r\n')

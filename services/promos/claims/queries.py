@@ -230,7 +230,8 @@ CLAIM_LIST = Listing(
     filters={
         "brand_id": "m.brand_id = %(brand_id)s",
         "discount_id": "m.discount_id = %(discount_id)s",
-        "state": "c.state = %(state)s",
+        # Not `=` alone: so the planner expects many, and follows the index by time instead of sorting all.
+        "state": "coalesce(c.state = %(state)s, false)",
         "claimed_from": "m.claimed_at >= %(claimed_from)s",
         "claimed_until": "m.claimed_at < %(claimed_until)s",
     },

@@ -1,10 +1,10 @@
-"""What tests of brands' discounts and claims do, and what must hold of them."""
+"""What tests of brands' discounts and claims do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 from google.protobuf import timestamp_pb2
@@ -18,25 +18,6 @@ from services.promos.tests.support import THIRTY_PERCENT, Promos
 from tests.inprocess import Member, bearer, eventually
 
 CONSENT_CHANGED = member_events_pb2.MEMBER_EVENT_TYPE_CONSENT_CHANGED
-
-BROKEN: dict[str, LiteralString] = {
-    "a discount counts other claims than it has": (
-        "SELECT d.id FROM discounts d WHERE d.claimed <> (SELECT count(*) FROM claims c"
-        " WHERE c.discount_id = d.id)"
-    ),
-    "a claim has a code that is not the member's": (
-        "SELECT m.id FROM claims m JOIN codes c ON c.id = m.code_id WHERE c.owner_member_id <> m.member_id"
-        " OR c.code_set_id <> m.discount_id OR c.state NOT IN ('ASSIGNED', 'VOID')"
-    ),
-    "a code of a discount was given without a claim": (
-        "SELECT c.id FROM codes c JOIN discounts d ON d.id = c.code_set_id WHERE c.state = 'ASSIGNED'"
-        " AND NOT EXISTS (SELECT FROM claims m WHERE m.code_id = c.id)"
-    ),
-    "a claim is of another brand than its discount": (
-        "SELECT m.id FROM claims m JOIN discounts d ON d.id = m.discount_id WHERE m.brand_id <> d.brand_id"
-    ),
-}
-"""What must never be found, whatever happens."""
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from services.common.db import fetch_values
-from services.promos.tests.claims_help import BROKEN, Claims
+from services.promos.tests.claims_help import Claims
 from services.promos.tests.support import Promos
+from tests import invariants
 
 
 @pytest.fixture
@@ -21,5 +22,4 @@ async def claims(promos: Promos) -> Claims:
 async def claims_consistent(promos: Promos) -> AsyncIterator[None]:
     """After every test, whatever it did: what must never be is not."""
     yield
-    for fault, query in BROKEN.items():
-        assert await promos.db.read(fetch_values, query) == [], fault
+    await asyncio.to_thread(invariants.check_claims, promos.platform.postgres.url("promos"))

@@ -197,8 +197,8 @@ async def test_the_brands_webhook_is_told_of_each_claim(claims: Claims) -> None:
         claim = await claims.claim(discount.id, member.token)
 
         async def told() -> dict[str, Any]:
-            [post] = receiver.posts
-            return post.verified(secret)
+            assert len(receiver.posts) == 1
+            return receiver.posts[0].verified(secret)
 
         sent = await eventually(told)
     assert sent["type"] == "claim.created"
