@@ -114,6 +114,20 @@ async def get_delivery(connection: Connection, endpoint_id: UUID, event_id: UUID
     return found
 
 
+async def get_with_attempts(
+    connection: Connection, owner_id: UUID, endpoint_id: UUID, event_id: UUID
+) -> tuple[DeliveryRow, Sequence[AttemptRow]]:
+    """Returns a delivery and its attempts, as they were at one moment. To be a transaction of its own.
+
+    Raises WEBHOOK_NOT_FOUND and DELIVERY_NOT_FOUND.
+    """
+    await execute(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    await get_endpoint(connection, owner_id, endpoint_id)
+    found = await get_delivery(connection, endpoint_id, event_id)
+    made = await attempts_of(connection, endpoint_id, [event_id])
+    return found, made.get(event_id, ())
+
+
 async def ping(connection: Connection, *, owner_id: UUID, endpoint_id: UUID) -> DeliveryRow:
     """Queues a ping to an endpoint, whichever kinds it wants.
 

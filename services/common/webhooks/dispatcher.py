@@ -210,9 +210,12 @@ async def _body(delivery: DueDelivery, payload: Payload) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 
+_FORGETTING = (queue.forget_old_deliveries, queue.forget_deleted_endpoints, queue.forget_old_secrets)
+
+
 async def forget_old(db: Database) -> None:
     """Removes what is older than it is kept, batch after batch, so many at a time."""
-    for forget in (queue.forget_old_deliveries, queue.forget_deleted_endpoints):
+    for forget in _FORGETTING:
         for _ in range(_ROUNDS):
             if not await db.run(forget):
                 break

@@ -206,6 +206,17 @@ async def forget_old_deliveries(connection: Connection) -> int:
     )
 
 
+async def forget_old_secrets(connection: Connection) -> int:
+    """Removes secrets that sign no more; returns how many."""
+    return await execute(
+        connection,
+        """
+        UPDATE webhook_endpoints SET old_secret = NULL, old_secret_expires_at = NULL
+        WHERE old_secret_expires_at <= now()
+        """,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Deleted:
     id: UUID

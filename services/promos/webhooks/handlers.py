@@ -171,16 +171,10 @@ class DeliveryHandlers:
     ) -> webhook_pb2.GetDeliveryResponse:
         """Returns one delivery, with its attempts."""
         brand_id, webhook_id = _own_brand(request.brand_id), UUID(request.webhook_id)
-        delivery_id = UUID(request.delivery_id)
-
-        async def read(connection: Connection) -> webhook_pb2.Delivery:
-            await endpoints.get_endpoint(connection, brand_id, webhook_id)
-            # The attempts first, so that what comes next is not older than they are.
-            made = await deliveries.attempts_of(connection, webhook_id, [delivery_id])
-            row = await deliveries.get_delivery(connection, webhook_id, delivery_id)
-            return encode_delivery(row, made.get(delivery_id, ()))
-
-        return webhook_pb2.GetDeliveryResponse(delivery=await self._db.read(read))
+        row, made = await self._db.run(
+            deliveries.get_with_attempts, brand_id, webhook_id, UUID(request.delivery_id)
+        )
+        return webhook_pb2.GetDeliveryResponse(delivery=encode_delivery(row, made))
 
     async def RedeliverDelivery(
         self, request: webhook_pb2.RedeliverDeliveryRequest, context: Context

@@ -217,6 +217,24 @@ async def _owner(connection: Connection, endpoint_id: UUID) -> UUID:
     return owner
 
 
+async def test_secrets_that_sign_no_more_are_removed(own: Database) -> None:
+    ended, signing = await endpoint(own), await endpoint(own)
+    for one, hours in ((ended, -1), (signing, 1)):
+        await own.run(
+            execute,
+            """
+            UPDATE webhook_endpoints
+            SET old_secret = secret, old_secret_expires_at = now() + make_interval(hours => %(hours)s)
+            WHERE id = %(id)s
+            """,
+            id=one,
+            hours=hours,
+        )
+    await forget_old(own)
+    kept = "SELECT array_agg(id) FROM webhook_endpoints WHERE old_secret IS NOT NULL"
+    assert await own.read(fetch_value, kept) == [signing]
+
+
 async def test_old_deliveries_and_deleted_webhooks_are_removed_and_nothing_else(own: Database) -> None:
     kept, deleted, just = await endpoint(own), await endpoint(own), await endpoint(own)
     for one in (kept, deleted, just):
