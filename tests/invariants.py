@@ -190,6 +190,7 @@ SELECT u.id FROM promo_uses u WHERE NOT EXISTS (SELECT FROM promo_use_parts t WH
     SELECT FROM promo_use_parts t JOIN promos p ON p.id = t.promo_id
     WHERE t.promo_use_id = u.id AND p.member_id <> u.member_id
   )
+"""
 _CLAIMS = """
 SELECT d.id, d.quantity, d.claimed, count(m.id) AS claims, count(c.id) AS codes
 FROM discounts d LEFT JOIN claims m ON m.discount_id = d.id
@@ -230,6 +231,7 @@ def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None
     check_codes(databases["promos"])
     check_orders(databases, foreign_debits=foreign_debits)
     check_campaigns(databases["promos"])
+    check_promo_points(databases["promos"])
     check_claims(databases["promos"])
 
 
@@ -304,6 +306,8 @@ def check_promo_points(promos: str) -> None:
     """What is used of each promo is the sum of its standing uses, which are of its member's promos."""
     assert rows(promos, _PROMOS) == []
     assert rows(promos, _USES) == []
+
+
 def check_claims(promos: str) -> None:
     """INV9: a discount gives no more codes than it has, each to the member who claimed it."""
     assert rows(promos, _CLAIMS) == []

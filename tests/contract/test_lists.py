@@ -43,12 +43,10 @@ from scrip.promos.v1 import (
     code_set_pb2_grpc,
     promo_pb2,
     promo_pb2_grpc,
-    webhook_pb2,
-    webhook_pb2_grpc,
-    code_pb2,
-    code_pb2_grpc,
     store_pb2,
     store_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
 )
 from scrip.vouchers.v1 import (
     catalogue_pb2,
@@ -198,6 +196,7 @@ class World:
             )
             self.webhooks.append(made.webhook)
         await self.platform.databases["promos"].run(_deliveries, UUID(self.webhooks[0].id))
+
     async def _store(self) -> None:
         """A store of a published brand."""
         stub = brand_pb2_grpc.BrandServiceStub(self.platform.channels["promos"])

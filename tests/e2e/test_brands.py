@@ -10,7 +10,7 @@ from tests.platform import Platform, eventually, unique
 
 
 @pytest.mark.covers("C6")
-async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # noqa: PLR0915  # a story
+async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # a story
     live: Platform,
 ) -> None:
     named = {"name": f"Golden Crust {unique()}", "category": "Bakeries"}

@@ -78,7 +78,6 @@ __all__ = [
     "find_redeemable",
     "get_code",
     "get_code_set",
-    "find_redeemable",
     "give_code",
     "import_codes",
     "judge",
