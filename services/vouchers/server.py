@@ -30,9 +30,10 @@ from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
 from services.vouchers.settings import Settings
+from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import CodesReader
 from services.vouchers.wallet.handlers import WalletHandlers
-from services.vouchers.wallet.internal_handlers import UsableCouponHandlers
+from services.vouchers.wallet.internal_handlers import WalletInternalHandlers
 
 
 @asynccontextmanager
@@ -53,7 +54,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Servicer]:
-    codes = CodesReader(parts.peers.promos, parts.peers.token)
+    codes = CodeCopies(parts.db, CodesReader(parts.peers.promos, parts.peers.token))
     return [
         servicer(
             "scrip.vouchers.v1.CatalogueService",
@@ -75,7 +76,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.internal.v1.VouchersInternalService",
             vouchers_pb2_grpc.add_VouchersInternalServiceServicer_to_server,
-            UsableCouponHandlers(parts.db, codes),
+            WalletInternalHandlers(parts.db, codes),
         ),
         servicer(
             "scrip.vouchers.v1.VouchersOperationsService",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.promos.tests.webhooks_help import Post, Receiver
 from tests.e2e.people import staff
 from tests.platform import Platform, eventually, unique
+from tests.receiver import Post, Receiver
 
 
 @pytest.mark.covers("C6")

@@ -21,9 +21,10 @@ from services.promos.claims.payloads import ClaimPayloads
 from services.promos.parts import build
 from services.promos.tests.claims_help import Claims
 from services.promos.tests.support import in_days
-from services.promos.tests.webhooks_help import BrandsWebhooks, Receiver
+from services.promos.tests.webhooks_help import BrandsWebhooks
 from services.promos.webhooks import Event
 from tests.inprocess import Member, bearer, eventually
+from tests.receiver import Receiver
 
 
 async def agreeing(claims: Claims) -> Member:
@@ -191,7 +192,7 @@ async def test_what_is_sent_of_a_claim_has_contact_data_while_the_member_agrees(
 async def test_the_brands_webhook_is_told_of_each_claim(claims: Claims) -> None:
     discount = await claims.open()
     member = await agreeing(claims)
-    webhooks = BrandsWebhooks.of(claims.promos, claims.manager, UUID(claims.brand_id))
+    webhooks = BrandsWebhooks(claims.promos, UUID(claims.brand_id), claims.manager)
     async with Receiver().listening() as receiver:
         _, secret = await webhooks.create(receiver.url)
         claim = await claims.claim(discount.id, member.token)
