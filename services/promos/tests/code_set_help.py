@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from scrip.promos.v1 import code_pb2, code_set_pb2, code_set_pb2_grpc
@@ -76,3 +77,10 @@ async def texts_of(promos: Promos, code_set_id: str) -> list[str]:
         )
         or ()
     )
+
+
+async def watch(promos: Promos, code_set_id: str, token: str = "") -> AsyncIterator[code_set_pb2.CodeSet]:
+    """Yields a set, now and at each change."""
+    request = code_set_pb2.WatchCodeSetRequest(code_set_id=code_set_id)
+    async for reply in stub_of(promos).WatchCodeSet(request, metadata=bearer(token or promos.admin)):
+        yield reply.code_set

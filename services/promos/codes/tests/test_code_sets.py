@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import grpc
 import pytest
@@ -14,13 +11,8 @@ from scrip.common.v1 import money_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 from scrip.promos.v1 import code_pb2, code_set_pb2
 
-from services.common.caller import Caller, set_caller
 from services.common.encoding import timestamp
-from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.promos.codes.commands import make_codes as making
-from services.promos.codes.commands.make_codes import make_codes
-from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.tests.code_set_help import (
     HANDED_OUT,
     MAKING,
@@ -34,6 +26,7 @@ from services.promos.tests.code_set_help import (
     texts_of,
     until_ready,
     update_set,
+    watch,
 )
 from services.promos.tests.support import FIVE_DOLLARS, Promos, at_once, in_days
 from tests.inprocess import bearer, eventually, reason, refusal, refused_status
@@ -392,84 +385,3 @@ async def test_of_fifty_who_read_the_same_version_one_changes_it(promos: Promos)
     changes = (update_set(promos, made.id, etag=made.etag, name=f"Name {number}") for number in range(50))
     replies, refusals = await at_once(changes)
     assert (len(replies), refusals) == (1, {"ETAG_MISMATCH": 49})
-
-
-# Progress
-
-
-async def watch(promos: Promos, code_set_id: str, token: str = "") -> AsyncIterator[code_set_pb2.CodeSet]:
-    """Yields a set, now and at each change."""
-    request = code_set_pb2.WatchCodeSetRequest(code_set_id=code_set_id)
-    async for reply in stub_of(promos).WatchCodeSet(request, metadata=bearer(token or promos.admin)):
-        yield reply.code_set
-
-
-@pytest.mark.covers("C1 CodeSetService.WatchCodeSet")
-async def test_progress_is_streamed_until_all_codes_are_there(promos: Promos) -> None:
-    made = await create_set(promos, quantity=0, import_only=True)
-    await promos.execute("UPDATE code_sets SET wanted = 100 WHERE id = %(id)s", id=made.id)
-    seen = []
-    async for shown in watch(promos, made.id):
-        seen.append((shown.made, shown.state))
-        if shown.made == 0:
-            # As a worker would, with a batch before this one a second ago.
-            await promos.db.run(make_codes, UUID(made.id))
-    assert seen == [(0, MAKING), (100, READY)]
-
-
-async def test_rate_and_time_left_are_of_the_last_batches_and_forget_a_pause(
-    promos: Promos, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(making, "BATCH", 100)
-    made = await create_set(promos, quantity=0, import_only=True)
-    await promos.execute("UPDATE code_sets SET wanted = 1000 WHERE id = %(id)s", id=made.id)
-
-    async def one_batch(*, after: float) -> code_set_pb2.CodeSet:
-        await promos.execute(
-            "UPDATE code_sets SET made_at = clock_timestamp() - %(after)s * interval '1 s' WHERE id = %(id)s",
-            after=after,
-            id=made.id,
-        )
-        await promos.db.run(make_codes, UUID(made.id))
-        return await get_set(promos, made.id)
-
-    first = await one_batch(after=3600)
-    assert (first.made, first.made_per_second, first.HasField("seconds_left")) == (100, 0, False)
-    second = await one_batch(after=5)
-    assert 5 < second.made_per_second <= 20
-    assert second.seconds_left == math.ceil(800 / second.made_per_second)
-    third = await one_batch(after=5)
-    assert 5 < third.made_per_second <= 20
-    await promos.execute(
-        "UPDATE code_sets SET made_at = now() - interval '11 s' WHERE id = %(id)s", id=made.id
-    )
-    silent = await get_set(promos, made.id)
-    assert (silent.made_per_second, silent.HasField("seconds_left")) == (0, False), "nothing is being made"
-    assert silent.state == MAKING
-    again = await one_batch(after=60)
-    assert again.made_per_second == 0, "what was before the pause tells nothing"
-    while await promos.db.run(make_codes, UUID(made.id)):
-        pass
-
-
-async def test_only_so_many_watch_at_a_time_and_none_when_the_service_stops(promos: Promos) -> None:
-    handlers = CodeSetHandlers(promos.db, "USD", most_watchers=1)
-    made = await create_set(promos, quantity=0, import_only=True)
-    await promos.execute("UPDATE code_sets SET wanted = 1 WHERE id = %(id)s", id=made.id)
-    request = code_set_pb2.WatchCodeSetRequest(code_set_id=made.id)
-
-    def watching() -> AsyncGenerator[code_set_pb2.WatchCodeSetResponse]:
-        return handlers.WatchCodeSet(request, None)  # type: ignore[arg-type, return-value]
-
-    set_caller(Caller(str(new_id()), "admin"))
-    first = watching()
-    await anext(first)
-    with pytest.raises(DomainError, match="TOO_MANY_WATCHERS"):
-        await anext(watching())
-    await first.aclose()
-    second = watching()
-    await anext(second)
-    handlers.close_streams()
-    with pytest.raises(DomainError, match="DEPENDENCY_UNAVAILABLE"):
-        await anext(second)
-    await promos.db.run(make_codes, UUID(made.id))
