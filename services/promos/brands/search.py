@@ -24,7 +24,7 @@ from services.promos.brands.search_words import corrections
 from services.promos.brands.store_queries import COLUMNS, OPEN_NOW, StoreRow
 from services.promos.brands.words import MOST_WORDS, begins, in_name, is_name, words
 
-MOST_AROUND = 1_000
+MOST_AROUND = 300
 """Stores of each kind of match that are found around a place: the nearest ones."""
 
 

@@ -77,7 +77,7 @@ class StoreHandlers:
             request,
             order_by=request.order_by,
             brand_id=brand_id,
-            query=key(request.query) if request.query.strip() else None,
+            named=key(request.query) if request.query.strip() else None,
         )
         return store_pb2.ListManagedStoresResponse(
             stores=map(encode_managed_store, page.rows),

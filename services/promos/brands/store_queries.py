@@ -77,7 +77,7 @@ MANAGED_STORES = Listing(
     filters={
         "brand_id": "s.brand_id = %(brand_id)s",
         # No character comes behind the last one, so these are all that begin so.
-        "query": "s.name_key >= %(query)s AND s.name_key < %(query)s || chr(1114111)",
+        "named": "s.name_key >= %(named)s AND s.name_key < %(named)s || chr(1114111)",
     },
     keys={
         "name": SortKey("s.name_key", "name_key", parse_text),
