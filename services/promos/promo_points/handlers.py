@@ -66,7 +66,6 @@ class PromoHandlers:
         self, request: promo_pb2.ListPromosRequest, context: Context
     ) -> promo_pb2.ListPromosResponse:
         """Returns a page of all promos."""
-        refuse_nul(code=request.code)
         page = await read_page(
             self._db,
             queries.PROMO_LIST,
@@ -75,7 +74,6 @@ class PromoHandlers:
             member_id=UUID(request.member_id) if request.member_id else None,
             type=read_type(request.type),
             state=read_state(request.state),
-            code=read_code(request.code) if request.code else None,
         )
         return promo_pb2.ListPromosResponse(
             promos=map(encode_promo, page.rows), next_page_token=page.next_page_token, total=page.total

@@ -87,7 +87,6 @@ PROMO_LIST = Listing(
     filters={
         "member_id": "p.member_id = %(member_id)s",
         "type": "p.type = %(type)s",
-        "code": "p.code = %(code)s",
         "state": SQL("{state} = %(state)s").format(state=_STATE),
         "not_deleted": "p.deleted_at IS NULL",
     },
