@@ -22,7 +22,7 @@ from tests.plans import indexes_used, rows_read
 
 MANY, BRANDS, PAGE = 20_000, 200, 50
 MOST_READ = 7_500
-"""Rows of the table and entries of its indexes. Of these a common term has a third of what there are stores."""
+"""Rows of the table and entries of its indexes: a common term has a third of what there are stores."""
 
 
 class Many:
