@@ -56,6 +56,7 @@ from services.common.ids import new_id
 from services.identity.tests.staff_help import ADMIN, MANAGER, PASSWORD, actions, creation, log_in
 from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import Promos
+from tests.contract.audit_of_promos import change_brands, change_codes, change_promos
 from tests.contract.descriptors import rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, refused_status
 
@@ -66,10 +67,18 @@ NO_CHANGE = {
     "CodeService.ExportRedemptions",
     "ClaimService.ExportClaims",
     "PointsAdminService.ExportPurchases",
+    "CampaignService.ExportWinners",
+    "CampaignService.WatchPlaces",
+    "CodeFileService.ExportRefusedLines",
+    "CodeSetService.WatchCodeSet",
+    "BasketService.QuoteBasket",
+    "WebhookService.PingWebhook",
 }
-"""Who logs out changes nothing that others see, nor do exports. Those of members and of audit entries are
-listed all the same, as ADR 0028 decides.
+"""Who logs out changes nothing that others see, nor do exports, quotes and pings. Exports of members, of
+audit entries and of codes are listed all the same, as ADR 0028 decides.
 """
+ELSEWHERE = {"WebhookService.RedeliverDelivery", "WebhookService.RedeliverFailedDeliveries"}
+"""They need deliveries that failed."""
 BENEFIT = code_pb2.Benefit(percent_off=30)
 
 
@@ -161,12 +170,14 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
     first = campaign_pb2.CreateCampaignRequest(name="First", places=3, benefit=BENEFIT, starts_at=far_off)
     campaign = (await admin.call(campaigns, "CampaignService", first)).campaign.id
     for request in (
+        campaign_pb2.UpdateCampaignRequest(campaign_id=campaign, places=4),
         campaign_pb2.PauseCampaignRequest(campaign_id=campaign),
         campaign_pb2.ResumeCampaignRequest(campaign_id=campaign),
         campaign_pb2.EndCampaignRequest(campaign_id=campaign),
     ):
         await admin.call(campaigns, "CampaignService", request)
-    of_campaign = [(f"campaign.{what}", campaign) for what in ("created", "paused", "resumed", "ended")]
+    done = ("created", "updated", "paused", "resumed", "ended")
+    of_campaign = [(f"campaign.{what}", campaign) for what in done]
     return [("voucher.created", voucher), *of_campaign]
 
 
@@ -311,6 +322,9 @@ async def test_everything_that_staff_change_is_listed_once(platform: Platform) -
         *await export(admin),
         *await change_offers(admin),
         *await change_discounts(admin),
+        *await change_codes(admin),
+        *await change_brands(admin),
+        *await change_promos(admin, await platform.member()),
         *await change_earn_rules(admin),
         *await change_points(admin, await platform.member()),
         *await use_code(admin, member),
@@ -342,7 +356,7 @@ def changes() -> set[str]:
         for rpc in rpcs()
         if rpc.roles & staff and not rpc.internal and not rpc.name.startswith(READS)
     }
-    return named - NO_CHANGE
+    return named - NO_CHANGE - ELSEWHERE
 
 
 def test_staff_can_change_something() -> None:

@@ -47,7 +47,7 @@ async def corrections(
     parts = sorted({part for word in wanted for part in remainders(word)})
     known: list[str] = await fetch_values(
         connection,
-        "SELECT word FROM search_words WHERE remainders && %(parts)s::text[] ORDER BY word LIMIT 2000",
+        "SELECT word FROM search_words WHERE remainders && %(parts)s::text[] LIMIT 2000",
         parts=parts,
     )
     return {

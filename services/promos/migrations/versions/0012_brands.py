@@ -81,6 +81,7 @@ def upgrade() -> None:
           word text NOT NULL CONSTRAINT pk_search_words PRIMARY KEY,
           remainders text[] NOT NULL
         );
+        ALTER TABLE search_words ALTER COLUMN remainders SET STATISTICS 1000;
         CREATE INDEX ix_search_words_remainders ON search_words USING gin (remainders)
         WITH (fastupdate = off);
         """
