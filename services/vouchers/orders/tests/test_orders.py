@@ -133,7 +133,12 @@ async def ended(order: Order, member: Member, voucher_id: str) -> order_pb2.Plac
     key = str(new_id())
 
     async def when_ended() -> order_pb2.PlaceOrderResponse:
-        placed = await order(member, voucher_id, key)
+        try:
+            placed = await order(member, voucher_id, key)
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+            raise AssertionError(error.details()) from error
         assert placed.order.state not in (order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_UNDOING)
         return placed
 
