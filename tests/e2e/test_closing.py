@@ -108,11 +108,12 @@ async def test_nothing_personal_is_left_in_any_service(live: Platform, till: str
     for word in needles[:4]:
         found = await live.ok("GET", f"/v1/members?query={word.replace('+', '%2B')}", token=live.admin)
         assert found["members"] == []
-    # The books stay, under an id that names nobody, and what was bought is good.
+    # The books stay, under an id that names nobody; what was bought is good for nobody.
     entries = "SELECT kind, delta FROM ledger_entries WHERE member_id = '{}' ORDER BY sequence"
     kept = invariants.rows(live.databases["points"], entries.format(shown["id"]))
     assert [tuple(row.values()) for row in kept] == [("EARN", 600), ("SPEND", -500), ("FORFEIT", -100)]
-    await live.ok("POST", "/v1/codes:verify", {"code": wallet["code"]}, token=till)
+    refused = await live.refused("POST", "/v1/codes:verify", {"code": wallet["code"]}, token=till)
+    assert (refused.status, refused.reason) == (400, "CODE_ON_HOLD")
     invariants.check(live.databases)
 
 

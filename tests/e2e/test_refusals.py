@@ -226,13 +226,14 @@ async def test_a_cancelled_redemption_is_not_repeated(live: Platform, shopper: M
 
 async def test_an_expired_code_is_refused(live: Platform, shopper: Member, till: str) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
-    owned = await live.bought(shopper, await live.voucher(1, codes_expire_at=soon.isoformat()))
+    voucher = await live.voucher(1, codes_expire_at=soon.isoformat())
+    owned = await live.bought(shopper, voucher)
     # An hour passes.
     passed = (
-        "UPDATE codes SET expires_at = expires_at - interval '1 hour' WHERE code = %s AND expires_at = %s"
+        "UPDATE code_sets SET expires_at = expires_at - interval '1 hour' WHERE id = %s AND expires_at = %s"
     )
     with psycopg.connect(live.databases["promos"]) as connection:
-        assert connection.execute(passed, (owned["code"], soon)).rowcount == 1
+        assert connection.execute(passed, (voucher, soon)).rowcount == 1
     sale = {"code": owned["code"], "sale_reference": unique()}
     refused = await live.refused("POST", "/v1/codes:redeem", sale, token=till)
     assert (refused.status, refused.reason) == (400, "CODE_EXPIRED")
