@@ -92,8 +92,8 @@ async def test_ends_in_the_past_or_before_the_beginning_are_refused(
     promos: Promos, field: str, days: int
 ) -> None:
     made = await promos.campaign(starts_at=timestamp(in_days(2)))
-    call = promos.update_campaign(made.id, **{field: timestamp(in_days(days))})
-    assert await violated_fields(call) == {field}
+    changes: dict[str, Any] = {field: timestamp(in_days(days))}
+    assert await violated_fields(promos.update_campaign(made.id, **changes)) == {field}
     assert await promos.get_campaign(made.id) == made
 
 
