@@ -105,4 +105,5 @@ async def test_a_member_finds_its_rewards_by_state_and_id(live: Platform, till: 
     used = await live.ok("GET", f"{path}?state=REWARD_STATE_USED", token=member.token)
     assert [one["id"] for one in used["rewards"]] == [reward["id"]]
     read = await live.ok("GET", f"{path}/{reward['id']}", token=member.token)
+    assert read["reward"].pop("used_at") > reward["won_at"]
     assert read["reward"] == reward | {"state": "REWARD_STATE_USED"}
