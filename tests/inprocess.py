@@ -278,6 +278,26 @@ async def refusal(call: Awaitable[object]) -> tuple[str, grpc.StatusCode, dict[s
     return info.reason, code, dict(info.metadata)
 
 
+async def as_apps_do(call: Callable[[], Awaitable[T]]) -> T:
+    """Makes a call that has a key, and makes it again while a service is too busy to reply to another.
+
+    Crowds and all services share one process here. Three times at most, so that what is away is seen.
+    """
+    for _ in range(2):
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            refused = error
+        if await reason(_raising(refused)) != "DEPENDENCY_UNAVAILABLE":
+            raise refused
+        await asyncio.sleep(0.5)
+    return await call()
+
+
+async def _raising(error: grpc.aio.AioRpcError) -> None:
+    raise error
+
+
 async def reason(call: Awaitable[object]) -> str:
     """Returns the reason with which a call was refused."""
     return (await refusal(call))[0]

@@ -18,7 +18,7 @@ from services.common.db import Connection, execute
 from services.common.ids import new_id
 from services.promos.benefits import BENEFIT_NAMES, BENEFIT_VALUES, AmountOff, Benefit, PercentOff, values
 from services.promos.tests.support import Promos
-from tests.inprocess import bearer, refused_status
+from tests.inprocess import as_apps_do, bearer, refused_status
 
 _sales = itertools.count(1)
 
@@ -134,7 +134,8 @@ class Baskets:
                 **fields,
             }
         )
-        return await self.stub.RedeemBasket(request, metadata=bearer(token or self.promos.till))
+        metadata = bearer(token or self.promos.till)
+        return await as_apps_do(lambda: self.stub.RedeemBasket(request, metadata=metadata))
 
     async def uses(self, code: NewCode) -> int:
         """Returns how often a code was used."""

@@ -10,7 +10,7 @@ from scrip.promos.v1 import promo_pb2, promo_pb2_grpc
 from services.common.ids import new_id
 from services.promos.tests.support import Promos
 from tests import invariants
-from tests.inprocess import Member, bearer
+from tests.inprocess import Member, as_apps_do, bearer
 
 _WELCOME = promo_pb2.PROMO_TYPE_WELCOME
 
@@ -43,7 +43,7 @@ class Gifts:
         wanted = {"type": _WELCOME, "description": "Welcome to the programme", **fields}
         request = promo_pb2.CreatePromoRequest(member_id=str(member.id), amount=amount, **wanted)
         metadata = keyed(token or self.promos.admin, key)
-        return (await self.staff.CreatePromo(request, metadata=metadata)).promo
+        return (await as_apps_do(lambda: self.staff.CreatePromo(request, metadata=metadata))).promo
 
     async def get(self, promo_id: str) -> promo_pb2.Promo:
         """Reads a promo, as staff."""
@@ -74,7 +74,8 @@ class Gifts:
     async def use(self, member: Member, promo_id: str, amount: int, *, key: str = "") -> promo_pb2.PromoUse:
         """Uses points of a promo, as its member."""
         request = promo_pb2.UsePromoPointsRequest(promo_id=promo_id, amount=amount)
-        return (await self.mine.UsePromoPoints(request, metadata=keyed(member.token, key))).use
+        metadata = keyed(member.token, key)
+        return (await as_apps_do(lambda: self.mine.UsePromoPoints(request, metadata=metadata))).use
 
     async def list_mine(self, member: Member, **filters: Any) -> list[promo_pb2.Promo]:
         """Returns a member's promos."""
@@ -88,7 +89,8 @@ class Gifts:
         request = promo_pb2.UsePromosRequest(
             member_code=member_code, amount=amount, sale_reference=sale, till_number=number
         )
-        return await self.staff.UsePromos(request, metadata=bearer(till or self.promos.till))
+        metadata = bearer(till or self.promos.till)
+        return await as_apps_do(lambda: self.staff.UsePromos(request, metadata=metadata))
 
     async def cancel(self, promo_use_id: str, token: str = "") -> list[promo_pb2.PromoUse]:
         """Gives back what was used."""
