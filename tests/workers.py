@@ -13,8 +13,8 @@ from stack import ports
 
 WHOLE_STACK = ("tests/e2e", "tests/faults", "stack/tests/test_stack.py")
 """Tests that run all of Scrip as processes: one such stack at a time has two cores busy."""
-ONE_SERVER = ("tests/edge",)
-"""A folder whose tests share a server that nobody else uses."""
+ONE_SERVER = ("tests/edge", "tests/upgrades")
+"""Folders whose tests share servers that nobody else uses."""
 
 
 def unit_of(nodeid: str) -> str:

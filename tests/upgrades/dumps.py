@@ -45,9 +45,10 @@ class Dump:
         return datetime.fromisoformat(self.content["made_at"])
 
 
-def all_names() -> list[str]:
-    """Returns the names of all dumps."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/content.json"))
+def all_dumps() -> list[Dump]:
+    """Returns all dumps, the newest first."""
+    found = [read(path.parent.name) for path in FOLDER.glob("*/content.json")]
+    return sorted(found, key=lambda dump: dump.made_at, reverse=True)
 
 
 def read(name: str) -> Dump:
@@ -66,8 +67,11 @@ def write(name: str, databases: Mapping[str, str], content: Mapping[str, Any]) -
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def restore(dump: Dump, data: Path) -> None:
-    """Fills a new data folder of the stack with the dump, as if the stack had been stopped just now."""
+def restore(dump: Dump, data: Path, addresses: Mapping[str, str]) -> None:
+    """Fills a new data folder of the stack with the dump, as if the stack had been stopped just now.
+
+    `addresses` are those of others that the dump has, and where these listen now.
+    """
     folder = DataFolder(data)
     data.mkdir(parents=True)
     folder.secrets.write_text(json.dumps(dump.content["secrets"]))
@@ -77,6 +81,8 @@ def restore(dump: Dump, data: Path) -> None:
         server.create_databases(SERVICES)
         for service in SERVICES:
             script = gzip.decompress((dump.folder / f"{service}.sql.gz").read_bytes()).decode()
+            for then, now in addresses.items():
+                script = script.replace(then, now)
             server.psql(f"SET SESSION AUTHORIZATION {ROLE};\n{script}", service)
             with psycopg.connect(server.url(service)) as connection:
                 _move_along(connection, dump.content["moved_along"].get(service, {}), dump.made_at)

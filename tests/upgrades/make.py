@@ -20,8 +20,10 @@ from tests import invariants
 from tests.hanging import hanging
 from tests.platform import eventually, new_phone, purchase, unique
 from tests.upgrades import dumps
-from tests.upgrades.retailer import PASSWORD, Retailer, SmsProvider, start_retailer
-from tests.upgrades.story import SHOPPERS, Story
+from tests.upgrades.posted import BrandReceiver, SmsProvider
+from tests.upgrades.promos_story import PromosStory
+from tests.upgrades.retailer import PASSWORD, Retailer, start_retailer
+from tests.upgrades.story import REST_SECONDS, SHOPPERS, Story
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 IMPORTED = 300
@@ -42,23 +44,31 @@ MOVED_ALONG: dumps.MovedAlong = {
         "idempotency_keys": ["created_at"],
     },
     "vouchers": {"idempotency_keys": ["created_at"]},
-    "promos": {"idempotency_keys": ["created_at"]},
+    "promos": {
+        "idempotency_keys": ["created_at"],
+        "webhook_deliveries": ["created_at"],
+        "webhook_endpoints": ["old_secret_expires_at"],
+    },
 }
-"""What time would take away: logins, keys, one-time passwords, lots, claims, keys of repeated calls."""
+"""What time would take away: logins, keys, one-time passwords, lots, claims, keys of repeated calls,
+deliveries, secrets that were rotated."""
 
 
 class Unfinished:
     """Leaves everything half done that can be half done, by stopping processes at the right moments."""
 
-    def __init__(self, live: Retailer, story: Story, stopped: ExitStack) -> None:
+    def __init__(self, live: Retailer, story: Story, promos: PromosStory, stopped: ExitStack) -> None:
         self.live = live
         self.story = story
+        self.promos = promos
         self.orders: list[dict[str, Any]] = []
         """Orders under way: who sent which key, and how they must end."""
         self.changes: dict[str, int] = {}
         """By how much a balance will have changed when all is finished."""
         self.otps: dict[str, str] = {}
         """Ids of one-time passwords that were not sent, by whose they are."""
+        self.reads: dict[str, Any] = {}
+        """What the admin read of promos, by path."""
         self._stopped = stopped
 
     def _stop(self, *names: str) -> None:
@@ -71,6 +81,8 @@ class Unfinished:
         await self._expire()
         await self._send_otps()
         await self._tell_nobody()
+        await self.promos.leave(self._stop)
+        self.reads = await self.promos.reads()
         await self._make_no_codes()
         await self._order()
         self._stop("identity", "vouchers", "envoy")
@@ -132,9 +144,8 @@ class Unfinished:
         await self.live.ok("POST", "/v1/members/me:close", leaving, token=leaver.token)
 
     async def _make_no_codes(self) -> None:
-        """A set whose codes nobody has made, a voucher that promos does not know, audit entries."""
+        """A set whose codes nobody makes, a voucher that promos does not know, audit entries."""
         story = self.story
-        self._stop("promos-worker")
         half_made = await story.new_voucher(25)
         wanted = f"SELECT made FROM code_sets WHERE id = '{half_made}' AND made < wanted"
 
@@ -196,14 +207,17 @@ class Unfinished:
         return str(order["id"])
 
 
-async def _drive(live: Retailer, name: str) -> int:
+async def _drive(live: Retailer, receiver: BrandReceiver, name: str) -> int:
     """Runs the story, leaves it unfinished and writes the dump. Returns its size in bytes."""
     story = Story(live)
+    promos = PromosStory(story, receiver)
     async with live:
         await story.tell()
+        await promos.tell()
+        await live.at_rest(REST_SECONDS)
         winners = await live.winners(story.known["campaign"])
         with ExitStack() as stopped:
-            unfinished = Unfinished(live, story, stopped)
+            unfinished = Unfinished(live, story, promos, stopped)
             await unfinished.leave()
             content = {
                 "made_at": datetime.now(UTC).isoformat(),
@@ -213,6 +227,8 @@ async def _drive(live: Retailer, name: str) -> int:
                 "tills": story.tills,
                 "staff": story.staff,
                 "known": story.known,
+                "promos": promos.known,
+                "reads": unfinished.reads,
                 "winners": winners,
                 "calls": story.calls,
                 "orders_under_way": unfinished.orders,
@@ -228,10 +244,14 @@ def _secrets(live: Retailer) -> dict[str, str]:
 
 def make(name: str) -> int:
     """Makes the dump of this name. Returns its size in bytes."""
-    with tempfile.TemporaryDirectory(prefix="scrip-") as folder, SmsProvider() as sms:
+    with (
+        tempfile.TemporaryDirectory(prefix="scrip-") as folder,
+        SmsProvider() as sms,
+        BrandReceiver() as receiver,
+    ):
         stack = start_retailer(Path(folder), sms)
         try:
-            return asyncio.run(_drive(Retailer(stack, sms), name))
+            return asyncio.run(_drive(Retailer(stack, sms), receiver, name))
         finally:
             stack.stop()
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from stack.testing import RunningStack
-from tests.platform import Otp, Platform, eventually, new_phone, start_platform
+from tests.platform import Otp, Platform, new_phone, start_platform
+from tests.upgrades.posted import SmsProvider
 
 PASSWORD = "a zebra counts backwards"
-DELIVERED_SECONDS = 20.0
-WEBHOOK_SECRET = "known to provider and shop"
 SETTINGS = {
     "env_points": {"SCRIP_EXPIRE_MONTHS": "12", "SCRIP_TIME_ZONE": "Europe/Berlin"},
     "env_vouchers": {"SCRIP_ORDER_WAIT_SECONDS": "1"},
@@ -26,75 +20,6 @@ SETTINGS = {
 """What the stack has otherwise than by default, when a dump is made and when it is upgraded."""
 _MOVED = {"/v1/orders": "/v1/members/me/orders"}
 """Paths of calls in old dumps, and where they are now; vouchers were not settled then."""
-
-
-class SmsProvider:
-    """Takes the messages that identity posts, on a loopback port of its own."""
-
-    def __init__(self) -> None:
-        self.takes = True
-        """Whether messages are taken; else they are refused with 503."""
-        self.refused = 0
-        self._codes: dict[str, str] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """With which identity sends to this provider."""
-        return {
-            "SCRIP_OTP_SENDER": "webhook",
-            "SCRIP_OTP_WEBHOOK_URL": f"http://127.0.0.1:{self._server.server_port}/sms",
-            "SCRIP_OTP_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        }
-
-    async def code(self, otp_id: str) -> str:
-        """Returns the code of a one-time password, as soon as it has arrived."""
-
-        async def arrived() -> str:
-            assert otp_id in self._codes, f"{otp_id} was not sent"
-            return self._codes[otp_id]
-
-        return await eventually(arrived, DELIVERED_SECONDS)
-
-    async def wait_refused(self) -> None:
-        """Waits until a message was refused."""
-
-        async def refused() -> None:
-            assert self.refused, "no message was refused"
-
-        await eventually(refused, DELIVERED_SECONDS)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                posted = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                if provider.takes:
-                    found = re.search(r"\b\d{6}\b", posted["text"])
-                    if found:  # else it is a notice that an account was changed
-                        provider._codes[self.headers["webhook-id"]] = found.group()
-                else:
-                    provider.refused += 1
-                self.send_response(204 if provider.takes else 503)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Logs nothing."""
-
-        return Handler
 
 
 class Retailer(Platform):
