@@ -20,6 +20,9 @@ class Debits:
     async def GetBalance(self) -> str:
         return "balance"
 
+    async def HasPurchases(self) -> str:
+        return "purchases"
+
 
 class Undoing:
     """Has the other."""
