@@ -64,8 +64,9 @@ async def load(base_url: str, admin_user: str, admin_password: str) -> None:
 
 async def _brand(rest: Rest, admin: str, brand: Brand) -> None:
     name, category, description, stores = brand
+    key = "sample-" + stores[0][1].replace(" ", "-")  # a header, so without accents
     page = {"name": name, "category": category, "description": description}
-    made = await rest.ok("POST", "/v1/brands", page, token=admin, key=f"sample-{category}")
+    made = await rest.ok("POST", "/v1/brands", page, token=admin, key=key)
     path = f"/v1/brands/{made['brand']['brand']['id']}"
     hours = [{"weekday": f"WEEKDAY_{day}", "opens": "08:00", "closes": "18:30"} for day in _WORKDAYS]
     for number, (store, line, city, latitude, longitude) in enumerate(stores):
@@ -76,8 +77,7 @@ async def _brand(rest: Rest, admin: str, brand: Brand) -> None:
             "time_zone": "America/Chicago",
             "opening_hours": {"intervals": hours},
         }
-        key = f"sample-{category}-{number}"
-        await rest.ok("POST", f"{path}/stores", content, token=admin, key=key)
+        await rest.ok("POST", f"{path}/stores", content, token=admin, key=f"{key}-{number}")
     await rest.ok("POST", f"{path}:publish", {}, token=admin)
 
 

@@ -20,14 +20,14 @@ def _says_when(refused: Refusal, limit: str, *, at_most: int) -> None:
     assert refused.retry_seconds == seconds
 
 
-async def test_wrong_codes_are_limited_per_caller(live: Platform) -> None:
+async def test_wrong_codes_are_limited_per_till(live: Platform) -> None:
     till, other = await live.till(), await live.till()
     wrong = {"code": "ZZZZZZZZZZZZ"}
-    tried = await at_once([live.refused("POST", "/v1/codes:verify", wrong, token=till) for _ in range(30)])
+    tried = await at_once([live.refused("POST", "/v1/codes:verify", wrong, token=till) for _ in range(60)])
     assert {refused.reason for refused in tried} == {"CODE_NOT_VALID"}
     for path, body in (("verify", wrong), ("redeem", wrong | {"sale_reference": "1"})):
         refused = await live.refused("POST", f"/v1/codes:{path}", body, token=till)
-        _says_when(refused, "wrong_codes_per_caller", at_most=60)
+        _says_when(refused, "wrong_codes_per_till", at_most=60)
     assert (await live.refused("POST", "/v1/codes:verify", wrong, token=other)).reason == "CODE_NOT_VALID"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,15 @@ from services.promos.baskets.discounts import Discount, Line, Offer, discounts
 from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.queries import used_first_purchase
 from services.promos.baskets.sales import Sale
-from services.promos.codes import Guesser, Guesses, Question, RedeemableCode, judge, member_required
+from services.promos.codes import (
+    Guesser,
+    Guesses,
+    Question,
+    RedeemableCode,
+    code_member_limit,
+    judge,
+    member_required,
+)
 
 _MOST_TOGETHER = 100
 
@@ -124,11 +133,11 @@ class Quotes:
         self, found: Sequence[RedeemableCode], sale: Sale | None
     ) -> dict[UUID, Discount | DomainError]:
         """Returns by their ids the codes that do not apply, whatever the lines are, and why."""
-        refused: dict[UUID, Discount | DomainError] = {}
+        refused: dict[UUID, Discount | DomainError] = _over_the_limit(found)
         first = [one for one in found if one.benefit.first_purchase_only]
         buyers = await self._buyers({one.user_id for one in first if one.user_id}, sale)
         for one in found:
-            if one.needs_member or (one.benefit.first_purchase_only and one.user_id is None):
+            if one.needs_member:
                 refused[one.id] = member_required(one.id)
             elif one.benefit.first_purchase_only and one.user_id in buyers:
                 refused[one.id] = refusals.not_first_purchase(one.id)
@@ -142,3 +151,18 @@ class Quotes:
         rest = sorted(member_ids - used)
         have = await asyncio.gather(*(self._purchases.has_any(one, besides=sale) for one in rest))
         return used | {one for one, has in zip(rest, have, strict=True) if has}
+
+
+def _over_the_limit(found: Sequence[RedeemableCode]) -> dict[UUID, Discount | DomainError]:
+    """Returns the codes that are one too many for their user, of sets that limit each member."""
+    uses: Counter[tuple[UUID, UUID]] = Counter()
+    refused: dict[UUID, Discount | DomainError] = {}
+    for one in found:
+        if one.uses_per_member is None or one.user_id is None:
+            continue
+        whose = one.code_set_id, one.user_id
+        if one.member_uses + uses[whose] >= one.uses_per_member:
+            refused[one.id] = code_member_limit(one.id, one.uses_per_member)
+        else:
+            uses[whose] += 1
+    return refused

@@ -9,5 +9,6 @@ from services.promos.brands.queries import BrandRow as BrandRow
 from services.promos.brands.queries import BrandState as BrandState
 from services.promos.brands.queries import get_brand as get_brand
 from services.promos.brands.queries import get_published_brand as get_published_brand
+from services.promos.brands.queries import require_brand as require_brand
 
-__all__ = ["BRAND_NAMES", "BrandRow", "BrandState", "get_brand", "get_published_brand"]
+__all__ = ["BRAND_NAMES", "BrandRow", "BrandState", "get_brand", "get_published_brand", "require_brand"]

@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 from services.common.db import Connection, fetch_all, fetch_first
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.qr import Image
-from services.promos.brands.refusals import brand_not_found, image_not_found
+from services.promos.brands.refusals import brand_archived, brand_not_found, image_not_found
 
 BrandState = Literal["DRAFT", "PUBLISHED", "ARCHIVED"]
 
@@ -89,6 +89,12 @@ async def get_brand(connection: Connection, brand_id: UUID) -> BrandRow:
     if found is None:
         raise brand_not_found(brand_id)
     return found
+
+
+async def require_brand(connection: Connection, brand_id: UUID) -> None:
+    """Raises BRAND_NOT_FOUND, and BRAND_ARCHIVED for one that was put away: it gets nothing new."""
+    if (await get_brand(connection, brand_id)).state == "ARCHIVED":
+        raise brand_archived(brand_id)
 
 
 async def get_published_brand(connection: Connection, brand_id: UUID) -> BrandRow:

@@ -13,6 +13,7 @@ from services.common.paging import Page
 from services.promos.benefit_encoding import encode_benefit
 from services.promos.campaigns.encoding import encode_reward_state
 from services.promos.campaigns.rewards import REWARD_LIST, RewardRow, get_reward
+from services.promos.codes import display_code
 
 _STATE = "REWARD_STATE_"
 
@@ -49,6 +50,7 @@ def _encode(row: RewardRow) -> reward_pb2.Reward:
         benefit=encode_benefit(row.benefit),
         code_id=str(row.code_id),
         code=row.code,
+        code_display=display_code(row.code, None),
         state=encode_reward_state(row.state),
         won_at=timestamp(row.won_at),
         expires_at=timestamp(row.expires_at),

@@ -16,7 +16,7 @@ from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.promos.benefits import Benefit
 from services.promos.brand_access import require_own_brand
-from services.promos.brands import get_brand
+from services.promos.brands import require_brand
 from services.promos.claims.queries import DiscountRow, DiscountState, get_discount, lock_discount
 from services.promos.claims.refusals import discount_ended
 from services.promos.codes import CodeSetChanges, change_code_set, lock_code_set, make_code_set
@@ -69,7 +69,7 @@ async def create_discount(
     can not be read and (by constraint) for a window that ends before it starts.
     """
     require_own_brand(actor, brand_id)
-    await get_brand(connection, brand_id)
+    await require_brand(connection, brand_id)
     discount_id = new_id()
     await make_code_set(
         connection,

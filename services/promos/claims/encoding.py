@@ -12,6 +12,7 @@ from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.claims.commands import DiscountChanges, NewDiscount
 from services.promos.claims.contacts import Contact
 from services.promos.claims.queries import ClaimRow, DiscountRow, MyClaimRow, OpenDiscountRow
+from services.promos.codes import display_code
 
 _DISCOUNT_STATE = "DISCOUNT_STATE_"
 _CLAIM_STATE = "CLAIM_STATE_"
@@ -107,6 +108,7 @@ def my_claim(row: MyClaimRow) -> claim_pb2.MyClaim:
         benefit=encode_benefit(row.benefit),
         code_id=str(row.code_id),
         code=row.code,
+        code_display=display_code(row.code, row.pattern),
         state=claim_pb2.ClaimState.Value(f"{_CLAIM_STATE}{row.state}"),
         claimed_at=timestamp(row.claimed_at),
         expires_at=timestamp(row.expires_at),
@@ -120,6 +122,7 @@ def claim(row: ClaimRow, contact: Contact | None) -> claim_pb2.Claim:
         discount_id=str(row.discount_id),
         code_id=str(row.code_id),
         code=row.code,
+        code_display=display_code(row.code, row.pattern),
         member_id=str(row.member_id),
         state=claim_pb2.ClaimState.Value(f"{_CLAIM_STATE}{row.state}"),
         claimed_at=timestamp(row.claimed_at),
@@ -134,6 +137,7 @@ CSV_COLUMNS = (
     "discount_id",
     "code_id",
     "code",
+    "code_display",
     "member_id",
     "state",
     "claimed_at",
@@ -151,6 +155,7 @@ def claim_cells(row: ClaimRow, contact: Contact | None) -> Sequence[object]:
         encoded.discount_id,
         encoded.code_id,
         encoded.code,
+        encoded.code_display,
         encoded.member_id,
         row.state,
         encoded.claimed_at.ToJsonString(),

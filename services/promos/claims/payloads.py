@@ -10,6 +10,7 @@ from services.common.caller import SERVICE, Caller
 from services.common.db import Database
 from services.promos.claims.contacts import Contacts
 from services.promos.claims.queries import get_claim
+from services.promos.codes import display_code
 from services.promos.webhooks import Event
 
 _SENDER = Caller("promos", SERVICE)
@@ -39,6 +40,7 @@ class ClaimPayloads:
             "discount_id": str(claim.discount_id),
             "code_id": str(claim.code_id),
             "code": claim.code,
+            "code_display": display_code(claim.code, claim.pattern),
             "member_id": str(claim.member_id),
             "claimed_at": claim.claimed_at.isoformat().replace("+00:00", "Z"),
             "contact": asdict(contact) if contact else None,

@@ -73,6 +73,7 @@ class MyClaimRow(BenefitColumns):
     name: str
     code_id: UUID
     code: str
+    pattern: str | None
     state: CodeState
     claimed_at: datetime
     expires_at: datetime | None
@@ -88,6 +89,7 @@ class ClaimRow:
     member_id: UUID
     code_id: UUID
     code: str
+    pattern: str | None
     state: CodeState
     claimed_at: datetime
 
@@ -174,8 +176,8 @@ OPEN_DISCOUNTS = Listing(
 
 _MY_CLAIM_COLUMNS = SQL(
     """
-    m.id, m.discount_id, m.brand_id, b.name AS brand_name, d.name, m.code_id, c.code, c.state, m.claimed_at,
-    c.expires_at, {benefit}
+    m.id, m.discount_id, m.brand_id, b.name AS brand_name, d.name, m.code_id, c.code, c.pattern, c.state,
+    m.claimed_at, c.expires_at, {benefit}
     """
 ).format(benefit=benefit_of("c"))
 _MY_CLAIM_SOURCE = SQL(
@@ -220,7 +222,9 @@ async def get_claims(connection: Connection, claim_ids: Sequence[UUID]) -> dict[
     return {row.id: row for row in found}
 
 
-_CLAIM_COLUMNS = SQL("m.id, m.discount_id, m.brand_id, m.member_id, m.code_id, c.code, c.state, m.claimed_at")
+_CLAIM_COLUMNS = SQL(
+    "m.id, m.discount_id, m.brand_id, m.member_id, m.code_id, c.code, c.pattern, c.state, m.claimed_at"
+)
 _CLAIM_SOURCE = SQL("claims m JOIN {codes} c ON c.id = m.code_id").format(codes=CODES)
 
 CLAIM_LIST = Listing(

@@ -14,6 +14,7 @@ from services.common.csv_files import require_csv
 from services.common.csv_lists import csv_replies
 from services.common.db import Connection, Database
 from services.common.encoding import Context
+from services.common.errors import DomainError
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
 from services.common.throttle import Limit, Throttle
@@ -22,6 +23,7 @@ from services.promos.code_files import import_files
 from services.promos.code_files.commands import create_import
 from services.promos.code_files.encoding import encode_import
 from services.promos.code_files.queries import IMPORTS, REFUSED_LINES, ImportRow, get_import
+from services.promos.code_files.refusals import codes_exist_elsewhere
 from services.promos.codes import get_code_set
 
 _REPORT = ("line", "code", "uses", "outcome")
@@ -46,19 +48,20 @@ class CodeImportHandlers:
         if who.role == BRAND_MANAGER:
             await self._throttle.check(_MET_OTHERS, str(who.brand_id))
         file = await asyncio.to_thread(import_files.parse, request.file.data)
-        elsewhere = 0
 
         async def create(connection: Connection) -> code_file_pb2.CreateCodeImportResponse:
-            nonlocal elsewhere
             taken = await create_import(connection, actor=who, code_set_id=code_set_id, file=file)
-            elsewhere = taken.elsewhere
+            if taken.elsewhere and who.role == BRAND_MANAGER:
+                raise codes_exist_elsewhere()
             return code_file_pb2.CreateCodeImportResponse(code_import=encode_import(taken.row))
 
         reply = code_file_pb2.CreateCodeImportResponse
-        made = await idempotent(self._db, context, request, reply, create)
-        if elsewhere and who.role == BRAND_MANAGER:
-            await self._throttle.hit(_MET_OTHERS, str(who.brand_id))
-        return made
+        try:
+            return await idempotent(self._db, context, request, reply, create)
+        except DomainError as error:
+            if error.reason == "CODES_EXIST_ELSEWHERE":
+                await self._throttle.hit(_MET_OTHERS, str(who.brand_id))
+            raise
 
     async def GetCodeImport(
         self, request: code_file_pb2.GetCodeImportRequest, context: Context

@@ -40,6 +40,7 @@ from services.promos.codes.queries import STOCK as STOCK
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
 from services.promos.codes.queries import RedemptionRow as RedemptionRow
+from services.promos.codes.refusals import code_member_limit as code_member_limit
 from services.promos.codes.refusals import member_required as member_required
 from services.promos.codes.refusals import redemption_cancelled as redemption_cancelled
 from services.promos.codes.refusals import redemption_conflict as redemption_conflict
@@ -72,6 +73,7 @@ __all__ = [
     "RedemptionRow",
     "Selection",
     "change_code_set",
+    "code_member_limit",
     "discard_code",
     "display_code",
     "find_code",

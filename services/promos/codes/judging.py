@@ -57,15 +57,22 @@ class RedeemableCode:
     benefit: Benefit
     uses_left: int
     expires_at: datetime | None
-    limits_member: bool
-    """Whether its set limits how often each member may redeem such codes."""
+    uses_per_member: int | None
+    """How often each member may redeem codes of its set; None without a limit."""
+    member_uses: int
+    """How often the user has redeemed such codes."""
     user_id: UUID | None
     """Whose use it would be: its owner's, or that of the member who brings it."""
 
     @property
+    def limits_member(self) -> bool:
+        """Whether its set limits how often each member may redeem such codes."""
+        return self.uses_per_member is not None
+
+    @property
     def needs_member(self) -> bool:
         """Whether the member who brings it must be known, and is not."""
-        return self.limits_member and self.user_id is None
+        return (self.limits_member or self.benefit.first_purchase_only) and self.user_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,8 @@ def _redeemable(row: _Judged) -> RedeemableCode:
         benefit=row.benefit,
         uses_left=row.uses_left,
         expires_at=row.expires_at,
-        limits_member=row.uses_per_member is not None,
+        uses_per_member=row.uses_per_member,
+        member_uses=row.member_uses,
         user_id=row.user_id,
     )
 

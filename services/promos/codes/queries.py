@@ -55,7 +55,7 @@ CODES = SQL(
     """
     (
       SELECT
-        c.id, c.code, {state} AS state, least(c.expires_at, s.expires_at) AS expires_at,
+        c.id, c.code, s.pattern, {state} AS state, least(c.expires_at, s.expires_at) AS expires_at,
         CASE WHEN c.uses > 0 THEN (
           SELECT max(redeemed_at) FROM redemptions WHERE code_id = c.id AND cancelled_at IS NULL
         ) END AS used_at,
@@ -64,8 +64,8 @@ CODES = SQL(
     )
     """
 ).format(state=STATE, benefit=_BENEFIT)
-"""What a code that somebody owns takes off, until when, its CodeState, and when it was last used, for
-statements that join it."""
+"""What a code that somebody owns takes off, until when, its set's pattern, its CodeState, and when it was
+last used, for statements that join it."""
 
 USABLE_CODES = SQL(
     """

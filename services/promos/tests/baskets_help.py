@@ -82,19 +82,24 @@ class Baskets:
         uses: int = 1,
         uses_per_member: int | None = None,
         state: str = "",
+        like: NewCode | None = None,
     ) -> NewCode:
-        """Returns a code of a set of its own, good for whoever brings it when it has no owner."""
-        new = NewCode(new_id(), new_id(), random_code(12))
+        """Returns a code of its own set, or that of `like`; for whoever brings it when it has no owner."""
+        new = NewCode(new_id(), like.code_set_id if like else new_id(), random_code(12))
 
         async def insert(connection: Connection) -> None:
-            await execute(
-                connection,
-                _NEW_SET,
-                id=new.code_set_id,
-                uses=uses,
-                uses_per_member=uses_per_member,
-                **values(benefit),
-            )
+            if like is None:
+                await execute(
+                    connection,
+                    _NEW_SET,
+                    id=new.code_set_id,
+                    uses=uses,
+                    uses_per_member=uses_per_member,
+                    **values(benefit),
+                )
+            else:
+                count = "UPDATE code_sets SET wanted = wanted + 1, made = made + 1 WHERE id = %(id)s"
+                await execute(connection, count, id=new.code_set_id)
             await execute(
                 connection,
                 """

@@ -18,7 +18,7 @@ from services.common.webhooks.addresses import Network, url_fault
 from services.common.webhooks.deliveries import DELIVERIES, DeliveryRow
 from services.common.webhooks.endpoints import ENDPOINTS, EndpointChanges, EndpointWithSecret
 from services.promos.brand_access import require_own_brand
-from services.promos.brands import get_brand
+from services.promos.brands import require_brand
 from services.promos.webhooks.encoding import encode_delivery, encode_endpoint, state_name
 
 _OVERLAP_HOURS = 24
@@ -40,7 +40,7 @@ class WebhookHandlers:
         description = read_optional_text(request.description, "description")
 
         async def create(connection: Connection) -> EndpointWithSecret:
-            await get_brand(connection, brand_id)
+            await require_brand(connection, brand_id)
             return await endpoints.create_endpoint(
                 connection,
                 self._sealer,

@@ -281,13 +281,15 @@ async def test_the_codes_of_who_is_suspended_are_told_apart_and_of_who_is_gone_u
 
 
 @pytest.mark.covers("I5 IdentityInternalService.BatchResolveMemberCodes")
-async def test_only_points_may_ask_whose_a_code_is(platform: Platform) -> None:
+async def test_only_points_and_promos_may_ask_whose_a_code_is(platform: Platform) -> None:
     member = await platform.member()
     stub = identity_pb2_grpc.IdentityInternalServiceStub(platform.channels["identity"])
     request = identity_pb2.BatchResolveMemberCodesRequest(member_codes=[member.code])
-    for token in (await platform.service_token("vouchers"), await platform.service_token("promos")):
-        call = stub.BatchResolveMemberCodes(request, metadata=bearer(token))
-        assert await reason(call) == "ROLE_NOT_ALLOWED"
+    vouchers, promos = [await platform.service_token(name) for name in ("vouchers", "promos")]
+    call = stub.BatchResolveMemberCodes(request, metadata=bearer(vouchers))
+    assert await reason(call) == "ROLE_NOT_ALLOWED"
+    found = await stub.BatchResolveMemberCodes(request, metadata=bearer(promos))
+    assert found.members[member.code].member_id == str(member.id)
     for token in (member.token, await platform.admin(), await platform.till()):
         call = stub.BatchResolveMemberCodes(request, metadata=bearer(token))
         assert await reason(call) == "TOKEN_NOT_VALID"

@@ -163,6 +163,11 @@ async def test_a_code_with_a_limit_per_member_needs_the_member(baskets: Baskets)
     await baskets.redeem([line(1_000)], code, member_code=member.code)
     quote = await baskets.quote([line(1_000)], code, member_code=member.code)
     assert reason_of(quote.codes[0]) == "CODE_MEMBER_LIMIT"
+    first = await baskets.code(percent(10), uses_per_member=1)
+    second = await baskets.code(percent(10), like=first)
+    quote = await baskets.quote([line(1_000)], first, second, member_code=member.code)
+    assert quote.codes[0].discount_minor == 100
+    assert reason_of(quote.codes[1]) == "CODE_MEMBER_LIMIT", "two codes of one set are two uses"
     unknown = baskets.quote([line(1_000)], code, member_code="NOBODY")
     assert await reason(unknown) == "MEMBER_CODE_UNKNOWN"
 

@@ -18,7 +18,7 @@ from services.promos.code_files import import_files
 from services.promos.code_files.tests.conftest import Brand
 from services.promos.tests.files_help import Files, handed_out, new_set, some_codes
 from services.promos.tests.support import Promos, at_once
-from tests.inprocess import bearer, reason, refusal, refused_status
+from tests.inprocess import bearer, eventually, reason, refusal, refused_status
 
 COUNTS = "SELECT ARRAY[wanted, voided, made] FROM code_sets WHERE id = %(id)s"
 
@@ -79,10 +79,14 @@ async def test_each_line_is_taken_or_refused_on_its_own(promos: Promos, files: F
 
 
 async def test_a_set_that_is_being_made_counts_imported_codes_too(promos: Promos, files: Files) -> None:
-    code_set_id = await new_set(promos, "DISCOUNT", quantity=5)
-    await promos.until_made(code_set_id, 5)
+    code_set_id = await new_set(promos, quantity=5)
+
+    async def made() -> None:
+        assert await promos.value(COUNTS, id=code_set_id) == [5, 0, 5]
+
+    await eventually(made)
     done = await files.upload(code_set_id, "code\n" + "\n".join(some_codes(3)))
-    assert (done.imported, await promos.ready(code_set_id)) == (3, 8)
+    assert (done.imported, len(await files.codes(code_set_id))) == (3, 8)
     assert await promos.value(COUNTS, id=code_set_id) == [8, 0, 8]
 
 
@@ -182,8 +186,8 @@ async def test_only_csv_with_a_key_is_taken(promos: Promos, files: Files) -> Non
     assert await reason(call) == "VALIDATION_FAILED"
 
 
-@pytest.mark.parametrize("purpose", ["VOUCHER", "CAMPAIGN"])
-async def test_orders_and_campaigns_take_no_codes_from_files(
+@pytest.mark.parametrize("purpose", ["VOUCHER", "CAMPAIGN", "DISCOUNT"])
+async def test_orders_campaigns_and_discounts_take_no_codes_from_files(
     promos: Promos, files: Files, purpose: Any
 ) -> None:
     code_set_id = await new_set(promos, purpose)
@@ -214,8 +218,9 @@ async def test_a_brand_has_few_tries_at_guessing_the_codes_of_others(
     own = await brand.files.upload(mine, f"code\n{some_codes(1)[0]}\n")
     assert own.imported == 1
     for _ in range(10):
-        met = await brand.files.upload(mine, f"code\n{code.code}\n")
-        assert [row["outcome"] for row in await brand.files.refused(met.id)] == ["EXISTS"]
+        content = "code\n" + "\n".join([*some_codes(3), code.code])
+        assert await reason(brand.files.upload(mine, content)) == "CODES_EXIST_ELSEWHERE"
+    assert len(await files.codes(mine)) == 1, "nothing of a file that meets codes of others is taken"
     assert await reason(brand.files.upload(mine, f"code\n{code.code}\n")) == "TOO_MANY_REQUESTS"
     assert (await files.upload(mine, f"code\n{code.code}\n")).refused == 1, "the retailer's own staff go on"
 

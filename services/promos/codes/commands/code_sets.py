@@ -232,9 +232,10 @@ async def _require_room(
 ) -> None:
     """Raises CODE_PATTERN_TOO_SMALL unless there is room for so many codes of the set among those possible.
 
-    The codes of other sets whose patterns overlap take room too, as many as are to be expected. Two sets that
-    are made at the same moment do not see each other: then room is for half as many, which is still ample.
+    The codes of other sets whose patterns overlap take room too, as many as are to be expected. Until the
+    commit others who ask for room wait, so that they see this set; makers of codes do not.
     """
+    await execute(connection, "LOCK TABLE code_sets IN SHARE UPDATE EXCLUSIVE MODE")
     others = await fetch_all(
         connection,
         _Taken,

@@ -13,6 +13,7 @@ from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.promos.benefits import Benefit, values
 from services.promos.brand_access import require_own_brand
+from services.promos.brands import require_brand
 from services.promos.codes.commands.code_sets import CodeSetChanges, change_code_set, make_code_set
 from services.promos.codes.refusals import code_set_has_owner
 from services.promos.codes.set_queries import CodeSetRow, get_code_set, lock_code_set
@@ -38,12 +39,14 @@ class NewCodeSet:
 async def create_code_set(connection: Connection, *, actor: Caller, new: NewCodeSet) -> CodeSetRow:
     """Makes a set, has its codes made, and returns it. A brand manager makes sets of the own brand alone.
 
-    Raises BRAND_NOT_YOURS, and what `make_code_set` raises.
+    Raises BRAND_NOT_YOURS, BRAND_NOT_FOUND, BRAND_ARCHIVED, and what `make_code_set` raises.
     """
     brand_id = new.brand_id
     if actor.role == BRAND_MANAGER:
         brand_id = brand_id or actor.brand_id
         require_own_brand(actor, brand_id)
+    if brand_id is not None:
+        await require_brand(connection, brand_id)
     code_set_id = new_id()
     await make_code_set(
         connection,

@@ -40,10 +40,10 @@ async def import_codes(
     """Adds these codes, no two of which are alike, to a set; those that exist anywhere stay as they are.
 
     The set's row stays locked until the commit, as for the makers of codes, so that it counts exactly. Raises
-    CODE_SET_NOT_FOUND, CODE_SET_WRONG_PURPOSE unless its codes are handed out or claimed, and CODE_SET_FULL.
+    CODE_SET_NOT_FOUND, CODE_SET_WRONG_PURPOSE unless its codes are handed out, and CODE_SET_FULL.
     """
     kept = await lock_code_set(connection, code_set_id)
-    require_purpose(kept, "HANDED_OUT", "DISCOUNT")
+    require_purpose(kept, "HANDED_OUT")
     made: set[str] = set()
     # Ids are in the order of the file. Codes are inserted in their own, so that two files do not deadlock.
     new = sorted(((new_id(), one) for one in codes), key=lambda pair: pair[1].code)
@@ -70,11 +70,7 @@ async def _insert(
         connection,
         """
         INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed, import_id)
-        SELECT
-          new.id, s.id, new.code,
-          CASE s.purpose WHEN 'HANDED_OUT' THEN 0 ELSE floor(random() * 2147483648) END,
-          CASE s.purpose WHEN 'HANDED_OUT' THEN 'BEARER' ELSE 'READY' END,
-          coalesce(new.uses_allowed, s.uses_allowed), %(import_id)s
+        SELECT new.id, s.id, new.code, 0, 'BEARER', coalesce(new.uses_allowed, s.uses_allowed), %(import_id)s
         FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(uses)s::int[]) AS new (id, code, uses_allowed),
           code_sets s
         WHERE s.id = %(id)s

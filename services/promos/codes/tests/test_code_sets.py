@@ -13,6 +13,7 @@ from scrip.promos.v1 import code_pb2, code_set_pb2
 
 from services.common.encoding import timestamp
 from services.common.ids import new_id
+from services.promos.tests.brands_help import Brands
 from services.promos.tests.code_set_help import (
     HANDED_OUT,
     MAKING,
@@ -187,7 +188,7 @@ async def test_a_set_is_made_once_per_key_by_fifty_calls_at_once(promos: Promos)
 
 @pytest.mark.covers("C1 CodeSetService.CreateCodeSet", "C1 CodeSetService.UpdateCodeSet")
 async def test_a_brand_manager_makes_sees_and_changes_sets_of_the_own_brand_alone(promos: Promos) -> None:
-    brand, other = str(new_id()), str(new_id())
+    brand, other = [(await Brands(promos).published()).brand.id for _ in range(2)]
     token = await promos.platform.brand_manager(brand)
     own = await create_set(promos, token)
     assert own.brand_id == brand, "a brand manager's own brand is implied"
@@ -205,6 +206,20 @@ async def test_a_brand_manager_makes_sees_and_changes_sets_of_the_own_brand_alon
     assert [found.brand_id for found in listed.code_sets] == [brand, brand]
     assert await list_sets(promos, token, brand_id=brand) == listed
     assert await reason(list_sets(promos, token, brand_id=other)) == "BRAND_NOT_YOURS"
+
+
+async def test_brands_that_are_not_there_or_archived_get_no_sets(promos: Promos) -> None:
+    assert await reason(create_set(promos, brand_id=str(new_id()))) == "BRAND_NOT_FOUND"
+    brand = (await Brands(promos).published()).brand.id
+    await Brands(promos).archive(brand)
+    assert await reason(create_set(promos, brand_id=brand)) == "BRAND_ARCHIVED"
+
+
+async def test_sets_that_are_made_at_once_see_each_other(promos: Promos) -> None:
+    """The letters before the digits are this test's own."""
+    calls = [create_set(promos, pattern="ATNCE-####", quantity=10) for _ in range(10)]
+    made, refused = await at_once(calls)
+    assert (len(made), refused) == (1, {"CODE_PATTERN_TOO_SMALL": 9})
 
 
 async def test_a_brand_manager_without_a_brand_has_no_sets(promos: Promos) -> None:
@@ -232,7 +247,7 @@ async def test_others_make_and_change_no_sets(promos: Promos, role: str) -> None
 
 @pytest.mark.covers("C1 CodeSetService.ListCodeSets")
 async def test_sets_are_listed_by_brand_purpose_state_and_name(promos: Promos) -> None:
-    brand = str(new_id())
+    brand = (await Brands(promos).published()).brand.id
     ready = await made_set(promos, brand_id=brand, name="Winter 1")
     making = await create_set(promos, brand_id=brand, name="Winter 2", quantity=0, import_only=True)
     # A worker that is away: it lacks codes, and no job is there to make them.
