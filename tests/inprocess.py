@@ -288,7 +288,7 @@ async def as_apps_do(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         except grpc.aio.AioRpcError as error:
             refused = error
-        if await reason(_raising(refused)) != "DEPENDENCY_UNAVAILABLE":
+        if await reason(_raising(refused)) not in ("DEPENDENCY_UNAVAILABLE", "OVERLOADED"):
             raise refused
         await asyncio.sleep(0.5)
     return await call()
