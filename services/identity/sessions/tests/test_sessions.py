@@ -224,7 +224,7 @@ async def test_it_holds_with_redis_restored_from_an_old_snapshot(people: People,
 
 
 async def assert_never_again(people: People, old: Device, new: Device) -> None:
-    """That for a second and more nobody takes the old device for active, be it that a service can not tell."""
+    """That for a second and more nobody takes the old device for active; a service may be unable to tell."""
     deadline = time.monotonic() + 1.3
     while time.monotonic() < deadline:
         assert await people.answers(old.access) <= REPLACED | {"DEPENDENCY_UNAVAILABLE"}
