@@ -199,8 +199,8 @@ async def test_what_does_not_exist_is_not_found(files: Files) -> None:
 async def test_a_brand_manager_sees_the_codes_of_its_own_brand_without_their_owners(
     promos: Promos, files: Files, brand: Brand, other_brand: Brand
 ) -> None:
-    mine = await new_set(promos, "DISCOUNT", brand_id=brand.id)
-    await brand.files.upload(mine, "code\n" + "\n".join(some_codes(2)))
+    mine = await new_set(promos, "DISCOUNT", brand_id=brand.id, quantity=2)
+    await promos.until_made(mine, 2)
     owner = new_id()
     assert await promos.value(
         "UPDATE codes SET state = 'ASSIGNED', owner_member_id = %(owner)s, assigned_at = now()"

@@ -199,8 +199,8 @@ async def test_staff_and_the_brand_s_manager_get_the_qr_code_of_a_code(
 ) -> None:
     code_set_id = await handed_out(promos, some_codes(1), brand_id=brand.id)
     [code] = await files.codes(code_set_id)
-    waiting = await new_set(promos, "DISCOUNT", brand_id=brand.id)
-    await files.upload(waiting, f"code\n{some_codes(1)[0]}\n")
+    waiting = await new_set(promos, "DISCOUNT", brand_id=brand.id, quantity=1)
+    await promos.until_made(waiting, 1)
     [ready] = await files.codes(waiting)
 
     def image(token: str, code_id: str, kind: qr_pb2.QrFormat.ValueType) -> Any:
