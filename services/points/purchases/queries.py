@@ -146,9 +146,9 @@ def period_filters(order_by: str, *, sold: Period, recorded: Period) -> Mapping[
 
     A sale is reported within 30 days and an id begins with the time of the report: so whatever the list is
     sorted by, it reads little more than the periods. Only bounds of what it is sorted by are added: others
-    would have the planner believe that next to nothing is left. For the same reason the period as recorded is
-    written as a CASE beside the bounds of the id, which say nearly the same: the planner takes that for a half,
-    where it would multiply two comparisons, and read and sort the whole period for a page.
+    would have the planner believe that next to nothing is left. For the same reason the period as recorded
+    stands in a CASE beside the bounds of the id, which say nearly the same: the planner takes that for a
+    half, where it would multiply two comparisons, and read and sort the whole period for a page.
     """
     late = CLOCK_LEEWAY + _DRIFT
     periods = {"sold_from": sold.start, "sold_until": sold.end}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import grpc
-from scrip.common.v1 import money_pb2
 from scrip.promos.internal.v1 import promos_pb2, promos_pb2_grpc
-from scrip.promos.v1 import code_pb2
 
 from services.common import channels
 from services.common.encoding import timestamp
+from services.vouchers.catalogue.encoding import benefit
 from services.vouchers.catalogue.queries import VoucherRow
 
 
@@ -21,13 +20,10 @@ class CodesMaker:
 
     async def ensure_codes(self, voucher: VoucherRow) -> None:
         """Has as many codes made as the voucher's quantity. A repetition makes no more."""
-        face_value = money_pb2.Money(
-            currency_code=voucher.currency_code, amount_minor=voucher.face_value_minor
-        )
         request = promos_pb2.EnsureCodesRequest(
             code_set_id=str(voucher.id),
             quantity=voucher.quantity,
-            benefit=code_pb2.Benefit(amount_off=face_value),
+            benefit=benefit(voucher),
             expires_at=timestamp(voucher.codes_expire_at),
         )
         await channels.call("promos", self._stub.EnsureCodes, request, token=self._token)

@@ -7,7 +7,6 @@ from uuid import UUID
 from scrip.vouchers.v1 import catalogue_pb2
 
 from services.common.caller import caller
-from services.common.currencies import require_currency
 from services.common.db import Connection, Database
 from services.common.encoding import Context
 from services.common.idempotent import idempotent
@@ -30,8 +29,8 @@ class CatalogueHandlers:
         """Creates a voucher, once per key if one is given."""
 
         async def create(connection: Connection) -> catalogue_pb2.CreateVoucherResponse:
-            require_currency(request.face_value.currency_code, self._currency_code, of="vouchers")
-            row = await create_voucher(connection, actor=caller(), new=encoding.new_voucher(request))
+            new = encoding.new_voucher(request, self._currency_code)
+            row = await create_voucher(connection, actor=caller(), new=new)
             return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row))
 
         reply = catalogue_pb2.CreateVoucherResponse

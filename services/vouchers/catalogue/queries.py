@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.sql import SQL
@@ -14,16 +15,33 @@ from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.vouchers.catalogue.refusals import voucher_not_found
 
-ON_SALE = SQL("(sale_starts_at <= now() AND (sale_ends_at IS NULL OR now() < sale_ends_at))")
+PriceRule = Literal["EITHER", "TOGETHER"]
+BuyType = Literal["SELF", "GIFT"]
+VoucherState = Literal["DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE", "ARCHIVED"]
+
+ON_SALE = SQL(
+    """
+    (vouchers.state = 'ACTIVE' AND vouchers.sale_starts_at <= now()
+      AND (vouchers.sale_ends_at IS NULL OR now() < vouchers.sale_ends_at))
+    """
+)
 """Whether a voucher can be had now, for statements on `vouchers`."""
 
-VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, codes_expire_at FROM vouchers)")
+VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
 """What a voucher is, for statements that join it."""
 
 _COLUMNS = SQL(
     """
     id, title, description, face_value_minor, currency_code, price_points, quantity,
-    quantity - issued AS quantity_left, sale_starts_at, sale_ends_at, codes_expire_at, created_at
+    quantity - issued AS quantity_left, sale_starts_at, sale_ends_at, codes_expire_at, created_at,
+    CASE
+      WHEN state <> 'ACTIVE' THEN state
+      WHEN now() < sale_starts_at THEN 'SCHEDULED'
+      WHEN sale_ends_at <= now() THEN 'ENDED'
+      ELSE 'ON_SALE'
+    END AS state,
+    price_minor, price_rule, benefit, max_per_member, buy_type, max_gifts_per_recipient, valid_days,
+    cancel_days, version
     """
 )
 
@@ -35,7 +53,7 @@ class VoucherRow:
     id: UUID
     title: str
     description: str
-    face_value_minor: int
+    face_value_minor: int | None
     currency_code: str
     price_points: int
     quantity: int
@@ -44,6 +62,21 @@ class VoucherRow:
     sale_ends_at: datetime | None
     codes_expire_at: datetime | None
     created_at: datetime
+    state: VoucherState
+    price_minor: int | None
+    price_rule: PriceRule
+    benefit: Mapping[str, Any] | None
+    max_per_member: int
+    buy_type: BuyType
+    max_gifts_per_recipient: int
+    valid_days: int
+    cancel_days: int
+    version: int
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change by staff."""
+        return str(self.version)
 
 
 _VOUCHER = SQL(

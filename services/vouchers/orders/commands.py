@@ -60,7 +60,9 @@ def same_order(existing: OrderRow, voucher_id: UUID, key: str) -> OrderRow:
 
 _START_UNDOING = SQL(
     """
-    UPDATE orders AS o SET state = 'UNDOING', failure_reason = %(reason)s, failure_metadata = %(metadata)s
+    UPDATE orders AS o SET
+      state = 'UNDOING', failure_reason = %(reason)s, failure_metadata = %(metadata)s,
+      steps = array_append(o.steps, 'UNDOING'), step_times = array_append(o.step_times, clock_timestamp())
     WHERE id = %(id)s AND state = 'PENDING'
     RETURNING {columns}
     """

@@ -16,15 +16,28 @@ from services.common.paging import Page
 from services.vouchers.orders.refusals import order_not_found
 from services.vouchers.wallet import WALLET_VOUCHERS
 
-OrderState = Literal["PENDING", "COMPLETED", "UNDOING", "FAILED"]
+OrderState = Literal[
+    "PENDING",
+    "COMPLETED",
+    "UNDOING",
+    "FAILED",
+    "AWAITING_PAYMENT",
+    "CANCELLED",
+    "REFUNDING",
+    "REFUNDED",
+]
+OPEN_STATES: tuple[OrderState, ...] = ("PENDING", "UNDOING", "AWAITING_PAYMENT", "REFUNDING")
+"""Those that somebody works on, or waits in."""
 
 COLUMNS = SQL(
     """
     o.id, o.member_id, o.voucher_id, o.price_points, o.state, o.failure_reason, o.failure_metadata,
-    o.placed_at
+    o.placed_at, o.quantity, o.currency_code, o.amount_minor, o.method_discount_minor,
+    o.promo_discount_minor, o.payment_method_id, o.promo_code_id, o.pay_until, o.recipient_hash,
+    o.recipient_name, o.gift_message, o.steps, o.step_times, o.end_note
     """
 )
-"""The columns of an order `o` that OrderRow is made of. One that is completed has a wallet voucher beside."""
+"""The columns of an order `o` that OrderRow is made of. One that is completed has wallet vouchers beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +52,31 @@ class OrderRow:
     failure_reason: str | None
     failure_metadata: dict[str, Any] | None
     placed_at: datetime
-    wallet_voucher_id: UUID | None = None
+    quantity: int = 1
+    currency_code: str | None = None
+    amount_minor: int = 0
+    method_discount_minor: int = 0
+    promo_discount_minor: int = 0
+    payment_method_id: UUID | None = None
+    promo_code_id: UUID | None = None
+    pay_until: datetime | None = None
+    recipient_hash: bytes | None = None
+    recipient_name: str | None = None
+    gift_message: str | None = None
+    steps: Sequence[OrderState] = ()
+    step_times: Sequence[datetime] = ()
+    end_note: str | None = None
+    wallet_voucher_ids: Sequence[UUID] = ()
 
     @property
     def open(self) -> bool:
         """Whether the order is still under way."""
-        return self.state in ("PENDING", "UNDOING")
+        return self.state in OPEN_STATES
 
 
 _ORDER = SQL(
     """
-    SELECT {columns}, w.id AS wallet_voucher_id
-    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o
     WHERE o.id = %(id)s
     """
 ).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
@@ -66,8 +92,7 @@ async def get_order(connection: Connection, order_id: UUID) -> OrderRow:
 
 _MEMBER_ORDER = SQL(
     """
-    SELECT {columns}, w.id AS wallet_voucher_id
-    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o
     WHERE o.id = %(id)s AND o.member_id = %(member_id)s
     """
 ).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
@@ -83,8 +108,7 @@ async def get_member_order(connection: Connection, order_id: UUID, member_id: UU
 
 _ORDER_OF_KEY = SQL(
     """
-    SELECT {columns}, w.id AS wallet_voucher_id
-    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o
     WHERE o.member_id = %(member_id)s AND o.idempotency_key = %(key)s
     """
 ).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
@@ -97,8 +121,7 @@ async def find_order(connection: Connection, member_id: UUID, key: str) -> Order
 
 _MEMBER_ORDERS = SQL(
     """
-    SELECT {columns}, w.id AS wallet_voucher_id
-    FROM orders o LEFT JOIN {wallet} w ON w.order_id = o.id
+    SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o
     WHERE o.member_id = %(member_id)s AND (%(after)s::uuid IS NULL OR o.id < %(after)s)
     ORDER BY o.id DESC LIMIT %(limit)s
     """
@@ -122,8 +145,8 @@ async def list_member_orders(
 
 ORDER_LIST = Listing(
     row=OrderRow,
-    columns=SQL("{columns}, w.id AS wallet_voucher_id").format(columns=COLUMNS),
-    source=SQL("orders o LEFT JOIN {wallet} w ON w.order_id = o.id").format(wallet=WALLET_VOUCHERS),
+    columns=SQL("{columns}, {wallet} AS wallet_voucher_ids").format(columns=COLUMNS, wallet=WALLET_VOUCHERS),
+    source="orders o",
     filters={
         "member_id": "o.member_id = %(member_id)s",
         "voucher_id": "o.voucher_id = %(voucher_id)s",

@@ -125,7 +125,7 @@ class OrderSaga:
                 after = await self._complete(order)
             case "UNDOING":
                 after = await self._undo(order)
-            case "COMPLETED" | "FAILED":
+            case "COMPLETED" | "FAILED" | "AWAITING_PAYMENT" | "CANCELLED" | "REFUNDING" | "REFUNDED":
                 after = order
             case _:
                 assert_never(order.state)

@@ -24,16 +24,18 @@ from services.vouchers.orders.queries import COLUMNS, OrderRow
 _PLACE = SQL(
     """
     WITH o AS (
-      INSERT INTO orders AS o (id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at)
+      INSERT INTO orders AS o (
+        id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at, steps, step_times
+      )
       SELECT
         %(id)s, %(member_id)s, %(key)s, id, price_points, 'PENDING',
-        now() + make_interval(secs => %(lease_seconds)s)
+        now() + make_interval(secs => %(lease_seconds)s), ARRAY['PENDING'], ARRAY[now()]
       FROM vouchers WHERE id = %(voucher_id)s
       ON CONFLICT (member_id, idempotency_key) DO NOTHING
       RETURNING {columns}
     ), taken AS (
       UPDATE vouchers SET issued = issued + 1 FROM o
-      WHERE vouchers.id = o.voucher_id AND issued < quantity AND {on_sale}
+      WHERE vouchers.id = o.voucher_id AND vouchers.issued < vouchers.quantity AND {on_sale}
       RETURNING vouchers.id
     )
     SELECT {columns} FROM o JOIN taken ON taken.id = o.voucher_id
@@ -66,7 +68,10 @@ _WELL = forgetting(ORDER, "o", "o.id::text")
 _COMPLETE = SQL(
     """
     WITH o AS (
-      UPDATE orders AS o SET state = 'COMPLETED' WHERE id = %(id)s AND state = 'PENDING'
+      UPDATE orders AS o SET
+        state = 'COMPLETED', steps = array_append(o.steps, 'COMPLETED'),
+        step_times = array_append(o.step_times, clock_timestamp())
+      WHERE id = %(id)s AND state = 'PENDING'
       RETURNING {columns}
     ), owned AS (
       INSERT INTO wallet_vouchers (id, order_id, voucher_id, member_id, code_id)
@@ -75,7 +80,7 @@ _COMPLETE = SQL(
     ), well AS (
       {well}
     )
-    SELECT {columns}, owned.id AS wallet_voucher_id FROM o JOIN owned ON owned.order_id = o.id
+    SELECT {columns}, ARRAY[owned.id] AS wallet_voucher_ids FROM o JOIN owned ON owned.order_id = o.id
     """
 ).format(columns=COLUMNS, well=_WELL)
 
@@ -90,7 +95,10 @@ async def complete(connection: Connection, *, order_id: UUID, code_id: UUID) -> 
 _FAIL = SQL(
     """
     WITH o AS (
-      UPDATE orders AS o SET state = 'FAILED' WHERE id = %(id)s AND state = 'UNDOING'
+      UPDATE orders AS o SET
+        state = 'FAILED', steps = array_append(o.steps, 'FAILED'),
+        step_times = array_append(o.step_times, clock_timestamp())
+      WHERE id = %(id)s AND state = 'UNDOING'
       RETURNING {columns}
     ), given_back AS (
       UPDATE vouchers SET issued = issued - 1 FROM o WHERE vouchers.id = o.voucher_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from google.api import httpbody_pb2
-from scrip.common.v1 import money_pb2, qr_pb2
+from scrip.common.v1 import qr_pb2
 from scrip.vouchers.v1 import wallet_pb2
 
 from services.common import qr
@@ -13,6 +13,7 @@ from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context, image_body, timestamp
 from services.common.paging import Page
+from services.vouchers.catalogue.encoding import benefit, face_value
 from services.vouchers.wallet import queries
 from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import Code
@@ -63,9 +64,10 @@ def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
         voucher_id=str(row.voucher_id),
         order_id=str(row.order_id),
         title=row.title,
-        face_value=money_pb2.Money(currency_code=row.currency_code, amount_minor=row.face_value_minor),
+        face_value=face_value(row),
         code=code.text,
         state=wallet_pb2.WalletVoucherState.Value(f"WALLET_VOUCHER_STATE_{code.state}"),
         acquired_at=timestamp(row.acquired_at),
         expires_at=timestamp(code.expires_at),
+        benefit=benefit(row),
     )

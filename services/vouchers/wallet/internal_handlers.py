@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from scrip.common.v1 import money_pb2
 from scrip.vouchers.internal.v1 import vouchers_pb2
 from scrip.vouchers.v1 import wallet_pb2
 
 from services.common.db import Database
 from services.common.encoding import Context, moment, timestamp
+from services.vouchers.catalogue.encoding import benefit, face_value
 from services.vouchers.wallet.code_copies import CodeCopies, keep_code_state
 from services.vouchers.wallet.codes_client import CODES_AT_ONCE
 from services.vouchers.wallet.usable_coupons import MOST_COUPONS, owned_coupons
@@ -33,11 +33,10 @@ class WalletInternalHandlers:
             coupons=[
                 vouchers_pb2.UsableCoupon(
                     title=row.title,
-                    face_value=money_pb2.Money(
-                        currency_code=row.currency_code, amount_minor=row.face_value_minor
-                    ),
+                    face_value=face_value(row),
                     expires_at=timestamp(codes[row.code_id].expires_at),
                     code=codes[row.code_id].text,
+                    benefit=benefit(row),
                 )
                 for row in usable[:MOST_COUPONS]
             ]

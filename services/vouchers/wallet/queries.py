@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg.sql import SQL
@@ -14,8 +15,8 @@ from services.common.paging import Page
 from services.vouchers.catalogue import VOUCHERS
 from services.vouchers.wallet.refusals import wallet_voucher_not_found
 
-WALLET_VOUCHERS = SQL("(SELECT id, order_id FROM wallet_vouchers)")
-"""Which wallet voucher an order ended with, for statements that join it."""
+WALLET_VOUCHERS = SQL("ARRAY(SELECT w.id FROM wallet_vouchers w WHERE w.order_id = o.id ORDER BY w.number)")
+"""The wallet vouchers that an order `o` brought, for statements that show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class WalletRow:
     voucher_id: UUID
     order_id: UUID
     title: str
-    face_value_minor: int
+    face_value_minor: int | None
     currency_code: str
+    benefit: Mapping[str, Any] | None
     code_id: UUID
     acquired_at: datetime
     expires_at: datetime | None
@@ -36,8 +38,8 @@ class WalletRow:
 _OWNED = SQL(
     """
     SELECT
-      w.id, w.voucher_id, w.order_id, v.title, v.face_value_minor, v.currency_code, w.code_id, w.acquired_at,
-      v.codes_expire_at AS expires_at
+      w.id, w.voucher_id, w.order_id, v.title, v.face_value_minor, v.currency_code, v.benefit, w.code_id,
+      w.acquired_at, v.codes_expire_at AS expires_at
     FROM wallet_vouchers w JOIN {vouchers} v ON v.id = w.voucher_id
     WHERE w.id = %(id)s AND w.member_id = %(member_id)s
     """
@@ -55,8 +57,8 @@ async def get_wallet_voucher(connection: Connection, wallet_id: UUID, member_id:
 _WALLET = SQL(
     """
     SELECT
-      w.id, w.voucher_id, w.order_id, v.title, v.face_value_minor, v.currency_code, w.code_id, w.acquired_at,
-      v.codes_expire_at AS expires_at
+      w.id, w.voucher_id, w.order_id, v.title, v.face_value_minor, v.currency_code, v.benefit, w.code_id,
+      w.acquired_at, v.codes_expire_at AS expires_at
     FROM wallet_vouchers w JOIN {vouchers} v ON v.id = w.voucher_id
     WHERE w.member_id = %(member_id)s AND (%(after)s::uuid IS NULL OR w.id < %(after)s)
     ORDER BY w.id DESC LIMIT %(limit)s

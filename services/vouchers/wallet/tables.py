@@ -5,20 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.vouchers.tables import Base
 
 
 class WalletVoucher(Base):
-    """A voucher that a member owns."""
+    """A voucher that a member owns. `number` counts those of an order from 1."""
 
     __tablename__ = "wallet_vouchers"
-    __table_args__ = (Index("ix_wallet_vouchers_member_id", "member_id", "id"),)
+    __table_args__ = (
+        UniqueConstraint("order_id", "number"),
+        Index("ix_wallet_vouchers_member_id", "member_id", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), unique=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    number: Mapped[int] = mapped_column(server_default="1")
     voucher_id: Mapped[UUID] = mapped_column(ForeignKey("vouchers.id"), index=True)
     member_id: Mapped[UUID]
     code_id: Mapped[UUID] = mapped_column(unique=True)

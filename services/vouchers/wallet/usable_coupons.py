@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg.sql import SQL
@@ -21,15 +22,16 @@ class OwnedCoupon:
     """A voucher that has not expired. Whether its code was used, promos knows."""
 
     title: str
-    face_value_minor: int
+    face_value_minor: int | None
     currency_code: str
+    benefit: Mapping[str, Any] | None
     code_id: UUID
     expires_at: datetime | None
 
 
 _OWNED = SQL(
     """
-    SELECT v.title, v.face_value_minor, v.currency_code, w.code_id, v.codes_expire_at AS expires_at
+    SELECT v.title, v.face_value_minor, v.currency_code, v.benefit, w.code_id, v.codes_expire_at AS expires_at
     FROM (
       SELECT id, voucher_id, code_id FROM wallet_vouchers WHERE member_id = %(member_id)s
       ORDER BY id DESC LIMIT %(limit)s

@@ -355,7 +355,7 @@ async def test_who_knows_an_order_as_pending_that_has_ended_changes_nothing(
         kept = await parts.db.read(find_order, member.id, key)
         assert kept is not None
         assert kept.state == ended
-        stale = replace(kept, state="PENDING", wallet_voucher_id=None)
+        stale = replace(kept, state="PENDING", wallet_voucher_ids=[])
         assert await parts.saga.start(stale) == kept
     assert await balance(platform, member) == left
     assert await issued(platform, voucher.id) == (ended == "COMPLETED")
