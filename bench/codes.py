@@ -20,7 +20,7 @@ FROM generate_series(0, %(codes)s - 1) AS n
 """
 _OTHERS = """
 INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed, owner_member_id, assigned_at)
-SELECT gen_random_uuid(), %(set)s, upper(substr(md5(n::text), 1, 16)), 0, 'ASSIGNED', 1,
+SELECT uuidv7(), %(set)s, upper(substr(md5(n::text), 1, 16)), 0, 'ASSIGNED', 1,
   (%(owners)s::uuid[])[1 + n %% cardinality(%(owners)s::uuid[])], now()
 FROM generate_series(%(first)s, %(end)s - 1) AS n
 ON CONFLICT DO NOTHING
@@ -43,9 +43,27 @@ def create(url: str, world: World, *, schema: str = "public", others: int = 0) -
         if not others:
             connection.execute(_CODES, values)
         connection.execute("SET synchronous_commit = off")
+        indexes = _without_indexes(connection) if others else []
         step = min(_AT_ONCE, max(1, others))
         for first in range(0, others, step):
             if first == others // 2 // step * step:
                 connection.execute(_CODES, values)
             connection.execute(_OTHERS, values | {"first": first, "end": min(others, first + step)})
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        for index in indexes:
+            connection.execute(index.encode())
         connection.execute("VACUUM ANALYZE codes")
+
+
+def _without_indexes(connection: psycopg.Connection) -> list[str]:
+    """Drops the indexes that no constraint needs, and returns what makes them: sooner all at once."""
+    found = connection.execute(
+        """
+        SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+        WHERE indrelid = 'codes'::regclass
+          AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = indexrelid)
+        """
+    ).fetchall()
+    for name, _ in found:
+        connection.execute(f"DROP INDEX {name}".encode())
+    return [definition for _, definition in found]

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+import orjson
 
 from services.common.errors import DomainError, invalid_field
 
@@ -74,6 +79,19 @@ def to_intervals(minutes: Minutes) -> list[Interval]:
             start = midnight  # noqa: PLW2901  # what is left of it
         found.append(_interval(start, end))
     return sorted(found, key=lambda one: (one.weekday, one.opens))
+
+
+def minutes_by_zone() -> str:
+    """Returns the minute of the week that it is now in each time zone, by its name, as JSON."""
+    return _minutes_by_zone(datetime.now(UTC).replace(second=0, microsecond=0))
+
+
+@lru_cache(maxsize=1)
+def _minutes_by_zone(moment: datetime) -> str:
+    local = {zone: moment.astimezone(ZoneInfo(zone)) for zone in available_timezones()}
+    return orjson.dumps(
+        {zone: clock.weekday() * DAY + clock.hour * 60 + clock.minute for zone, clock in local.items()}
+    ).decode()
 
 
 def _interval(start: int, end: int) -> Interval:

@@ -20,8 +20,9 @@ from services.common.db import Connection, fetch_all
 from services.common.lists import parse_text
 from services.common.paging import Page
 from services.promos.brands.geography import EARTH_METERS, Place, boxes
+from services.promos.brands.opening_hours import minutes_by_zone
 from services.promos.brands.search_words import corrections
-from services.promos.brands.store_queries import COLUMNS, OPEN_NOW, StoreRow
+from services.promos.brands.store_queries import COLUMNS, StoreRow
 from services.promos.brands.words import MOST_WORDS, begins, in_name, is_name, words
 
 MOST_AROUND = 300
@@ -133,6 +134,11 @@ def _numbered(choices: Sequence[Sequence[str]], name: str) -> dict[str, list[str
     return {f"{name}_{number}": list(terms) for number, terms in enumerate(choices)}
 
 
+_OPEN = SQL("s.open_minutes @> (%(clocks)s::jsonb ->> s.time_zone)::integer")
+"""Whether the store `s` is open, by clocks that were read once for all stores: of a common word, and late at
+night, there are many to look at."""
+
+
 async def fetch_match(
     connection: Connection, wanted: Wanted, match: Match, behind: _Position | None, limit: int
 ) -> list[FoundRow]:
@@ -146,7 +152,8 @@ async def fetch_match(
         conditions.append(SQL("s.brand_id = %(brand_id)s"))
         values["brand_id"] = wanted.brand_id
     if wanted.open_now:
-        conditions.append(OPEN_NOW)
+        conditions.append(_OPEN)
+        values["clocks"] = minutes_by_zone()
     if behind is not None:
         values |= {"after_value": behind.value, "after_id": behind.store_id}
     condition = SQL(" AND ").join(conditions)
