@@ -13,35 +13,38 @@ from services.common.db import Connection, Database
 
 
 async def rows_read(database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any) -> int:
-    """Returns how many rows of tables and indexes the plan of a query reads; it makes one statement.
+    """Returns how many rows of tables and indexes the plans of a query's statements read.
 
     What an index holds in between and is passed over does not count: see `indexes_used`.
     """
-    return sum(_read(await _plan(database, query, **arguments)))
+    return sum(number for plan in await _plans(database, query, **arguments) for number in _read(plan))
 
 
 async def indexes_used(
     database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any
 ) -> set[str]:
-    """Returns the names of the indexes in the plan of a query, which makes one statement."""
-    return set(_indexes(await _plan(database, query, **arguments)))
+    """Returns the names of the indexes in the plans of a query's statements."""
+    return {name for plan in await _plans(database, query, **arguments) for name in _indexes(plan)}
 
 
-async def _plan(database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any) -> dict[str, Any]:
-    async def explained(connection: Connection) -> dict[str, Any]:
-        statement, parameters = await _statement(connection, query, **arguments)
-        cursor = connection.cursor(row_factory=tuple_row)
-        await cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
-        [(plan,)] = await cursor.fetchall()
-        found: dict[str, Any] = plan[0]["Plan"]
+async def _plans(
+    database: Database, query: Callable[..., Awaitable[Any]], **arguments: Any
+) -> list[dict[str, Any]]:
+    async def explained(connection: Connection) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for statement, parameters in await _statements(connection, query, **arguments):
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            [(plan,)] = await cursor.fetchall()
+            found.append(plan[0]["Plan"])
         return found
 
     return await database.read(explained)
 
 
-async def _statement(
+async def _statements(
     connection: Connection, query: Callable[..., Awaitable[Any]], **arguments: Any
-) -> tuple[str, Any]:
+) -> list[tuple[str, Any]]:
     seen: list[tuple[str, Any]] = []
 
     class Seen(psycopg.AsyncCursor[Any]):
@@ -55,8 +58,8 @@ async def _statement(
         await query(connection, **arguments)
     finally:
         connection.cursor_factory = usual
-    [one] = seen
-    return one
+    assert seen
+    return seen
 
 
 def _read(plan: dict[str, Any]) -> list[int]:

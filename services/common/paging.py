@@ -51,7 +51,11 @@ class Page:
         if len(rows) <= self.size:
             return rows, ""
         page = rows[: self.size]
-        return page, self._encode(str(position(page[-1])))
+        return page, self.token(position(page[-1]))
+
+    def token(self, position: object) -> str:
+        """Returns the token of the page that begins behind a position."""
+        return self._encode(str(position))
 
     def _encode(self, position: str) -> str:
         return base64.urlsafe_b64encode(orjson.dumps([self._scope, position])).rstrip(b"=").decode()

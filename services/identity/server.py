@@ -61,6 +61,7 @@ from services.identity.sessions import Logins, RefreshCookies, SessionTokens
 from services.identity.sessions.handlers import SessionCheckHandlers, SessionHandlers
 from services.identity.settings import Settings
 from services.identity.staff import bootstrap_admin, has_staff
+from services.identity.staff.brands import Brands
 from services.identity.staff.handlers import StaffHandlers
 from services.identity.tills.handlers import TillHandlers
 from services.identity.tills.proof import TillProof
@@ -91,6 +92,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         }
         channels = {name: open_channel(target) for name, target in targets.items()}
         belongings = BelongingsReader(channels, parts.issuer.own_token)
+        brands = Brands(channels["promos"], parts.issuer.own_token)
         try:
             yield Service(
                 _servicers(
@@ -100,6 +102,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                     passwords,
                     Throttle(redis, parts.vault.throttle_key),
                     belongings=belongings,
+                    brands=brands,
                 ),
                 TokenVerifier(key_ring),
                 SessionGate(cache, logins.check),
@@ -124,6 +127,7 @@ def _servicers(
     throttle: Throttle,
     *,
     belongings: BelongingsReader,
+    brands: Brands,
 ) -> list[Servicer]:
     db, vault, issuer = parts.db, parts.vault, parts.issuer
     guesses = Guesses(db, vault, throttle)
@@ -197,7 +201,7 @@ def _servicers(
         servicer(
             "scrip.identity.v1.StaffService",
             staff_pb2_grpc.add_StaffServiceServicer_to_server,
-            StaffHandlers(db, passwords, logins),
+            StaffHandlers(db, passwords, logins, brands),
         ),
         servicer(
             "scrip.identity.v1.ClientService",

@@ -39,6 +39,7 @@ from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.quotes import Quotes
 from services.promos.brands.handlers import BrandHandlers
 from services.promos.brands.images import Images
+from services.promos.brands.internal_handlers import BrandCheckHandlers
 from services.promos.brands.store_handlers import StoreHandlers
 from services.promos.campaigns import first_logins
 from services.promos.campaigns.handlers import CampaignHandlers
@@ -54,6 +55,7 @@ from services.promos.claims.handlers import ClaimHandlers
 from services.promos.code_files.handlers import CodeFileHandlers
 from services.promos.code_files.import_handlers import CodeImportHandlers
 from services.promos.code_files.sheet_handlers import SheetHandlers
+from services.promos.codes.brand_redemption_handlers import BrandRedemptionHandlers
 from services.promos.codes.guesses import Guesses
 from services.promos.codes.handlers import CodeHandlers
 from services.promos.codes.order_handlers import OrderCodesHandlers
@@ -147,6 +149,7 @@ def _codes(shared: _Shared) -> list[Servicer]:
             code_pb2_grpc.add_CodeServiceServicer_to_server,
             CodeHandlers(db, shared.guesses, shared.members, shared.redeemer),
             RedemptionHandlers(db, cancel_days=settings.redemption_cancel_days),
+            BrandRedemptionHandlers(db),
         ),
         servicer(
             "scrip.promos.v1.CodeSetService",
@@ -245,6 +248,7 @@ def _inside(shared: _Shared) -> list[Servicer]:
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
             shared.order_codes,
             UsableRewardHandlers(db),
+            BrandCheckHandlers(db),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

@@ -65,6 +65,7 @@ NO_CHANGE = {
     "AuthService.LogOut",
     "OrderService.ExportOrders",
     "CodeService.ExportRedemptions",
+    "CodeService.ExportBrandRedemptions",
     "ClaimService.ExportClaims",
     "PointsAdminService.ExportPurchases",
     "CampaignService.ExportWinners",

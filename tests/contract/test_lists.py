@@ -142,7 +142,7 @@ class World:
             "ListPromoUses": {"promo_id": self.promos[0]},
             **dict.fromkeys(("ListCodes", "ListCodeImports"), code_set),
             "ListCodeEvents": {"code_id": self.redeemed_code},
-            **dict.fromkeys(("ListDiscounts", "ListClaims"), brand),
+            **dict.fromkeys(("ListDiscounts", "ListClaims", "ListBrandRedemptions"), brand),
             "ListWebhooks": webhook,
             "ListDeliveries": webhook | {"webhook_id": self.webhooks[0].id},
             "ListAuditEntries": {"actor_id": str(self.actor)},
@@ -174,12 +174,13 @@ class World:
         await promo_pb2_grpc.MyPromoServiceStub(channel).UsePromoPoints(use, metadata=metadata)
 
     async def _claims(self) -> None:
-        """Discounts of a brand, each claimed by the same member; of each, a code is left."""
+        """Discounts of a brand, each claimed by the same member and redeemed; of each, a code is left."""
         claims = await Claims.of(await Promos.of(self.platform, self.platform.channels["promos"]))
         self.brand_id = claims.brand_id
         await claims.agree(self.members[0])
         for _ in range(ROWS):
-            await claims.claim((await claims.open()).id, self.members[0].token)
+            claim = await claims.claim((await claims.open()).id, self.members[0].token)
+            await claims.promos.redeem(claim.code, str(new_id()), self.till)
 
     async def _webhooks(self) -> None:
         """Makes webhooks of one brand, the first of which was told something."""

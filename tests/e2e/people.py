@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from services.common.db import Database
 from services.identity.accounts import Recipient
@@ -105,11 +104,18 @@ def refreshing(login: Login) -> dict[str, str]:
 async def staff(live: Platform, role: str, **fields: str) -> Staff:
     """New staff of this role, such as MANAGER, logged in."""
     wanted = {"user_name": new_name(), "full_name": "Joan Clarke", "password": PASSWORD} | fields
-    if role == "BRAND_MANAGER":
-        wanted.setdefault("brand_id", str(uuid4()))
+    if role == "BRAND_MANAGER" and "brand_id" not in wanted:
+        wanted["brand_id"] = await new_brand(live)
     made = await live.ok("POST", "/v1/staff", wanted | {"role": f"ROLE_{role}"}, token=live.admin)
     login = await log_in(live, wanted["user_name"], wanted["password"])
     return Staff(made["staff"]["id"], made["staff"]["user_name"], login.access)
+
+
+async def new_brand(live: Platform) -> str:
+    """Returns the id of a new brand."""
+    named = {"name": f"Golden Crust {unique()}", "category": "Bakeries"}
+    made = await live.ok("POST", "/v1/brands", named, token=live.admin, key=unique())
+    return str(made["brand"]["brand"]["id"])
 
 
 async def answers(live: Platform, token: str, paths: Sequence[str] = EACH_SERVICE) -> set[str]:

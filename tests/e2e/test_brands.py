@@ -34,7 +34,7 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # a s
         await eventually(codes_made)
         await live.ok("POST", f"{discount}:activate", {}, token=manager)
         [offered] = (await live.ok("GET", f"/v1/discounts?brand_id={brand_id}"))["discounts"]
-        assert offered["left"] == 2
+        assert (await live.ok("GET", f"/v1/discounts/{offered['id']}"))["discount"] == offered | {"left": 2}
 
         member = await live.member()
         refused = await live.refused("POST", f"{discount}:claim", {}, token=member.token, key=unique())
@@ -61,4 +61,16 @@ async def test_a_member_claims_a_brands_code_and_the_brand_has_it_signed(  # a s
     mine = await live.ok("GET", "/v1/members/me/claims", token=member.token)
     assert mine["claims"] == [claim]
     exported = await live.call("GET", f"{brand}/claims:export", token=manager)
+    assert exported.text.endswith('"#end","1"\r\n')
+    await _assert_brand_learns_of_its_redemption(live, brand, manager, claim["code"])
+
+
+async def _assert_brand_learns_of_its_redemption(live: Platform, brand: str, manager: str, code: str) -> None:
+    sale = {"code": code, "sale_reference": unique()}
+    redeemed = (await live.ok("POST", "/v1/codes:redeem", sale, token=await live.till()))["redemption"]
+    used = await live.ok("GET", f"{brand}/redemptions?with_total=true", token=manager)
+    assert [(one["id"], one["code"]) for one in used["redemptions"]] == [(redeemed["id"], code)]
+    assert used["total"]["count"] == 1
+    exported = await live.call("GET", f"{brand}/redemptions:export", token=manager)
+    assert redeemed["id"] in exported.text
     assert exported.text.endswith('"#end","1"\r\n')

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import jwt
 import pytest
@@ -19,6 +18,7 @@ from tests.e2e.people import (
     answers,
     assert_refused,
     log_in,
+    new_brand,
     new_name,
     refresh_refused,
     staff,
@@ -26,7 +26,6 @@ from tests.e2e.people import (
 from tests.platform import Member, Platform
 
 ROLES = ("ADMIN", "MANAGER", "CASHIER", "BRAND_MANAGER")
-BRAND = str(uuid4())
 UNKNOWN = "01990000-0000-7000-8000-000000000000"
 OTHER = "an umbrella swims to Norway"
 ADMINS_ONLY: Sequence[tuple[str, str, dict[str, str] | None]] = (
@@ -63,7 +62,7 @@ async def _change(live: Platform, who: str, verb: str, **fields: str) -> Any:
 async def test_staff_log_in_with_the_role_that_they_were_given(live: Platform, role: str) -> None:
     name = f"Joan.{new_name()}"
     wanted = {"user_name": name, "full_name": " Joan Clarke ", "role": f"ROLE_{role}", "password": PASSWORD}
-    brand = {"brand_id": BRAND} if role == "BRAND_MANAGER" else {}
+    brand = {"brand_id": await new_brand(live)} if role == "BRAND_MANAGER" else {}
     made = (await live.ok("POST", "/v1/staff", wanted | brand, token=live.admin))["staff"]
     shown = {
         "user_name": name.lower(),

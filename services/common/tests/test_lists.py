@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,15 @@ from services.common.csv_lists import csv_lines
 from services.common.db import Connection, Database, execute
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.lists import MOST_COUNTED, Listing, SortKey, Total, parse_bigint, parse_moment
+from services.common.lists import (
+    MOST_COMPARED,
+    MOST_COUNTED,
+    Listing,
+    SortKey,
+    Total,
+    parse_bigint,
+    parse_moment,
+)
 from services.common.paging import Page
 
 ROWS = 12_000
@@ -121,6 +129,44 @@ async def test_a_total_counts_what_the_filters_leave_and_stops_at_ten_thousand(
 async def test_batches_yield_every_row_once(db: Database, sales: list[Sale]) -> None:
     found = [sale async for batch in SALES.batches(db, order_by="total") for sale in batch]
     assert found == sorted(sales, key=lambda sale: (sale.total, sale.id))
+
+
+BY_TOTAL = replace(SALES, compared=frozenset({"total"}))
+
+
+async def test_rows_that_are_compared_are_found_though_pages_are_short(
+    db: Database, sales: list[Sale]
+) -> None:
+    expected = sorted(
+        (sale for sale in sales if sale.total == 7), key=lambda sale: (sale.sold_at, sale.id), reverse=True
+    )
+    found: list[Sale] = []
+    token, sizes = "", []
+    while token or not sizes:
+        rows, token = await db.read(BY_TOTAL.page, Page(200, token, "x"), total=7)
+        sizes.append(len(rows))
+        found += rows
+    assert found == expected
+    assert any(size < 200 for size in sizes[:-1]), "so many are not among those of one page"
+    [first, *_], more = await db.read(BY_TOTAL.page, Page(3, "", "x"), total=7)
+    assert (first, bool(more)) == (expected[0], True)
+    batches = BY_TOTAL.batches(db, total=7)
+    assert [sale async for batch in batches for sale in batch] == expected
+
+
+async def test_of_what_is_compared_so_much_is_read_for_a_page_or_a_total(
+    db: Database, sales: list[Sale]
+) -> None:
+    pages, token = [], ""
+    while token or not pages:
+        rows, token = await db.read(BY_TOTAL.page, Page(50, token, "x"), total=99)
+        pages.append(rows)
+    assert pages == [[]] * -(-ROWS // MOST_COMPARED)
+    newest = sorted(sales, key=lambda sale: (sale.sold_at, sale.id), reverse=True)[: MOST_COUNTED + 1]
+    counted = Total(sum(sale.total == 7 for sale in newest), more=True)
+    assert await db.read(BY_TOTAL.total, total=7) == counted
+    of_one = [sale for sale in sales if sale.till == "T3" and sale.total == 7]
+    assert await db.read(BY_TOTAL.total, total=7, till="T3") == Total(len(of_one), more=False)
 
 
 @pytest.mark.parametrize(

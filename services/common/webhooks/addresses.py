@@ -15,7 +15,9 @@ Network = IPv4Network | IPv6Network
 
 LONGEST_URL = 2_000
 _FIRST_FREE_PORT = 1_024
-"""Below it are the ports of mail servers and the like; of those only the two of the web are allowed."""
+"""Below it are the ports of mail servers and the like; of those only the scheme's own is allowed."""
+OWN_PORT = {"https": 443, "http": 80}
+"""The port of a URL that names none."""
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _WITH_IPV4_INSIDE = tuple(map(IPv6Network, ("2001::/32", "2002::/16", "64:ff9b::/96", "64:ff9b:1::/48")))
@@ -80,7 +82,7 @@ def url_fault(url: str, allowed: Sequence[Network]) -> str | None:  # noqa: PLR0
     if "@" in parts.netloc or "#" in url:
         return "must have neither a user name or password nor a fragment"
     host = parts.hostname or ""
-    if port is not None and port not in (80, 443) and port < _FIRST_FREE_PORT:
+    if port is not None and port != OWN_PORT.get(parts.scheme) and port < _FIRST_FREE_PORT:
         return "must have port 443, or one from 1024 on"
     inside = is_allowed(host, allowed) or (host == "localhost" and bool(allowed))
     if parts.scheme != "https" and not (parts.scheme == "http" and inside):

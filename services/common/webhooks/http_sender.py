@@ -22,7 +22,7 @@ import httpcore
 
 from services.common.ids import utc_now
 from services.common.threads import in_own_thread
-from services.common.webhooks.addresses import Network, is_allowed, may_connect, url_fault
+from services.common.webhooks.addresses import OWN_PORT, Network, is_allowed, may_connect, url_fault
 
 SendError = Literal[
     "ADDRESS_NOT_ALLOWED",
@@ -94,13 +94,14 @@ class HttpSender:
     ) -> Outcome:
         if url_fault(url, self._allowed):  # operators may allow less than when it was given
             raise _FaultError("ADDRESS_NOT_ALLOWED")
-        parsed = httpcore.URL(url)
-        addresses = await self._addresses(urlsplit(url).hostname or "", https=parsed.scheme == b"https")
+        parsed, host = httpcore.URL(url), urlsplit(url).hostname or ""
+        addresses = await self._addresses(host, https=parsed.scheme == b"https")
         connection = httpcore.AsyncHTTPConnection(
             origin=parsed.origin, ssl_context=self._trusted, network_backend=_Pinned(addresses)
         )
         times = {"connect": self._connect_seconds, "read": self._seconds, "write": self._seconds}
         sent: dict[bytes | str, bytes | str] = {
+            "host": _host_header(host, parsed.port, parsed.scheme.decode()),
             "content-type": "application/json",
             "user-agent": "scrip",
             "connection": "close",
@@ -160,6 +161,12 @@ class _Pinned(httpcore.AsyncNetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
+
+
+def _host_header(host: str, port: int | None, scheme: str) -> str:
+    """Returns the header that names the host; the library forgets the brackets of an address of IPv6."""
+    named = f"[{host}]" if ":" in host else host
+    return named if port in (None, OWN_PORT[scheme]) else f"{named}:{port}"
 
 
 async def _drain(response: httpcore.Response) -> None:

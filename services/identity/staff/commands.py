@@ -57,7 +57,7 @@ async def create_staff(
     Raises VALIDATION_FAILED for a brand manager without a brand and for others with one, and USER_NAME_TAKEN
     (by constraint).
     """
-    _require_brand(role, brand_id)
+    require_brand_of_role(role, brand_id)
     staff_id = new_id()
     await insert_staff(
         connection,
@@ -97,7 +97,7 @@ async def update_staff(
     before = await _locked(connection, staff_id, etag)
     full_name, user_name = changes.full_name or before.full_name, changes.user_name or before.user_name
     if changes.brand_id:
-        _require_brand(before.role, changes.brand_id)
+        require_brand_of_role(before.role, changes.brand_id)
     brand_id = changes.brand_id or before.brand_id
     details: dict[str, object] = {}
     if full_name != before.full_name:
@@ -147,7 +147,7 @@ async def change_staff_role(
     Raises STAFF_NOT_FOUND, LAST_ADMIN, ETAG_MISMATCH, and VALIDATION_FAILED for a brand manager without a
     brand and for others with one.
     """
-    _require_brand(role, brand_id)
+    require_brand_of_role(role, brand_id)
     await _lock(connection, staff_id, etag)
     old_role = await set_role(connection, staff_id, role, brand_id)
     staff = await get_staff(connection, staff_id)
@@ -223,10 +223,10 @@ async def _lock(connection: Connection, staff_id: UUID, etag: str) -> None:
         await _locked(connection, staff_id, etag)
 
 
-def _require_brand(role: str, brand_id: UUID | None) -> None:
+def require_brand_of_role(role: str, brand_id: UUID | None) -> None:
     """Raises VALIDATION_FAILED for a brand manager without a brand, and for others with one.
 
-    Whether there is such a brand is known to promos alone.
+    Whether there is such a brand is for promos to say (`brands.py`).
     """
     if role == BRAND_MANAGER and brand_id is None:
         raise invalid_field("brand_id", "is required for a brand manager")

@@ -13,6 +13,7 @@ from services.common.encoding import Context, read_name, timestamp
 from services.common.list_pages import read_page
 from services.identity.passwords import Passwords
 from services.identity.sessions import Logins
+from services.identity.staff.brands import Brands
 from services.identity.staff.commands import (
     StaffChanges,
     change_staff_role,
@@ -20,6 +21,7 @@ from services.identity.staff.commands import (
     delete_staff,
     disable_staff,
     enable_staff,
+    require_brand_of_role,
     reset_staff_password,
     update_staff,
 )
@@ -29,23 +31,26 @@ from services.identity.staff.queries import STAFF, StaffRow, get_staff
 class StaffHandlers:
     """Implements StaffService."""
 
-    def __init__(self, db: Database, passwords: Passwords, logins: Logins) -> None:
+    def __init__(self, db: Database, passwords: Passwords, logins: Logins, brands: Brands) -> None:
         self._db = db
         self._passwords = passwords
         self._logins = logins
+        self._brands = brands
 
     async def CreateStaff(
         self, request: staff_pb2.CreateStaffRequest, context: Context
     ) -> staff_pb2.CreateStaffResponse:
         """Makes an account with a first password."""
-        full_name = read_name(request.full_name, "full_name")
+        full_name, role = read_name(request.full_name, "full_name"), _role_name(request.role)
+        brand_id = _brand_id(request.brand_id)
+        await self._check_brand(role, brand_id)
         made = await self._db.run(
             create_staff,
             actor=caller(),
             user_name=request.user_name.lower(),
             full_name=full_name,
-            role=_role_name(request.role),
-            brand_id=_brand_id(request.brand_id),
+            role=role,
+            brand_id=brand_id,
             password_hash=await self._passwords.hash_new(request.password),
         )
         return staff_pb2.CreateStaffResponse(staff=_staff(made))
@@ -81,12 +86,12 @@ class StaffHandlers:
             user_name=request.user_name.lower() or None,
             brand_id=_brand_id(request.brand_id),
         )
+        staff_id = UUID(request.staff_id)
+        if changes.brand_id:
+            before = await self._db.read(get_staff, staff_id)
+            await self._check_brand(before.role, changes.brand_id, before=before)
         changed = await self._logins.run(
-            update_staff,
-            actor=caller(),
-            staff_id=UUID(request.staff_id),
-            etag=request.etag,
-            changes=changes,
+            update_staff, actor=caller(), staff_id=staff_id, etag=request.etag, changes=changes
         )
         return staff_pb2.UpdateStaffResponse(staff=_staff(changed.staff))
 
@@ -103,12 +108,16 @@ class StaffHandlers:
         self, request: staff_pb2.ChangeStaffRoleRequest, context: Context
     ) -> staff_pb2.ChangeStaffRoleResponse:
         """Gives staff another role and ends their logins."""
+        staff_id, role = UUID(request.staff_id), _role_name(request.role)
+        brand_id = _brand_id(request.brand_id)
+        before = await self._db.read(get_staff, staff_id) if brand_id else None
+        await self._check_brand(role, brand_id, before=before)
         changed = await self._logins.run(
             change_staff_role,
             actor=caller(),
-            staff_id=UUID(request.staff_id),
-            role=_role_name(request.role),
-            brand_id=_brand_id(request.brand_id),
+            staff_id=staff_id,
+            role=role,
+            brand_id=brand_id,
             etag=request.etag,
         )
         return staff_pb2.ChangeStaffRoleResponse(staff=_staff(changed.staff))
@@ -144,6 +153,16 @@ class StaffHandlers:
             enable_staff, actor=caller(), staff_id=UUID(request.staff_id), etag=request.etag
         )
         return staff_pb2.EnableStaffResponse(staff=_staff(changed.staff))
+
+    async def _check_brand(self, role: str, brand_id: UUID | None, *, before: StaffRow | None = None) -> None:
+        """Asks promos about a brand that staff are to get. Not of one that they have: it may be archived.
+
+        Raises VALIDATION_FAILED for a brand that does not go with the role, BRAND_NOT_FOUND, BRAND_ARCHIVED,
+        and DEPENDENCY_UNAVAILABLE when promos does not reply.
+        """
+        require_brand_of_role(role, brand_id)
+        if brand_id and not (before and before.brand_id == brand_id):
+            await self._brands.require(brand_id)
 
 
 def _staff(row: StaffRow) -> staff_pb2.Staff:

@@ -12,6 +12,7 @@ from scrip.identity.v1 import (
     staff_pb2,
     staff_pb2_grpc,
 )
+from scrip.promos.v1 import brand_pb2, brand_pb2_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc
 
 from services.common.ids import new_id
@@ -29,16 +30,22 @@ def new_user_name() -> str:
     return f"staff-{new_id()}"
 
 
+async def new_brand(platform: Platform, name: str = "Golden Crust") -> str:
+    """Returns the id of a new brand."""
+    stub = brand_pb2_grpc.BrandServiceStub(platform.channels["promos"])
+    request = brand_pb2.CreateBrandRequest(name=name, category="Bakeries")
+    made = await stub.CreateBrand(request, metadata=bearer(await platform.admin()))
+    return made.brand.brand.id
+
+
 def creation(**fields: object) -> staff_pb2.CreateStaffRequest:
-    """Returns a request that makes a cashier, with other fields if given; a brand manager has some brand."""
+    """Returns a request that makes a cashier, with other fields if given."""
     values: dict[str, object] = {
         "user_name": new_user_name(),
         "full_name": "Grace Hopper",
         "role": CASHIER,
         "password": PASSWORD,
     }
-    if fields.get("role") == BRAND_MANAGER:
-        values["brand_id"] = str(new_id())
     return staff_pb2.CreateStaffRequest(**values | fields)  # type: ignore[arg-type]  # by name
 
 

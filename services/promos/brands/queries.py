@@ -91,12 +91,6 @@ async def get_brand(connection: Connection, brand_id: UUID) -> BrandRow:
     return found
 
 
-async def require_brand(connection: Connection, brand_id: UUID) -> None:
-    """Raises BRAND_NOT_FOUND, and BRAND_ARCHIVED for one that was put away: it gets nothing new."""
-    if (await get_brand(connection, brand_id)).state == "ARCHIVED":
-        raise brand_archived(brand_id)
-
-
 async def get_published_brand(connection: Connection, brand_id: UUID) -> BrandRow:
     """Returns a brand that everybody sees. Raises BRAND_NOT_FOUND, also for one that is not published."""
     found = await get_brand(connection, brand_id)
@@ -114,6 +108,22 @@ async def lock_brand(connection: Connection, brand_id: UUID) -> BrandRow:
     if found is None:
         raise brand_not_found(brand_id)
     return found
+
+
+# Not FOR UPDATE: those who need the brand do not wait for each other, but for who archives it.
+_HELD_BRAND = SQL("SELECT {columns} FROM brands b WHERE b.id = %(id)s FOR SHARE").format(columns=_COLUMNS)
+
+
+async def require_brand(connection: Connection, brand_id: UUID) -> None:
+    """Raises BRAND_NOT_FOUND, and BRAND_ARCHIVED for a brand that was archived: it gets nothing new.
+
+    Nobody changes the brand until the commit.
+    """
+    found = await fetch_first(connection, BrandRow, _HELD_BRAND, id=brand_id)
+    if found is None:
+        raise brand_not_found(brand_id)
+    if found.state == "ARCHIVED":
+        raise brand_archived(brand_id)
 
 
 async def brand_categories(connection: Connection) -> Sequence[CategoryRow]:

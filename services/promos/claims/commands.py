@@ -19,7 +19,13 @@ from services.promos.brand_access import require_own_brand
 from services.promos.brands import require_brand
 from services.promos.claims.queries import DiscountRow, DiscountState, get_discount, lock_discount
 from services.promos.claims.refusals import discount_ended
-from services.promos.codes import CodeSetChanges, change_code_set, lock_code_set, make_code_set
+from services.promos.codes import (
+    CodeSetChanges,
+    change_code_set,
+    lock_code_set,
+    make_code_set,
+    stop_making,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,8 @@ async def create_discount(
 ) -> DiscountRow:
     """Makes a discount as a draft, has its codes made in the background, and returns it.
 
-    Raises BRAND_NOT_YOURS, BRAND_NOT_FOUND, CODE_PATTERN_TOO_SMALL, and VALIDATION_FAILED for a pattern that
-    can not be read and (by constraint) for a window that ends before it starts.
+    Raises BRAND_NOT_YOURS, BRAND_NOT_FOUND, BRAND_ARCHIVED, CODE_PATTERN_TOO_SMALL, and VALIDATION_FAILED for
+    a pattern that can not be read and (by constraint) for a window that ends before it starts.
     """
     require_own_brand(actor, brand_id)
     await require_brand(connection, brand_id)
@@ -122,11 +128,12 @@ async def update_discount(
 ) -> DiscountRow:
     """Changes a discount; where nothing is different, nothing is audited either.
 
-    Raises BRAND_NOT_YOURS, DISCOUNT_NOT_FOUND, ETAG_MISMATCH, DISCOUNT_ENDED, CODE_PATTERN_TOO_SMALL, and
-    VALIDATION_FAILED for fewer codes than there were to be and (by constraint) for a window that ends before
-    it starts.
+    Raises BRAND_NOT_YOURS, DISCOUNT_NOT_FOUND, ETAG_MISMATCH, BRAND_ARCHIVED, DISCOUNT_ENDED,
+    CODE_PATTERN_TOO_SMALL, and VALIDATION_FAILED for fewer codes than there were to be and (by constraint)
+    for a window that ends before it starts.
     """
     before = await _changeable(connection, actor, brand_id, discount_id, etag)
+    await require_brand(connection, brand_id)
     after = changes.applied_to(before)
     if after == before:
         return before
@@ -175,10 +182,13 @@ async def change_discount_state(
 ) -> DiscountRow:
     """Brings a discount into a state and returns it; when it is in it already, nothing changes.
 
-    Raises BRAND_NOT_YOURS, DISCOUNT_NOT_FOUND, ETAG_MISMATCH, and DISCOUNT_ENDED for one that has ended and
-    shall not stay so.
+    One that ends gets no more codes made. Raises BRAND_NOT_YOURS, DISCOUNT_NOT_FOUND, ETAG_MISMATCH,
+    BRAND_ARCHIVED for one that shall be active, and DISCOUNT_ENDED for one that has ended and shall not stay
+    so.
     """
     before = await _changeable(connection, actor, brand_id, discount_id, etag)
+    if state == "ACTIVE":
+        await require_brand(connection, brand_id)
     if before.state == state:
         return before
     if before.state == "ENDED":
@@ -189,8 +199,10 @@ async def change_discount_state(
         id=discount_id,
         state=state,
     )
+    if state == "ENDED":
+        await stop_making(connection, discount_id)
     await audit.record(connection, actor, _action(state), discount_id)
-    return replace(before, state=state, version=before.version + 1)
+    return await get_discount(connection, brand_id, discount_id)
 
 
 async def _changeable(

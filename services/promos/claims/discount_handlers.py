@@ -15,7 +15,13 @@ from services.common.paging import Page
 from services.promos.brand_access import require_own_brand
 from services.promos.claims import encoding
 from services.promos.claims.commands import change_discount_state, create_discount, update_discount
-from services.promos.claims.queries import DISCOUNT_LIST, OPEN_DISCOUNTS, DiscountState, get_discount
+from services.promos.claims.queries import (
+    DISCOUNT_LIST,
+    OPEN_DISCOUNTS,
+    DiscountState,
+    get_discount,
+    get_open_discount,
+)
 
 _Change = (
     discount_pb2.ActivateDiscountRequest | discount_pb2.PauseDiscountRequest | discount_pb2.EndDiscountRequest
@@ -117,6 +123,13 @@ class DiscountHandlers:
         return discount_pb2.ListOpenDiscountsResponse(
             discounts=map(encoding.open_discount, rows), next_page_token=next_token
         )
+
+    async def GetOpenDiscount(
+        self, request: discount_pb2.GetOpenDiscountRequest, context: Context
+    ) -> discount_pb2.GetOpenDiscountResponse:
+        """Returns one discount that can be claimed now."""
+        row = await self._db.read(get_open_discount, UUID(request.discount_id))
+        return discount_pb2.GetOpenDiscountResponse(discount=encoding.open_discount(row))
 
     async def _change(self, request: _Change, state: DiscountState) -> discount_pb2.Discount:
         row = await self._db.run(

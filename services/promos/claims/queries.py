@@ -22,7 +22,7 @@ DiscountState = Literal["DRAFT", "ACTIVE", "PAUSED", "ENDED"]
 
 @dataclass(frozen=True, slots=True)
 class DiscountRow(BenefitColumns):
-    """A brand's discount, and how many of its codes are made."""
+    """A brand's discount, and how many of its codes are made; those that were withdrawn do not count."""
 
     id: UUID
     brand_id: UUID
@@ -97,7 +97,7 @@ class ClaimRow:
 _DISCOUNT_COLUMNS = SQL(
     """
     d.id, d.brand_id, d.name, d.description, d.quantity, d.claimed, d.starts_at, d.ends_at, d.state,
-    d.version, d.created_at, s.made AS codes_made, s.pattern, s.expires_at AS codes_expire_at,
+    d.version, d.created_at, s.usable AS codes_made, s.pattern, s.expires_at AS codes_expire_at,
     s.valid_days, {benefit}
     """
 ).format(benefit=benefit_of("s"))
@@ -148,20 +148,23 @@ DISCOUNT_LIST = Listing(
 )
 """The discounts of one brand, which must be named: it makes them one by one."""
 
+_OPEN_COLUMNS = SQL(
+    """
+    d.id, d.brand_id, b.name AS brand_name, d.name, d.description, d.quantity - d.claimed AS left,
+    d.ends_at, d.created_at, s.expires_at AS codes_expire_at, s.valid_days, {benefit}
+    """
+).format(benefit=benefit_of("s"))
+_OPEN_SOURCE = SQL(
+    """
+    {discounts} JOIN {brands} b ON b.id = d.brand_id AND b.published
+    JOIN LATERAL (SELECT FROM {stock} k WHERE k.code_set_id = d.id LIMIT 1) k ON true
+    """
+).format(discounts=_DISCOUNT_SOURCE, brands=BRAND_NAMES, stock=STOCK)
+
 OPEN_DISCOUNTS = Listing(
     row=OpenDiscountRow,
-    columns=SQL(
-        """
-        d.id, d.brand_id, b.name AS brand_name, d.name, d.description, d.quantity - d.claimed AS left,
-        d.ends_at, d.created_at, s.expires_at AS codes_expire_at, s.valid_days, {benefit}
-        """
-    ).format(benefit=benefit_of("s")),
-    source=SQL(
-        """
-        {discounts} JOIN {brands} b ON b.id = d.brand_id AND b.published
-        JOIN LATERAL (SELECT FROM {stock} k WHERE k.code_set_id = d.id LIMIT 1) k ON true
-        """
-    ).format(discounts=_DISCOUNT_SOURCE, brands=BRAND_NAMES, stock=STOCK),
+    columns=_OPEN_COLUMNS,
+    source=_OPEN_SOURCE,
     filters={"brand_id": "d.brand_id = %(brand_id)s"},
     keys={"created_at": SortKey("d.created_at", "created_at", parse_moment)},
     key=SortKey("d.id", "id", UUID),
@@ -173,6 +176,19 @@ OPEN_DISCOUNTS = Listing(
     """,
 )
 """What members can claim now, of all brands or of one."""
+
+_OPEN_DISCOUNT = SQL("SELECT {columns} FROM {source} WHERE {open} AND d.id = %(id)s").format(
+    columns=_OPEN_COLUMNS, source=_OPEN_SOURCE, open=SQL(OPEN_DISCOUNTS.always)
+)
+
+
+async def get_open_discount(connection: Connection, discount_id: UUID) -> OpenDiscountRow:
+    """Returns a discount that can be claimed now. Raises DISCOUNT_NOT_FOUND."""
+    found = await fetch_first(connection, OpenDiscountRow, _OPEN_DISCOUNT, id=discount_id)
+    if found is None:
+        raise discount_not_found(discount_id)
+    return found
+
 
 _MY_CLAIM_COLUMNS = SQL(
     """
@@ -234,14 +250,14 @@ CLAIM_LIST = Listing(
     filters={
         "brand_id": "m.brand_id = %(brand_id)s",
         "discount_id": "m.discount_id = %(discount_id)s",
-        # Not `=` alone: so the planner expects many, and follows the index by time instead of sorting all.
-        "state": "coalesce(c.state = %(state)s, false)",
         "claimed_from": "m.claimed_at >= %(claimed_from)s",
         "claimed_until": "m.claimed_at < %(claimed_until)s",
     },
     keys={"claimed_at": SortKey("m.claimed_at", "claimed_at", parse_moment)},
     key=SortKey("m.id", "id", UUID),
     default_order="claimed_at desc",
+    # It follows from the code's uses, its set and the time.
+    compared=frozenset({"state"}),
 )
 """The claims of one brand or of one discount, either of which must be named."""
 

@@ -9,8 +9,11 @@ from services.common.members import SUSPENDED
 
 
 def discount_not_found(discount_id: UUID) -> DomainError:
-    """No such discount of this brand; for members also a draft, or one of a brand that is not published."""
-    return DomainError("DISCOUNT_NOT_FOUND", "no such discount of this brand", discount_id=discount_id)
+    """No such discount of this brand; for members also a draft, or one of a brand that is not published.
+
+    For those who read what can be claimed now, one that can not.
+    """
+    return DomainError("DISCOUNT_NOT_FOUND", "no such discount", discount_id=discount_id)
 
 
 def discount_ended(discount_id: UUID) -> DomainError:

@@ -16,6 +16,7 @@ from services.promos.codes.code_lists import select_codes as select_codes
 from services.promos.codes.commands.code_sets import CodeSetChanges as CodeSetChanges
 from services.promos.codes.commands.code_sets import change_code_set as change_code_set
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
+from services.promos.codes.commands.code_sets import stop_making as stop_making
 from services.promos.codes.commands.code_states import tell_code_states as tell_code_states
 from services.promos.codes.commands.give_code import discard_code as discard_code
 from services.promos.codes.commands.give_code import give_code as give_code
@@ -91,6 +92,7 @@ __all__ = [
     "redemption_conflict",
     "require_purpose",
     "select_codes",
+    "stop_making",
     "tell_code_states",
     "void_code",
     "void_unused_codes",

@@ -22,14 +22,14 @@ CODE_SETS = SQL(
     """
     (
       SELECT
-        s.id, s.expires_at, s.valid_days, s.pattern, s.made,
+        s.id, s.expires_at, s.valid_days, s.pattern, s.made - s.voided AS usable,
         s.made < s.wanted + s.voided AS lacking, {benefit}
       FROM code_sets s
     )
     """
 ).format(benefit=_BENEFIT)
-"""What the codes of a set take off, how long they are good, how many there are and whether more are being
-made, for statements that join it."""
+"""What the codes of a set take off, how long they are good, how many there are without those that were
+withdrawn, and whether more are being made, for statements that join it."""
 
 CANCELLED_REDEMPTIONS = SQL("(SELECT r.id FROM redemptions r WHERE r.cancelled_at IS NOT NULL)")
 """The ids of redemptions that were taken back, for statements that join them."""
@@ -197,3 +197,40 @@ REDEMPTION_LIST = Listing(
     default_order="redeemed_at desc",
 )
 """The redemptions of all codes. Those of one sale or one code are few; they are sorted when asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrandRedemptionRow:
+    """One use of a brand's code, as the brand may know it: `member_id` is who claimed the code."""
+
+    id: UUID
+    code_set_id: UUID
+    code_id: UUID
+    code: str
+    pattern: str | None
+    member_id: UUID | None
+    redeemed_at: datetime
+    cancelled_at: datetime | None
+    discount_minor: int | None
+    discount_currency: str | None
+
+
+BRAND_REDEMPTIONS = Listing(
+    row=BrandRedemptionRow,
+    # Not the member of the redemption, who may be one whom the till was shown with a code that anybody has.
+    columns="""
+        r.id, r.code_set_id, r.code_id, c.code, s.pattern, c.owner_member_id AS member_id, r.redeemed_at,
+        r.cancelled_at, r.discount_minor, r.currency_code AS discount_currency
+    """,
+    source="redemptions r JOIN codes c ON c.id = r.code_id JOIN code_sets s ON s.id = r.code_set_id",
+    filters={
+        "brand_id": "r.brand_id = %(brand_id)s",
+        "code_set_id": "r.code_set_id = %(code_set_id)s",
+        "redeemed_from": "r.redeemed_at >= %(redeemed_from)s",
+        "redeemed_until": "r.redeemed_at < %(redeemed_until)s",
+    },
+    keys={"redeemed_at": SortKey("r.redeemed_at", "redeemed_at", parse_moment)},
+    key=SortKey("r.id", "id", UUID),
+    default_order="redeemed_at desc",
+)
+"""The redemptions of a brand's codes, or of one of its sets, either of which must be named."""

@@ -81,6 +81,12 @@ async def get_code_set(connection: Connection, code_set_id: UUID) -> CodeSetRow:
     return found
 
 
+async def require_brands_set(connection: Connection, brand_id: UUID, code_set_id: UUID) -> None:
+    """Raises CODE_SET_NOT_FOUND unless this brand has such a set."""
+    if (await get_code_set(connection, code_set_id)).brand_id != brand_id:
+        raise code_set_not_found(code_set_id)
+
+
 # Not FOR UPDATE, which would wait for codes that are being made, and they for it.
 _LOCKED_CODE_SET = SQL("{code_set} FOR NO KEY UPDATE").format(code_set=_CODE_SET)
 

@@ -30,7 +30,7 @@ class CodeSet(Base):
     has made, until it is `wanted + voided`; a campaign's codes are made with the win and are counted nowhere.
     `made_at` is when the last batch was made, `made_per_second` the rate of the last few.
     `valid_days` is how long a code is good after it was given to its owner, within the set's window.
-    `version` counts what staff change.
+    No more codes are made in a `closed` one. `version` counts what staff change.
     """
 
     __tablename__ = "code_sets"
@@ -83,6 +83,7 @@ class CodeSet(Base):
     made: Mapped[int] = mapped_column(server_default="0")
     made_at: Mapped[datetime | None]
     made_per_second: Mapped[float | None]
+    closed: Mapped[bool] = mapped_column(server_default="false")
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -159,10 +160,10 @@ class Redemption(Base):
     """One use of a code, for one sale at one till.
 
     `caller_id` is who redeemed it, `till_number` which of its tills, `member_id` the code's owner or the
-    member who was shown at the till. `code_set_id` is the code's, kept here too so that the redemptions of a
-    set are found by time. `counted` says that it counts in `member_uses`: the set limited the uses of members
-    when it was redeemed. `discount_minor` is what it took off, and `basket_hash` a fingerprint of the sale,
-    where the till sent it.
+    member who was shown at the till. `code_set_id` is the code's, and `brand_id` that of its set, kept
+    here too so that the redemptions of a set or a brand are found by time. `counted` says that it counts
+    in `member_uses`: the set limited the uses of members when it was redeemed. `discount_minor` is what
+    it took off, and `basket_hash` a fingerprint of the sale, where the till sent it.
     """
 
     __tablename__ = "redemptions"
@@ -172,6 +173,13 @@ class Redemption(Base):
         CheckConstraint("NOT counted OR member_id IS NOT NULL", name="counted_for_a_member"),
         Index("ix_redemptions_code_id", "code_id", "redeemed_at"),
         Index("ix_redemptions_code_set_id", "code_set_id", "redeemed_at", "id"),
+        Index(
+            "ix_redemptions_brand_id",
+            "brand_id",
+            "redeemed_at",
+            "id",
+            postgresql_where=text("brand_id IS NOT NULL"),
+        ),
         Index("ix_redemptions_caller_id", "caller_id", "redeemed_at", "id"),
         Index("ix_redemptions_redeemed_at", "redeemed_at", "id"),
         Index(
@@ -195,6 +203,7 @@ class Redemption(Base):
     currency_code: Mapped[str | None]
     basket_hash: Mapped[bytes | None]
     counted: Mapped[bool] = mapped_column(server_default="false")
+    brand_id: Mapped[UUID | None]
 
 
 class MemberUses(Base):

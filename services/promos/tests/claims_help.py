@@ -87,6 +87,11 @@ class Claims:
         request = discount_pb2.ListOpenDiscountsRequest(**{"brand_id": self.brand_id, **fields})
         return list((await self.discounts.ListOpenDiscounts(request)).discounts)
 
+    async def open_one(self, discount_id: str) -> discount_pb2.OpenDiscount:
+        """Returns what anyone sees of a discount."""
+        request = discount_pb2.GetOpenDiscountRequest(discount_id=discount_id)
+        return (await self.discounts.GetOpenDiscount(request)).discount
+
     async def update(
         self, discount_id: str, token: str | None = None, **fields: Any
     ) -> discount_pb2.Discount:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from scrip.promos.v1 import webhook_pb2, webhook_pb2_grpc
 
+from services.common.db import fetch_values
 from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import Promos
 from tests.inprocess import bearer, eventually
@@ -97,3 +98,26 @@ class BrandsWebhooks:
             "UPDATE webhook_deliveries SET next_attempt_at = now() WHERE event_id = %(id)s",
             id=UUID(delivery_id),
         )
+
+
+async def audit_of(promos: Promos, webhook_id: str) -> list[dict[str, Any]]:
+    """Returns the audit entries about a webhook that are with promos or already at identity, or both.
+
+    Those that wait are read first, so that one that is just being sent is not missed.
+    """
+    waiting = await promos.db.read(
+        _entries,
+        "SELECT content FROM outbox WHERE topic = 'audit' AND content->>'target_id' = %(id)s",
+        webhook_id,
+    )
+    sent = await promos.platform.databases["identity"].read(
+        _entries,
+        "SELECT jsonb_build_object('action', action, 'details', details) FROM audit_entries"
+        " WHERE target_id = %(id)s ORDER BY occurred_at",
+        webhook_id,
+    )
+    return [*waiting, *sent]
+
+
+async def _entries(connection: Any, statement: Any, target_id: str) -> list[dict[str, Any]]:
+    return await fetch_values(connection, statement, id=target_id)

@@ -99,6 +99,7 @@ BAD_URLS = [
         "https://" + "b" * 64 + ".example/",
         "https://shop.example/" + "x" * LONGEST_URL,
     ),
+    *("https://shop.example:80/", "https://shop.example:1023/"),
     *("https://shop.example:-1/", "https://%31%30.0.0.1/", "https://shop_%2e.example/"),
 ]
 
@@ -121,8 +122,12 @@ def test_where_operators_allow_it_http_does() -> None:
         "http://localhost:8000/hook",
         "http://[::1]:8000/",
         "http://127.0.0.1/",
+        "http://127.0.0.1:80/",
+        "https://127.0.0.1:443/",
     ):
         assert url_fault(url, LOOPBACK) is None
         assert url_fault(url, ())
     for url in ("http://10.0.0.1/", "http://shop.example/", "http://169.254.169.254/", "http://8.8.8.8/"):
+        assert url_fault(url, LOOPBACK)
+    for url in ("https://127.0.0.1:80/", "http://127.0.0.1:443/"):
         assert url_fault(url, LOOPBACK)

@@ -11,6 +11,7 @@ import pytest
 
 from services.common import migrations
 from services.common.db import Connection, Database, execute
+from services.common.lists import MOST_COMPARED
 from services.common.paging import Page
 from services.promos.claims.queries import CLAIM_LIST, MY_CLAIMS, codes_claimed
 from tests.inprocess import Platform
@@ -97,7 +98,6 @@ async def _fill(connection: Connection) -> None:
         {"brand_id": BRAND},
         {"brand_id": SMALL},
         {"brand_id": NOBODY},
-        {"brand_id": BRAND, "state": "USABLE"},
         {"discount_id": BUSY},
         {"discount_id": RARE},
         {"discount_id": NOBODY},
@@ -112,6 +112,17 @@ async def test_a_page_of_many_claims_reads_little(
 ) -> None:
     read = await rows_read(many, CLAIM_LIST.page, page=Page(50, "", "x"), order_by=order_by, **wanted)
     assert read < 600
+
+
+@pytest.mark.parametrize("order_by", ["claimed_at", "claimed_at desc"])
+@pytest.mark.parametrize(("state", "most"), [("USABLE", 500), ("VOID", MOST_COMPARED)])
+@pytest.mark.parametrize("whose", [{"brand_id": BRAND}, {"discount_id": BUSY}], ids=str)
+async def test_a_page_of_claims_in_a_state_reads_so_many_however_few_there_are(
+    many: Database, order_by: str, state: str, most: int, whose: dict[str, object]
+) -> None:
+    page = Page(50, "", "x")
+    read = await rows_read(many, CLAIM_LIST.page, page=page, order_by=order_by, state=state, **whose)
+    assert read <= 3 * most, "each with its code and its set"
 
 
 async def test_what_one_member_claimed_among_many_reads_little(many: Database) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
 from scrip.common.v1 import money_pb2
 from scrip.promos.v1 import code_pb2, discount_pb2
 
-from services.common.db import fetch_values
+from services.common.db import Connection, execute, fetch_values
 from services.common.encoding import timestamp
 from services.common.ids import new_id
+from services.promos.tests.brands_help import Brands
 from services.promos.tests.claims_help import Claims
+from services.promos.tests.files_help import Files
 from services.promos.tests.support import THIRTY_PERCENT, at_once, in_days
-from tests.inprocess import reason, refusal
+from tests.inprocess import eventually, reason, refusal
 
 ACTIONS = "SELECT content ->> 'action' FROM outbox WHERE content ->> 'target_id' = %(id)s ORDER BY created_at"
 
@@ -198,6 +202,88 @@ async def test_what_has_ended_stays_so(claims: Claims) -> None:
         )
 
 
+@pytest.mark.covers("C6 DiscountService.UpdateDiscount", "C6 DiscountService.ActivateDiscount")
+async def test_discounts_of_an_archived_brand_can_be_stopped_and_nothing_else(claims: Claims) -> None:
+    draft, active = await claims.made(), await claims.open()
+    await Brands(claims.promos).archive(claims.brand_id)
+    for call in (
+        claims.update(draft.id, name="New"),
+        claims.update(active.id, quantity=9),
+        claims.activate(draft.id),
+        claims.activate(active.id),
+    ):
+        found = await refusal(call)
+        assert found == (
+            "BRAND_ARCHIVED",
+            grpc.StatusCode.FAILED_PRECONDITION,
+            {"brand_id": claims.brand_id},
+        )
+    assert await claims.get(draft.id) == draft
+    assert (await claims.pause(active.id)).state == discount_pb2.DISCOUNT_STATE_PAUSED
+    assert (await claims.end(active.id)).state == discount_pb2.DISCOUNT_STATE_ENDED
+
+
+async def test_a_brand_that_is_being_archived_activates_nothing(claims: Claims) -> None:
+    draft, archived, go_on = await claims.made(), asyncio.Event(), asyncio.Event()
+
+    async def slowly(connection: Connection) -> None:
+        archive = "UPDATE brands SET state = 'ARCHIVED' WHERE id = %(id)s"
+        await execute(connection, archive, id=UUID(claims.brand_id))
+        archived.set()
+        await go_on.wait()
+
+    async def waits() -> None:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND query LIKE '%%brands%%FOR SHARE%%' AND %(one)s = 1"
+        )
+        assert await claims.promos.value(waiting, one=1) == 1
+
+    archiving = asyncio.create_task(claims.promos.db.run(slowly))
+    await archived.wait()
+    activating = asyncio.create_task(claims.activate(draft.id))
+    await eventually(waits)
+    go_on.set()
+    await archiving
+    assert await reason(activating) == "BRAND_ARCHIVED"
+
+
+@pytest.mark.covers("C6 DiscountService.EndDiscount")
+async def test_ending_a_discount_ends_the_making_of_its_codes(claims: Claims) -> None:
+    discount = await claims.create(quantity=10_000_000)
+    ended = await claims.end(discount.id)
+
+    async def no_job_is_left() -> None:
+        jobs = (
+            "SELECT count(*) FROM procrastinate_jobs"
+            " WHERE args ->> 'code_set_id' = %(id)s AND status IN ('todo', 'doing')"
+        )
+        assert await claims.promos.value(jobs, id=discount.id) == 0
+
+    await eventually(no_job_is_left)
+    assert await claims.get(discount.id) == ended
+    assert await claims.promos.ready(UUID(discount.id)) == ended.codes_made < ended.quantity
+
+
+async def test_codes_that_are_withdrawn_do_not_count_and_an_ended_discount_gets_no_others(
+    claims: Claims,
+) -> None:
+    discount, files = await claims.open(), Files(claims.promos, claims.promos.admin)
+    [token] = await claims.sharing(1)
+    claimed = await claims.claim(discount.id, token)
+    await files.void(claimed.code_id)
+    assert (await claims.get(discount.id)).codes_made == 2
+    one, other = [code.id for code in await files.codes(UUID(discount.id)) if code.id != claimed.code_id]
+    await files.void(one)
+    await claims.promos.until_made(UUID(discount.id), 2)
+    assert (await claims.get(discount.id)).codes_made == 2, "the one that nobody had was made anew"
+    await claims.end(discount.id)
+    await files.void(other)
+    lacking = "SELECT made < wanted + voided FROM code_sets WHERE id = %(id)s"
+    assert await claims.promos.value(lacking, id=UUID(discount.id)) is False
+    assert (await claims.get(discount.id)).codes_made == 1
+
+
 @pytest.mark.covers("C6 DiscountService.ListDiscounts")
 async def test_a_brand_lists_its_discounts(claims: Claims) -> None:
     bread, cake, tea = [await claims.create(name=name) for name in ("Bread", "Cake", "Tea")]
@@ -230,6 +316,23 @@ async def test_anyone_sees_what_can_be_claimed_and_how_many_are_left(claims: Cla
     assert shown.benefit == THIRTY_PERCENT
     everything = await claims.open_ones(brand_id="", page_size=200)
     assert shown.id in [one.id for one in everything]
+
+
+@pytest.mark.covers("C6 DiscountService.GetOpenDiscount")
+async def test_anyone_reads_what_can_be_claimed_and_nothing_else(claims: Claims) -> None:
+    draft, left = await claims.made(name="Draft"), await claims.open(name="Left", quantity=1)
+    [shown] = await claims.open_ones()
+    assert await claims.open_one(left.id) == shown
+    [token] = await claims.sharing(1)
+    await claims.claim(left.id, token)
+    paused = await claims.open(name="Paused")
+    await claims.pause(paused.id)
+    unseen = await claims.open(name="Unseen")
+    await Brands(claims.promos).unpublish(claims.brand_id)
+    for which in (draft.id, left.id, paused.id, unseen.id, str(new_id())):
+        found = await refusal(claims.open_one(which))
+        assert found == ("DISCOUNT_NOT_FOUND", grpc.StatusCode.NOT_FOUND, {"discount_id": which})
+    assert await reason(claims.open_one("x")) == "VALIDATION_FAILED"
 
 
 def _at(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -216,6 +216,21 @@ async def change_code_set(
     return replace(after, version=before.version + 1)
 
 
+async def stop_making(connection: Connection, code_set_id: UUID) -> None:
+    """Closes a set: it keeps the codes that it has, and no more are made, nor for those that are withdrawn.
+
+    A batch that is being made at this moment waits for the commit, and is taken back.
+    """
+    await execute(
+        connection,
+        """
+        UPDATE code_sets SET wanted = made - voided, closed = true, version = version + 1
+        WHERE id = %(id)s AND NOT closed
+        """,
+        id=code_set_id,
+    )
+
+
 async def make_later(connection: Connection, code_set_id: UUID) -> None:
     """Has the codes that a set lacks made in the background; one job of a set runs at a time."""
     await jobs.defer(connection, MAKE_JOB, lock=f"{MAKE_JOB}:{code_set_id}", code_set_id=str(code_set_id))

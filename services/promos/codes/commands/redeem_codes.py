@@ -111,14 +111,15 @@ _RECORD = SQL(
     ), usable AS MATERIALIZED (
       SELECT
         c.id, c.code, c.code_set_id, c.owner_member_id, c.order_id,
-        c.uses_allowed - c.uses AS uses_left, s.uses_per_member, {has_conditions} AS has_conditions
+        c.uses_allowed - c.uses AS uses_left, s.brand_id, s.uses_per_member,
+        {has_conditions} AS has_conditions
       FROM codes c JOIN code_sets s ON s.id = c.code_set_id
       WHERE c.code IN (SELECT code FROM given) AND {redeemable}
       ORDER BY c.id
       FOR NO KEY UPDATE OF c
     ), asked AS MATERIALIZED (
       SELECT
-        g.place, u.id AS code_id, u.code_set_id, u.order_id, u.uses_left, u.uses_per_member,
+        g.place, u.id AS code_id, u.code_set_id, u.order_id, u.uses_left, u.brand_id, u.uses_per_member,
         coalesce(u.owner_member_id, g.member_id) AS user_id
       FROM given g JOIN usable u ON u.code = g.code
       WHERE (g.basket_hash IS NOT NULL OR NOT u.has_conditions)
@@ -149,11 +150,12 @@ _RECORD = SQL(
     ), new AS (
       INSERT INTO redemptions (
         id, code_id, code_set_id, caller_id, caller_role, till_number, sale_reference, member_id,
-        discount_minor, currency_code, basket_hash, counted
+        discount_minor, currency_code, basket_hash, counted, brand_id
       )
       SELECT
         g.id, m.code_id, m.code_set_id, g.caller_id, g.caller_role, g.till_number, g.sale_reference,
-        m.user_id, g.discount_minor, g.currency_code, g.basket_hash, m.uses_per_member IS NOT NULL
+        m.user_id, g.discount_minor, g.currency_code, g.basket_hash, m.uses_per_member IS NOT NULL,
+        m.brand_id
       FROM of_member m JOIN given g ON g.place = m.place
       WHERE m.uses_per_member IS NULL OR m.member_uses + m.member_turn <= m.uses_per_member
       ON CONFLICT ON CONSTRAINT uq_redemptions_sale DO NOTHING

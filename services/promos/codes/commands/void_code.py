@@ -27,7 +27,8 @@ async def void_code(
 ) -> ListedCode:
     """Withdraws a code for good; a repetition changes nothing. With `brand_id`, only one of this brand's.
 
-    One that nobody has yet gets a successor, for the voucher or discount has promised as many. Raises
+    One that nobody has yet gets a successor, for the voucher or discount has promised as many, unless its set
+    is closed. Raises
     CODE_NOT_VALID, and CODE_ALREADY_USED for one that is used up.
     """
     voided = await fetch_first(
@@ -43,7 +44,7 @@ async def void_code(
             AND (%(brand_id)s::uuid IS NULL OR s.brand_id = %(brand_id)s)
           RETURNING
             c.code_set_id, s.purpose <> 'CAMPAIGN' AS counted,
-            (old.state = 'READY')::int AS replaced
+            (old.state = 'READY' AND NOT s.closed)::int AS replaced
         ), counted AS (
           UPDATE code_sets s SET voided = s.voided + 1, wanted = s.wanted - 1 + v.replaced
           FROM voided v WHERE s.id = v.code_set_id AND v.counted

@@ -20,7 +20,7 @@ from services.common.db import Connection, Database, execute
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.common.paging import Page
-from services.promos.codes.queries import REDEMPTION_LIST
+from services.promos.codes.queries import BRAND_REDEMPTIONS, REDEMPTION_LIST
 from services.promos.tests.support import THIRTY_PERCENT, Promos, in_days
 from tests.inprocess import Platform, bearer, reason
 from tests.plans import indexes_used, rows_read
@@ -155,6 +155,7 @@ MANY = 20_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BUSY, RARE, NOBODY = UUID(int=1), UUID(int=2), UUID(int=3)
 BUSY_SET, RARE_SET = UUID(int=4), UUID(int=5)
+BUSY_BRAND, RARE_BRAND = UUID(int=6), UUID(int=7)
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +172,22 @@ async def many(platform: Platform) -> AsyncIterator[Database]:
 
 
 async def _fill(connection: Connection) -> None:
-    values = {"busy": BUSY, "rare": RARE, "busy_set": BUSY_SET, "rare_set": RARE_SET, "many": MANY}
+    values = {
+        "busy": BUSY,
+        "rare": RARE,
+        "busy_set": BUSY_SET,
+        "rare_set": RARE_SET,
+        "many": MANY,
+        "busy_brand": BUSY_BRAND,
+        "rare_brand": RARE_BRAND,
+    }
     await execute(
         connection,
-        "INSERT INTO code_sets (id, purpose, percent_off)"
-        " VALUES (%(busy_set)s, 'VOUCHER', 30), (%(rare_set)s, 'VOUCHER', 30)",
+        """
+        INSERT INTO code_sets (id, purpose, percent_off, brand_id)
+        VALUES
+          (%(busy_set)s, 'DISCOUNT', 30, %(busy_brand)s), (%(rare_set)s, 'DISCOUNT', 30, %(rare_brand)s)
+        """,
         **values,
     )
     await execute(
@@ -193,12 +205,14 @@ async def _fill(connection: Connection) -> None:
         connection,
         """
         INSERT INTO redemptions (
-          id, code_id, code_set_id, caller_id, till_number, sale_reference, redeemed_at, cancelled_at
+          id, code_id, code_set_id, caller_id, till_number, sale_reference, redeemed_at, cancelled_at,
+          brand_id
         )
         SELECT
           uuidv7(), id, code_set_id, CASE WHEN shuffle <= 5 THEN %(rare)s::uuid ELSE %(busy)s END,
           shuffle %% 8, CASE WHEN shuffle %% 1000 = 0 THEN 'R-1' ELSE 'S-' || shuffle END,
-          %(start)s + shuffle * interval '1 minute', CASE WHEN shuffle <= 5 THEN now() END
+          %(start)s + shuffle * interval '1 minute', CASE WHEN shuffle <= 5 THEN now() END,
+          CASE WHEN shuffle <= 5 THEN %(rare_brand)s::uuid ELSE %(busy_brand)s END
         FROM codes
         """,
         start=START,
@@ -235,6 +249,36 @@ async def test_a_page_of_many_redemptions_reads_little(
 ) -> None:
     read = await rows_read(many, REDEMPTION_LIST.page, page=Page(50, "", "x"), order_by=order_by, **wanted)
     assert read < 600
+
+
+@pytest.mark.parametrize("order_by", ["redeemed_at", "redeemed_at desc"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"brand_id": BUSY_BRAND},
+        {"brand_id": RARE_BRAND},
+        {"brand_id": NOBODY},
+        {"code_set_id": BUSY_SET},
+        {"code_set_id": RARE_SET},
+        {"brand_id": BUSY_BRAND, "redeemed_from": START + timedelta(minutes=MANY)},
+        {"brand_id": BUSY_BRAND, "redeemed_until": START},
+        {"brand_id": RARE_BRAND, "redeemed_from": START + timedelta(days=7)},
+        {"code_set_id": BUSY_SET, "redeemed_from": START + timedelta(days=7)},
+    ],
+    ids=str,
+)
+async def test_a_page_of_a_brands_redemptions_reads_little(
+    many: Database, order_by: str, wanted: dict[str, object]
+) -> None:
+    page = Page(50, "", "x")
+    read = await rows_read(many, BRAND_REDEMPTIONS.page, page=page, order_by=order_by, **wanted)
+    assert read < 600
+
+
+async def test_few_redemptions_of_a_brand_are_found_by_their_own_index(many: Database) -> None:
+    page = Page(50, "", "x")
+    used = await indexes_used(many, BRAND_REDEMPTIONS.page, page=page, brand_id=RARE_BRAND)
+    assert "ix_redemptions_brand_id" in used
 
 
 @pytest.mark.parametrize(

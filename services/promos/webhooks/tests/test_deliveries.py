@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ from standardwebhooks import WebhookVerificationError
 from services.common.ids import new_id, utc_now
 from services.common.webhooks.dispatcher import WAITS
 from services.promos.tests.support import Promos
-from services.promos.tests.webhooks_help import FAILED, PENDING, SUCCEEDED, BrandsWebhooks
+from services.promos.tests.webhooks_help import FAILED, PENDING, SUCCEEDED, BrandsWebhooks, audit_of
 from services.promos.webhooks import NewEvent, queue_events
 from tests.inprocess import eventually, reason
 from tests.receiver import NOTHING, Receiver, status
@@ -91,6 +92,8 @@ async def test_a_dead_letter_is_sent_again_when_staff_ask_for_it(
     refused = brand.call("RedeliverDelivery", webhook_id, delivery_id=delivery_id)
     assert await reason(refused) == "DELIVERY_SUCCEEDED"
     assert len(receiver.posts) == 2
+    owner = {"owner_id": str(brand.brand_id)}
+    assert await redelivered(promos, webhook_id) == [owner | {"delivery_id": delivery_id}]
 
 
 @pytest.mark.covers("C6 WebhookService.RedeliverFailedDeliveries")
@@ -110,6 +113,20 @@ async def test_all_failed_since_a_moment_are_sent_again_and_no_others(
         await brand.until(webhook_id, delivery_id, lambda one: one.state == SUCCEEDED)
     assert (await brand.delivery(webhook_id, dead[0])).state == FAILED
     assert (await brand.call("RedeliverFailedDeliveries", webhook_id, since=since)).redelivered == 0
+    owner = {"owner_id": str(brand.brand_id)}
+    assert await redelivered(promos, webhook_id) == [owner | {"since": since.isoformat(), "count": 2}]
+
+
+async def redelivered(promos: Promos, webhook_id: str) -> list[Any]:
+    """Returns what the audit list says of deliveries that were sent again, once identity has it."""
+
+    async def sent() -> list[dict[str, Any]]:
+        waiting = "SELECT count(*) FROM outbox WHERE content->>'target_id' = %(id)s"
+        assert await promos.value(waiting, id=webhook_id) == 0
+        return await audit_of(promos, webhook_id)
+
+    entries = await eventually(sent)
+    return [one["details"] for one in entries if one["action"] == "webhook.redelivered"]
 
 
 async def dead_letter(brand: BrandsWebhooks, receiver: Receiver, webhook_id: str) -> str:

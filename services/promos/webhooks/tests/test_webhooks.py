@@ -15,10 +15,10 @@ from google.protobuf import timestamp_pb2
 from scrip.promos.v1 import webhook_pb2
 
 from services.common.caller import CASHIER, MANAGER
-from services.common.db import fetch_values
+from services.common.encoding import timestamp
 from services.common.ids import new_id, utc_now
-from services.promos.tests.support import Promos, at_once
-from services.promos.tests.webhooks_help import FAILED, PENDING, SUCCEEDED, BrandsWebhooks
+from services.promos.tests.support import Promos, at_once, in_days
+from services.promos.tests.webhooks_help import FAILED, PENDING, SUCCEEDED, BrandsWebhooks, audit_of
 from tests.inprocess import Platform, bearer, reason, refusal
 from tests.receiver import Receiver, status
 
@@ -70,29 +70,6 @@ async def test_secrets_are_encrypted_in_the_database(brand: BrandsWebhooks) -> N
     assert {one["action"] for one in audited} == {"webhook.created"}
     assert "hook" not in str(audited[0]["details"])
     assert audited[0]["details"]["host"] == "shop.example"
-
-
-async def audit_of(promos: Promos, webhook_id: str) -> list[dict[str, Any]]:
-    """Returns the audit entries about a webhook that are with promos or already at identity, or both.
-
-    Those that wait are read first, so that one that is just being sent is not missed.
-    """
-    waiting = await promos.db.read(
-        _entries,
-        "SELECT content FROM outbox WHERE topic = 'audit' AND content->>'target_id' = %(id)s",
-        webhook_id,
-    )
-    sent = await promos.platform.databases["identity"].read(
-        _entries,
-        "SELECT jsonb_build_object('action', action, 'details', details) FROM audit_entries"
-        " WHERE target_id = %(id)s ORDER BY occurred_at",
-        webhook_id,
-    )
-    return [*waiting, *sent]
-
-
-async def _entries(connection: Any, statement: Any, target_id: str) -> list[dict[str, Any]]:
-    return await fetch_values(connection, statement, id=target_id)
 
 
 async def test_a_brand_that_is_not_there_gets_no_webhook(promos: Promos) -> None:
@@ -216,6 +193,7 @@ async def test_of_staff_admins_and_managers_may_call_and_nobody_else(
         {"url": ""},
         {"url": "http://shop.example/"},
         {"url": "https://10.0.0.1/"},
+        {"url": "https://shop.example:80/"},
         {"url": "http://169.254.169.254/latest/meta-data"},
         {"url": "https://user:secret@shop.example/"},
         {"url": "https://shop.example/#a"},
@@ -238,6 +216,7 @@ async def test_bad_input_is_refused(brand: BrandsWebhooks, fields: dict[str, Any
 @pytest.mark.covers("C6 WebhookService.UpdateWebhook")
 async def test_bad_input_of_changes_is_refused(brand: BrandsWebhooks) -> None:
     webhook_id, _ = await brand.create()
+    moment = timestamp(in_days(1))
     bad: list[tuple[str, dict[str, Any]]] = [
         ("UpdateWebhook", {"url": "https://127.0.0.1.nip/#x"}),
         ("UpdateWebhook", {"url": "https://192.168.0.1/"}),
@@ -253,6 +232,11 @@ async def test_bad_input_of_changes_is_refused(brand: BrandsWebhooks) -> None:
         ("ListDeliveries", {"state": 77}),
         ("ListDeliveries", {"event_type": "x"}),
         ("ListDeliveries", {"order_by": "state"}),
+        (
+            "ListDeliveries",
+            {"created_from": moment, "created_until": timestamp(in_days(-1))},
+        ),
+        ("ListDeliveries", {"created_from": moment, "created_until": moment}),
         ("GetDelivery", {"delivery_id": "x"}),
     ]
     for rpc, fields in bad:
