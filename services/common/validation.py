@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import protovalidate
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from services.common.errors import DomainError, FieldViolation, invalid_field
@@ -58,7 +57,7 @@ def undecodable() -> DomainError:
     return invalid_field("request", "must be a message of this call, with texts in UTF-8")
 
 
-def _in_words(violation: protovalidate.Violation, request: Descriptor) -> FieldViolation:
+def _in_words(violation: protovalidate.Violation, request: Any) -> FieldViolation:
     """Returns a violation for its reader, who knows fields, but neither oneofs nor patterns."""
     told = violation.proto
     path: Sequence[Any] = told.field.elements if told.field else ()
@@ -84,7 +83,7 @@ def _name(path: Sequence[Any]) -> str:
     return ".".join(parts) or "request"
 
 
-def _choice(request: Descriptor, path: Sequence[Any]) -> str:
+def _choice(request: Any, path: Sequence[Any]) -> str:
     """Returns the fields of the oneof at a path; nothing when it is the path of a field."""
     oneof = _around(request, path).oneofs_by_name.get(path[-1].field_name) if path else None
     if oneof is None:
@@ -93,14 +92,14 @@ def _choice(request: Descriptor, path: Sequence[Any]) -> str:
     return f"{', '.join(others)} and {last}"
 
 
-def _enum_values(request: Descriptor, path: Sequence[Any], message: str) -> str:
+def _enum_values(request: Any, path: Sequence[Any], message: str) -> str:
     """Returns the names of the values of an enum whose numbers a message has."""
     values = _around(request, path).fields_by_name[path[-1].field_name].enum_type.values_by_number
     return ", ".join(values[int(number)].name for number in _NUMBER.findall(message))
 
 
-def _around(request: Descriptor, path: Sequence[Any]) -> Descriptor:
-    """Returns the message that has what is at the end of a path."""
+def _around(request: Any, path: Sequence[Any]) -> Any:
+    """Returns the descriptor of the message that has what is at the end of a path."""
     message = request
     for element in path[:-1]:
         message = message.fields_by_name[element.field_name].message_type

@@ -62,7 +62,12 @@ def voucher(**values: Any) -> catalogue_pb2.CreateVoucherRequest:
 
 def staff_request(**values: Any) -> staff_pb2.CreateStaffRequest:
     """Returns a new account of the staff that is good but for what is given."""
-    good = {"user_name": "grace", "full_name": "Grace Hopper", "role": 3, "password": "a long password"}
+    good: dict[str, Any] = {
+        "user_name": "grace",
+        "full_name": "Grace Hopper",
+        "role": 3,
+        "password": "a long password",
+    }
     return staff_pb2.CreateStaffRequest(**good | values)
 
 
