@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from buf.validate import validate_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 from scrip.common.v1 import money_pb2
-from scrip.identity.v1 import auth_pb2, otp_pb2
-from scrip.points.v1 import purchase_pb2
+from scrip.identity.v1 import auth_pb2, otp_pb2, staff_pb2
+from scrip.points.v1 import earn_rule_pb2, purchase_pb2
+from scrip.promos.v1 import code_pb2, code_set_pb2, promo_pb2
 from scrip.vouchers.v1 import catalogue_pb2
 
 from services.common import status
 from services.common.errors import DomainError
 from services.common.ids import new_id
-from services.common.validation import validate
+from services.common.validation import FORMS, validate
+from tests.contract.descriptors import messages
+
+ANYBODY = "00000000-0000-7000-8000-000000000000"
 
 
 def refused(request: Message) -> DomainError:
@@ -55,6 +60,17 @@ def voucher(**values: Any) -> catalogue_pb2.CreateVoucherRequest:
     return catalogue_pb2.CreateVoucherRequest(**good | values)
 
 
+def staff_request(**values: Any) -> staff_pb2.CreateStaffRequest:
+    """Returns a new account of the staff that is good but for what is given."""
+    good: dict[str, Any] = {
+        "user_name": "grace",
+        "full_name": "Grace Hopper",
+        "role": 3,
+        "password": "a long password",
+    }
+    return staff_pb2.CreateStaffRequest(**good | values)
+
+
 def test_good_requests_pass() -> None:
     validate(purchase(item()))
     validate(voucher())
@@ -65,7 +81,57 @@ def test_fields_are_named_as_their_reader_would_write_them() -> None:
     assert named(auth_pb2.RegisterMemberRequest(full_name="Ada")) == ["request"]
     proof = otp_pb2.OtpProof(otp_id=str(new_id()), code="12x456")
     assert named(auth_pb2.LogInRequest(otp=proof)) == ["otp.code"]
-    assert named(auth_pb2.LogInRequest()) == ["credentials"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "said"),
+    [
+        (auth_pb2.LogInRequest(), "request", "exactly one of otp and password is required"),
+        (purchase(item(quantity=None)), "items[0]", "exactly one of quantity and quantity_milli is required"),
+        (
+            earn_rule_pb2.CreateEarnRuleRequest(name="None"),
+            "request",
+            "exactly one of base_rate, exclusion, multiplier and first_purchase_bonus is required",
+        ),
+        (
+            code_set_pb2.CreateCodeSetRequest(name="Flyer", quantity=1, benefit=code_pb2.Benefit()),
+            "benefit",
+            "exactly one of amount_off and percent_off is required",
+        ),
+        (voucher(title=" "), "title", "must not be blank"),
+        (
+            voucher(face_value=money_pb2.Money(currency_code="usd", amount_minor=1)),
+            "face_value.currency_code",
+            "must be a currency code of ISO 4217 in capitals, such as USD",
+        ),
+        (
+            staff_request(role=1),
+            "role",
+            "must be one of ROLE_ADMIN, ROLE_MANAGER, ROLE_CASHIER, ROLE_BRAND_MANAGER",
+        ),
+        (
+            promo_pb2.CreatePromoRequest(member_id=ANYBODY, description="Welcome", amount=1),
+            "type",
+            "must not be PROMO_TYPE_UNSPECIFIED",
+        ),
+    ],
+)
+def test_what_is_expected_is_said_in_words(request_: Message, field: str, said: str) -> None:
+    error = refused(request_)
+    assert [(one.field, one.description) for one in error.fields] == [(field, said)]
+    assert f"{field}: {said}" in error.message
+
+
+def test_every_pattern_of_the_contract_is_said_in_words() -> None:
+    patterns = {
+        rules.pattern
+        for message in messages().values()
+        for field in message.field
+        for own in [field.options.Extensions[validate_pb2.field]]
+        for rules in (own.string, own.repeated.items.string)
+        if rules.pattern
+    }
+    assert patterns == FORMS.keys()
 
 
 def test_rules_of_a_whole_message_name_the_request() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable
@@ -15,10 +14,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import orjson
 from google.api import httpbody_pb2
 from google.rpc import error_details_pb2
-from pydantic import SecretStr
 from scrip.points.v1 import admin_pb2, admin_pb2_grpc
 
 from services.common.csv_lists import END
@@ -26,6 +23,7 @@ from services.common.db import Connection
 from services.common.ids import new_id
 from services.points.tests.own_service import OwnService
 from services.points.tests.support import Points
+from tests import own_service as own_services
 from tests.inprocess import bearer, eventually, refused_status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -135,15 +133,7 @@ async def execute(points: Points, statement: str, /, **values: Any) -> None:
 
 def environment(points: OwnService) -> dict[str, str]:
     """Returns the environment of a process of points that uses this database."""
-    made = dict(os.environ)
-    settings = points.platform.settings["points"].model_copy(update={"database_url": points.database_url})
-    for name, value in settings:
-        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if isinstance(plain, str | int | float | bool):
-            made[f"SCRIP_{name.upper()}"] = plain if isinstance(plain, str) else orjson.dumps(plain).decode()
-    for service, target in points.platform.targets.items():
-        made[f"SCRIP_{service.upper()}_TARGET"] = target
-    return made
+    return own_services.environment(points.platform, "points", points.database_url)
 
 
 async def run_command(points: OwnService, command: str) -> tuple[int, str]:

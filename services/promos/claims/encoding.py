@@ -12,7 +12,7 @@ from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.claims.commands import DiscountChanges, NewDiscount
 from services.promos.claims.contacts import Contact
 from services.promos.claims.queries import ClaimRow, DiscountRow, MyClaimRow, OpenDiscountRow
-from services.promos.codes import display_code
+from services.promos.codes import code_text, display_code
 
 _DISCOUNT_STATE = "DISCOUNT_STATE_"
 _CLAIM_STATE = "CLAIM_STATE_"
@@ -107,7 +107,7 @@ def my_claim(row: MyClaimRow) -> claim_pb2.MyClaim:
         name=row.name,
         benefit=encode_benefit(row.benefit),
         code_id=str(row.code_id),
-        code=row.code,
+        code=code_text(row.code, row.pattern),
         code_display=display_code(row.code, row.pattern),
         state=claim_pb2.ClaimState.Value(f"{_CLAIM_STATE}{row.state}"),
         claimed_at=timestamp(row.claimed_at),
@@ -121,7 +121,7 @@ def claim(row: ClaimRow, contact: Contact | None) -> claim_pb2.Claim:
         id=str(row.id),
         discount_id=str(row.discount_id),
         code_id=str(row.code_id),
-        code=row.code,
+        code=code_text(row.code, row.pattern),
         code_display=display_code(row.code, row.pattern),
         member_id=str(row.member_id),
         state=claim_pb2.ClaimState.Value(f"{_CLAIM_STATE}{row.state}"),

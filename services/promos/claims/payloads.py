@@ -10,7 +10,7 @@ from services.common.caller import SERVICE, Caller
 from services.common.db import Database
 from services.promos.claims.contacts import Contacts
 from services.promos.claims.queries import get_claim
-from services.promos.codes import display_code
+from services.promos.codes import code_text, display_code
 from services.promos.webhooks import Event
 
 _SENDER = Caller("promos", SERVICE)
@@ -39,7 +39,7 @@ class ClaimPayloads:
             "brand_id": str(claim.brand_id),
             "discount_id": str(claim.discount_id),
             "code_id": str(claim.code_id),
-            "code": claim.code,
+            "code": code_text(claim.code, claim.pattern),
             "code_display": display_code(claim.code, claim.pattern),
             "member_id": str(claim.member_id),
             "claimed_at": claim.claimed_at.isoformat().replace("+00:00", "Z"),

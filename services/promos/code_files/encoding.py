@@ -8,7 +8,7 @@ from scrip.promos.v1 import code_file_pb2
 
 from services.common.encoding import timestamp
 from services.promos.code_files.queries import ImportRow
-from services.promos.codes import CodeEvent, ListedCode, display_code
+from services.promos.codes import CodeEvent, ListedCode, code_text, display_code
 
 CSV_COLUMNS = (
     "id",
@@ -30,8 +30,8 @@ def encode_code(row: ListedCode, *, with_members: bool) -> code_file_pb2.Code:
     return code_file_pb2.Code(
         id=str(row.id),
         code_set_id=str(row.code_set_id),
-        code=row.code,
-        code_display=display_code(row.code, row.pattern),
+        code=code_text(row.code, row.pattern, row.written),
+        code_display=display_code(row.code, row.pattern, row.written),
         state=code_file_pb2.CodeState.Value(f"CODE_STATE_{row.state}"),
         owner_member_id=str(row.owner_member_id or "") if with_members else "",
         order_id=str(row.order_id or ""),
@@ -50,8 +50,8 @@ def csv_cells(row: ListedCode, *, with_members: bool) -> Sequence[object]:
     moments = (timestamp(one) for one in (row.expires_at, row.assigned_at, row.voided_at))
     return (
         row.id,
-        row.code,
-        display_code(row.code, row.pattern),
+        code_text(row.code, row.pattern, row.written),
+        display_code(row.code, row.pattern, row.written),
         row.state,
         row.owner_member_id if with_members else None,
         row.order_id,

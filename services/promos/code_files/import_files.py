@@ -15,7 +15,9 @@ SHORTEST, LONGEST = 4, 64
 MOST_USES = 1_000_000
 _SHOWN = 100
 """Characters of a refused cell that the report shows."""
-_TYPED = re.compile(r"[0-9A-Za-z._ \-\u2010-\u2015\u2212]*")
+_OTHER_DASHES = r"\u2010-\u2015\u2212"
+_TYPED = re.compile(rf"[0-9A-Za-z._ \-{_OTHER_DASHES}]*")
+_OTHER_DASH = re.compile(f"[{_OTHER_DASHES}]")
 _USES = re.compile("[0-9]{1,7}")
 
 Outcome = Literal[
@@ -65,7 +67,9 @@ def parse(content: bytes) -> CodeFile:
             refused.append(refuse(line, outcome))
         else:
             seen.add(code)
-            codes[NewCode(code, int(uses) if uses else None)] = line
+            printed = _printed(written)
+            kept = None if printed == code else printed
+            codes[NewCode(code, int(uses) if uses else None, kept)] = line
     return CodeFile(codes, refused)
 
 
@@ -74,6 +78,11 @@ def refuse(line: CsvLine, outcome: Outcome) -> RefusedLine:
     code, uses = line.cells
     shown = ",".join([uses, *line.surplus])
     return RefusedLine(line.number, code[:_SHOWN], shown[:_SHOWN], outcome)
+
+
+def _printed(written: str) -> str:
+    """Returns a code as the retailer wrote it, in capitals, with one kind of dash and single spaces."""
+    return _OTHER_DASH.sub("-", " ".join(written.split()).upper())
 
 
 def _fault(line: CsvLine, code: str, written: str, uses: str) -> Outcome | None:

@@ -17,7 +17,14 @@ from services.promos.brand_access import require_own_brand
 from services.promos.code_files import sheet
 from services.promos.code_files.commands import record_look
 from services.promos.code_files.sheet import SheetCode
-from services.promos.codes import CODE_LIST, display_code, get_code_set, require_purpose
+from services.promos.codes import (
+    CODE_LIST,
+    ListedCode,
+    code_text,
+    display_code,
+    get_code_set,
+    require_purpose,
+)
 
 _MAX_CODES, _COLUMNS = 100, 4
 _MOST_WAITING = 4
@@ -48,7 +55,7 @@ class SheetHandlers:
         rows, more = await self._db.read(
             CODE_LIST.page, page, code_set_id=of.id, after=after, bearer=True, unused=True, not_ended=True
         )
-        codes = [SheetCode(row.code, display_code(row.code, row.pattern)) for row in rows]
+        codes = [_sheet_code(row) for row in rows]
         await self._db.run(record_look, who, "codes.printed", of.id)
         drawn = await self._draw(codes, request, of.name or str(of.id), str(of.id))
         headers = [("content-disposition", 'attachment; filename="codes.pdf"'), ("cache-control", "no-store")]
@@ -75,3 +82,9 @@ class SheetHandlers:
                 )
         finally:
             self._waiting -= 1
+
+
+def _sheet_code(row: ListedCode) -> SheetCode:
+    return SheetCode(
+        code_text(row.code, row.pattern, row.written), display_code(row.code, row.pattern, row.written)
+    )

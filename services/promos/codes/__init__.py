@@ -33,6 +33,7 @@ from services.promos.codes.judging import Question as Question
 from services.promos.codes.judging import RedeemableCode as RedeemableCode
 from services.promos.codes.judging import find_redeemable as find_redeemable
 from services.promos.codes.judging import judge as judge
+from services.promos.codes.patterns import code_text as code_text
 from services.promos.codes.patterns import display_code as display_code
 from services.promos.codes.queries import CANCELLED_REDEMPTIONS as CANCELLED_REDEMPTIONS
 from services.promos.codes.queries import CODE_SETS as CODE_SETS
@@ -75,6 +76,7 @@ __all__ = [
     "Selection",
     "change_code_set",
     "code_member_limit",
+    "code_text",
     "discard_code",
     "display_code",
     "find_code",

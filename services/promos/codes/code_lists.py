@@ -13,7 +13,7 @@ from services.common.db import Connection, fetch_first
 from services.common.lists import Listing, SortKey, parse_bigint, parse_moment, parse_text
 from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.codes import refusals
-from services.promos.codes.queries import REDEMPTION_LIST, STATE, CodeState
+from services.promos.codes.queries import REDEMPTION_LIST, STATE, WRITTEN, CodeState
 from services.promos.codes.set_queries import CodeSetRow, Purpose
 
 VoidReason = Literal["ORDER_RELEASED", "ACCOUNT_CLOSED", "STAFF"]
@@ -26,6 +26,8 @@ class ListedCode:
     id: UUID
     code_set_id: UUID
     code: str
+    written: str | None
+    """How it was imported; None for one that was made here."""
     pattern: str | None
     state: CodeState | Literal["READY"]
     owner_member_id: UUID | None
@@ -43,13 +45,13 @@ class ListedCode:
 _ENDED = SQL("least(c.expires_at, s.expires_at) <= now()")
 _COLUMNS = SQL(
     """
-    c.id, c.code_set_id, c.code, s.pattern,
+    c.id, c.code_set_id, c.code, {written} AS written, s.pattern,
     CASE WHEN c.state = 'READY' THEN 'READY' ELSE {state} END AS state,
     c.owner_member_id, c.order_id, c.uses, c.uses_allowed,
     least(c.expires_at, s.expires_at) AS expires_at, c.assigned_at, c.voided_at, c.void_reason, c.void_note,
     c.shuffle
     """
-).format(state=STATE)
+).format(state=STATE, written=WRITTEN)
 """The columns of a code `c` and its set `s` that ListedCode is made of."""
 
 CODE_LIST = Listing(

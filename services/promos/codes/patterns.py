@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from services.common.codes import ALPHABET, read_code
 from services.common.errors import invalid_field
@@ -54,6 +55,7 @@ def read_pattern(text: str) -> Pattern:
     return pattern_of(text)
 
 
+@lru_cache(256)
 def pattern_of(kept: str | None) -> Pattern:
     """Returns the pattern that a set keeps, or that of all sets that keep none."""
     text = "*" * 12 if kept is None else kept
@@ -64,11 +66,23 @@ DEFAULT = pattern_of(None)
 """12 characters: 60 random bits."""
 
 
-def display_code(code: str, kept: str | None) -> str:
+def code_text(code: str, kept: str | None, written: str | None = None) -> str:
+    """Returns a stored code as it is printed and scanned, which `read_code` reads as the stored one.
+
+    That is as it was `written` where it was imported, else with the letters of its set's pattern.
+    """
+    if written is not None:
+        return written
+    return code if kept is None else display_code(code, kept).replace("-", "")
+
+
+def display_code(code: str, kept: str | None, written: str | None = None) -> str:
     """Returns a stored code as people read it best: in groups of four, or as the set's pattern is written.
 
-    One that is not of the pattern, as imported ones may be, is returned as it is.
+    One that was imported is returned as it was `written`, and one that is not of the pattern as it is.
     """
+    if written is not None:
+        return written
     pattern = pattern_of(kept)
     if len(code) != len(pattern.places) or not all(map(str.__contains__, pattern.places, code)):
         return code

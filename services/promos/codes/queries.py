@@ -10,11 +10,12 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.db import Connection, fetch_all, fetch_first
 from services.common.lists import Listing, SortKey, parse_moment
 from services.promos.benefits import BenefitColumns, benefit_of
 from services.promos.codes import refusals
 from services.promos.codes.judging import REDEEMABLE
+from services.promos.codes.patterns import code_text
 
 _BENEFIT = benefit_of("s")
 
@@ -47,6 +48,9 @@ STATE = SQL(
     """
 )
 """Where a code `c` of the set `s`, which was given out, stands now: a CodeState."""
+
+WRITTEN = SQL("CASE WHEN c.import_id IS NOT NULL THEN coalesce(c.written, c.code) END")
+"""How a code `c` was written in the file that it came in; NULL when it was made here."""
 
 STOCK = SQL("(SELECT c.code_set_id FROM codes c WHERE c.state = 'READY')")
 """The set of each code that nobody owns yet, for statements that ask whether any is left."""
@@ -108,29 +112,35 @@ class RedemptionRow(BenefitColumns):
     discount_currency: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    code: str
+    written: str | None
+    pattern: str | None
+
+
+_TEXT = SQL(
+    """
+    SELECT c.code, {written} AS written, s.pattern FROM codes c JOIN code_sets s ON s.id = c.code_set_id
+    WHERE c.id = %(id)s AND c.state <> 'READY'
+      AND (%(owner)s::uuid IS NULL OR c.owner_member_id = %(owner)s)
+      AND (%(brand_id)s::uuid IS NULL OR s.brand_id = %(brand_id)s)
+    """
+).format(written=WRITTEN)
+
+
 async def get_code_text(
     connection: Connection, *, code_id: UUID, owner: UUID | None, brand_id: UUID | None
 ) -> str:
-    """Returns the text of a code that was given out.
+    """Returns the text of a code that was given out, as it is scanned.
 
     With `owner`, only of one of this member's; with `brand_id`, only of one of this brand's. Raises
     CODE_NOT_VALID.
     """
-    code: str | None = await fetch_value(
-        connection,
-        """
-        SELECT c.code FROM codes c JOIN code_sets s ON s.id = c.code_set_id
-        WHERE c.id = %(id)s AND c.state <> 'READY'
-          AND (%(owner)s::uuid IS NULL OR c.owner_member_id = %(owner)s)
-          AND (%(brand_id)s::uuid IS NULL OR s.brand_id = %(brand_id)s)
-        """,
-        id=code_id,
-        owner=owner,
-        brand_id=brand_id,
-    )
-    if code is None:
+    found = await fetch_first(connection, _Text, _TEXT, id=code_id, owner=owner, brand_id=brand_id)
+    if found is None:
         raise refusals.code_not_valid()
-    return code
+    return code_text(found.code, found.pattern, found.written)
 
 
 _OWNED_CODES = SQL(

@@ -95,7 +95,7 @@ class Code(Base):
     `shuffle` spreads takers: each starts at a point of its own, so that they do not meet. `expires_at` is
     the code's own end, within that of its set. `version` counts the changes of its state and its uses.
     `void_reason` is ORDER_RELEASED, ACCOUNT_CLOSED or STAFF, who left a note; `import_id` the file that the
-    code came in.
+    code came in, and `written` how it stood there, where that is not how it is read.
     """
 
     __tablename__ = "codes"
@@ -117,6 +117,7 @@ class Code(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     code_set_id: Mapped[UUID] = mapped_column(ForeignKey("code_sets.id"))
     code: Mapped[str] = mapped_column(unique=True)
+    written: Mapped[str | None]
     shuffle: Mapped[int]
     state: Mapped[str]
     owner_member_id: Mapped[UUID | None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from scrip.common.v1 import money_pb2
+from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 from scrip.promos.v1 import code_pb2, code_set_pb2, code_set_pb2_grpc
 
 from services.common.ids import new_id
@@ -12,6 +14,7 @@ from services.promos.tests.support import Promos
 from tests.inprocess import bearer, eventually
 
 TEN_PERCENT = code_pb2.Benefit(percent_off=10)
+NOTHING_OFF = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=0))
 MAKING = code_set_pb2.CODE_SET_STATE_MAKING
 READY = code_set_pb2.CODE_SET_STATE_READY
 HANDED_OUT = code_set_pb2.CODE_SET_PURPOSE_HANDED_OUT
@@ -84,3 +87,11 @@ async def watch(promos: Promos, code_set_id: str, token: str = "") -> AsyncItera
     request = code_set_pb2.WatchCodeSetRequest(code_set_id=code_set_id)
     async for reply in stub_of(promos).WatchCodeSet(request, metadata=bearer(token or promos.admin)):
         yield reply.code_set
+
+
+async def actions_on(promos: Promos, target: str) -> list[str]:
+    """Returns what was done to a target, as identity keeps it."""
+    stub = audit_pb2_grpc.AuditServiceStub(promos.platform.channels["identity"])
+    request = audit_pb2.ListAuditEntriesRequest(target_id=target)
+    reply = await stub.ListAuditEntries(request, metadata=bearer(promos.admin))
+    return sorted(entry.action for entry in reply.entries)

@@ -137,6 +137,11 @@ class Promos:
                 await channel.close()
                 await running.stop()
 
+    @property
+    def url(self) -> str:
+        """The address of its database."""
+        return self.platform.postgres.url("promos")
+
     # Codes
 
     async def ensure(self, code_set_id: UUID, quantity: int, **fields: Any) -> int:
@@ -334,9 +339,8 @@ class Promos:
 
     async def assert_consistent(self) -> None:
         """What must hold at any moment."""
-        url = self.platform.postgres.url("promos")
-        await asyncio.to_thread(invariants.check_codes, url)
-        await asyncio.to_thread(invariants.check_campaigns, url)
+        await asyncio.to_thread(invariants.check_codes, self.url)
+        await asyncio.to_thread(invariants.check_campaigns, self.url)
         for fault, query in _BROKEN.items():
             assert await self.db.read(fetch_values, query) == [], fault
 

@@ -215,7 +215,12 @@ async def test_of_a_suspended_member_nothing_but_that_is_told(
 
 @pytest.mark.parametrize(
     ("by", "field"),
-    [({}, "by"), ({"phone": "12"}, "phone"), ({"phone": "not a number"}, "phone"), ({"member_code": ""}, "")],
+    [
+        ({}, "request: exactly one of phone"),
+        ({"phone": "12"}, "phone"),
+        ({"phone": "not a number"}, "phone"),
+        ({"member_code": ""}, ""),
+    ],
 )
 async def test_a_malformed_look_up_is_refused(
     grpc_stub: Stub, till: str, by: dict[str, str], field: str

@@ -340,7 +340,7 @@ async def test_a_window_must_end_after_it_starts(staff: Staff) -> None:
 async def test_a_rule_without_an_effect_is_refused(staff: Staff) -> None:
     request = earn_rule_pb2.CreateEarnRuleRequest(name="Nothing")
     call = staff.stub.CreateEarnRule(request, metadata=bearer(staff.token))
-    assert await refused_fields(call) == {"effect"}
+    assert await refused_fields(call) == {"request"}
     assert await reason(staff.get("not-an-id")) == "VALIDATION_FAILED"
 
 

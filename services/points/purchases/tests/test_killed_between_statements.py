@@ -7,12 +7,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import grpc
 import pytest
-from google.protobuf.message import Message
 from scrip.points.v1 import (
     earn_effect_pb2,
     earn_rule_pb2,
@@ -23,16 +23,14 @@ from scrip.points.v1 import (
 
 from services.common.ids import utc_now
 from services.points.books.tests.test_check_books import check
-from services.points.tests.dying import DiedError, Mortal, Mortals, mortals
-from services.points.tests.manager import Manager, csv_file
+from services.points.tests.manager import Manager, csv_file, environment
 from services.points.tests.own_service import OwnService, own_service
-from services.points.tests.returns import change, claim, claim_mine, encoded, refund, unclaimed
+from services.points.tests.returns import change, claim, claim_mine, refund, unclaimed
 from services.points.tests.support import item, receipt, sold
 from tests import invariants
+from tests.dying import Call, Mortal, Mortals, all_deaths, assert_all_or_nothing, mortals
 from tests.inprocess import Member, Platform, bearer
 
-AHEAD = 3
-MOST_STATEMENTS = 60
 _COUNTED = (
     "count(*) FROM receipts",
     "count(*) FROM used_codes",
@@ -68,9 +66,6 @@ _COUNTED = (
 
 _STATE = f"SELECT {', '.join(f'(SELECT {each})' for each in _COUNTED)}"
 
-Call = Callable[[OwnService, Mortal], Awaitable[Any]]
-"""Does the write: by a call of this service, or in this process."""
-
 
 @dataclass
 class World:
@@ -80,6 +75,12 @@ class World:
     mortals: Mortals
     immortal: Mortal
     admin: str
+    by_nobody: bool = False
+    """Whether the write under test is the worker's."""
+
+    def reached_by(self, channel: grpc.aio.Channel | None) -> OwnService:
+        """Returns the service, over this channel if there is one."""
+        return replace(self.points, own_channel=channel) if channel else self.points
 
     async def member(self, points: int = 0) -> Member:
         """Returns a member that points knows, with so many points."""
@@ -94,17 +95,24 @@ class World:
         [found] = await self.points.rows(_STATE)
         return [int(each or 0) for each in found]
 
-    async def balanced(self) -> None:
+    async def assert_sound(self) -> None:
         """INV1 and INV3."""
         await self.points.assert_balanced()
         await asyncio.to_thread(invariants.check_ledger, self.points.database_url)
         await asyncio.to_thread(invariants.check_movements, self.points.database_url)
 
+    async def assert_settled(self) -> None:
+        """The books, with what is cached."""
+        if not self.by_nobody:
+            agree, differences = await check(self.points)
+            assert agree, differences
+
 
 @pytest.fixture(scope="module")
 async def world(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A service of its own, for other writes would be mistaken for those under test."""
-    async with own_service(platform) as own, mortals(own, tmp_path_factory.mktemp("d"), ahead=AHEAD) as made:
+    folder, module = tmp_path_factory.mktemp("d"), "services.points.tests.dying"
+    async with own_service(platform) as own, mortals(module, environment(own), folder) as made:
         yield World(own, made, await made.next(), await platform.admin())
 
 
@@ -266,7 +274,6 @@ WRITES = [
 ]
 
 
-_NONE = object()
 _OWN = re.compile(r"(id|reference|receipt_number|claim_code|seconds|nanos|name|etag|message|value): .*")
 
 
@@ -275,68 +282,10 @@ def repeatable(answer: Any) -> str:
     return _OWN.sub("", str(answer))
 
 
-def content(answer: Any) -> Any:
-    """Returns a reply byte for byte."""
-    return encoded(answer) if isinstance(answer, Message) else answer
-
-
-@dataclass
-class Seen:
-    """What a write left when a process died of it, and after it was repeated."""
-
-    survived: bool
-    half: tuple[int, ...]
-    whole: tuple[int, ...]
-    repeatable: str
-
-
-async def killed(world: World, prepare: Callable[[World], Awaitable[Call]], statement: int) -> Seen:
-    """Does a write in a process that dies before a statement of it, and then again in one that lives."""
-    call, first = await prepare(world), _NONE
-    before, mortal = await world.state(), await world.mortals.next()
-    await mortal.command(die=statement)
-    try:
-        first = await call(replace(world.points, own_channel=mortal.channel), mortal)
-    except DiedError:
-        pass
-    except grpc.aio.AioRpcError as error:
-        assert error.code() is grpc.StatusCode.UNAVAILABLE, error  # noqa: PT017  # or it survived
-        await mortal.died()
-    half = await world.state()
-    await world.balanced()
-    answer = await call(world.points, world.immortal)
-    whole = await world.state()
-    again = await call(world.points, world.immortal)
-    assert content(again) == content(answer)
-    assert await world.state() == whole
-    if prepare not in BY_NOBODY:
-        agree, differences = await check(world.points)
-        assert agree, differences
-    if survived := first is not _NONE:
-        assert content(first) == content(answer)
-        assert half == whole
-    await mortal.close()
-    return Seen(survived, _more(before, half), _more(before, whole), repeatable(answer))
-
-
-def _more(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...]:
-    return tuple(now - then for then, now in zip(before, after, strict=True))
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
 async def test_all_or_nothing(world: World, write: Callable[[World], Awaitable[Call]]) -> None:
-    seen: list[Seen] = []
-    while not (seen and seen[-1].survived):
-        assert len(seen) < MOST_STATEMENTS
-        seen.append(await killed(world, write, len(seen) + 1))
-    await world.balanced()
-    undisturbed = seen[-1]
-    assert any(undisturbed.whole), "the write leaves nothing"
-    for one in seen:
-        assert one.whole == undisturbed.whole
-        assert one.repeatable == undisturbed.repeatable
-        assert write is record_a_batch or one.half in ((0,) * len(one.half), one.whole), one
-    halves = [one.half for one in seen[:-1]]
-    assert (0,) * len(undisturbed.half) in halves
-    assert undisturbed.whole in halves, "none died after the commit"
+    world.by_nobody = write in BY_NOBODY
+    seen = await all_deaths(world, partial(write, world))
+    assert_all_or_nothing(seen, in_steps=write is record_a_batch)
+    assert len({repeatable(one.answer) for one in seen}) == 1

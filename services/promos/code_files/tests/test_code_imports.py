@@ -62,10 +62,10 @@ async def test_each_line_is_taken_or_refused_on_its_own(promos: Promos, files: F
     assert await files.get_import(done.id) == done
     codes = await files.codes(code_set_id)
     assert [(one.code, one.uses_allowed) for one in codes] == [
-        (f"{mark}A", 3),
-        (f"{mark}B", 7),
-        (f"{mark}.C_1".replace("L", "1"), 1_000_000),
-        (f"{mark}_0", 3),
+        (f"{mark}-A", 3),
+        (f"{mark} B", 7),
+        (f"{mark}.C_1", 1_000_000),
+        (f"{mark}_O", 3),
     ]
     assert {one.state for one in codes} == {code_file_pb2.CODE_STATE_USABLE}
     report = await files.refused(done.id)

@@ -19,10 +19,14 @@ _AT_A_TIME = 5_000
 
 @dataclass(frozen=True, slots=True)
 class NewCode:
-    """A code as it is stored; `uses_allowed` is the set's when None."""
+    """A code as it is stored; `uses_allowed` is the set's when None.
+
+    `written` is how it is shown, which reads as `code`; None where that is the same.
+    """
 
     code: str
     uses_allowed: int | None
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,12 @@ async def _insert(
     made = await fetch_values(
         connection,
         """
-        INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed, import_id)
-        SELECT new.id, s.id, new.code, 0, 'BEARER', coalesce(new.uses_allowed, s.uses_allowed), %(import_id)s
-        FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(uses)s::int[]) AS new (id, code, uses_allowed),
+        INSERT INTO codes (id, code_set_id, code, written, shuffle, state, uses_allowed, import_id)
+        SELECT
+          new.id, s.id, new.code, new.written, 0, 'BEARER', coalesce(new.uses_allowed, s.uses_allowed),
+          %(import_id)s
+        FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(written)s::text[], %(uses)s::int[])
+            AS new (id, code, written, uses_allowed),
           code_sets s
         WHERE s.id = %(id)s
         ORDER BY new.code COLLATE "C"
@@ -82,6 +89,7 @@ async def _insert(
         import_id=import_id,
         ids=[code_id for code_id, _ in codes],
         codes=[one.code for _, one in codes],
+        written=[one.written for _, one in codes],
         uses=[one.uses_allowed for _, one in codes],
     )
     return set(made)
