@@ -51,6 +51,7 @@ from services.promos.claims.claimer import Claimer
 from services.promos.claims.contacts import Contacts
 from services.promos.claims.discount_handlers import DiscountHandlers
 from services.promos.claims.handlers import ClaimHandlers
+from services.promos.claims.internal_handlers import UsableClaimHandlers
 from services.promos.code_files.handlers import CodeFileHandlers
 from services.promos.code_files.import_handlers import CodeImportHandlers
 from services.promos.code_files.sheet_handlers import SheetHandlers
@@ -62,7 +63,9 @@ from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import Parts, build
 from services.promos.promo_points.handlers import PromoHandlers
+from services.promos.promo_points.internal_handlers import UsablePromoHandlers
 from services.promos.promo_points.my_handlers import MyPromoHandlers
+from services.promos.promo_points.new_members import NewMembers
 from services.promos.settings import Settings
 from services.promos.shown_members import ShownMembers
 from services.promos.webhooks.handlers import DeliveryHandlers, WebhookHandlers
@@ -126,6 +129,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
                 drains=[
+                    shared.members.drain,
                     shared.redeemer.drain,
                     shared.order_codes.drain,
                     shared.quotes.drain,
@@ -187,7 +191,7 @@ def _gifts(shared: _Shared) -> list[Servicer]:
         servicer(
             "scrip.promos.v1.PromoService",
             promo_pb2_grpc.add_PromoServiceServicer_to_server,
-            PromoHandlers(db, shared.members),
+            PromoHandlers(db, shared.members, NewMembers(db, shared.parts.peers)),
         ),
         servicer(
             "scrip.promos.v1.MyPromoService",
@@ -245,6 +249,8 @@ def _inside(shared: _Shared) -> list[Servicer]:
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
             shared.order_codes,
             UsableRewardHandlers(db),
+            UsableClaimHandlers(db),
+            UsablePromoHandlers(db),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

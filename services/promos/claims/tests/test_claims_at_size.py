@@ -13,6 +13,7 @@ from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.paging import Page
 from services.promos.claims.queries import CLAIM_LIST, MY_CLAIMS, codes_claimed
+from services.promos.claims.usable_claims import usable_claims
 from tests.inprocess import Platform
 from tests.plans import rows_read
 
@@ -117,3 +118,4 @@ async def test_a_page_of_many_claims_reads_little(
 async def test_what_one_member_claimed_among_many_reads_little(many: Database) -> None:
     assert await rows_read(many, MY_CLAIMS.page, page=Page(50, "", "x"), member_id=MEMBER) < 20
     assert await rows_read(many, codes_claimed, member_id=MEMBER) < 5
+    assert await rows_read(many, usable_claims, member_id=MEMBER) < 20
