@@ -281,7 +281,9 @@ async def refusal(call: Awaitable[object]) -> tuple[str, grpc.StatusCode, dict[s
 async def as_apps_do(call: Callable[[], Awaitable[T]]) -> T:
     """Makes a call that has a key, and makes it again while a service is too busy to reply to another.
 
-    Crowds and all services share one process here. Three times at most, so that what is away is seen.
+    For calls that need a connection to the database each: 50 at once share 10, and on a slow machine one may
+    wait for longer than the 5 s after which it is refused and to be repeated. So who uses this counts in the
+    end that each key had its effect exactly once. Three times at most, so that what is away is seen.
     """
     for _ in range(2):
         try:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from services.common.db import Connection, fetch_first, fetch_value
+from services.common.db import Connection, execute, fetch_first, fetch_value
 from services.common.errors import DomainError
 
 ACTIVE, SUSPENDED, CLOSED = "ACTIVE", "SUSPENDED", "CLOSED"
@@ -146,4 +146,28 @@ async def lock_member(connection: Connection, member_id: UUID) -> None:
     if status is None:
         raise DomainError("MEMBER_NOT_FOUND", "no such member", member_id=member_id)
     if status == CLOSED:
-        raise DomainError("MEMBER_CLOSED", "the member has closed the account")
+        raise member_closed()
+
+
+def member_closed() -> DomainError:
+    """The member closed the account."""
+    return DomainError("MEMBER_CLOSED", "the member has closed the account")
+
+
+async def keep_new_member(connection: Connection, member_id: UUID, status: str) -> None:
+    """Keeps a member of whom identity was asked, so that it is known here before its events come.
+
+    Those then apply as ever, for the row is older than the first of them. Nothing changes for a member who
+    is known. The status is ACTIVE or SUSPENDED: what follows from closing an account follows from its event.
+    """
+    assert status in (ACTIVE, SUSPENDED), "a closed account is told of by its event alone"
+    await execute(
+        connection,
+        """
+        INSERT INTO members (member_id, version, status, status_version)
+        VALUES (%(member_id)s, 0, %(status)s, 0)
+        ON CONFLICT (member_id) DO NOTHING
+        """,
+        member_id=member_id,
+        status=status,
+    )

@@ -47,6 +47,7 @@ from services.identity.members.admin_handlers import MemberAdminHandlers
 from services.identity.members.contact_handlers import ContactHandlers
 from services.identity.members.handlers import MemberHandlers
 from services.identity.members.registration_handlers import RegistrationHandlers
+from services.identity.members.state_handlers import MemberStateHandlers
 from services.identity.members.step_up import StepUp
 from services.identity.messages import Notices, choose_sender
 from services.identity.messages.handlers import NoticeHandlers, SandboxNoticeHandlers
@@ -229,6 +230,7 @@ def _servicers(
                 lambda member_ids: db.read(code_owners, member_ids),
             ),
             ContactHandlers(db),
+            MemberStateHandlers(db),
             AuditForwardingHandlers(db),
         ),
     ]

@@ -52,6 +52,7 @@ from services.promos.claims.claimer import Claimer
 from services.promos.claims.contacts import Contacts
 from services.promos.claims.discount_handlers import DiscountHandlers
 from services.promos.claims.handlers import ClaimHandlers
+from services.promos.claims.internal_handlers import UsableClaimHandlers
 from services.promos.code_files.handlers import CodeFileHandlers
 from services.promos.code_files.import_handlers import CodeImportHandlers
 from services.promos.code_files.sheet_handlers import SheetHandlers
@@ -64,7 +65,9 @@ from services.promos.codes.redemption_handlers import RedemptionHandlers
 from services.promos.codes.set_handlers import CodeSetHandlers
 from services.promos.parts import Parts, build
 from services.promos.promo_points.handlers import PromoHandlers
+from services.promos.promo_points.internal_handlers import UsablePromoHandlers
 from services.promos.promo_points.my_handlers import MyPromoHandlers
+from services.promos.promo_points.new_members import NewMembers
 from services.promos.settings import Settings
 from services.promos.shown_members import ShownMembers
 from services.promos.webhooks.handlers import DeliveryHandlers, WebhookHandlers
@@ -128,6 +131,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 checks=[schema.at_head("promos", parts.db), keys.known],
                 loops=[keys.keep_fresh],
                 drains=[
+                    shared.members.drain,
                     shared.redeemer.drain,
                     shared.order_codes.drain,
                     shared.quotes.drain,
@@ -190,7 +194,7 @@ def _gifts(shared: _Shared) -> list[Servicer]:
         servicer(
             "scrip.promos.v1.PromoService",
             promo_pb2_grpc.add_PromoServiceServicer_to_server,
-            PromoHandlers(db, shared.members),
+            PromoHandlers(db, shared.members, NewMembers(db, shared.parts.peers)),
         ),
         servicer(
             "scrip.promos.v1.MyPromoService",
@@ -249,6 +253,8 @@ def _inside(shared: _Shared) -> list[Servicer]:
             shared.order_codes,
             UsableRewardHandlers(db),
             BrandCheckHandlers(db),
+            UsableClaimHandlers(db),
+            UsablePromoHandlers(db),
         ),
         servicer(
             "scrip.common.internal.v1.MemberEventsService",

@@ -30,6 +30,8 @@ class Belongings:
     points: points_pb2.GetBalanceResponse | None
     coupons: vouchers_pb2.GetUsableCouponsResponse | None
     rewards: promos_pb2.GetUsableRewardsResponse | None
+    claims: promos_pb2.GetUsableClaimsResponse | None
+    promos: promos_pb2.GetUsablePromosResponse | None
 
     @property
     def unavailable(self) -> list[look_up_pb2.LookUpPart.ValueType]:
@@ -38,6 +40,8 @@ class Belongings:
             look_up_pb2.LOOK_UP_PART_POINTS: self.points,
             look_up_pb2.LOOK_UP_PART_COUPONS: self.coupons,
             look_up_pb2.LOOK_UP_PART_REWARDS: self.rewards,
+            look_up_pb2.LOOK_UP_PART_CLAIMS: self.claims,
+            look_up_pb2.LOOK_UP_PART_PROMO_POINTS: self.promos,
         }
         return [part for part, had in parts.items() if had is None]
 
@@ -53,7 +57,7 @@ class BelongingsReader:
 
     async def read(self, member_id: str) -> Belongings:
         """Returns what a member has. Raises nothing: a service that is away keeps nobody from selling."""
-        points, coupons, rewards = await asyncio.gather(
+        points, coupons, rewards, claims, promos = await asyncio.gather(
             self._ask("points", self._points.GetBalance, points_pb2.GetBalanceRequest(member_id=member_id)),
             self._ask(
                 "vouchers",
@@ -65,8 +69,14 @@ class BelongingsReader:
                 self._promos.GetUsableRewards,
                 promos_pb2.GetUsableRewardsRequest(member_id=member_id),
             ),
+            self._ask(
+                "promos", self._promos.GetUsableClaims, promos_pb2.GetUsableClaimsRequest(member_id=member_id)
+            ),
+            self._ask(
+                "promos", self._promos.GetUsablePromos, promos_pb2.GetUsablePromosRequest(member_id=member_id)
+            ),
         )
-        return Belongings(points, coupons, rewards)
+        return Belongings(points, coupons, rewards, claims, promos)
 
     async def _ask(self, service: str, method: Callable[..., Awaitable[Any]], request: object) -> Any:
         try:

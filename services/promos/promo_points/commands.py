@@ -79,12 +79,14 @@ async def update_promo(
     """Changes the fields of a promo that `changes` names, and returns it.
 
     Where nothing is different, nothing is audited either. Raises PROMO_NOT_FOUND, ETAG_MISMATCH,
-    PROMO_DELETED, PROMO_AMOUNT_BELOW_USED, and VALIDATION_FAILED for a window that ends before it starts.
+    PROMO_DELETED, MEMBER_CLOSED, PROMO_AMOUNT_BELOW_USED, and VALIDATION_FAILED for a window that ends
+    before it starts.
     """
     before = await lock_promo(connection, promo_id)
     require_etag(etag, before.etag, of="promo")
     if before.deleted_at is not None:
         raise refusals.promo_deleted(promo_id)
+    await lock_member(connection, before.member_id)
     after = replace(before, **changes)
     if after == before:
         return before

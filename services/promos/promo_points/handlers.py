@@ -11,6 +11,7 @@ from services.common.caller import caller
 from services.common.codes import read_code
 from services.common.db import Connection, Database
 from services.common.encoding import Context, moment, read_text, refuse_nul
+from services.common.errors import DomainError
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
 from services.promos.promo_points import queries
@@ -22,6 +23,7 @@ from services.promos.promo_points.encoding import (
     read_state,
     read_type,
 )
+from services.promos.promo_points.new_members import NewMembers
 from services.promos.promo_points.using import Sale, cancel_use, use_for_sale, used_before
 from services.promos.shown_members import ShownMembers
 
@@ -29,14 +31,18 @@ from services.promos.shown_members import ShownMembers
 class PromoHandlers:
     """Implements PromoService."""
 
-    def __init__(self, db: Database, members: ShownMembers) -> None:
+    def __init__(self, db: Database, members: ShownMembers, new_members: NewMembers) -> None:
         self._db = db
         self._members = members
+        self._new_members = new_members
 
     async def CreatePromo(
         self, request: promo_pb2.CreatePromoRequest, context: Context
     ) -> promo_pb2.CreatePromoResponse:
-        """Gives a member a promo, once per key."""
+        """Gives a member a promo, once per key.
+
+        Events of members lag behind: identity is asked about one who is not known here.
+        """
         actor, kind = caller(), read_type(request.type)
         assert kind, "the contract requires one"
         new = NewPromo(
@@ -53,6 +59,12 @@ class PromoHandlers:
             row = await create_promo(connection, actor=actor, new=new)
             return promo_pb2.CreatePromoResponse(promo=encode_promo(row))
 
+        try:
+            return await idempotent(self._db, context, request, promo_pb2.CreatePromoResponse, create)
+        except DomainError as error:
+            if error.reason != "MEMBER_NOT_FOUND":
+                raise
+        await self._new_members.keep(new.member_id)
         return await idempotent(self._db, context, request, promo_pb2.CreatePromoResponse, create)
 
     async def GetPromo(

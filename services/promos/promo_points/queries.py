@@ -15,7 +15,11 @@ from services.common.lists import Listing, SortKey, parse_moment
 from services.promos.promo_points.refusals import promo_not_found
 
 PromoType = Literal["WELCOME", "BIRTHDAY", "LOYALTY", "COMPENSATION", "OTHER"]
-PromoState = Literal["USABLE", "SCHEDULED", "USED_UP", "EXPIRED", "INACTIVE", "DELETED"]
+PromoState = Literal[
+    "USABLE", "SCHEDULED", "USED_UP", "EXPIRED", "INACTIVE", "DELETED", "FORFEITED", "ON_HOLD"
+]
+
+_MOST_USABLE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +63,32 @@ class PromoUseRow:
     cancelled_at: datetime | None
 
 
-_STATE = SQL(
+STATE = SQL(
     """
     CASE
       WHEN p.deleted_at IS NOT NULL THEN 'DELETED'
+      WHEN EXISTS (
+        SELECT FROM members m WHERE m.member_id = p.member_id AND m.status = 'CLOSED'
+      ) THEN 'FORFEITED'
       WHEN NOT p.active THEN 'INACTIVE'
       WHEN p.ends_at <= now() THEN 'EXPIRED'
       WHEN p.used = p.amount THEN 'USED_UP'
       WHEN p.starts_at > now() THEN 'SCHEDULED'
+      WHEN EXISTS (
+        SELECT FROM members m WHERE m.member_id = p.member_id AND m.status = 'SUSPENDED'
+      ) THEN 'ON_HOLD'
       ELSE 'USABLE'
     END
     """
 )
+"""Whether points of a promo `p` can be used now: a PromoState."""
 
 PROMO = SQL(
     """
     p.id, p.member_id, p.type, p.code, p.description, p.starts_at, p.ends_at, p.amount, p.used, p.active,
     {state} AS state, p.version, p.created_at, p.deleted_at
     """
-).format(state=_STATE)
+).format(state=STATE)
 """The columns of a promo `p` that PromoRow is made of."""
 
 PROMO_LIST = Listing(
@@ -87,7 +98,7 @@ PROMO_LIST = Listing(
     filters={
         "member_id": "p.member_id = %(member_id)s",
         "type": "p.type = %(type)s",
-        "state": SQL("{state} = %(state)s").format(state=_STATE),
+        "state": SQL("{state} = %(state)s").format(state=STATE),
         "not_deleted": "p.deleted_at IS NULL",
     },
     keys={"created_at": SortKey("p.created_at", "created_at", parse_moment)},
@@ -121,6 +132,34 @@ async def lock_promo(connection: Connection, promo_id: UUID) -> PromoRow:
     if found is None:
         raise promo_not_found(promo_id)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class UsablePromo:
+    """A promo whose points can be used now; `in_all` is how many can be of all the member's promos."""
+
+    description: str
+    remaining: int
+    ends_at: datetime | None
+    in_all: int
+
+
+_USABLE_PROMOS = SQL(
+    """
+    SELECT
+      p.description, p.amount - p.used AS remaining, p.ends_at,
+      (sum(p.amount - p.used) OVER ())::bigint AS in_all
+    FROM promos p
+    WHERE p.member_id = %(member_id)s AND {state} = 'USABLE'
+    ORDER BY p.ends_at NULLS LAST, p.id
+    LIMIT %(limit)s
+    """
+).format(state=STATE)
+
+
+async def usable_promos(connection: Connection, member_id: UUID) -> Sequence[UsablePromo]:
+    """Returns the promos whose points a member can use now, what ends first first, 50 at most."""
+    return await fetch_all(connection, UsablePromo, _USABLE_PROMOS, member_id=member_id, limit=_MOST_USABLE)
 
 
 _USE = SQL(

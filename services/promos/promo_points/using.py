@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import assert_never
 from uuid import UUID
+
+from psycopg.sql import SQL
 
 from services.common import audit
 from services.common.caller import Caller
 from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_value
-from services.common.errors import overloaded
+from services.common.errors import DomainError, overloaded
 from services.common.ids import new_id
 from services.promos.promo_points import refusals
-from services.promos.promo_points.queries import PromoRow, PromoUseRow, get_promo, parts_of_use
+from services.promos.promo_points.queries import STATE, PromoRow, PromoUseRow, get_promo, parts_of_use
 
 _TRIES = 3
 
@@ -27,37 +30,41 @@ class Sale:
     request_hash: bytes
 
 
+_USE = SQL(
+    """
+    WITH used AS (
+      UPDATE promos p SET used = p.used + %(amount)s
+      WHERE p.id = %(promo_id)s AND p.member_id = %(member_id)s AND {state} = 'USABLE'
+        AND p.used + %(amount)s <= p.amount
+      RETURNING p.id, p.amount - p.used AS remaining
+    ), noted AS (
+      INSERT INTO promo_uses (id, member_id, caller_id, caller_role)
+      SELECT %(use_id)s, %(member_id)s, %(member_id)s, %(role)s FROM used
+      RETURNING id, used_at
+    ), part AS (
+      INSERT INTO promo_use_parts (promo_use_id, promo_id, amount, remaining)
+      SELECT %(use_id)s, id, %(amount)s, remaining FROM used
+    )
+    SELECT
+      noted.id, used.id AS promo_id, %(amount)s::bigint AS amount, used.remaining, noted.used_at,
+      %(member_id)s::uuid AS used_by, %(role)s::text AS used_by_role, '' AS till_number,
+      NULL AS sale_reference, NULL AS cancelled_at
+    FROM noted, used
+    """
+).format(state=STATE)
+
+
 async def use_promo(connection: Connection, *, actor: Caller, promo_id: UUID, amount: int) -> PromoUseRow:
     """Uses points of one of the caller's promos, and returns what was used and what is left.
 
-    Raises PROMO_NOT_FOUND, PROMO_DELETED, PROMO_NOT_ACTIVE, PROMO_NOT_STARTED, PROMO_EXPIRED and
-    PROMO_POINTS_INSUFFICIENT.
+    Raises PROMO_NOT_FOUND, PROMO_DELETED, PROMO_NOT_ACTIVE, PROMO_NOT_STARTED, PROMO_EXPIRED,
+    PROMO_POINTS_INSUFFICIENT, ACCOUNT_SUSPENDED and ACCOUNT_CLOSED.
     """
     for _ in range(_TRIES):
         used = await fetch_first(
             connection,
             PromoUseRow,
-            """
-            WITH used AS (
-              UPDATE promos SET used = used + %(amount)s
-              WHERE id = %(promo_id)s AND member_id = %(member_id)s AND deleted_at IS NULL AND active
-                AND starts_at <= now() AND (ends_at IS NULL OR now() < ends_at)
-                AND used + %(amount)s <= amount
-              RETURNING id, amount - used AS remaining
-            ), noted AS (
-              INSERT INTO promo_uses (id, member_id, caller_id, caller_role)
-              SELECT %(use_id)s, %(member_id)s, %(member_id)s, %(role)s FROM used
-              RETURNING id, used_at
-            ), part AS (
-              INSERT INTO promo_use_parts (promo_use_id, promo_id, amount, remaining)
-              SELECT %(use_id)s, id, %(amount)s, remaining FROM used
-            )
-            SELECT
-              noted.id, used.id AS promo_id, %(amount)s::bigint AS amount, used.remaining, noted.used_at,
-              %(member_id)s::uuid AS used_by, %(role)s::text AS used_by_role, '' AS till_number,
-              NULL AS sale_reference, NULL AS cancelled_at
-            FROM noted, used
-            """,
+            _USE,
             use_id=new_id(),
             promo_id=promo_id,
             member_id=actor.id,
@@ -73,17 +80,25 @@ async def use_promo(connection: Connection, *, actor: Caller, promo_id: UUID, am
 
 def _require_usable(promo: PromoRow, amount: int) -> None:
     """Raises why the points can not be used, if they can not."""
-    now = datetime.now(UTC)
-    if promo.deleted_at is not None:
-        raise refusals.promo_deleted(promo.id)
-    if not promo.active:
-        raise refusals.promo_not_active(promo.id)
-    if promo.ends_at is not None and promo.ends_at <= now:
-        raise refusals.promo_expired(promo.id, promo.ends_at)
-    if promo.starts_at > now:
-        raise refusals.promo_not_started(promo.id, promo.starts_at)
-    if promo.amount - promo.used < amount:
-        raise refusals.promo_points_insufficient(promo.amount - promo.used)
+    match promo.state:
+        case "DELETED":
+            raise refusals.promo_deleted(promo.id)
+        case "FORFEITED":
+            raise DomainError("ACCOUNT_CLOSED", "the account is closed")
+        case "INACTIVE":
+            raise refusals.promo_not_active(promo.id)
+        case "EXPIRED":
+            assert promo.ends_at is not None, "what expired had an end"
+            raise refusals.promo_expired(promo.id, promo.ends_at)
+        case "SCHEDULED":
+            raise refusals.promo_not_started(promo.id, promo.starts_at)
+        case "ON_HOLD":
+            raise DomainError("ACCOUNT_SUSPENDED", "the account is suspended")
+        case "USED_UP" | "USABLE":
+            if promo.amount - promo.used < amount:
+                raise refusals.promo_points_insufficient(promo.amount - promo.used)
+        case _:
+            assert_never(promo.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,16 @@ async def use_for_sale(
     return await parts_of_use(connection, use_id)
 
 
+_USABLE = SQL(
+    """
+    SELECT p.id, p.amount - p.used AS remaining FROM promos p
+    WHERE p.member_id = %(member_id)s AND {state} = 'USABLE'
+    ORDER BY p.ends_at NULLS LAST, p.id
+    FOR NO KEY UPDATE
+    """
+).format(state=STATE)
+
+
 async def _lock_usable(connection: Connection, member_id: UUID) -> Sequence[_Usable]:
     """Returns the promos that a member can use now, locked, what ends first first."""
     # Locked in the order of their ids, as everybody locks several.
@@ -205,19 +230,7 @@ async def _lock_usable(connection: Connection, member_id: UUID) -> Sequence[_Usa
         """,
         member_id=member_id,
     )
-    return await fetch_all(
-        connection,
-        _Usable,
-        """
-        SELECT id, amount - used AS remaining FROM promos
-        WHERE member_id = %(member_id)s AND deleted_at IS NULL AND active AND used < amount
-          AND starts_at <= now() AND (ends_at IS NULL OR now() < ends_at)
-          AND EXISTS (SELECT FROM members m WHERE m.member_id = %(member_id)s AND m.status = 'ACTIVE')
-        ORDER BY ends_at NULLS LAST, id
-        FOR NO KEY UPDATE
-        """,
-        member_id=member_id,
-    )
+    return await fetch_all(connection, _Usable, _USABLE, member_id=member_id)
 
 
 async def cancel_use(connection: Connection, *, actor: Caller, promo_use_id: UUID) -> Sequence[PromoUseRow]:

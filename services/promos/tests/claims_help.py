@@ -15,7 +15,7 @@ from scrip.promos.v1 import claim_pb2, claim_pb2_grpc, discount_pb2, discount_pb
 from services.common.ids import new_id
 from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import THIRTY_PERCENT, Promos
-from tests.inprocess import Member, as_apps_do, bearer, eventually
+from tests.inprocess import Member, bearer, eventually
 
 CONSENT_CHANGED = member_events_pb2.MEMBER_EVENT_TYPE_CONSENT_CHANGED
 
@@ -136,7 +136,7 @@ class Claims:
         """Claims a code."""
         request = claim_pb2.ClaimCodeRequest(brand_id=brand_id or self.brand_id, discount_id=discount_id)
         metadata = bearer(token, idempotency_key=key or str(new_id()))
-        return (await as_apps_do(lambda: self.claims.ClaimCode(request, metadata=metadata))).claim
+        return (await self.claims.ClaimCode(request, metadata=metadata)).claim
 
     async def mine(self, token: str, **fields: Any) -> list[claim_pb2.MyClaim]:
         """Returns a page of a member's claims."""

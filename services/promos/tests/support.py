@@ -32,7 +32,7 @@ from services.common.ids import new_id
 from services.common.server import RunningService
 from services.promos.server import compose
 from tests import invariants
-from tests.inprocess import Platform, as_apps_do, bearer, eventually, reason
+from tests.inprocess import Platform, bearer, eventually, reason
 
 FIVE_DOLLARS = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", amount_minor=500))
 THIRTY_PERCENT = code_pb2.Benefit(percent_off=30)
@@ -214,7 +214,7 @@ class Promos:
         """Redeems a code."""
         request = code_pb2.RedeemCodeRequest(code=code, sale_reference=sale, till_number=till_number)
         metadata = bearer(token or self.till)
-        return (await as_apps_do(lambda: self.codes.RedeemCode(request, metadata=metadata))).redemption
+        return (await self.codes.RedeemCode(request, metadata=metadata)).redemption
 
     async def cancel(self, redemption_id: str, token: str | None = None) -> code_pb2.Redemption:
         """Cancels a redemption."""

@@ -12,9 +12,22 @@ import grpc
 import pytest
 import redis.asyncio as redis
 from scrip.common.v1 import money_pb2
-from scrip.identity.v1 import look_up_pb2, look_up_pb2_grpc, member_pb2
+from scrip.identity.v1 import look_up_pb2, look_up_pb2_grpc, member_pb2, member_pb2_grpc
 from scrip.points.v1 import purchase_pb2, purchase_pb2_grpc
-from scrip.promos.v1 import campaign_pb2, campaign_pb2_grpc, code_pb2, code_pb2_grpc
+from scrip.promos.v1 import (
+    brand_pb2,
+    brand_pb2_grpc,
+    campaign_pb2,
+    campaign_pb2_grpc,
+    claim_pb2,
+    claim_pb2_grpc,
+    code_pb2,
+    code_pb2_grpc,
+    discount_pb2,
+    discount_pb2_grpc,
+    promo_pb2,
+    promo_pb2_grpc,
+)
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, order_pb2, order_pb2_grpc
 
 from services.common.encoding import timestamp
@@ -27,6 +40,11 @@ from tests.inprocess import Member, Platform, bearer, eventually, new_phone, rea
 Stub = look_up_pb2_grpc.LookUpServiceStub
 Request = look_up_pb2.LookUpMemberRequest
 NOWHERE = "ipv4:127.0.0.1:1"
+OF_PROMOS = [
+    look_up_pb2.LOOK_UP_PART_REWARDS,
+    look_up_pb2.LOOK_UP_PART_CLAIMS,
+    look_up_pb2.LOOK_UP_PART_PROMO_POINTS,
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +59,14 @@ async def till(platform: Platform) -> str:
 
 @pytest.fixture(scope="module")
 async def rich(platform: Platform) -> AsyncIterator[Member]:
-    """A member with points, a coupon that can be used and a reward."""
+    """A member with points, and a coupon, a reward, a claimed code and promo points that can be used."""
     async with rich_member(platform) as member:
         yield member
 
 
 @asynccontextmanager
 async def rich_member(platform: Platform) -> AsyncIterator[Member]:
-    """A new member with points, a coupon and a reward, of a campaign that lasts as long as this."""
+    """A new member with all that a till is told of; the campaign of the reward lasts as long as this."""
     admin = bearer(await platform.admin())
     campaigns = campaign_pb2_grpc.CampaignServiceStub(platform.channels["promos"])
     wanted = campaign_pb2.CreateCampaignRequest(
@@ -63,9 +81,49 @@ async def rich_member(platform: Platform) -> AsyncIterator[Member]:
     voucher = (await catalogue.CreateVoucher(offer, metadata=admin)).voucher.id
     orders = order_pb2_grpc.OrderServiceStub(platform.channels["vouchers"])
     order = order_pb2.PlaceOrderRequest(voucher_id=voucher)
-    await orders.PlaceOrder(order, metadata=bearer(member.token, idempotency_key=str(new_id())))
+    await orders.PlaceOrder(order, metadata=keyed(member.token))
+    await _claim(platform, member)
+    gift = promo_pb2.CreatePromoRequest(
+        member_id=str(member.id), type=promo_pb2.PROMO_TYPE_WELCOME, description="Welcome, Grace", amount=100
+    )
+    promos = promo_pb2_grpc.PromoServiceStub(platform.channels["promos"])
+    await promos.CreatePromo(gift, metadata=keyed(await platform.admin()))
     yield member
     await campaigns.EndCampaign(campaign_pb2.EndCampaignRequest(campaign_id=campaign.id), metadata=admin)
+
+
+async def _claim(platform: Platform, member: Member) -> None:
+    """Has a member claim a code of a new brand's discount."""
+    channel, admin = platform.channels["promos"], await platform.admin()
+    consents = member_pb2_grpc.MemberServiceStub(platform.channels["identity"])
+    consent = member_pb2.SetMyConsentRequest(shares_contact=True, wording_version="1")
+    await consents.SetMyConsent(consent, metadata=bearer(member.token))
+    brands = brand_pb2_grpc.BrandServiceStub(channel)
+    wanted = brand_pb2.CreateBrandRequest(name="Golden Crust", category="Bakeries")
+    brand = (await brands.CreateBrand(wanted, metadata=keyed(admin))).brand.brand.id
+    await brands.PublishBrand(brand_pb2.PublishBrandRequest(brand_id=brand), metadata=bearer(admin))
+    manager = await platform.brand_manager(brand)
+    discounts = discount_pb2_grpc.DiscountServiceStub(channel)
+    offer = discount_pb2.CreateDiscountRequest(
+        brand_id=brand, name="20 % off bread", quantity=1, benefit=code_pb2.Benefit(percent_off=20)
+    )
+    discount = (await discounts.CreateDiscount(offer, metadata=keyed(manager))).discount.id
+
+    async def claimed() -> None:
+        opened = discount_pb2.ActivateDiscountRequest(brand_id=brand, discount_id=discount)
+        request = claim_pb2.ClaimCodeRequest(brand_id=brand, discount_id=discount)
+        try:
+            await discounts.ActivateDiscount(opened, metadata=bearer(manager))
+            await claim_pb2_grpc.ClaimServiceStub(channel).ClaimCode(request, metadata=keyed(member.token))
+        except grpc.aio.AioRpcError as error:  # the code is being made
+            raise AssertionError(error.details()) from error
+
+    await eventually(claimed, seconds=15)
+
+
+def keyed(token: str) -> list[tuple[str, str]]:
+    """Returns the metadata of a call with a key of its own."""
+    return bearer(token, idempotency_key=str(new_id()))
 
 
 async def _buy(platform: Platform, member: Member, code: str = "") -> None:
@@ -85,15 +143,16 @@ async def look(stub: Stub, token: str, **by: str) -> look_up_pb2.LookUpMemberRes
 
 
 def codes(found: look_up_pb2.LookUpMemberResponse) -> list[str]:
-    """Returns the codes of coupons and rewards as they are told."""
-    return [one.code for one in found.coupons] + [one.code for one in found.rewards]
+    """Returns the codes of coupons, rewards and claims as they are told."""
+    return [one.code for part in (found.coupons, found.rewards, found.claims) for one in part]
 
 
 @pytest.mark.covers("P9 LookUpService.LookUpMember", "P9 PointsInternalService.GetBalance")
 @pytest.mark.covers(
     "P9 VouchersInternalService.GetUsableCoupons", "P9 PromosInternalService.GetUsableRewards"
 )
-async def test_a_till_sees_a_masked_member_with_points_coupons_and_rewards(
+@pytest.mark.covers("P9 PromosInternalService.GetUsableClaims", "P9 PromosInternalService.GetUsablePromos")
+async def test_a_till_sees_a_masked_member_with_all_that_it_can_use(
     grpc_stub: Stub, platform: Platform, till: str, rich: Member
 ) -> None:
     async def whole() -> look_up_pb2.LookUpMemberResponse:
@@ -112,8 +171,15 @@ async def test_a_till_sees_a_masked_member_with_points_coupons_and_rewards(
     [reward] = [one for one in found.rewards if one.campaign_name == "First 5 of the look-ups"]
     assert (coupon.title, coupon.face_value.amount_minor) == ("Five off", 500)
     assert reward.percent_off == 30
-    assert coupon.code
-    assert reward.code
+    [claim] = found.claims
+    assert (claim.brand_name, claim.discount_name, claim.percent_off) == (
+        "Golden Crust",
+        "20 % off bread",
+        20,
+    )
+    assert all(codes(found))
+    [promo] = found.promo_points.promos
+    assert (promo.description, promo.remaining, found.promo_points.remaining) == ("Welcome, Grace", 100, 100)
     for secret in (str(rich.id), rich.phone, "Hopper"):
         assert secret not in str(found)
 
@@ -121,18 +187,21 @@ async def test_a_till_sees_a_masked_member_with_points_coupons_and_rewards(
 async def test_the_texts_of_codes_are_for_members_who_showed_a_code_themselves(
     grpc_stub: Stub, platform: Platform, till: str, rich: Member
 ) -> None:
-    """Who knows a phone number could else redeem what its owner has."""
+    """Who knows a phone number could else redeem what its owner has. What a promo says may be personal."""
     cashier = await platform.token("cashier")
 
     async def told() -> None:
         for token in (till, cashier):
             by_phone = await look(grpc_stub, token, phone=rich.phone)
             assert set(codes(by_phone)) == {""}
-            assert len(codes(by_phone)) >= 2
+            assert len(codes(by_phone)) >= 3
+            assert by_phone.promo_points.remaining == 100
+            assert [promo.description for promo in by_phone.promo_points.promos] == [""]
             for code in (rich.code, platform.signed_code(rich)):
                 shown = await look(grpc_stub, token, member_code=code)
-                assert len(codes(shown)) >= 2
+                assert len(codes(shown)) >= 3
                 assert all(codes(shown))
+                assert [promo.description for promo in shown.promo_points.promos] == ["Welcome, Grace"]
 
     await eventually(told, seconds=15)
 
@@ -143,6 +212,7 @@ async def test_who_has_nothing_has_no_points_and_nothing_to_use(
     member = await platform.member()
     found = await look(grpc_stub, till, member_code=member.code)
     assert (list(found.coupons), found.points.balance, found.HasField("points")) == ([], 0, True)
+    assert (list(found.claims), found.promo_points) == ([], look_up_pb2.LookedUpPromoPoints())
 
 
 @pytest.mark.covers(
@@ -153,15 +223,19 @@ async def test_what_was_used_is_not_told_any_more(grpc_stub: Stub, platform: Pla
 
         async def whole() -> list[str]:
             found = codes(await look(grpc_stub, till, member_code=member.code))
-            assert len(found) >= 2
+            assert len(found) >= 3
             return found
 
         stub = code_pb2_grpc.CodeServiceStub(platform.channels["promos"])
         for code in await eventually(whole, seconds=15):
             sale = code_pb2.RedeemCodeRequest(code=code, sale_reference=str(new_id()))
             await stub.RedeemCode(sale, metadata=bearer(await platform.till()))
+        use = promo_pb2.UsePromosRequest(member_code=member.code, amount=100, sale_reference=str(new_id()))
+        promos = promo_pb2_grpc.PromoServiceStub(platform.channels["promos"])
+        await promos.UsePromos(use, metadata=bearer(await platform.till()))
         found = await look(grpc_stub, till, member_code=member.code)
         assert (codes(found), list(found.unavailable)) == ([], [])
+        assert (found.promo_points.remaining, list(found.promo_points.promos)) == (0, [])
 
 
 async def test_a_signed_code_is_not_used_up_by_looking(
@@ -238,17 +312,17 @@ async def test_members_are_looked_up_by_tills_and_cashiers_alone(grpc_stub: Stub
 
 
 @pytest.mark.parametrize(
-    ("away", "part"),
+    ("away", "parts"),
     [
-        ("points", look_up_pb2.LOOK_UP_PART_POINTS),
-        ("vouchers", look_up_pb2.LOOK_UP_PART_COUPONS),
-        ("promos", look_up_pb2.LOOK_UP_PART_REWARDS),
+        ("points", [look_up_pb2.LOOK_UP_PART_POINTS]),
+        ("vouchers", [look_up_pb2.LOOK_UP_PART_COUPONS]),
+        ("promos", OF_PROMOS),
     ],
 )
 async def test_a_service_that_is_away_leaves_its_part_out_and_the_rest_is_told(
-    platform: Platform, till: str, rich: Member, away: str, part: look_up_pb2.LookUpPart.ValueType
+    platform: Platform, till: str, rich: Member, away: str, parts: list[look_up_pb2.LookUpPart.ValueType]
 ) -> None:
-    """The customer at the till is greeted all the same; the answer says what is missing."""
+    """The customer at the till is greeted all the same; the reply says what is missing."""
     url = platform.postgres.url("identity")
     target: dict[str, Any] = {f"{away}_target": NOWHERE}
     async with own_identity(platform, database_url=url, **target) as own:
@@ -256,10 +330,11 @@ async def test_a_service_that_is_away_leaves_its_part_out_and_the_rest_is_told(
         async def told() -> None:
             found = await look(Stub(own.channel), till, member_code=rich.code)
             assert found.member.full_name == "Grace H."
-            assert list(found.unavailable) == [part]
+            assert list(found.unavailable) == parts
             assert found.HasField("points") == (away != "points")
             assert bool(found.coupons) == (away != "vouchers")
-            assert bool(found.rewards) == (away != "promos")
+            assert bool(found.rewards) == bool(found.claims) == (away != "promos")
+            assert found.HasField("promo_points") == (away != "promos")
 
         await eventually(told, seconds=20)
 
@@ -309,14 +384,14 @@ async def test_when_all_are_away_the_member_is_told_all_the_same(
     away: dict[str, Any] = dict.fromkeys(("points_target", "vouchers_target", "promos_target"), NOWHERE)
     async with own_identity(platform, database_url=url, **away) as own:
         found = await look(Stub(own.channel), till, member_code=rich.code)
-    assert (found.member.full_name, len(found.unavailable)) == ("Grace H.", 3)
+    assert (found.member.full_name, len(found.unavailable)) == ("Grace H.", 5)
 
 
 class Patient:
-    """A channel to services of which none answers before all three are asked."""
+    """A channel to services of which none replies before all five calls are made."""
 
     def __init__(self) -> None:
-        self._asked = asyncio.Barrier(3)
+        self._asked = asyncio.Barrier(5)
 
     def unary_unary(self, *_: object, **__: object) -> Callable[..., Awaitable[str]]:
         """Returns a call."""

@@ -14,6 +14,7 @@ from services.common.db import Connection, Database, execute
 from services.common.lists import MOST_COMPARED
 from services.common.paging import Page
 from services.promos.claims.queries import CLAIM_LIST, MY_CLAIMS, codes_claimed
+from services.promos.claims.usable_claims import usable_claims
 from tests.inprocess import Platform
 from tests.plans import rows_read
 
@@ -128,3 +129,4 @@ async def test_a_page_of_claims_in_a_state_reads_so_many_however_few_there_are(
 async def test_what_one_member_claimed_among_many_reads_little(many: Database) -> None:
     assert await rows_read(many, MY_CLAIMS.page, page=Page(50, "", "x"), member_id=MEMBER) < 20
     assert await rows_read(many, codes_claimed, member_id=MEMBER) < 5
+    assert await rows_read(many, usable_claims, member_id=MEMBER) < 20

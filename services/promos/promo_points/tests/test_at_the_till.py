@@ -5,12 +5,13 @@ from __future__ import annotations
 import grpc
 import pytest
 from scrip.common.v1 import permission_pb2
+from scrip.promos.internal.v1 import promos_pb2
 
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.promos.promo_points.tests.gifts import Gifts
 from services.promos.tests.support import at_once, in_days
-from tests.inprocess import Member, Platform, eventually, reason, refusal
+from tests.inprocess import Member, Platform, bearer, eventually, reason, refusal
 
 
 def sale() -> str:
@@ -102,6 +103,36 @@ async def test_what_a_member_who_is_suspended_or_gone_has_can_not_be_used(
     restore = "UPDATE members SET status = 'ACTIVE' WHERE member_id = %(id)s"
     await gifts.promos.execute(restore, id=member.id)
     assert (await gifts.at_till(member.code, 1, sale())).uses[0].remaining == 99
+
+
+@pytest.mark.covers("C7 PromosInternalService.GetUsablePromos")
+async def test_a_look_up_is_told_what_ends_first_and_how_much_there_is_in_all(
+    gifts: Gifts, member: Member
+) -> None:
+    await gifts.give(member, 7, inactive=True)
+    soon = await gifts.give(member, 5, ends_at=timestamp(in_days(1)))
+    used = await gifts.give(member, 3)
+    await gifts.use(member, used.id, 3)
+    await gifts.promos.execute(
+        """
+        INSERT INTO promos (id, member_id, type, code, description, starts_at, amount, active)
+        SELECT uuidv7(), %(id)s, 'OTHER', uuidv7()::text, 'One of many', now(), 2, true
+        FROM generate_series(1, 60)
+        """,
+        id=member.id,
+    )
+
+    async def told() -> promos_pb2.GetUsablePromosResponse:
+        request = promos_pb2.GetUsablePromosRequest(member_id=str(member.id))
+        identity = bearer(gifts.promos.identity)
+        return await gifts.promos.internal.GetUsablePromos(request, metadata=identity)
+
+    found = await told()
+    assert (found.promos[0].remaining, found.promos[0].ends_at) == (5, soon.ends_at)
+    assert (len(found.promos), found.remaining) == (50, 5 + 60 * 2)
+    suspend = "UPDATE members SET status = 'SUSPENDED' WHERE member_id = %(id)s"
+    await gifts.promos.execute(suspend, id=member.id)
+    assert await told() == promos_pb2.GetUsablePromosResponse()
 
 
 async def test_an_account_that_is_closed_has_nothing_to_use(

@@ -10,10 +10,12 @@ from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 from scrip.promos.v1 import promo_pb2
 
 from services.common.encoding import timestamp
+from services.common.errors import OutcomeUnknownError
 from services.common.ids import new_id
+from services.promos.promo_points import new_members
 from services.promos.promo_points.tests.gifts import Gifts
 from services.promos.tests.support import at_once, in_days
-from tests.inprocess import Member, Platform, bearer, eventually, reason, refusal
+from tests.inprocess import InProcess, Member, Platform, bearer, eventually, reason, refusal
 
 BIRTHDAY = promo_pb2.PROMO_TYPE_BIRTHDAY
 
@@ -71,6 +73,85 @@ async def test_staff_tills_and_strangers_can_hold_no_promo(
         assert await reason(gifts.give(member)) == "MEMBER_CLOSED"
 
     await eventually(gone)
+
+
+async def test_who_registered_a_moment_ago_is_given_a_promo(
+    gifts: Gifts, in_process: InProcess, platform: Platform
+) -> None:
+    """Before promos has heard of the member; what it hears afterwards counts as ever."""
+    await in_process.stop_worker("identity")
+    try:
+        member, gone = await platform.member(), await platform.member()
+        await platform.close_account(gone)
+        key = str(new_id())
+        made, refused = await at_once(gifts.give(member, key=key) for _ in range(10))
+        assert ({promo.id for promo in made}, refused) == ({made[0].id}, {})
+        assert (await gifts.at_till(member.code, 30, f"S-{new_id()}")).uses[0].remaining == 70
+        assert await reason(gifts.give(gone)) == "MEMBER_CLOSED"
+        count = "SELECT count(*) FROM members WHERE member_id = %(id)s"
+        assert await gifts.promos.value(count, id=gone.id) == 0, (
+            "what follows from closing waits for its event"
+        )
+    finally:
+        in_process.start_worker("identity")
+
+    async def heard() -> None:
+        query = """
+        SELECT version = 2 AND registered_at IS NOT NULL AND first_login_at IS NOT NULL
+        FROM members WHERE member_id = %(id)s
+        """
+        assert await gifts.promos.value(query, id=member.id)
+
+    await eventually(heard, seconds=10)
+
+
+async def test_while_identity_is_away_nobody_is_called_unknown(
+    gifts: Gifts, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise OutcomeUnknownError("identity")
+
+    monkeypatch.setattr(new_members, "call", away)
+    assert await reason(gifts.give(Member(new_id(), "", "", "", ""))) == "DEPENDENCY_UNAVAILABLE"
+    assert (await gifts.give(member)).remaining == 100
+
+
+async def test_a_promo_shows_what_became_of_its_member(
+    gifts: Gifts, member: Member, platform: Platform
+) -> None:
+    made = await gifts.give(member, 100)
+    inactive = await gifts.give(member, inactive=True)
+
+    async def status(value: str) -> None:
+        statement = "UPDATE members SET status = %(status)s WHERE member_id = %(id)s"
+        await gifts.promos.execute(statement, id=member.id, status=value)
+
+    await status("SUSPENDED")
+    assert (await gifts.get(made.id)).state == promo_pb2.PROMO_STATE_ON_HOLD
+    assert (await gifts.get(inactive.id)).state == promo_pb2.PROMO_STATE_INACTIVE
+    assert (await gifts.update(made.id, amount=200)).state == promo_pb2.PROMO_STATE_ON_HOLD
+    # The gate that refuses the member's calls learns it a moment later.
+    assert await reason(gifts.use(member, made.id, 1)) == "ACCOUNT_SUSPENDED"
+    await status("CLOSED")
+    assert await reason(gifts.use(member, made.id, 1)) == "ACCOUNT_CLOSED"
+    await status("ACTIVE")
+    await platform.close_account(member)
+
+    async def forfeited() -> None:
+        states = {promo.id: promo.state for promo in (await gifts.list_all(member_id=str(member.id))).promos}
+        assert set(states.values()) == {promo_pb2.PROMO_STATE_FORFEITED}
+
+    await eventually(forfeited)
+    found = await gifts.list_all(member_id=str(member.id), state=promo_pb2.PROMO_STATE_USABLE)
+    assert list(found.promos) == []
+    assert await refusal(gifts.update(made.id, amount=300)) == (
+        "MEMBER_CLOSED",
+        grpc.StatusCode.FAILED_PRECONDITION,
+        {},
+    )
+    assert (await gifts.get(made.id)).amount == 200
+    await gifts.delete(made.id)
+    assert (await gifts.get(made.id)).state == promo_pb2.PROMO_STATE_DELETED
 
 
 @pytest.mark.parametrize(
