@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -157,7 +157,8 @@ async def test_rows_that_are_compared_are_found_though_pages_are_short(
 async def test_of_what_is_compared_so_much_is_read_for_a_page_or_a_total(
     db: Database, sales: list[Sale]
 ) -> None:
-    pages, token = [], ""
+    pages: list[Sequence[Sale]] = []
+    token = ""
     while token or not pages:
         rows, token = await db.read(BY_TOTAL.page, Page(50, token, "x"), total=99)
         pages.append(rows)
