@@ -141,7 +141,8 @@ async def test_rows_that_are_compared_are_found_though_pages_are_short(
         (sale for sale in sales if sale.total == 7), key=lambda sale: (sale.sold_at, sale.id), reverse=True
     )
     found: list[Sale] = []
-    token, sizes = "", []
+    token = ""
+    sizes: list[int] = []
     while token or not sizes:
         rows, token = await db.read(BY_TOTAL.page, Page(200, token, "x"), total=7)
         sizes.append(len(rows))
