@@ -127,7 +127,7 @@ def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[st
             for name in (SCRIP, PEER):
                 asyncio.run(world.give_points(f"http://127.0.0.1:{builder.ports[name]}", made))
             say("waiting for the codes")
-            _codes_made(found.databases["promos"])
+            codes_made(found.databases["promos"])
             made.write(folder / "world.json")
             yield Rig(
                 made,
@@ -164,7 +164,7 @@ def _server(url: str) -> str:
     return f"PostgreSQL {said['server_version']}, fsync on"
 
 
-def _codes_made(promos_url: str) -> None:
+def codes_made(promos_url: str, *, consents: int = world.MEMBERS) -> None:
     """Waits for the codes and the consents, so that neither falls into a measurement."""
     made = """
     SELECT NOT EXISTS (SELECT FROM code_sets WHERE made < wanted) AND EXISTS (SELECT FROM code_sets)
@@ -172,7 +172,7 @@ def _codes_made(promos_url: str) -> None:
     """
     deadline = time.monotonic() + CODES_SECONDS
     with psycopg.connect(promos_url, autocommit=True) as connection:
-        while (row := connection.execute(made, [world.MEMBERS]).fetchone()) != (True,):
+        while (row := connection.execute(made, [consents]).fetchone()) != (True,):
             if time.monotonic() > deadline:
                 raise BenchError(f"the codes were not made within {CODES_SECONDS:g} s: {row}")
             time.sleep(0.2)
