@@ -1,7 +1,7 @@
 """A flash sale: `python -m bench.flash_sale` sells 1,000 pieces to 5,000 members, who come at once.
 
-64 clients place an order for each member. Exactly 1,000 must get a piece. Then it is measured how many a second
-are told that it is sold out, and in both parts what reading a balance takes meanwhile, beside its idle.
+64 clients place an order for each member. Exactly 1,000 must get a piece. Then it is measured how many a
+second are told that it is sold out, and in both parts what reading a balance takes meanwhile and idle.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import psycopg
 
 from bench import edge, world
 from bench.children import BenchError
+from bench.cpu import snapshot
 from bench.loader import Plan, Result
 from bench.measure import load
 from bench.report import machine
-from bench.rig import codes_made
+from bench.rig import BENCH, codes_made, stack_pids
 from bench.wire import FLASH_SALE, GET_BALANCE, SOLD_OUT
 from bench.world import World
 from stack.rest import Rest, item, receipt
@@ -52,6 +53,8 @@ class Part:
     crowd: Result
     balance: Result
     took: float
+    cpu_us: float
+    """CPU time per request, of whichever of the two, in all."""
 
 
 async def give_points(base_url: str, made: World) -> None:
@@ -70,6 +73,7 @@ class Sale:
 
     def __init__(self, stack: RunningStack, world_file: Path) -> None:
         port = int(stack.endpoints.edge_url.rpartition(":")[2])
+        self._pids = {name: pid for name, pid in stack_pids(stack).items() if name != BENCH}
         self._database = stack.endpoints.databases["vouchers"]
         self._plan = partial(Plan, world=str(world_file), port=port)
 
@@ -85,11 +89,14 @@ class Sale:
 
     async def part(self, scenario: str, *, warm_up: float, seconds: float) -> Part:
         """Sends the crowd, and reads balances beside it."""
-        begin = time.monotonic()
+        begin, before = time.monotonic(), snapshot(self._pids)
         beside = asyncio.create_task(self.idle())
         crowd = await self.send(scenario, clients=CLIENTS, warm_up=warm_up, seconds=seconds)
         took = time.monotonic() - begin
-        return Part(crowd, await beside, took)
+        balance = await beside
+        used = sum(snapshot(self._pids).since(before).processes.values())
+        requests = sum(one.answered + sum(one.errors.values()) for one in (crowd, balance))
+        return Part(crowd, balance, took, used / max(1, requests) * 1e6)
 
     def sold(self) -> tuple[int, int, int]:
         """Returns how many pieces are taken, how many members own one, and how many are owned."""
@@ -122,11 +129,13 @@ async def measure(stack: RunningStack, folder: Path, *, pieces: int, members: in
     print(f"{machine()}; {members:,} members, {pieces:,} pieces, {CLIENTS} clients")
     print(
         f"sold {counted[0]:,} to {counted[1]:,} members in {sold.took:.1f} s"
-        f" ({members / sold.took:,.0f} orders/s); other answers: {sold.crowd.errors}"
+        f" ({members / sold.took:,.0f} orders/s); other answers: {sold.crowd.errors};"
+        f" {sold.cpu_us:,.0f} us of CPU a request, balances included"
     )
     print(
         f"sold out: {after.crowd.per_second:,.0f} answers/s ({SOLD_OUT_PER_SECOND:,} wanted), p99"
-        f" {after.crowd.p99_ms:.1f} ms; others: {after.crowd.errors}"
+        f" {after.crowd.p99_ms:.1f} ms; others: {after.crowd.errors};"
+        f" {after.cpu_us:,.0f} us of CPU a request, balances included"
     )
     for name, part in (("in the sale", sold), ("after it", after)):
         times = part.balance.p99_ms / max(0.001, idle.p99_ms)

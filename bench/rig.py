@@ -133,7 +133,7 @@ def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[st
                 made,
                 folder / "world.json",
                 builder.ports,
-                builder.pids | _stack_pids(stack),
+                builder.pids | stack_pids(stack),
                 dict(found.databases) | {PEER: peer_url, ALONE: alone_url},
                 server,
             )
@@ -141,7 +141,8 @@ def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[st
             children.stop()
 
 
-def _stack_pids(stack: RunningStack) -> dict[str, int]:
+def stack_pids(stack: RunningStack) -> dict[str, int]:
+    """Returns the processes of a stack, and that of the benchmark itself."""
     names = ["envoy", "postgres", "redis", *stack.endpoints.workers.values()]
     names += [name for found in stack.endpoints.processes.values() for name in found]
     pids = {name: pid for name in names if (pid := stack.pid(name)) is not None}
