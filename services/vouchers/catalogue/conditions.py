@@ -18,6 +18,13 @@ ON_SALE = SQL(
 )
 """Whether a voucher can be had now, for statements on `vouchers`."""
 
+POINTS_ALONE = SQL(
+    """
+    (vouchers.price_points > 0 AND (vouchers.price_rule = 'EITHER' OR vouchers.price_minor IS NULL))
+    """
+)
+"""Whether a voucher can be had for points without money, for statements on `vouchers`."""
+
 STATES: dict[str, Part] = {
     "DRAFT": "vouchers.state = 'DRAFT'",
     "SCHEDULED": "vouchers.state = 'ACTIVE' AND now() < vouchers.sale_starts_at",

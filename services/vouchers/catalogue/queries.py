@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, fetch_first, fetch_value
+from services.common.db import Connection, execute, fetch_first
 from services.common.lists import Listing, SortKey
 from services.vouchers.catalogue import conditions
 from services.vouchers.catalogue.conditions import HAS_WORDS, ON_SALE, PRICE_KINDS, STATES
@@ -194,14 +194,14 @@ OFFER_LIST = Listing(
 """What members see; `on_sale` is always asked for."""
 
 
-_IS_ON_SALE = SQL(
-    """
-    SELECT {on_sale} FROM vouchers WHERE id = %(id)s
-    """
-).format(on_sale=ON_SALE)
+async def lock_vouchers(connection: Connection, voucher_ids: Collection[UUID]) -> None:
+    """Locks vouchers until the commit, in the order of their ids.
 
-
-async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
-    """Returns whether a voucher is on sale now, sold out or not; None when there is no such voucher."""
-    on_sale: bool | None = await fetch_value(connection, _IS_ON_SALE, id=voucher_id)
-    return on_sale
+    Stock, and counts that are kept for limits, are changed in a statement of its own after this one: it sees
+    them as they are then.
+    """
+    await execute(
+        connection,
+        "SELECT FROM vouchers WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
+        ids=list(voucher_ids),
+    )
