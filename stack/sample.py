@@ -54,7 +54,7 @@ async def load(base_url: str, admin_user: str, admin_password: str) -> None:
         card = {
             "name": "Card",
             "provider": "SANDBOX",
-            "description": "Test cards, such as 4242 4242 4242 4242.",
+            "description": "A test card: 4242 4242 4242 4242.",
         }
         await rest.ok("POST", "/v1/payment-methods", card, token=admin, key="sample-card")
         campaign = {"name": "Welcome: 10 % off", "places": 1_000, "benefit": {"percent_off": 10}}

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from scrip.common.v1 import money_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, payment_method_pb2, payment_method_pb2_grpc
 
+from tests.contract.audit_of_promos import Admin, Done
 from tests.inprocess import bearer
 
-if TYPE_CHECKING:
-    from tests.contract.test_audit_of_everything import Admin
 
-
-async def change_payments(admin: Admin) -> list[tuple[str, str]]:
+async def change_payments(admin: Admin) -> Done:
     """A payment method and what it takes off a voucher, which the caller lists apart."""
     channel = admin.platform.channels["vouchers"]
     value = money_pb2.Money(currency_code="USD", amount_minor=500)
