@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.common.cache import Redis
 from services.common.channels import Peers
@@ -13,6 +14,7 @@ from services.vouchers.orders.clients import OrderCodes, OrderPoints
 from services.vouchers.orders.ending import Completing, Failing
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.saga import OrderSaga
+from services.vouchers.payments import Gateway, Payments, SandboxProvider, open_payments
 from services.vouchers.settings import Settings
 
 
@@ -30,6 +32,8 @@ class Parts:
     peers: Peers
     placing: Placing
     saga: OrderSaga
+    payments: Payments
+    sandbox: SandboxProvider | None
 
 
 @asynccontextmanager
@@ -48,9 +52,28 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
         Failing(db),
         lease_seconds=lease,
     )
+    sandbox = SandboxProvider(db) if settings.sandbox else None
+
+    async def on_change(order_id: UUID) -> None:
+        """Does nothing yet about an order whose payment has changed."""
+
     try:
-        yield Parts(db, redis, peers, placing, saga)
+        async with open_payments(
+            db, sandbox=sandbox, gateway=_gateway(settings), on_change=on_change
+        ) as payments:
+            yield Parts(db, redis, peers, placing, saga, payments, sandbox)
     finally:
         await peers.close()
         await redis.close()
         await db.close()
+
+
+def _gateway(settings: Settings) -> Gateway | None:
+    if not settings.payment_provider_name:
+        return None
+    return Gateway(
+        settings.payment_provider_name,
+        settings.payment_provider_url,
+        settings.payment_provider_secret.get_secret_value(),
+        settings.payment_provider_takes_card,
+    )
