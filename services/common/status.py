@@ -33,6 +33,7 @@ _DEFINITE = (
     grpc.StatusCode.ALREADY_EXISTS,
     grpc.StatusCode.FAILED_PRECONDITION,
 )
+_TOLD = frozenset(code.value[0] for code in (*_DEFINITE, grpc.StatusCode.INTERNAL))
 
 CODES: dict[str, int] = {
     value.name.removeprefix(_PREFIX): value.GetOptions().Extensions[error_reason_pb2.status_code]
@@ -80,14 +81,22 @@ def from_rpc_error(error: grpc.RpcError, dependency: str) -> DomainError:
     (no reply, overload, a fault over there) leaves the outcome unknown.
     """
     call = cast(grpc.aio.AioRpcError, error)
-    if call.code() in (*_DEFINITE, grpc.StatusCode.INTERNAL):
+    if call.code().value[0] in _TOLD:
         status = rpc_status.from_call(cast(grpc.Call, call))
-        info = error_details_pb2.ErrorInfo()
-        for detail in status.details if status else ():
+        if status:
+            return from_status(status, dependency)
+    return OutcomeUnknownError(dependency)
+
+
+def from_status(status: status_pb2.Status, dependency: str) -> DomainError:
+    """Returns what a refusal in the reply of another service means here, as `from_rpc_error` does."""
+    info = error_details_pb2.ErrorInfo()
+    if status.code in _TOLD:
+        for detail in status.details:
             if detail.Unpack(info) and info.domain == DOMAIN and info.reason in CODES:
                 if info.reason == _FAILED:
                     return OutcomeUnknownError(dependency, failed=True)
-                return _domain_error(info, call.details() or info.reason)
+                return _domain_error(info, status.message or info.reason)
     return OutcomeUnknownError(dependency)
 
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.common.cache import Flags, Redis
+from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
+from services.vouchers.orders.ending import Completing, Failing
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.saga import OrderSaga
 from services.vouchers.settings import Settings
@@ -38,12 +39,13 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
-    placing = Placing(db, Flags(redis, "sold-out:"), lease_seconds=lease)
+    placing = Placing(db, lease_seconds=lease)
     saga = OrderSaga(
         db,
         OrderPoints(peers.points, peers.token),
         OrderCodes(peers.promos, peers.token),
-        placing,
+        Completing(db),
+        Failing(db),
         lease_seconds=lease,
     )
     try:

@@ -49,7 +49,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             checks=[schema.at_head("vouchers", parts.db), keys.known],
             loops=[keys.keep_fresh],
             on_stop=[shop.close_streams],
-            drains=[parts.saga.drain],
+            drains=[parts.placing.drain, parts.saga.drain],
         )
 
 

@@ -5,18 +5,18 @@ statement with the order; here it is only read.
 """
 
 from services.vouchers.catalogue.queries import ON_SALE as ON_SALE
+from services.vouchers.catalogue.queries import POINTS_ALONE as POINTS_ALONE
 from services.vouchers.catalogue.queries import VOUCHERS as VOUCHERS
-from services.vouchers.catalogue.queries import is_on_sale as is_on_sale
-from services.vouchers.catalogue.recent import Recent as Recent
+from services.vouchers.catalogue.queries import lock_vouchers as lock_vouchers
 from services.vouchers.catalogue.refusals import sold_out as sold_out
 from services.vouchers.catalogue.refusals import voucher_not_found as voucher_not_found
 from services.vouchers.catalogue.refusals import voucher_not_on_sale as voucher_not_on_sale
 
 __all__ = [
     "ON_SALE",
+    "POINTS_ALONE",
     "VOUCHERS",
-    "Recent",
-    "is_on_sale",
+    "lock_vouchers",
     "sold_out",
     "voucher_not_found",
     "voucher_not_on_sale",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, fetch_all, fetch_first, fetch_value
+from services.common.db import Connection, execute, fetch_all, fetch_first
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.vouchers.catalogue.refusals import voucher_not_found
@@ -26,6 +26,13 @@ ON_SALE = SQL(
     """
 )
 """Whether a voucher can be had now, for statements on `vouchers`."""
+
+POINTS_ALONE = SQL(
+    """
+    (vouchers.price_points > 0 AND (vouchers.price_rule = 'EITHER' OR vouchers.price_minor IS NULL))
+    """
+)
+"""Whether a voucher can be had for points without money, for statements on `vouchers`."""
 
 VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
 """What a voucher is, for statements that join it."""
@@ -142,14 +149,14 @@ async def list_offers(connection: Connection, page: Page) -> tuple[Sequence[Vouc
     return page.cut(rows, lambda voucher: voucher.id)
 
 
-_IS_ON_SALE = SQL(
-    """
-    SELECT {on_sale} FROM vouchers WHERE id = %(id)s
-    """
-).format(on_sale=ON_SALE)
+async def lock_vouchers(connection: Connection, voucher_ids: Collection[UUID]) -> None:
+    """Locks vouchers until the commit, in the order of their ids.
 
-
-async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
-    """Returns whether a voucher is on sale now, sold out or not; None when there is no such voucher."""
-    on_sale: bool | None = await fetch_value(connection, _IS_ON_SALE, id=voucher_id)
-    return on_sale
+    Stock, and counts that are kept for limits, are changed in a statement of its own after this one: it sees
+    them as they are then.
+    """
+    await execute(
+        connection,
+        "SELECT FROM vouchers WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
+        ids=list(voucher_ids),
+    )

@@ -17,6 +17,7 @@ def voucher_not_on_sale(voucher_id: UUID) -> DomainError:
     return DomainError("VOUCHER_NOT_ON_SALE", "this voucher is not on sale now", voucher_id=voucher_id)
 
 
-def sold_out(voucher_id: UUID) -> DomainError:
-    """Nothing is left."""
-    return DomainError("SOLD_OUT", "nothing is left of this voucher", voucher_id=voucher_id)
+def sold_out(voucher_id: UUID, *, left: int = 0) -> DomainError:
+    """Nothing is left, or less than was ordered."""
+    message = f"only {left} are left of this voucher" if left else "nothing is left of this voucher"
+    return DomainError("SOLD_OUT", message, voucher_id=voucher_id, left=left)

@@ -1,61 +1,63 @@
-"""Writes of orders; what takes stock or fills the wallet with them stands in `statements.py`."""
+"""Writes that move orders on; placing them stands in `new_orders.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from services.common.db import Connection, fetch_all, fetch_first
 from services.common.errors import DomainError
-from services.common.idempotency import reused
 from services.common.ids import new_id
 from services.common.set_aside import ORDER, waits
-from services.vouchers.catalogue import is_on_sale, sold_out, voucher_not_found, voucher_not_on_sale
+from services.vouchers.catalogue import lock_vouchers
 from services.vouchers.orders import statements
-from services.vouchers.orders.queries import COLUMNS, OrderRow, find_order
+from services.vouchers.orders.queries import COLUMNS, OrderRow
 
 MOST_CLAIMED = 100
 
 
-async def place_order(
-    connection: Connection, *, member_id: UUID, voucher_id: UUID, key: str, lease_seconds: int
-) -> OrderRow:
-    """Places the member's order of one voucher; returns it, or the one that has this key already.
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An order that is paid, and the codes that it was given: one for each piece."""
 
-    Raises VOUCHER_NOT_FOUND, VOUCHER_NOT_ON_SALE, SOLD_OUT or IDEMPOTENCY_KEY_REUSED; nothing is kept then.
+    order_id: UUID
+    code_ids: Sequence[UUID]
+
+
+async def complete_orders(connection: Connection, paid: Sequence[Completion]) -> list[OrderRow | None]:
+    """PENDING -> COMPLETED, with a voucher in the wallet for each code.
+
+    Returns the orders as they are then; None for one that is not pending.
     """
-    order_id = new_id()
-    placed = await statements.place(
+    by_id = {one.order_id: one for one in paid}
+    pieces = [
+        {"order_id": one.order_id, "number": number, "id": new_id(), "code_id": code_id}
+        for one in by_id.values()
+        for number, code_id in enumerate(one.code_ids, start=1)
+    ]
+    rows = await fetch_all(
         connection,
-        order_id=order_id,
-        member_id=member_id,
-        voucher_id=voucher_id,
-        key=key,
-        lease_seconds=lease_seconds,
+        OrderRow,
+        statements.COMPLETE,
+        pieces=Jsonb(pieces, dumps=orjson.dumps),
+        order_ids=sorted(by_id),  # so they are locked in this order
     )
-    if placed is not None:
-        return placed
-    existing = await find_order(connection, member_id, key)
-    if existing is not None and existing.id != order_id:
-        return same_order(existing, voucher_id, key)
-    # The stock is not read again: some may have come back since, and this call was refused.
-    match await is_on_sale(connection, voucher_id):
-        case None:
-            raise voucher_not_found(voucher_id)
-        case True:
-            raise sold_out(voucher_id)
-        case False:
-            raise voucher_not_on_sale(voucher_id)
+    completed = {row.id: row for row in rows}
+    return [completed.get(one.order_id) for one in paid]
 
 
-def same_order(existing: OrderRow, voucher_id: UUID, key: str) -> OrderRow:
-    """Returns the order that has this key. Raises IDEMPOTENCY_KEY_REUSED when it is of another voucher."""
-    if existing.voucher_id != voucher_id:
-        raise reused(key)
-    return existing
+async def fail_order(connection: Connection, order: OrderRow) -> OrderRow | None:
+    """UNDOING -> FAILED or CANCELLED, REFUNDING -> REFUNDED; stock and limits get back what was ordered.
+
+    Returns None when the order is in none of these states.
+    """
+    await lock_vouchers(connection, [order.voucher_id])
+    return await fetch_first(connection, OrderRow, statements.FAIL, id=order.id)
 
 
 _START_UNDOING = SQL(

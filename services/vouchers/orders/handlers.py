@@ -15,6 +15,7 @@ from services.common.idempotency import parse_key
 from services.common.paging import Page
 from services.vouchers.orders import queries
 from services.vouchers.orders.encoding import encode_order
+from services.vouchers.orders.new_orders import NewOrder
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow
 from services.vouchers.orders.saga import OrderSaga
@@ -35,7 +36,7 @@ class OrderHandlers:
         """Places the order and waits for it, but not for ever."""
         key = parse_key(header(context, "idempotency-key"), required=True)
         assert key is not None
-        order = await self._placing.place(member_id=caller().id, voucher_id=UUID(request.voucher_id), key=key)
+        order = await self._placing.place(NewOrder(caller().id, UUID(request.voucher_id), key))
         if order.open:
             order = await self._finished(order)
         if order.state == "FAILED":

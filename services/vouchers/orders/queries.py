@@ -90,6 +90,19 @@ async def get_order(connection: Connection, order_id: UUID) -> OrderRow:
     return found
 
 
+_ORDERS = SQL(
+    """
+    SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o
+    WHERE o.id = ANY(%(ids)s)
+    """
+).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
+
+
+async def get_orders(connection: Connection, order_ids: Sequence[UUID]) -> Sequence[OrderRow]:
+    """Returns these orders, in no particular order."""
+    return await fetch_all(connection, OrderRow, _ORDERS, ids=list(order_ids))
+
+
 _MEMBER_ORDER = SQL(
     """
     SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o

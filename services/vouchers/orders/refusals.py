@@ -10,3 +10,30 @@ from services.common.errors import DomainError
 def order_not_found(order_id: UUID) -> DomainError:
     """There is no such order, or it is another member's."""
     return DomainError("ORDER_NOT_FOUND", "no such order", order_id=order_id)
+
+
+def member_limit_reached(*, limit: int, ordered: int) -> DomainError:
+    """The member would have more pieces of the voucher than one may have."""
+    return DomainError(
+        "MEMBER_LIMIT_REACHED",
+        f"a member may order {limit} of this voucher, and {ordered} are ordered",
+        limit=limit,
+        ordered=ordered,
+    )
+
+
+def recipient_limit_reached(*, limit: int, ordered: int) -> DomainError:
+    """More pieces of the voucher would be given to the same person than one may be given."""
+    return DomainError(
+        "RECIPIENT_LIMIT_REACHED",
+        f"{limit} of this voucher may be given to one person, and {ordered} are ordered",
+        limit=limit,
+        ordered=ordered,
+    )
+
+
+def payment_method_required(voucher_id: UUID) -> DomainError:
+    """Points alone do not buy the voucher."""
+    return DomainError(
+        "PAYMENT_METHOD_REQUIRED", "this voucher costs money: name a payment method", voucher_id=voucher_id
+    )

@@ -1,9 +1,11 @@
 """The order, the one thing that spans services.
 
-    1  vouchers  one transaction: order PENDING, stock taken      (statements.place)
+    1  vouchers  one transaction: order PENDING, stock taken      (placing.py)
     2  points    debit(order)
-    3  promos    assign a code(order, owner)
-    4  vouchers  PENDING -> COMPLETED, into the wallet            (statements.complete)
+    3  promos    assign codes(order, owner)
+    4  vouchers  PENDING -> COMPLETED, into the wallet            (ending.py)
+
+Orders that are at the same step at the same time share its statement or its call.
 
 Every step is keyed by the order's id, so any process may repeat it at any time, also from a state that is out
 of date: a change of state names the one it starts from, and when that has passed, the order is read again.
@@ -29,18 +31,17 @@ from uuid import UUID
 from services.common.db import Database
 from services.common.errors import DomainError, OutcomeUnknownError, described, is_away
 from services.common.set_aside import ORDER, set_aside
-from services.vouchers.orders import statements
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
 from services.vouchers.orders.commands import MOST_CLAIMED, claim_overdue_orders, start_undoing
-from services.vouchers.orders.placing import Placing
+from services.vouchers.orders.ending import Completing, Failing
 from services.vouchers.orders.queries import OrderRow, get_order
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
-_WORKED_ON_AT_ONCE = 16
-"""Orders per process: more would only wait for each other at the database."""
+_WORKED_ON_AT_ONCE = 400
+"""Orders per process: as many as two statements or calls take."""
 _WAITED_FOR = ("CODE_SET_NOT_FOUND",)  # the voucher's codes are on their way to promos
 
 
@@ -48,12 +49,20 @@ class OrderSaga:
     """Finishes orders, one way or the other."""
 
     def __init__(
-        self, db: Database, points: OrderPoints, codes: OrderCodes, placing: Placing, *, lease_seconds: int
+        self,
+        db: Database,
+        points: OrderPoints,
+        codes: OrderCodes,
+        completing: Completing,
+        failing: Failing,
+        *,
+        lease_seconds: int,
     ) -> None:
         self._db = db
         self._points = points
         self._codes = codes
-        self._placing = placing
+        self._completing = completing
+        self._failing = failing
         self._lease_seconds = lease_seconds
         self._running: dict[UUID, asyncio.Task[OrderRow]] = {}
         self._slots = asyncio.Semaphore(_WORKED_ON_AT_ONCE)
@@ -140,14 +149,14 @@ class OrderSaga:
         """
         try:
             await self._points.debit(order)
-            code_id = await self._codes.assign(order)
+            code_ids = await self._codes.assign(order)
         except OutcomeUnknownError:
             raise
         except DomainError as refusal:
             if refusal.reason in _WAITED_FOR:
                 raise
             return await self._db.run_autocommit(start_undoing, order_id=order.id, refusal=refusal)
-        return await self._db.run_autocommit(statements.complete, order_id=order.id, code_id=code_id)
+        return await self._completing.complete(order, code_ids)
 
     async def _undo(self, order: OrderRow) -> OrderRow | None:
         """Takes everything back; returns None when another process ended the order.
@@ -156,10 +165,7 @@ class OrderSaga:
         """
         await self._codes.release(order)
         await self._points.undo_debit(order)
-        failed = await self._db.run_autocommit(statements.fail, order_id=order.id)
-        if failed:
-            await self._placing.reopen(order.voucher_id)
-        return failed
+        return await self._failing.fail(order)
 
 
 def _passes(error: Exception) -> bool:

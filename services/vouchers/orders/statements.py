@@ -1,115 +1,214 @@
-"""Statements that write an order together with its stock, or with the voucher in the wallet.
+"""Statements that write orders together with their stock and limits, or with vouchers in wallets.
 
-One that ends is set aside no more.
-
-Each is one statement, so that the two can not come apart, and so that the row of a voucher that a crowd wants
-is locked until the commit that follows at once, not for several round trips.
+Each is one statement for what must not come apart. Those that take or give back stock are run with the
+vouchers locked (`lock_vouchers`), in the same transaction: so the stock that they see is the stock there is,
+and so are the counts of members and recipients, which nobody changes without that lock.
 """
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from psycopg.sql import SQL
 
-from services.common.db import Connection, fetch_first
-from services.common.ids import new_id
 from services.common.set_aside import ORDER, forgetting
-from services.vouchers.catalogue import ON_SALE
-from services.vouchers.orders.queries import COLUMNS, OrderRow
+from services.vouchers.catalogue import ON_SALE, POINTS_ALONE
+from services.vouchers.orders.queries import COLUMNS
 
-# The order is claimed by its key first; a second call with the same key waits there for the first to commit.
-# The voucher's row is locked by the UPDATE alone: a SELECT that locks it before, in the same statement, ends
-# in deadlocks when others wait for it.
-_PLACE = SQL(
+_GIVEN = SQL(
     """
-    WITH o AS (
+    given AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset(%(orders)s) AS g (
+        place int, id uuid, member_id uuid, key text, voucher_id uuid, quantity int, price_points int,
+        amount_minor bigint, currency_code text, method_discount_minor bigint, promo_discount_minor bigint,
+        payment_method_id uuid, promo_code_id uuid, pay_until timestamptz, recipient_hash bytea,
+        recipient_name text, gift_message text
+      )
+    )
+    """
+)
+
+# What a member has ordered of a voucher without a limit is counted when it is first asked for, and kept from
+# then on; a member's orders are few.
+_ORDERED = SQL(
+    """
+    CASE WHEN vouchers.max_per_member > 0 THEN coalesce(
+      (
+        SELECT m.ordered FROM voucher_members m
+        WHERE m.voucher_id = g.voucher_id AND m.member_id = g.member_id
+      ),
+      (
+        SELECT sum(p.quantity) FROM orders p
+        WHERE p.member_id = g.member_id AND p.voucher_id = g.voucher_id
+          AND p.state NOT IN ('FAILED', 'CANCELLED', 'REFUNDED')
+      ),
+      0
+    ) END
+    """
+)
+_GIVEN_BEFORE = SQL(
+    """
+    CASE WHEN vouchers.max_gifts_per_recipient > 0 AND g.recipient_hash IS NOT NULL THEN coalesce(
+      (
+        SELECT r.given FROM voucher_recipients r
+        WHERE r.voucher_id = g.voucher_id AND r.recipient_hash = g.recipient_hash
+      ),
+      0
+    ) END
+    """
+)
+
+_LEFT = SQL("vouchers.quantity - vouchers.issued")
+_POINTS = SQL("coalesce(g.price_points, vouchers.price_points::bigint * g.quantity)")
+_PAYABLE = SQL("(g.price_points IS NOT NULL OR {points_alone})").format(points_alone=POINTS_ALONE)
+
+# Each CTE leaves out those that something stands in the way of; the sums are of those that are left, in order
+# of arrival. One that wants more than there is keeps those behind it waiting for the next round.
+PLACE = SQL(
+    """
+    WITH {given}, wanting AS (
+      SELECT
+        g.*, {points} AS points, {left} AS pieces_left, vouchers.max_per_member,
+        vouchers.max_gifts_per_recipient, {ordered} AS ordered, {given_before} AS given_before,
+        sum(g.quantity) OVER (PARTITION BY g.voucher_id, g.member_id ORDER BY g.place) AS by_member,
+        sum(g.quantity) OVER (PARTITION BY g.voucher_id, g.recipient_hash ORDER BY g.place) AS by_recipient
+      FROM given g JOIN vouchers ON vouchers.id = g.voucher_id
+      WHERE {on_sale} AND {payable} AND {points} <= 2147483647 AND NOT EXISTS (
+        SELECT FROM orders k WHERE k.member_id = g.member_id AND k.idempotency_key = g.key
+      )
+    ), allowed AS (
+      SELECT *, sum(quantity) OVER (PARTITION BY voucher_id ORDER BY place) AS pieces
+      FROM wanting
+      WHERE coalesce(ordered + by_member <= max_per_member, true)
+        AND coalesce(given_before + by_recipient <= max_gifts_per_recipient, true)
+    ), o AS (
       INSERT INTO orders AS o (
-        id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at, steps, step_times
+        id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at, quantity,
+        currency_code, amount_minor, method_discount_minor, promo_discount_minor, payment_method_id,
+        promo_code_id, pay_until, recipient_hash, recipient_name, gift_message, steps, step_times
       )
       SELECT
-        %(id)s, %(member_id)s, %(key)s, id, price_points, 'PENDING',
-        now() + make_interval(secs => %(lease_seconds)s), ARRAY['PENDING'], ARRAY[now()]
-      FROM vouchers WHERE id = %(voucher_id)s
+        id, member_id, key, voucher_id, points, 'PENDING',
+        now() + make_interval(secs => %(lease_seconds)s), quantity, currency_code, amount_minor,
+        method_discount_minor, promo_discount_minor, payment_method_id, promo_code_id, pay_until,
+        recipient_hash, recipient_name, gift_message, ARRAY['PENDING'], ARRAY[now()]
+      FROM allowed WHERE pieces <= pieces_left
+      ORDER BY member_id, key
       ON CONFLICT (member_id, idempotency_key) DO NOTHING
       RETURNING {columns}
     ), taken AS (
-      UPDATE vouchers SET issued = issued + 1 FROM o
-      WHERE vouchers.id = o.voucher_id AND vouchers.issued < vouchers.quantity AND {on_sale}
-      RETURNING vouchers.id
+      UPDATE vouchers SET issued = vouchers.issued + n.pieces
+      FROM (SELECT voucher_id, sum(quantity) AS pieces FROM o GROUP BY voucher_id) AS n
+      WHERE vouchers.id = n.voucher_id
+    ), members_counted AS (
+      INSERT INTO voucher_members (voucher_id, member_id, ordered)
+      SELECT o.voucher_id, o.member_id, max(a.ordered) + sum(o.quantity)
+      FROM o JOIN allowed a ON a.id = o.id
+      WHERE a.ordered IS NOT NULL
+      GROUP BY o.voucher_id, o.member_id
+      ON CONFLICT (voucher_id, member_id) DO UPDATE SET ordered = excluded.ordered
+    ), recipients_counted AS (
+      INSERT INTO voucher_recipients AS r (voucher_id, recipient_hash, given)
+      SELECT voucher_id, recipient_hash, sum(quantity) FROM o
+      WHERE recipient_hash IS NOT NULL
+      GROUP BY voucher_id, recipient_hash
+      ON CONFLICT (voucher_id, recipient_hash) DO UPDATE SET given = r.given + excluded.given
     )
-    SELECT {columns} FROM o JOIN taken ON taken.id = o.voucher_id
+    SELECT {columns} FROM o
     """
-).format(on_sale=ON_SALE, columns=COLUMNS)
+).format(
+    given=_GIVEN,
+    points=_POINTS,
+    left=_LEFT,
+    ordered=_ORDERED,
+    given_before=_GIVEN_BEFORE,
+    on_sale=ON_SALE,
+    payable=_PAYABLE,
+    columns=COLUMNS,
+)
+"""Places the orders that nothing stands in the way of, and returns them. Needs the vouchers' locks."""
 
-
-async def place(
-    connection: Connection, *, order_id: UUID, member_id: UUID, voucher_id: UUID, key: str, lease_seconds: int
-) -> OrderRow | None:
-    """Makes an order and takes a piece for it; returns None unless both are done.
-
-    None means that the member has an order with this key; or that the order was made and no piece could be
-    taken, and then the caller must roll back.
+JUDGE = SQL(
     """
-    return await fetch_first(
-        connection,
-        OrderRow,
-        _PLACE,
-        id=order_id,
-        member_id=member_id,
-        key=key,
-        voucher_id=voucher_id,
-        lease_seconds=lease_seconds,
-    )
-
+    WITH {given}
+    SELECT
+      g.place, k.id AS order_id, {on_sale} AS on_sale, {payable} AS payable, {points} AS points,
+      {left} AS pieces_left, vouchers.max_per_member, {ordered} AS ordered,
+      vouchers.max_gifts_per_recipient, {given_before} AS given_before
+    FROM given g
+    LEFT JOIN vouchers ON vouchers.id = g.voucher_id
+    LEFT JOIN orders k ON k.member_id = g.member_id AND k.idempotency_key = g.key
+    """
+).format(
+    given=_GIVEN,
+    on_sale=ON_SALE,
+    payable=_PAYABLE,
+    points=_POINTS,
+    left=_LEFT,
+    ordered=_ORDERED,
+    given_before=_GIVEN_BEFORE,
+)
+"""Returns what stands in the way of each order, or the order that has its key. Locks nothing."""
 
 _WELL = forgetting(ORDER, "o", "o.id::text")
 
-_COMPLETE = SQL(
+COMPLETE = SQL(
     """
-    WITH o AS (
+    WITH given AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset(%(pieces)s) AS g (order_id uuid, number int, id uuid, code_id uuid)
+    ), o AS (
       UPDATE orders AS o SET
         state = 'COMPLETED', steps = array_append(o.steps, 'COMPLETED'),
         step_times = array_append(o.step_times, clock_timestamp())
-      WHERE id = %(id)s AND state = 'PENDING'
+      WHERE o.id = ANY(%(order_ids)s) AND o.state = 'PENDING'
       RETURNING {columns}
     ), owned AS (
-      INSERT INTO wallet_vouchers (id, order_id, voucher_id, member_id, code_id)
-      SELECT %(wallet_id)s, id, voucher_id, member_id, %(code_id)s FROM o
-      RETURNING id, order_id
+      INSERT INTO wallet_vouchers (id, order_id, number, voucher_id, member_id, code_id)
+      SELECT g.id, o.id, g.number, o.voucher_id, o.member_id, g.code_id
+      FROM o JOIN given g ON g.order_id = o.id
+      RETURNING id, order_id, number
     ), well AS (
       {well}
     )
-    SELECT {columns}, ARRAY[owned.id] AS wallet_voucher_ids FROM o JOIN owned ON owned.order_id = o.id
+    SELECT {columns}, w.ids AS wallet_voucher_ids
+    FROM o
+    JOIN (SELECT order_id, array_agg(id ORDER BY number) AS ids FROM owned GROUP BY order_id) AS w
+      ON w.order_id = o.id
     """
 ).format(columns=COLUMNS, well=_WELL)
+"""PENDING -> COMPLETED, with vouchers in the wallets; returns those that were pending."""
 
+_END = SQL(
+    """
+    CASE
+      WHEN o.state = 'REFUNDING' THEN 'REFUNDED'
+      WHEN o.failure_reason = 'ORDER_CANCELLED' THEN 'CANCELLED'
+      ELSE 'FAILED'
+    END
+    """
+)
 
-async def complete(connection: Connection, *, order_id: UUID, code_id: UUID) -> OrderRow | None:
-    """PENDING -> COMPLETED, with its voucher in the wallet; returns None when the order is not pending."""
-    return await fetch_first(
-        connection, OrderRow, _COMPLETE, id=order_id, wallet_id=new_id(), code_id=code_id
-    )
-
-
-_FAIL = SQL(
+FAIL = SQL(
     """
     WITH o AS (
       UPDATE orders AS o SET
-        state = 'FAILED', steps = array_append(o.steps, 'FAILED'),
+        state = {end}, steps = array_append(o.steps, {end}),
         step_times = array_append(o.step_times, clock_timestamp())
-      WHERE id = %(id)s AND state = 'UNDOING'
+      WHERE o.id = %(id)s AND o.state IN ('UNDOING', 'REFUNDING')
       RETURNING {columns}
     ), given_back AS (
-      UPDATE vouchers SET issued = issued - 1 FROM o WHERE vouchers.id = o.voucher_id
+      UPDATE vouchers SET issued = vouchers.issued - o.quantity FROM o WHERE vouchers.id = o.voucher_id
+    ), members_counted AS (
+      UPDATE voucher_members AS m SET ordered = m.ordered - o.quantity
+      FROM o WHERE m.voucher_id = o.voucher_id AND m.member_id = o.member_id
+    ), recipients_counted AS (
+      UPDATE voucher_recipients AS r SET given = r.given - o.quantity
+      FROM o WHERE r.voucher_id = o.voucher_id AND r.recipient_hash = o.recipient_hash
     ), well AS (
       {well}
     )
     SELECT {columns} FROM o
     """
-).format(columns=COLUMNS, well=_WELL)
+).format(columns=COLUMNS, end=_END, well=_WELL)
+"""UNDOING -> FAILED or CANCELLED, REFUNDING -> REFUNDED: stock and limits get back what was ordered.
 
-
-async def fail(connection: Connection, *, order_id: UUID) -> OrderRow | None:
-    """UNDOING -> FAILED, and its stock goes back with it; returns None when the order is not being undone."""
-    return await fetch_first(connection, OrderRow, _FAIL, id=order_id)
+Needs the voucher's lock.
+"""

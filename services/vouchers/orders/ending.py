@@ -1,0 +1,45 @@
+"""The ends of orders: completed ones share statements, as those do that are placed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.common.batching import Batcher
+from services.common.db import Database
+from services.vouchers.orders.commands import Completion, complete_orders, fail_order
+from services.vouchers.orders.queries import OrderRow
+
+
+class Completing:
+    """Completes orders."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._batches: Batcher[Completion, OrderRow | None] = Batcher("completions", self._complete_batch)
+
+    async def complete(self, order: OrderRow, code_ids: Sequence[UUID]) -> OrderRow | None:
+        """PENDING -> COMPLETED, with its vouchers in the wallet; returns None when it is not pending."""
+        return await self._batches.submit(Completion(order.id, code_ids))
+
+    async def drain(self) -> None:
+        """Waits for what is under way."""
+        await self._batches.close()
+
+    async def _complete_batch(self, batch: list[Completion]) -> list[OrderRow | None]:
+        # It is one statement, and a repetition finds the orders completed: it needs no BEGIN and COMMIT.
+        return await self._db.run_autocommit(complete_orders, batch)
+
+
+class Failing:
+    """Ends orders of which everything is undone."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def fail(self, order: OrderRow) -> OrderRow | None:
+        """UNDOING -> FAILED or CANCELLED, REFUNDING -> REFUNDED, and its stock goes back with it.
+
+        Returns None when the order is in none of these states.
+        """
+        return await self._db.run(fail_order, order)
