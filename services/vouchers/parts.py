@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
+from services.common.throttle import Throttle
+from services.vouchers.gifts.advancing import Gifts
+from services.vouchers.gifts.codes_client import GiftCodes
+from services.vouchers.gifts.recipients import GiftRecipients
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
+from services.vouchers.orders.commands import forget_recipient
 from services.vouchers.orders.ending import Completing, Failing
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.saga import OrderSaga
@@ -30,6 +36,8 @@ class Parts:
     peers: Peers
     placing: Placing
     saga: OrderSaga
+    recipients: GiftRecipients
+    gifts: Gifts
 
 
 @asynccontextmanager
@@ -44,12 +52,15 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
         db,
         OrderPoints(peers.points, peers.token),
         OrderCodes(peers.promos, peers.token),
-        Completing(db),
+        Completing(db, gifts_last=timedelta(days=settings.gift_days)),
         Failing(db),
         lease_seconds=lease,
     )
+    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+    recipients = GiftRecipients(peers.identity, peers.token, throttle, gifts_per_day=settings.gifts_per_day)
+    gifts = Gifts(db, GiftCodes(peers.promos, peers.token), recipients, forget_recipient)
     try:
-        yield Parts(db, redis, peers, placing, saga)
+        yield Parts(db, redis, peers, placing, saga, recipients, gifts)
     finally:
         await peers.close()
         await redis.close()

@@ -40,7 +40,9 @@ async def prepare_gift_notice(
 async def prepared_phone(connection: Connection, vault: Vault, gift_id: UUID) -> str | None:
     """Returns to which number a gift is, or None when its recipient was told or forgotten."""
     sealed: bytes | None = await fetch_value(
-        connection, "SELECT sealed_recipient FROM notices WHERE id = %(id)s AND state = 'PREPARED'", id=gift_id
+        connection,
+        "SELECT sealed_recipient FROM notices WHERE id = %(id)s AND state = 'PREPARED'",
+        id=gift_id,
     )
     return vault.decrypt(sealed).decode() if sealed else None
 

@@ -158,7 +158,7 @@ class Assignment(Base):
 
 
 class CodeHold(Base):
-    """That a code is on hold for a gift (HELD), was given to another member, or is never to be held (RETURNED)."""
+    """That a code is on hold for a gift (HELD), was given to another member, or must never be (RETURNED)."""
 
     __tablename__ = "code_holds"
     __table_args__ = (

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, execute, fetch_all, fetch_first
+from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_one
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.vouchers.catalogue.refusals import voucher_not_found
@@ -34,7 +34,14 @@ POINTS_ALONE = SQL(
 )
 """Whether a voucher can be had for points without money, for statements on `vouchers`."""
 
-VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
+VOUCHERS = SQL(
+    """
+    (
+      SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days
+      FROM vouchers
+    )
+    """
+)
 """What a voucher is, for statements that join it."""
 
 _COLUMNS = SQL(
@@ -159,4 +166,25 @@ async def lock_vouchers(connection: Connection, voucher_ids: Collection[UUID]) -
         connection,
         "SELECT FROM vouchers WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
         ids=list(voucher_ids),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GiftTerms:
+    """Whether a voucher may be given to others, and how many of it to one person; 0 without a limit."""
+
+    allowed: bool
+    max_per_recipient: int
+
+
+async def get_gift_terms(connection: Connection, voucher_id: UUID) -> GiftTerms:
+    """Returns how a voucher that is there may be given to others."""
+    return await fetch_one(
+        connection,
+        GiftTerms,
+        """
+        SELECT buy_type = 'GIFT' AS allowed, max_gifts_per_recipient AS max_per_recipient
+        FROM vouchers WHERE id = %(id)s
+        """,
+        id=voucher_id,
     )

@@ -16,11 +16,11 @@ from services.common.errors import DomainError, invalid_field
 from services.common.idempotency import reused
 from services.common.ids import new_id
 from services.vouchers.catalogue import lock_vouchers, sold_out, voucher_not_found, voucher_not_on_sale
+from services.vouchers.gifts import recipient_limit_reached
 from services.vouchers.orders.queries import OrderRow, get_orders
 from services.vouchers.orders.refusals import (
     member_limit_reached,
     payment_method_required,
-    recipient_limit_reached,
 )
 from services.vouchers.orders.statements import JUDGE, PLACE
 

@@ -166,10 +166,12 @@ async def _why_not(connection: Connection, code_id: UUID, owner: UUID | None = N
         connection,
         _Seen,
         """
-        SELECT c.state, CASE WHEN c.uses > 0 THEN (
+        SELECT
+          c.state, least(c.expires_at, s.expires_at) AS expires_at,
+          least(c.expires_at, s.expires_at) <= now() AS expired,
+          CASE WHEN c.uses > 0 THEN (
             SELECT max(redeemed_at) FROM redemptions WHERE code_id = c.id AND cancelled_at IS NULL
-          ) END AS redeemed_at,
-          least(c.expires_at, s.expires_at) AS expires_at, least(c.expires_at, s.expires_at) <= now() AS expired
+          ) END AS redeemed_at
         FROM codes c JOIN code_sets s ON s.id = c.code_set_id
         WHERE c.id = %(id)s AND c.order_id IS NOT NULL
           AND c.owner_member_id = coalesce(%(owner)s, c.owner_member_id)
