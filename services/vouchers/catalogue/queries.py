@@ -34,7 +34,7 @@ POINTS_ALONE = SQL(
 )
 """Whether a voucher can be had for points without money, for statements on `vouchers`."""
 
-VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
+VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at, cancel_days FROM vouchers)")
 """What a voucher is, for statements that join it."""
 
 _COLUMNS = SQL(

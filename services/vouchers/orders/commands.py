@@ -11,7 +11,6 @@ from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
 from services.common.db import Connection, fetch_all, fetch_first
-from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.common.set_aside import ORDER, waits
 from services.vouchers.catalogue import lock_vouchers
@@ -60,37 +59,12 @@ async def fail_order(connection: Connection, order: OrderRow) -> OrderRow | None
     return await fetch_first(connection, OrderRow, statements.FAIL, id=order.id)
 
 
-_START_UNDOING = SQL(
-    """
-    UPDATE orders AS o SET
-      state = 'UNDOING', failure_reason = %(reason)s, failure_metadata = %(metadata)s,
-      steps = array_append(o.steps, 'UNDOING'), step_times = array_append(o.step_times, clock_timestamp())
-    WHERE id = %(id)s AND state = 'PENDING'
-    RETURNING {columns}
-    """
-).format(columns=COLUMNS)
-
-
-async def start_undoing(connection: Connection, *, order_id: UUID, refusal: DomainError) -> OrderRow | None:
-    """PENDING -> UNDOING, and why; from here on the order can only fail.
-
-    Must be committed before anything is undone. Returns None when the order is not pending.
-    """
-    return await fetch_first(
-        connection,
-        OrderRow,
-        _START_UNDOING,
-        id=order_id,
-        reason=refusal.reason,
-        metadata=Jsonb(refusal.metadata | {"message": refusal.message}),
-    )
-
-
 _CLAIM_OVERDUE = SQL(
     """
     UPDATE orders AS o SET deadline_at = now() + make_interval(secs => %(lease_seconds)s)
     WHERE id IN (
-      SELECT id FROM orders WHERE state IN ('PENDING', 'UNDOING') AND deadline_at < now()
+      SELECT id FROM orders
+      WHERE state IN ('PENDING', 'UNDOING', 'AWAITING_PAYMENT', 'REFUNDING') AND deadline_at < now()
         AND NOT {waits}
       ORDER BY deadline_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
     )

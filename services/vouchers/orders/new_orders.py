@@ -32,7 +32,8 @@ class NewOrder:
     """A member wants pieces of a voucher.
 
     `price_points` is what they cost in points in all; None for what the voucher costs when the order is
-    placed, and then points alone must be enough. Discounts are those in the amount already.
+    placed, and then points alone must be enough. Discounts are those in the amount already. By `request_hash`
+    a repetition is known, if more was asked for than so many pieces of a voucher.
     """
 
     member_id: UUID
@@ -50,6 +51,7 @@ class NewOrder:
     recipient_hash: bytes | None = None
     recipient_name: str | None = None
     gift_message: str | None = None
+    request_hash: bytes | None = None
 
 
 Placed = OrderRow | DomainError
@@ -137,13 +139,8 @@ def same_order(existing: OrderRow, new: NewOrder) -> Placed:
 
     Prices are not compared: the order keeps those of then.
     """
-    same = (
-        existing.voucher_id == new.voucher_id
-        and existing.quantity == new.quantity
-        and existing.payment_method_id == new.payment_method_id
-        and existing.promo_code_id == new.promo_code_id
-    )
-    return existing if same else reused(new.key)
+    was = (existing.voucher_id, existing.quantity, existing.request_hash)
+    return existing if was == (new.voucher_id, new.quantity, new.request_hash) else reused(new.key)
 
 
 def _refusal(row: _Judged, order: NewOrder) -> DomainError | None:
@@ -168,8 +165,11 @@ def _refusal(row: _Judged, order: NewOrder) -> DomainError | None:
 
 
 def _given(place: int, order: NewOrder) -> dict[str, Any]:
-    hashed = order.recipient_hash
-    return {"place": place, **asdict(order), "recipient_hash": hashed and f"\\x{hashed.hex()}"}
+    texts = {
+        name: f"\\x{value.hex()}" if isinstance(value, bytes) else value
+        for name, value in asdict(order).items()
+    }
+    return {"place": place, **texts}
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> Jsonb:
