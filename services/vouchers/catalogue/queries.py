@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, execute, fetch_all, fetch_first
+from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_value
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.vouchers.catalogue.refusals import voucher_not_found
@@ -34,7 +34,9 @@ POINTS_ALONE = SQL(
 )
 """Whether a voucher can be had for points without money, for statements on `vouchers`."""
 
-VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at, cancel_days FROM vouchers)")
+VOUCHERS = SQL(
+    "(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at, cancel_days FROM vouchers)"
+)
 """What a voucher is, for statements that join it."""
 
 _COLUMNS = SQL(
@@ -160,3 +162,12 @@ async def lock_vouchers(connection: Connection, voucher_ids: Collection[UUID]) -
         "SELECT FROM vouchers WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
         ids=list(voucher_ids),
     )
+
+
+async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
+    """Returns whether a voucher is on sale now, sold out or not; None when there is no such voucher."""
+    on_sale: bool | None = await fetch_value(connection, _IS_ON_SALE, id=voucher_id)
+    return on_sale
+
+
+_IS_ON_SALE = SQL("SELECT {on_sale} FROM vouchers WHERE id = %(id)s").format(on_sale=ON_SALE)

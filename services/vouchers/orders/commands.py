@@ -10,14 +10,15 @@ import orjson
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
+from services.common import audit
+from services.common.caller import Caller
 from services.common.db import Connection, fetch_all, fetch_first
 from services.common.ids import new_id
 from services.common.set_aside import ORDER, waits
 from services.vouchers.catalogue import lock_vouchers
-from services.vouchers.orders import statements
-from services.vouchers.orders.queries import COLUMNS, OrderRow
-
-MOST_CLAIMED = 100
+from services.vouchers.orders import statements, transitions
+from services.vouchers.orders.queries import COLUMNS, OrderRow, get_member_order, get_order
+from services.vouchers.orders.refusals import ORDER_CANCELLED, order_not_cancellable, order_not_refundable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,39 @@ async def fail_order(connection: Connection, order: OrderRow) -> OrderRow | None
     return await fetch_first(connection, OrderRow, statements.FAIL, id=order.id)
 
 
+async def cancel_order(
+    connection: Connection, *, order_id: UUID, member_id: UUID, note: str, lease_seconds: float
+) -> OrderRow:
+    """Begins to undo or refund the member's order, and returns it; one that is on its way there stays so.
+
+    Raises ORDER_NOT_FOUND, and ORDER_NOT_CANCELLABLE when it failed or may not be cancelled any more.
+    """
+    begun = await transitions.cancel(
+        connection, order_id=order_id, member_id=member_id, note=note, lease_seconds=lease_seconds
+    )
+    if begun is not None:
+        return begun
+    order = await get_member_order(connection, order_id, member_id)
+    if order.state in ("REFUNDING", "REFUNDED") or order.failure_reason == ORDER_CANCELLED:
+        return order
+    if order.state == "COMPLETED":
+        raise order_not_cancellable(order_id, "TOO_LATE" if order.cancellable_until else "NEVER")
+    raise order_not_cancellable(order_id, "FAILED")
+
+
+async def refund_order(
+    connection: Connection, *, actor: Caller, order_id: UUID, note: str, lease_seconds: float
+) -> OrderRow:
+    """Begins to undo or refund an order, and returns it. Raises ORDER_NOT_FOUND and ORDER_NOT_REFUNDABLE."""
+    begun = await transitions.refund(
+        connection, order_id=order_id, ended_by=actor.subject, note=note, lease_seconds=lease_seconds
+    )
+    if begun is None:
+        raise order_not_refundable(order_id, (await get_order(connection, order_id)).state)
+    await audit.record(connection, actor, "order.refund_begun", order_id, note=note)
+    return begun
+
+
 _CLAIM_OVERDUE = SQL(
     """
     UPDATE orders AS o SET deadline_at = now() + make_interval(secs => %(lease_seconds)s)
@@ -74,7 +108,7 @@ _CLAIM_OVERDUE = SQL(
 
 
 async def claim_overdue_orders(
-    connection: Connection, *, lease_seconds: int, most: int = MOST_CLAIMED
+    connection: Connection, *, lease_seconds: float, most: int
 ) -> Sequence[OrderRow]:
     """Returns orders whose time is over, each with a new one: no two sweeps take the same.
 

@@ -2,8 +2,8 @@
 
 `steps.py` tells what its states ask for. An unknown outcome is never guessed: it is asked again with the same
 key, here for a while and later by the sweep. What fails in any other way is a defect, of this order or of a
-program: it is logged and set aside for growing waits (`services/common/set_aside.py`), and no other order waits
-for it.
+program: it is logged and set aside for growing waits (`services/common/set_aside.py`), and no other order
+waits for it.
 
 A command is one transaction. The saga is several: each of its steps commits on its own. A card is nowhere but
 in the memory of the request that brought it: when that is gone, the order waits until it comes again.
@@ -14,52 +14,59 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
 from services.common.errors import described
 from services.vouchers.orders.queries import OrderRow
-from services.vouchers.orders.steps import OrderSteps, passes
-from services.vouchers.payments import Card
+from services.vouchers.orders.steps import NO_TENDER, OrderSteps, Tender, passes
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
 MOST_CLAIMED = 100
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
-_WORKED_ON_AT_ONCE = 16
-"""Orders per process: more would only wait for each other at the database."""
+_WORKED_ON_AT_ONCE = 400
+"""Orders per process: as many as two statements or calls take."""
 _PAYING_AT_ONCE = 64
 """Orders with money have places of their own, so that a slow provider holds up no others."""
 
-Claim = Callable[[int], Awaitable[Sequence[OrderRow]]]
-"""Returns so many orders whose time is over, each with a new one."""
-SetAside = Callable[[UUID, str], Awaitable[None]]
-"""Sets an order aside, with its error as staff may see it."""
+
+class OpenOrders(Protocol):
+    """The orders that are not finished."""
+
+    async def get(self, order_id: UUID) -> OrderRow:
+        """Returns an order."""
+
+    async def claim(self, most: int) -> Sequence[OrderRow]:
+        """Returns so many at most whose time is over, each with a new one."""
+
+    async def set_aside(self, order_id: UUID, error: str) -> None:
+        """Sets one aside for a growing time, with its error as staff may see it."""
 
 
 class OrderSaga:
     """Finishes orders, one way or the other."""
 
-    def __init__(self, steps: OrderSteps, claim: Claim, set_aside: SetAside, *, lease_seconds: float) -> None:
+    def __init__(self, steps: OrderSteps, store: OpenOrders, *, lease_seconds: float) -> None:
         self._steps = steps
-        self._claim = claim
-        self._set_aside = set_aside
+        self._store = store
         self._lease_seconds = lease_seconds
         self._running: dict[UUID, asyncio.Task[OrderRow]] = {}
-        self._cards: dict[UUID, Card] = {}
+        self._tenders: dict[UUID, Tender] = {}
         self._once_more: set[UUID] = set()
         self._slots = asyncio.Semaphore(_WORKED_ON_AT_ONCE)
         self._paying = asyncio.Semaphore(_PAYING_AT_ONCE)
 
-    def start(self, order: OrderRow, card: Card | None = None) -> asyncio.Task[OrderRow]:
+    def start(self, order: OrderRow, tender: Tender = NO_TENDER) -> asyncio.Task[OrderRow]:
         """Works on the order in a task of its own, which outlives the request that started it.
 
         The task returns the order as it is when it ended, as it waits for the member, or as it was last seen
         when its time is over.
         """
-        if card is not None:
-            self._cards[order.id] = card
+        if tender.card is not None or order.id not in self._tenders:
+            self._tenders[order.id] = tender
         task = self._running.get(order.id)
         if task is not None and not task.done():
             self._once_more.add(order.id)
@@ -69,11 +76,23 @@ class OrderSaga:
         task.add_done_callback(lambda done: self._ended(order.id, done))
         return task
 
+    async def finish(self, order: OrderRow, tender: Tender = NO_TENDER, *, seconds: float) -> OrderRow:
+        """Works on an open order and waits for it, so long at most; returns it as it is then."""
+        task = self.start(order, tender)
+        await asyncio.wait([task], timeout=seconds)
+        if task.done():
+            order = task.result()
+        return await self._store.get(order.id) if order.open else order
+
     def _ended(self, order_id: UUID, task: asyncio.Task[OrderRow]) -> None:
         if self._running.get(order_id) is task:
             del self._running[order_id]
-            self._cards.pop(order_id, None)
+            self._tenders.pop(order_id, None)
             self._once_more.discard(order_id)
+
+    async def wake(self, order_id: UUID) -> None:
+        """Has an order go on, of whose payment something was heard; does not wait for it."""
+        _ = self.start(await self._store.get(order_id))
 
     async def drain(self) -> None:
         """Waits for the orders under way."""
@@ -88,14 +107,14 @@ class OrderSaga:
         room = MOST_CLAIMED - len(self._running)
         if room <= 0:
             return
-        overdue = await self._claim(room)
+        overdue = await self._store.claim(room)
         if overdue:
             log.info("taking over %d orders", len(overdue))
         for order in overdue:
             _ = self.start(order)
 
     async def _work_on(self, order: OrderRow) -> OrderRow:
-        """Repeats the order's next steps until nothing is left to do, its lease is over, or it is set aside."""
+        """Repeats the order's next steps until nothing is left to do, its lease ends or it is set aside."""
         until = time.monotonic() + self._lease_seconds
         wait = _FIRST_WAIT
         while True:
@@ -118,11 +137,7 @@ class OrderSaga:
 
     async def _step(self, order: OrderRow) -> OrderRow:
         self._once_more.discard(order.id)
-        card = self._cards.get(order.id)
-        after = await self._steps.take(order, card)
-        if self._cards.get(order.id) is card:
-            self._cards.pop(order.id, None)
-        return after
+        return await self._steps.take(order, self._tenders.get(order.id, NO_TENDER))
 
     def _rests(self, before: OrderRow, after: OrderRow) -> bool:
         """Returns whether nothing is left to do now.
@@ -137,6 +152,6 @@ class OrderSaga:
     async def _put_aside(self, order: OrderRow, error: Exception) -> None:
         log.error("order %s is set aside", order.id, exc_info=error)
         try:
-            await self._set_aside(order.id, described(error))
+            await self._store.set_aside(order.id, described(error))
         except Exception:
             log.exception("order %s is not even set aside: it is tried again after its lease", order.id)

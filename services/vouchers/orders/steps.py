@@ -11,9 +11,9 @@
 Every step is keyed by the order's id, so any process may repeat it at any time, also from a state that is out
 of date: a change of state names the one it starts from, and when that has passed, the order is read again.
 A definite refusal leads to UNDOING, which is committed before anything is undone. Then, as in a refund,
-everything is taken back even when it is not known to have happened, for each step back leaves a tombstone that
-refuses this order for ever. Codes go first, so that none is usable without having been paid; when one was used,
-a refund is refused there, before anything else has changed.
+everything is taken back even when it is not known to have happened, for each step back leaves a tombstone
+that refuses this order for ever. Codes go first, so that none is usable without having been paid; when one
+was used, a refund is refused there, before anything else has changed.
 
 What the steps need stands here as protocols: they know neither databases nor services.
 """
@@ -21,15 +21,27 @@ What the steps need stands here as protocols: they know neither databases nor se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 from uuid import UUID
 
 from services.common.errors import DomainError, OutcomeUnknownError, is_away
 from services.vouchers.orders.queries import OrderRow
 from services.vouchers.orders.refusals import ORDER_CODES_USED
-from services.vouchers.payments import Card, PaymentAwaited
+from services.vouchers.payments import Card, PaymentAwaitedError
 
 _WAITED_FOR = ("CODE_SET_NOT_FOUND",)  # the voucher's codes are on their way to promos
+
+
+@dataclass(frozen=True, slots=True)
+class Tender:
+    """What a request brings to pay with. It is nowhere but in memory, and is never kept."""
+
+    card: Card | None = None
+    return_url: str = ""
+
+
+NO_TENDER = Tender()
 
 
 class OrderStore(Protocol):
@@ -93,10 +105,10 @@ class PromoCodes(Protocol):
 class Payments(Protocol):
     """The payments of orders in money."""
 
-    async def authorise(self, order: OrderRow, card: Card | None) -> None:
+    async def authorise(self, order: OrderRow, card: Card | None, *, return_url: str = "") -> None:
         """Has the order's payment authorised, once; a repetition returns or raises what came of it.
 
-        Raises PaymentAwaited while the member must do something, and definite refusals.
+        Raises PaymentAwaitedError while the member must do something, and definite refusals.
         """
 
     async def capture(self, order: OrderRow) -> None:
@@ -118,7 +130,7 @@ class OrderSteps:
         self._promo_codes = promo_codes
         self._payments = payments
 
-    async def take(self, order: OrderRow, card: Card | None = None) -> OrderRow:
+    async def take(self, order: OrderRow, tender: Tender = NO_TENDER) -> OrderRow:
         """Does what the order's state asks for; returns the order as it is then.
 
         Raises what leaves an outcome open, and what is a defect.
@@ -126,9 +138,9 @@ class OrderSteps:
         after: OrderRow | None
         match order.state:
             case "PENDING":
-                after = await self._complete(order, card)
+                after = await self._complete(order, tender)
             case "AWAITING_PAYMENT":
-                after = await self._pay(order, card)
+                after = await self._pay(order, tender)
             case "UNDOING":
                 after = await self._undo(order)
             case "REFUNDING":
@@ -140,36 +152,36 @@ class OrderSteps:
         # None: another process has brought the order on meanwhile.
         return after or await self._store.get(order.id)
 
-    async def _complete(self, order: OrderRow, card: Card | None) -> OrderRow | None:
+    async def _complete(self, order: OrderRow, tender: Tender) -> OrderRow | None:
         """Steps 2 to 7, or the decision to undo."""
         try:
-            code_ids = await self._take_all(order, card)
-        except PaymentAwaited:
+            code_ids = await self._take_all(order, tender)
+        except PaymentAwaitedError:
             return await self._store.await_payment(order)
         except DomainError as error:
             return await self._store.start_undoing(order, _refusal(error))
         return await self._store.complete(order, code_ids)
 
-    async def _take_all(self, order: OrderRow, card: Card | None) -> Sequence[UUID]:
+    async def _take_all(self, order: OrderRow, tender: Tender) -> Sequence[UUID]:
         if order.price_points:
             await self._points.debit(order)
         if order.promo_code_id:
             await self._promo_codes.redeem(order)
         if order.amount_minor:
-            await self._payments.authorise(order, card)
+            await self._payments.authorise(order, tender.card, return_url=tender.return_url)
         code_ids = await self._codes.assign(order)
         if order.amount_minor:
             await self._payments.capture(order)
         return code_ids
 
-    async def _pay(self, order: OrderRow, card: Card | None) -> OrderRow | None:
+    async def _pay(self, order: OrderRow, tender: Tender) -> OrderRow | None:
         """Goes on when the member has paid, and undoes when that was refused or the time for it is over.
 
         A payment that was authorised in time wins, also when it is heard of later.
         """
         try:
-            await self._payments.authorise(order, card)
-        except PaymentAwaited:
+            await self._payments.authorise(order, tender.card, return_url=tender.return_url)
+        except PaymentAwaitedError:
             return await self._store.expire(order)
         except DomainError as error:
             return await self._store.start_undoing(order, _refusal(error))

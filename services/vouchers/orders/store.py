@@ -45,9 +45,7 @@ class DatabaseOrderStore:
 
     async def start_undoing(self, order: OrderRow, refusal: DomainError) -> OrderRow | None:
         """PENDING or AWAITING_PAYMENT -> UNDOING, and why."""
-        return await self._db.run_autocommit(
-            transitions.start_undoing, order_id=order.id, refusal=refusal
-        )
+        return await self._db.run_autocommit(transitions.start_undoing, order_id=order.id, refusal=refusal)
 
     async def refuse_refund(self, order: OrderRow) -> OrderRow | None:
         """REFUNDING -> COMPLETED."""

@@ -18,8 +18,8 @@ class Order(Base):
 
     `price_points` and `amount_minor` are what it costs in all, after discounts. `steps` and `step_times` are
     the states that it came to. What a gift's recipient is called is erased when the gift returns. By
-    `request_hash` a repetition is known from another request with the same key; it is NULL when nothing but the
-    voucher and the quantity was asked for.
+    `request_hash` a repetition is known from another request with the same key; it is NULL when nothing but
+    the voucher and the quantity was asked for.
     """
 
     __tablename__ = "orders"

@@ -1,6 +1,6 @@
 """Changes of an order's state that move neither stock nor wallet; those that do stand in `statements.py`.
 
-Each names the states that it starts from, returns the order as it is then, and None when its state was another.
+Each names the states that it starts from. It returns the order as it is then, None if its state was another.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ _END = """
     WHERE o.id = %(id)s AND o.state = e.before
 """
 _CANCEL = SQL(
-    _END + """
+    _END
+    + """
       AND o.member_id = %(member_id)s AND (o.state <> 'COMPLETED' OR now() < o.cancellable_until)
     RETURNING {columns}
     """
@@ -175,7 +176,7 @@ async def cancel(
 async def refund(
     connection: Connection, *, order_id: UUID, ended_by: str, note: str, lease_seconds: float
 ) -> OrderRow | None:
-    """Begins to undo an order that is not completed, or to refund one that is; returns None when it is neither."""
+    """Begins to undo an order that is not completed, or to refund one that is; returns None for others."""
     return await fetch_first(
         connection,
         OrderRow,

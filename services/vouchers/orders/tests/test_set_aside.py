@@ -42,7 +42,7 @@ def codes(monkeypatch: pytest.MonkeyPatch) -> Codes:
     """Codes that fail or hang for some members, in every process."""
     state, assign = Codes(), OrderCodes.assign
 
-    async def faulty(self: OrderCodes, order: OrderRow) -> UUID:
+    async def faulty(self: OrderCodes, order: OrderRow) -> list[UUID]:
         state.tries.append(order.member_id)
         if order.member_id in state.failing:
             raise IndexError("list index (0) out of range")
