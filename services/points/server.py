@@ -73,6 +73,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             offline=timedelta(seconds=settings.code_offline_seconds),
         )
         streams = PurchaseStreams()
+        spending = SpendingHandlers(parts.db, parts.balances.void)
         throttle = Throttle(parts.redis, settings.service_secret.get_secret_value().encode())
         yield Service(
             _servicers(
@@ -81,6 +82,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
                 rules,
                 recorder,
                 streams=streams,
+                spending=spending,
                 member_codes=member_codes,
                 throttle=throttle,
             ),
@@ -89,7 +91,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
             checks=[schema.at_head("points", parts.db), keys.known, rules.known],
             loops=[keys.keep_fresh, rules.keep_fresh],
             on_stop=[streams.close],
-            drains=[recorder.drain],
+            drains=[recorder.drain, spending.drain],
             max_request_bytes=MAX_REQUEST_BYTES,
         )
 
@@ -101,6 +103,7 @@ def _servicers(
     recorder: PurchaseRecorder,
     *,
     streams: PurchaseStreams,
+    spending: SpendingHandlers,
     member_codes: MemberCodesClient,
     throttle: Throttle,
 ) -> list[Servicer]:
@@ -167,7 +170,7 @@ def _servicers(
         servicer(
             "scrip.points.internal.v1.PointsInternalService",
             internal_pb2_grpc.add_PointsInternalServiceServicer_to_server,
-            SpendingHandlers(db, balances.void),
+            spending,
             AskedBalanceHandlers(balances),
             AskedPurchasesHandlers(db),
         ),

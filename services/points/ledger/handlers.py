@@ -8,6 +8,8 @@ from uuid import UUID
 from scrip.points.internal.v1 import points_pb2 as internal_pb2
 from scrip.points.v1 import admin_pb2, points_pb2
 
+from services.common import status
+from services.common.batching import Batcher
 from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
@@ -15,7 +17,7 @@ from services.common.list_pages import ListPage, read_page
 from services.common.paging import Page
 from services.points.ledger import encoding
 from services.points.ledger.account import OnMoved
-from services.points.ledger.commands.debit import debit
+from services.points.ledger.commands.debit import Debited, NewDebit, debit_orders
 from services.points.ledger.commands.undo_debit import undo_debit
 from services.points.ledger.queries import ENTRIES, EntryRow, entry_filters, list_expiries
 from services.points.periods import period_of
@@ -82,20 +84,30 @@ def _encoded(rows: Iterable[EntryRow]) -> Iterator[points_pb2.Entry]:
 
 
 class SpendingHandlers:
-    """Implements PointsInternalService."""
+    """Implements the part of PointsInternalService that moves points."""
 
     def __init__(self, db: Database, on_moved: OnMoved) -> None:
         self._db = db
         self._on_moved = on_moved
+        self._debits = Batcher("debits", self._debit)
 
     async def Debit(self, request: internal_pb2.DebitRequest, context: Context) -> internal_pb2.DebitResponse:
-        """Takes an order's points, once."""
-        member_id = UUID(request.member_id)
-        balance_after = await self._db.run(
-            debit, order_id=UUID(request.order_id), member_id=member_id, points=request.points
-        )
-        await self._on_moved([member_id])
-        return internal_pb2.DebitResponse(balance_after=balance_after)
+        """Takes an order's points, once, together with those that come at the same time."""
+        return internal_pb2.DebitResponse(balance_after=await self._debits.submit(_decode(request)))
+
+    async def BatchDebit(
+        self, request: internal_pb2.BatchDebitRequest, context: Context
+    ) -> internal_pb2.BatchDebitResponse:
+        """Takes the points of orders; each has its own outcome."""
+        response = internal_pb2.BatchDebitResponse()
+        outcomes = await self._debits.submit_all([_decode(order) for order in request.orders])
+        for order, debited in zip(request.orders, outcomes, strict=True):
+            outcome = response.outcomes.add(order_id=order.order_id)
+            if isinstance(debited, Exception):
+                outcome.refused.CopyFrom(status.of_any(debited, "BatchDebit"))
+            else:
+                outcome.debited.balance_after = debited
+        return response
 
     async def UndoDebit(
         self, request: internal_pb2.UndoDebitRequest, context: Context
@@ -105,3 +117,16 @@ class SpendingHandlers:
         await self._db.run(undo_debit, order_id=UUID(request.order_id), member_id=member_id)
         await self._on_moved([member_id])
         return internal_pb2.UndoDebitResponse()
+
+    async def drain(self) -> None:
+        """Waits for what is under way."""
+        await self._debits.close()
+
+    async def _debit(self, orders: list[NewDebit]) -> list[Debited]:
+        outcomes = await self._db.run(debit_orders, orders)
+        await self._on_moved({order.member_id for order in orders})
+        return outcomes
+
+
+def _decode(request: internal_pb2.DebitRequest) -> NewDebit:
+    return NewDebit(UUID(request.order_id), UUID(request.member_id), request.points)

@@ -37,7 +37,7 @@ class OrderPoints:
         """Waits for what is under way."""
         await self._debits.close()
 
-    async def _debit_batch(self, orders: list[OrderRow]) -> list[None | DomainError]:
+    async def _debit_batch(self, orders: list[OrderRow]) -> list[DomainError | None]:
         request = points_pb2.BatchDebitRequest(
             orders=[
                 points_pb2.DebitRequest(

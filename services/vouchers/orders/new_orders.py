@@ -145,22 +145,25 @@ def same_order(existing: OrderRow, new: NewOrder) -> Placed:
 
 def _refusal(row: _Judged, order: NewOrder) -> DomainError | None:
     """Returns what stands in the way of an order, None for nothing."""
-    voucher_id = order.voucher_id
-    if row.on_sale is None or row.pieces_left is None or row.points is None:
-        return voucher_not_found(voucher_id)
+    if row.on_sale is None or row.points is None:
+        return voucher_not_found(order.voucher_id)
     if not row.on_sale:
-        return voucher_not_on_sale(voucher_id)
+        return voucher_not_on_sale(order.voucher_id)
     if not row.payable:
-        return payment_method_required(voucher_id)
+        return payment_method_required(order.voucher_id)
     if row.points > _MOST_POINTS:
         return invalid_field("quantity", "comes to more points than there can be")
-    if order.quantity > row.pieces_left:
-        return sold_out(voucher_id, left=row.pieces_left)
-    if row.ordered is not None and row.ordered + order.quantity > (row.max_per_member or 0):
-        return member_limit_reached(limit=row.max_per_member or 0, ordered=row.ordered)
-    given, most = row.given_before, row.max_gifts_per_recipient or 0
-    if given is not None and given + order.quantity > most:
-        return recipient_limit_reached(limit=most, ordered=given)
+    return _too_many(row, order)
+
+
+def _too_many(row: _Judged, order: NewOrder) -> DomainError | None:
+    left, most, most_given = row.pieces_left or 0, row.max_per_member or 0, row.max_gifts_per_recipient or 0
+    if order.quantity > left:
+        return sold_out(order.voucher_id, left=left)
+    if row.ordered is not None and row.ordered + order.quantity > most:
+        return member_limit_reached(limit=most, ordered=row.ordered)
+    if row.given_before is not None and row.given_before + order.quantity > most_given:
+        return recipient_limit_reached(limit=most_given, ordered=row.given_before)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Placing orders at volume: those that wait at the same time share statements, and sold out is said cheaply."""
+"""Placing orders at volume: what waits at the same time shares statements, and sold out is said cheaply."""
 
 from __future__ import annotations
 

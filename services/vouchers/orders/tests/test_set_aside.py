@@ -254,14 +254,19 @@ async def test_an_order_that_can_not_be_failed_is_set_aside(
     await check_invariants(platform)
 
 
+@pytest.mark.parametrize("lacking", ["codes", "orders"])
 async def test_a_reply_without_a_code_is_a_fault_of_promos(
-    platform: Platform, create: Create, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
-    async def empty(*_: object, **__: object) -> promos_pb2.AssignCodesResponse:
-        return promos_pb2.AssignCodesResponse()
+    row = OrderRow(new_id(), new_id(), new_id(), 1, "PENDING", None, None, placed_at=None)  # type: ignore[arg-type]
+    reply = promos_pb2.BatchAssignCodesResponse()
+    if lacking == "codes":
+        reply.outcomes.add(order_id=str(row.id)).assigned.SetInParent()
+
+    async def empty(*_: object, **__: object) -> promos_pb2.BatchAssignCodesResponse:
+        return reply
 
     monkeypatch.setattr(channels, "call", empty)
-    row = OrderRow(new_id(), new_id(), new_id(), 1, "PENDING", None, None, placed_at=None)  # type: ignore[arg-type]
     client = OrderCodes(platform.channels["promos"], lambda: platform.service_token("vouchers"))
     with pytest.raises(OutcomeUnknownError) as caught:
         await client.assign(row)
