@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
+
+from scrip.vouchers.v1 import order_pb2
 
 from services.common.cache import Redis
 from services.common.channels import Peers
@@ -18,7 +21,13 @@ from services.vouchers.orders.clients import OrderCodes, OrderPoints
 from services.vouchers.orders.commands import forget_recipient
 from services.vouchers.orders.ending import Completing, Failing
 from services.vouchers.orders.placing import Placing
+from services.vouchers.orders.queries import OrderRow
+from services.vouchers.orders.requests import PricedOrder, Pricing
 from services.vouchers.orders.saga import OrderSaga
+from services.vouchers.orders.steps import OrderSteps
+from services.vouchers.orders.store import DatabaseOrderStore
+from services.vouchers.payments import Payments, payment_method_not_found
+from services.vouchers.payments.providers import Providers
 from services.vouchers.settings import Settings
 
 
@@ -35,6 +44,8 @@ class Parts:
     redis: Redis
     peers: Peers
     placing: Placing
+    payments: Payments
+    pricing: Pricing
     saga: OrderSaga
     recipients: GiftRecipients
     gifts: Gifts
@@ -48,20 +59,44 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
     placing = Placing(db, lease_seconds=lease)
-    saga = OrderSaga(
-        db,
-        OrderPoints(peers.points, peers.token),
-        OrderCodes(peers.promos, peers.token),
-        Completing(db, gifts_last=timedelta(days=settings.gift_days)),
-        Failing(db),
-        lease_seconds=lease,
+    store = DatabaseOrderStore(
+        db, Completing(db, gifts_last=timedelta(days=settings.gift_days)), Failing(db), lease_seconds=lease
     )
+
+    async def on_change(order_id: UUID) -> None:
+        """Has an order go on when its payment does."""
+        await saga.wake(order_id)
+
+    payments = Payments(db, Providers({}), on_change)
+    points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
+    steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
+    saga = OrderSaga(steps, store, lease_seconds=lease)
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     recipients = GiftRecipients(peers.identity, peers.token, throttle, gifts_per_day=settings.gifts_per_day)
     gifts = Gifts(db, GiftCodes(peers.promos, peers.token), recipients, forget_recipient)
     try:
-        yield Parts(db, redis, peers, placing, saga, recipients, gifts)
+        yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, recipients, gifts)
     finally:
         await peers.close()
         await redis.close()
         await db.close()
+
+
+class NoPricing:
+    """Stands for prices while orders cost points alone."""
+
+    async def priced(self, request: order_pb2.PlaceOrderRequest, *_: object) -> PricedOrder:
+        """Refuses."""
+        raise payment_method_not_found(UUID(request.payment_method_id))
+
+
+class NoPromoCodes:
+    """Stands for promo codes while no order has one."""
+
+    async def redeem(self, order: OrderRow) -> None:
+        """Is never asked."""
+        raise AssertionError(order)
+
+    async def give_back(self, order: OrderRow) -> None:
+        """Is never asked."""
+        raise AssertionError(order)

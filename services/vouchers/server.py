@@ -31,7 +31,9 @@ from services.vouchers.catalogue.shop_handlers import ShopHandlers
 from services.vouchers.gifts.commands import on_member_event as gift_events
 from services.vouchers.gifts.given_handlers import GivenGiftHandlers
 from services.vouchers.gifts.handlers import GiftHandlers
+from services.vouchers.orders.ending_handlers import EndingHandlers
 from services.vouchers.orders.handlers import OrderHandlers
+from services.vouchers.orders.requests import OrderRequests
 from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
 from services.vouchers.settings import Settings
@@ -60,6 +62,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Servicer]:
     codes = CodeCopies(parts.db, CodesReader(parts.peers.promos, parts.peers.token))
+    requests = OrderRequests(
+        parts.db,
+        parts.pricing,
+        parts.payments,
+        parts.recipients,
+        currency=settings.currency,
+        pay_seconds=settings.payment_wait_seconds,
+    )
     return [
         servicer(
             "scrip.vouchers.v1.CatalogueService",
@@ -70,7 +80,15 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.v1.OrderService",
             order_pb2_grpc.add_OrderServiceServicer_to_server,
-            OrderHandlers(parts.db, parts.placing, parts.saga, wait_seconds=settings.order_wait_seconds),
+            OrderHandlers(
+                parts.db, requests, parts.placing, parts.saga, wait_seconds=settings.order_wait_seconds
+            ),
+            EndingHandlers(
+                parts.db,
+                parts.saga,
+                lease_seconds=settings.order_lease_seconds,
+                wait_seconds=settings.order_wait_seconds,
+            ),
             StaffOrderHandlers(parts.db),
         ),
         servicer(

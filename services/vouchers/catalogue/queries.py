@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_one
+from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_value
 from services.common.lists import Listing, SortKey, parse_moment, parse_text
 from services.common.paging import Page
 from services.vouchers.catalogue.refusals import voucher_not_found
@@ -37,7 +37,8 @@ POINTS_ALONE = SQL(
 VOUCHERS = SQL(
     """
     (
-      SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days
+      SELECT
+        id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days, cancel_days
       FROM vouchers
     )
     """
@@ -169,6 +170,15 @@ async def lock_vouchers(connection: Connection, voucher_ids: Collection[UUID]) -
     )
 
 
+async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
+    """Returns whether a voucher is on sale now, sold out or not; None when there is no such voucher."""
+    on_sale: bool | None = await fetch_value(connection, _IS_ON_SALE, id=voucher_id)
+    return on_sale
+
+
+_IS_ON_SALE = SQL("SELECT {on_sale} FROM vouchers WHERE id = %(id)s").format(on_sale=ON_SALE)
+
+
 @dataclass(frozen=True, slots=True)
 class GiftTerms:
     """Whether a voucher may be given to others, and how many of it to one person; 0 without a limit."""
@@ -178,8 +188,8 @@ class GiftTerms:
 
 
 async def get_gift_terms(connection: Connection, voucher_id: UUID) -> GiftTerms:
-    """Returns how a voucher that is there may be given to others."""
-    return await fetch_one(
+    """Returns how a voucher may be given to others. Raises VOUCHER_NOT_FOUND."""
+    terms = await fetch_first(
         connection,
         GiftTerms,
         """
@@ -188,3 +198,6 @@ async def get_gift_terms(connection: Connection, voucher_id: UUID) -> GiftTerms:
         """,
         id=voucher_id,
     )
+    if terms is None:
+        raise voucher_not_found(voucher_id)
+    return terms

@@ -7,8 +7,8 @@
 Each step is keyed by the gift, so any process may repeat it at any time; promos keeps that a gift was
 returned, so that a hold that comes late does nothing. A definite refusal returns the gift. An unknown outcome
 is asked again, by the job that was queued in the transaction that made the step due. Who was first of
-accepting, declining, withdrawing and time is decided by the gift's row, before any step is taken; who was first
-of these and the till, by the code's row at promos.
+accepting, declining, withdrawing and time is decided by the gift's row, before any step is taken; who was
+first of these and the till, by the code's row at promos.
 """
 
 from __future__ import annotations

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from scrip.vouchers.v1 import gift_pb2, order_pb2
 
 from services.common.encoding import read_name, read_optional_text, timestamp
 from services.vouchers.catalogue.encoding import benefit, face_value
 from services.vouchers.gifts.queries import GiftRow
+from services.vouchers.gifts.recipients import Recipient
 
 _STATE = "GIFT_STATE_"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """To whom a gift is, as its giver wrote it; the message may be empty."""
-
-    phone_number: str
-    name: str
-    message: str
 
 
 def read_recipient(message: order_pb2.GiftRecipient) -> Recipient:

@@ -68,10 +68,10 @@ class GivenGiftHandlers:
             )
             return gift_pb2.GiveVoucherResponse(gift=gift_pb2.GivenGift(id=str(gift_id)))
 
-        # Not the number: what is kept of the content could be told from it.
+        # Not with the number, which could be told from what is kept of the content.
         same = gift_pb2.GiveVoucherRequest()
         same.CopyFrom(request)
-        same.recipient.phone_number = gift.recipient_hash.hex()
+        same.recipient.phone_number = self._recipients.fingerprint(request.recipient.phone_number)
         try:
             reply = await idempotent(
                 self._db,

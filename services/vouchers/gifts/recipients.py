@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
 import grpc
@@ -16,6 +17,15 @@ from services.vouchers.gifts.refusals import gift_to_oneself
 _NOT_A_NUMBER = "VALIDATION_FAILED"
 _LANGUAGES = 200
 """So many characters of `accept-language` are handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """To whom a gift is, as its giver wrote it; the message may be empty."""
+
+    phone_number: str
+    name: str
+    message: str
 
 
 class GiftRecipients:
@@ -61,6 +71,10 @@ class GiftRecipients:
             raise gift_to_oneself()
         phone_hash: bytes = reply.phone_hash
         return phone_hash
+
+    def fingerprint(self, phone_number: str) -> str:
+        """Returns by what a number is compared as it was written, and from which nobody can tell it."""
+        return self._throttle.name_of(self._limit, phone_number)
 
     async def tell(self, notice_id: UUID) -> None:
         """Has the recipient told that there is a gift, once."""

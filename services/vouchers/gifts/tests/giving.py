@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.sql import SQL
 from scrip.common.v1 import qr_pb2
 from scrip.identity.v1 import sandbox_pb2, sandbox_pb2_grpc
-from scrip.promos.v1 import code_pb2, code_pb2_grpc
+from scrip.promos.v1 import code_file_pb2, code_file_pb2_grpc, code_pb2, code_pb2_grpc
 from scrip.vouchers.v1 import (
     catalogue_pb2,
     gift_pb2,
@@ -162,8 +162,8 @@ class Giving:
 
     async def void(self, code_id: UUID) -> None:
         """Withdraws a code, as staff do."""
-        stub = code_pb2_grpc.CodeServiceStub(self.platform.channels["promos"])
-        request = code_pb2.VoidCodeRequest(code_id=str(code_id), note="stolen")
+        stub = code_file_pb2_grpc.CodeFileServiceStub(self.platform.channels["promos"])
+        request = code_file_pb2.VoidCodeRequest(code_id=str(code_id), note="stolen")
         await stub.VoidCode(request, metadata=bearer(await self.platform.admin()))
 
     async def tables_with(self, words: str) -> list[str]:
@@ -176,7 +176,7 @@ class Giving:
                 for name in names
                 if name not in ("accounts", "otps", "procrastinate_events")
                 and await self.value(
-                    f'SELECT EXISTS (SELECT FROM "{name}" t WHERE strpos(t::text, %(words)s) > 0)',  # noqa: S608
+                    f'SELECT EXISTS (SELECT FROM "{name}" t WHERE strpos(t::text, %(words)s) > 0)',
                     service,
                     words=words,
                 )

@@ -216,6 +216,7 @@ async def test_the_number_is_told_once_and_forgotten_at_the_end(giving: Giving) 
         assert "Zebedee" not in notice.text
 
     await eventually(told)
+    assert await giving.tables_with("Zebedee") == ["vouchers.gifts"]
     await giving.withdraw(giver, gift.id)
 
     async def forgotten() -> None:

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0012"
-down_revision = "0007"
+down_revision = "0011"
 
 _MOMENT = sa.TIMESTAMP(timezone=True)
 
