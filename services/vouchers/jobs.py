@@ -18,6 +18,8 @@ from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
 from services.vouchers.catalogue.queries import get_voucher
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
+from services.vouchers.payments import SWEEP_SECONDS as PAYMENTS_SWEEP_SECONDS
+from services.vouchers.payments import Payments
 
 
 def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
@@ -32,10 +34,11 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
     return {ENSURE_CODES_JOB: ensure_codes, OUTBOX_JOB: send_outbox}
 
 
-def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
+def loops(db: Database, saga: OrderSaga, payments: Payments) -> list[Callable[[], Awaitable[None]]]:
     """Returns what vouchers' worker does again and again."""
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
+        partial(repeat, PAYMENTS_SWEEP_SECONDS, payments.sweep),
         partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

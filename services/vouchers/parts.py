@@ -20,8 +20,13 @@ from services.vouchers.orders.requests import PricedOrder, Pricing
 from services.vouchers.orders.saga import OrderSaga
 from services.vouchers.orders.steps import OrderSteps
 from services.vouchers.orders.store import DatabaseOrderStore
-from services.vouchers.payments import Payments, payment_method_not_found
-from services.vouchers.payments.providers import Providers
+from services.vouchers.payments import (
+    Gateway,
+    Payments,
+    SandboxProvider,
+    open_payments,
+    payment_method_not_found,
+)
 from services.vouchers.settings import Settings
 
 
@@ -41,6 +46,7 @@ class Parts:
     payments: Payments
     pricing: Pricing
     saga: OrderSaga
+    sandbox: SandboxProvider | None
 
 
 @asynccontextmanager
@@ -52,17 +58,20 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     lease = settings.order_lease_seconds
     placing = Placing(db, lease_seconds=lease)
     store = DatabaseOrderStore(db, Completing(db), Failing(db), lease_seconds=lease)
+    points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
+    sandbox = SandboxProvider(db) if settings.sandbox else None
 
     async def on_change(order_id: UUID) -> None:
         """Has an order go on when its payment does."""
         await saga.wake(order_id)
 
-    payments = Payments(db, Providers({}), on_change)
-    points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
-    steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
-    saga = OrderSaga(steps, store, lease_seconds=lease)
     try:
-        yield Parts(db, redis, peers, placing, payments, NoPricing(), saga)
+        async with open_payments(
+            db, sandbox=sandbox, gateway=_gateway(settings), on_change=on_change
+        ) as payments:
+            steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
+            saga = OrderSaga(steps, store, lease_seconds=lease)
+            yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, sandbox)
     finally:
         await peers.close()
         await redis.close()
@@ -87,3 +96,14 @@ class NoPromoCodes:
     async def give_back(self, order: OrderRow) -> None:
         """Is never asked."""
         raise AssertionError(order)
+
+
+def _gateway(settings: Settings) -> Gateway | None:
+    if not settings.payment_provider_name:
+        return None
+    return Gateway(
+        settings.payment_provider_name,
+        settings.payment_provider_url,
+        settings.payment_provider_secret.get_secret_value(),
+        settings.payment_provider_takes_card,
+    )

@@ -125,9 +125,9 @@ async def get_method(connection: Connection, payment_method_id: UUID) -> Payment
     return found
 
 
-_LOCKED_METHOD = SQL(
-    "SELECT {method} FROM payment_methods m WHERE m.id = %(id)s FOR NO KEY UPDATE"
-).format(method=METHOD)
+_LOCKED_METHOD = SQL("SELECT {method} FROM payment_methods m WHERE m.id = %(id)s FOR NO KEY UPDATE").format(
+    method=METHOD
+)
 
 
 async def lock_method(connection: Connection, payment_method_id: UUID) -> PaymentMethodRow:
