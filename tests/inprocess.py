@@ -416,6 +416,7 @@ class InProcess:
             **{f"{service}_target": target for service, target in platform.targets.items()},
             **(platform.environment if name == "identity" else {}),
             **(self._of_promos if name == "promos" else {}),
+            **({"sandbox": True} if name == "vouchers" else {}),
         )
 
 

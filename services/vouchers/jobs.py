@@ -21,6 +21,8 @@ from services.vouchers.gifts.advancing import RETURN_SECONDS, Gifts
 from services.vouchers.gifts.commands import ADVANCE_JOB, FORGET_JOB
 from services.vouchers.gifts.recipients import GiftRecipients
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
+from services.vouchers.payments import SWEEP_SECONDS as PAYMENTS_SWEEP_SECONDS
+from services.vouchers.payments import Payments
 
 
 def tasks(db: Database, peers: Peers, gifts: Gifts, recipients: GiftRecipients) -> Mapping[str, Task]:
@@ -44,10 +46,13 @@ def tasks(db: Database, peers: Peers, gifts: Gifts, recipients: GiftRecipients) 
     }
 
 
-def loops(db: Database, saga: OrderSaga, gifts: Gifts) -> list[Callable[[], Awaitable[None]]]:
+def loops(
+    db: Database, saga: OrderSaga, payments: Payments, gifts: Gifts
+) -> list[Callable[[], Awaitable[None]]]:
     """Returns what vouchers' worker does again and again."""
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
+        partial(repeat, PAYMENTS_SWEEP_SECONDS, payments.sweep),
         partial(repeat, RETURN_SECONDS, gifts.return_overdue, name="returning gifts"),
         partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),

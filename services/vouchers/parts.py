@@ -26,8 +26,13 @@ from services.vouchers.orders.requests import PricedOrder, Pricing
 from services.vouchers.orders.saga import OrderSaga
 from services.vouchers.orders.steps import OrderSteps
 from services.vouchers.orders.store import DatabaseOrderStore
-from services.vouchers.payments import Payments, payment_method_not_found
-from services.vouchers.payments.providers import Providers
+from services.vouchers.payments import (
+    Gateway,
+    Payments,
+    SandboxProvider,
+    open_payments,
+    payment_method_not_found,
+)
 from services.vouchers.settings import Settings
 
 
@@ -47,6 +52,7 @@ class Parts:
     payments: Payments
     pricing: Pricing
     saga: OrderSaga
+    sandbox: SandboxProvider | None
     recipients: GiftRecipients
     gifts: Gifts
 
@@ -59,23 +65,25 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
     placing = Placing(db, lease_seconds=lease)
-    store = DatabaseOrderStore(
-        db, Completing(db, gifts_last=timedelta(days=settings.gift_days)), Failing(db), lease_seconds=lease
-    )
+    completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
+    store = DatabaseOrderStore(db, completing, Failing(db), lease_seconds=lease)
+    points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
+    sandbox = SandboxProvider(db) if settings.sandbox else None
 
     async def on_change(order_id: UUID) -> None:
         """Has an order go on when its payment does."""
         await saga.wake(order_id)
 
-    payments = Payments(db, Providers({}), on_change)
-    points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
-    steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
-    saga = OrderSaga(steps, store, lease_seconds=lease)
     throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
     recipients = GiftRecipients(peers.identity, peers.token, throttle, gifts_per_day=settings.gifts_per_day)
     gifts = Gifts(db, GiftCodes(peers.promos, peers.token), recipients, forget_recipient)
     try:
-        yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, recipients, gifts)
+        async with open_payments(
+            db, sandbox=sandbox, gateway=_gateway(settings), on_change=on_change
+        ) as payments:
+            steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
+            saga = OrderSaga(steps, store, lease_seconds=lease)
+            yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, sandbox, recipients, gifts)
     finally:
         await peers.close()
         await redis.close()
@@ -100,3 +108,14 @@ class NoPromoCodes:
     async def give_back(self, order: OrderRow) -> None:
         """Is never asked."""
         raise AssertionError(order)
+
+
+def _gateway(settings: Settings) -> Gateway | None:
+    if not settings.payment_provider_name:
+        return None
+    return Gateway(
+        settings.payment_provider_name,
+        settings.payment_provider_url,
+        settings.payment_provider_secret.get_secret_value(),
+        settings.payment_provider_takes_card,
+    )

@@ -15,6 +15,8 @@ from scrip.vouchers.v1 import (
     operations_pb2,
     operations_pb2_grpc,
     order_pb2_grpc,
+    payment_method_pb2_grpc,
+    payment_pb2_grpc,
     shop_pb2_grpc,
     wallet_pb2_grpc,
 )
@@ -36,6 +38,8 @@ from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.requests import OrderRequests
 from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
+from services.vouchers.payments.handlers import PaymentMethodHandlers
+from services.vouchers.payments.payment_handlers import PaymentHandlers, SandboxPaymentHandlers
 from services.vouchers.settings import Settings
 from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import CodesReader
@@ -50,7 +54,7 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
         keys = KeyRing(parts.peers.fetch_jwks)
         shop = ShopHandlers(parts.db, Quantities(parts.db), max_watchers=settings.max_watchers)
         yield Service(
-            _servicers(parts, shop, settings),
+            [*_servicers(parts, shop, settings), *_payment_servicers(parts, settings)],
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("vouchers", parts.db), keys.known],
@@ -118,6 +122,26 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
             MemberEventsHandlers(parts.db, [gift_events]),
+        ),
+    ]
+
+
+def _payment_servicers(parts: Parts, settings: Settings) -> list[Servicer]:
+    return [
+        servicer(
+            "scrip.vouchers.v1.PaymentMethodService",
+            payment_method_pb2_grpc.add_PaymentMethodServiceServicer_to_server,
+            PaymentMethodHandlers(parts.db, parts.payments.providers, settings.currency),
+        ),
+        servicer(
+            "scrip.vouchers.v1.PaymentService",
+            payment_pb2_grpc.add_PaymentServiceServicer_to_server,
+            PaymentHandlers(parts.db, parts.payments),
+        ),
+        servicer(
+            "scrip.vouchers.v1.SandboxPaymentService",
+            payment_pb2_grpc.add_SandboxPaymentServiceServicer_to_server,
+            SandboxPaymentHandlers(parts.sandbox),
         ),
     ]
 

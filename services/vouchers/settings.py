@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 
 from services.common.settings import ServiceSettings
+from services.common.urls import is_safe_url
+from services.common.webhooks.signing import key_of
+
+_SHORTEST_SECRET = 16
 
 
 class Settings(ServiceSettings):
@@ -24,3 +28,30 @@ class Settings(ServiceSettings):
     """How long an order waits for its payment, before it is undone."""
     max_watchers: Annotated[int, Field(ge=1)] = 500
     """Live quantity streams per process."""
+    sandbox: bool = False
+    """Whether test cards pay. Off in production, where everybody could pay with them."""
+    payment_provider_name: Annotated[str, Field(pattern="^([A-Z][A-Z0-9_]{0,31})?$")] = ""
+    """What the gateway is called in payment methods, and where it notifies; empty: there is none."""
+    payment_provider_url: str = ""
+    """Where the gateway is called; https, but for loopback."""
+    payment_provider_secret: SecretStr = SecretStr("")
+    """Secret for the signatures of both sides, at least 16 characters; after `whsec_` it is base64."""
+    payment_provider_takes_card: bool = False
+    """Whether members' cards are sent to the gateway. If not, it has a page of its own for them."""
+
+    @model_validator(mode="after")
+    def _gateway_can_be_called(self) -> Self:
+        if not self.payment_provider_name:
+            return self
+        if self.payment_provider_name == "SANDBOX":
+            raise ValueError("SCRIP_PAYMENT_PROVIDER_NAME must not be that of the sandbox")
+        if not is_safe_url(self.payment_provider_url):
+            raise ValueError("SCRIP_PAYMENT_PROVIDER_NAME needs SCRIP_PAYMENT_PROVIDER_URL, an https URL")
+        secret = self.payment_provider_secret.get_secret_value()
+        if len(secret) < _SHORTEST_SECRET:
+            raise ValueError("SCRIP_PAYMENT_PROVIDER_SECRET needs 16 characters or more")
+        try:
+            key_of(secret)
+        except ValueError:
+            raise ValueError("SCRIP_PAYMENT_PROVIDER_SECRET after whsec_ must be base64") from None
+        return self

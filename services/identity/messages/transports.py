@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import smtplib
 import ssl
@@ -17,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from services.common.threads import in_own_thread
-from services.common.webhooks.signing import signed
+from services.common.webhooks.signing import key_of, signed
 from services.identity.accounts import Recipient
 from services.identity.messages.settings import MessageSettings
 
@@ -111,7 +110,7 @@ class WebhookTransport:
 
     def __init__(self, settings: MessageSettings) -> None:
         self._url = urlsplit(settings.otp_webhook_url)
-        self._secret = _webhook_key(settings.otp_webhook_secret.get_secret_value())
+        self._secret = key_of(settings.otp_webhook_secret.get_secret_value())
         self._authorization = settings.otp_webhook_authorization.get_secret_value()
         self._seconds = settings.otp_send_seconds
 
@@ -177,9 +176,3 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPException | http.client.HTTPException | ssl.SSLError):
         return "broke off or does not speak as it should"
     return "can not be reached"
-
-
-def _webhook_key(secret: str) -> bytes:
-    """Returns the key: base64 after the prefix of Standard Webhooks, else the secret itself."""
-    prefix, encoded = secret[:6], secret[6:]
-    return base64.b64decode(encoded) if prefix == "whsec_" else secret.encode()

@@ -87,7 +87,7 @@ class Payments:
         return found.discount if found else None
 
     async def require_card(self, payment_method_id: UUID, card: Card | None) -> None:
-        """Raises CARD_REQUIRED without a card where one is needed, VALIDATION_FAILED with one where none is."""
+        """Raises CARD_REQUIRED when a card is missing, VALIDATION_FAILED when the method takes none."""
         method = await self._db.read(get_method, payment_method_id)
         takes_card = self.providers.get(method.provider).takes_card
         if takes_card and card is None:
@@ -136,7 +136,7 @@ class Payments:
     async def undo(self, order: Payable) -> None:
         """Gives an order's payment up: voided or refunded, or never to be made; returns when it is so.
 
-        Raises OutcomeUnknownError when the provider has to be told again: a repetition does so, and the sweep.
+        Raises OutcomeUnknownError when the provider must be told again: a repetition does so, and the sweep.
         """
         if not order.amount_minor or order.payment_method_id is None:
             return
@@ -157,8 +157,10 @@ class Payments:
         payment = await self.find(found.payment_id)
         if payment is None or payment.provider != provider_name:
             raise payment_not_found(found.payment_id)
-        if await self._take_over(payment, found):
-            await self._on_change(payment.id)
+        await self._take_over(payment, found)
+        await self._on_change(
+            payment.id
+        )  # at a repetition too: perhaps the order was not told the first time
 
     async def sweep(self) -> None:
         """Asks providers about what is open for long, and tells them again what was given up."""
@@ -179,7 +181,9 @@ class Payments:
             await self._settle(payment)
             return
         found = await self.providers.get(payment.provider).status(payment.id)
-        if found is not None and await self._take_over(payment, found):
+        changed = found is not None and await self._take_over(payment, found)
+        # What is authorised and never captured was not heard of: the process ended before it could tell.
+        if changed or payment.state == "AUTHORISED":
             await self._on_change(payment.id)
 
     async def _take_over(
@@ -248,9 +252,10 @@ async def _give_back(provider: PaymentProvider, payment: PaymentRow) -> None:
 
     It may capture at this very moment what was authorised before, so what it replies decides.
     """
-    found = await (provider.refund if payment.state == "REFUNDED" else provider.void)(payment.id)
+    captured = payment.state == "REFUNDED"
     for _ in range(_TRIES):
+        found = await (provider.refund if captured else provider.void)(payment.id)
         if found.state not in HOLDING:
             return
-        found = await (provider.refund if found.state == "CAPTURED" else provider.void)(payment.id)
+        captured = found.state == "CAPTURED"
     raise OutcomeUnknownError(payment.provider)

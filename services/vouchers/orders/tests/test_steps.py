@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -31,7 +32,7 @@ from services.vouchers.orders.tests.order_model import (
     world,
 )
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "points": {"points": 500},
     "money": {"money": 500, "promo": True},
     "both": {"points": 500, "money": 500},
