@@ -148,12 +148,53 @@ _MOVEMENT_CHECKS = (
     _HALF_DONE,
 )
 _STOCK = """
-SELECT v.id, v.quantity, v.issued, count(o.id) FILTER (WHERE o.state <> 'FAILED') AS orders,
-  count(w.id) AS rows, count(o.id) FILTER (WHERE o.state IN ('PENDING', 'UNDOING')) AS open
-FROM vouchers v LEFT JOIN orders o ON o.voucher_id = v.id LEFT JOIN wallet_vouchers w ON w.order_id = o.id
-GROUP BY v.id
-HAVING v.issued > v.quantity OR v.issued <> count(o.id) FILTER (WHERE o.state <> 'FAILED')
-  OR count(w.id) <> count(o.id) FILTER (WHERE o.state = 'COMPLETED')
+WITH ordered AS (
+  SELECT voucher_id,
+    sum(quantity) FILTER (WHERE state NOT IN ('FAILED', 'CANCELLED', 'REFUNDED')) AS pieces,
+    sum(quantity) FILTER (WHERE state IN ('COMPLETED', 'REFUNDING', 'REFUNDED')) AS owned,
+    count(*) FILTER (WHERE state IN ('PENDING', 'AWAITING_PAYMENT', 'UNDOING', 'REFUNDING')) AS open
+  FROM orders GROUP BY voucher_id
+)
+SELECT v.id, v.quantity, v.issued, o.pieces, o.owned, o.open, w.rows
+FROM vouchers v
+LEFT JOIN ordered o ON o.voucher_id = v.id
+LEFT JOIN (SELECT voucher_id, count(*) AS rows FROM wallet_vouchers GROUP BY voucher_id) w
+  ON w.voucher_id = v.id
+WHERE v.issued > v.quantity OR v.issued <> coalesce(o.pieces, 0)
+  OR coalesce(w.rows, 0) <> coalesce(o.owned, 0)
+"""
+_LIMITS = """
+SELECT m.voucher_id, m.member_id, m.ordered, sum(o.quantity) AS pieces
+FROM voucher_members m LEFT JOIN orders o ON o.voucher_id = m.voucher_id AND o.member_id = m.member_id
+  AND o.state NOT IN ('FAILED', 'CANCELLED', 'REFUNDED')
+GROUP BY m.voucher_id, m.member_id HAVING m.ordered <> coalesce(sum(o.quantity), 0)
+"""
+_PAYMENTS = """
+SELECT o.id, o.state, o.amount_minor, o.currency_code, p.amount_minor AS paid, p.currency_code AS paid_in,
+  p.state AS payment
+FROM orders o LEFT JOIN payments p ON p.id = o.id
+WHERE CASE
+  WHEN o.state = 'COMPLETED' AND o.amount_minor > 0
+    THEN (p.state, p.amount_minor, p.currency_code)
+      IS DISTINCT FROM ('CAPTURED', o.amount_minor, o.currency_code)
+  WHEN o.state IN ('FAILED', 'CANCELLED', 'REFUNDED')
+    THEN coalesce(p.state, 'VOIDED') NOT IN ('VOIDED', 'REFUNDED', 'DECLINED')
+  ELSE o.amount_minor = 0 AND p.id IS NOT NULL
+END
+"""
+_GIFTS = """
+SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
+FULL JOIN wallet_vouchers w ON w.gift_id = g.id
+WHERE g.state IN ('OFFERING', 'ACCEPTING', 'RETURNING')
+  OR (g.state = 'OFFERED') IS DISTINCT FROM (w.gift_id IS NOT NULL)
+"""
+_RECIPIENTS = """
+WITH given AS (
+  SELECT voucher_id, recipient_hash, count(*) AS pieces FROM gifts WHERE recipient_hash IS NOT NULL
+  GROUP BY voucher_id, recipient_hash
+)
+SELECT * FROM given g LEFT JOIN voucher_recipients r USING (voucher_id, recipient_hash)
+WHERE r.given IS NULL OR r.given < g.pieces
 """
 _CODES = """
 SELECT id, state, uses, uses_allowed FROM codes c
@@ -209,6 +250,7 @@ SELECT s.id, s.wanted, s.voided, s.made, count(c.id) AS codes
 FROM code_sets s LEFT JOIN codes c ON c.code_set_id = s.id GROUP BY s.id
 HAVING s.made <> s.wanted + s.voided OR (s.wanted > 0 AND count(c.id) <> s.made)
 """
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED", "REFUNDED")
 _WITH_JOBS = ("identity", "points", "vouchers", "promos")
 
 
@@ -230,6 +272,7 @@ def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None
     check_stock(databases["vouchers"])
     check_codes(databases["promos"])
     check_orders(databases, foreign_debits=foreign_debits)
+    check_gifts(databases)
     check_campaigns(databases["promos"])
     check_promo_points(databases["promos"])
     check_claims(databases["promos"])
@@ -253,8 +296,9 @@ def check_movements(points: str) -> None:
 
 
 def check_stock(vouchers: str) -> None:
-    """INV2: no more is issued than there is, and what is issued is owned."""
+    """INV2: no more is issued than there is, what is issued is owned or ordered, and limits count the same."""
     assert rows(vouchers, _STOCK) == []
+    assert rows(vouchers, _LIMITS) == []
 
 
 def check_codes(promos: str) -> None:
@@ -265,36 +309,55 @@ def check_codes(promos: str) -> None:
 
 
 def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
-    """INV5: every order is completed with its debit and its code, or fully undone."""
+    """INV5: every order is completed with its debit, its payment and its codes, or fully undone."""
+    assert rows(databases["vouchers"], _PAYMENTS) == []
     orders = rows(
         databases["vouchers"],
-        "SELECT o.id, o.member_id, state, price_points, code_id"
-        " FROM orders o LEFT JOIN wallet_vouchers w ON w.order_id = o.id",
+        "SELECT o.id, o.member_id, state, price_points,"
+        " ARRAY(SELECT code_id FROM wallet_vouchers w WHERE w.order_id = o.id ORDER BY code_id) AS code_ids"
+        " FROM orders o",
     )
     debits = {
         row["order_id"]: row
         for row in rows(databases["points"], "SELECT order_id, member_id, points, state FROM debits")
     }
     codes: dict[Any, list[dict[str, Any]]] = {}
-    owned = "SELECT id, order_id, owner_member_id, state FROM codes WHERE order_id IS NOT NULL"
+    owned = """
+        SELECT id, order_id, owner_member_id, state, void_reason FROM codes WHERE order_id IS NOT NULL
+    """
     for code in rows(databases["promos"], owned):
         codes.setdefault(code["order_id"], []).append(code)
+    found = rows(databases["vouchers"], "SELECT code_id, member_id FROM wallet_vouchers")
+    wallets = {row["code_id"]: row["member_id"] for row in found}
     for order in orders:
         debit, given = debits.get(order["id"]), codes.get(order["id"], [])
-        assert order["state"] in ("COMPLETED", "FAILED"), f"still open: {order}"
+        assert order["state"] in _ENDED, f"still open: {order}"
         assigned = [code for code in given if code["state"] == "ASSIGNED"]
         if order["state"] == "COMPLETED":
-            assert debit is not None, f"completed but never paid: {order}"
-            assert debit["state"] == "DEBITED", f"completed but not paid: {order}"
-            assert debit["points"] == order["price_points"], f"paid another price: {order} {debit}"
-            assert debit["member_id"] == order["member_id"], f"paid by another: {order} {debit}"
-            assert [c["owner_member_id"] for c in assigned] == [order["member_id"]], f"{order} {given}"
-            assert [c["id"] for c in assigned] == [order["code_id"]], f"another code: {order} {given}"
+            if order["price_points"]:
+                assert debit is not None, f"completed but never paid: {order}"
+                assert debit["state"] == "DEBITED", f"completed but not paid: {order}"
+                assert debit["points"] == order["price_points"], f"paid another price: {order} {debit}"
+                assert debit["member_id"] == order["member_id"], f"paid by another: {order} {debit}"
+            owners = [wallets[c["id"]] for c in given if c["id"] in wallets]
+            assert [c["owner_member_id"] for c in given] == owners, f"owned by another: {order} {given}"
+            good = sorted(c["id"] for c in given if c in assigned or c["void_reason"] == "STAFF")
+            assert good == order["code_ids"], f"other codes: {order} {given}"
         else:
             assert debit is None or debit["state"] == "UNDONE", f"failed but paid: {order} {debit}"
             assert assigned == [], f"failed but has a usable code: {order} {given}"
     unknown = {key for key, row in debits.items() if row["state"] == "DEBITED"} - {o["id"] for o in orders}
     assert foreign_debits or unknown == set(), f"debits without an order: {unknown}"
+
+
+def check_gifts(databases: Mapping[str, str]) -> None:
+    """What is on offer is on hold, and nothing else; each gift counts for its recipient until then."""
+    assert rows(databases["vouchers"], _GIFTS) == []
+    assert rows(databases["vouchers"], _RECIPIENTS) == []
+    offered = "SELECT code_id, id FROM gifts WHERE state = 'OFFERED'"
+    held = "SELECT id AS code_id, gift_id AS id FROM codes WHERE gift_id IS NOT NULL"
+    on_offer, on_hold = rows(databases["vouchers"], offered), rows(databases["promos"], held)
+    assert sorted(map(str, on_offer)) == sorted(map(str, on_hold))
 
 
 def check_campaigns(promos: str) -> None:

@@ -50,6 +50,7 @@ from services.identity.members.registration_handlers import RegistrationHandlers
 from services.identity.members.state_handlers import MemberStateHandlers
 from services.identity.members.step_up import StepUp
 from services.identity.messages import Notices, choose_sender
+from services.identity.messages.gift_handlers import GiftNoticeHandlers
 from services.identity.messages.handlers import NoticeHandlers, SandboxNoticeHandlers
 from services.identity.myself.allowed_rpcs import allowed_rpcs
 from services.identity.myself.handlers import MyselfHandlers
@@ -231,6 +232,7 @@ def _servicers(
             ),
             ContactHandlers(db),
             MemberStateHandlers(db),
+            GiftNoticeHandlers(db, settings, vault, sender, throttle),
             AuditForwardingHandlers(db),
         ),
     ]

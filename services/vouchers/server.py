@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.vouchers.internal.v1 import vouchers_pb2_grpc
 from scrip.vouchers.v1 import (
     catalogue_pb2_grpc,
+    gift_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     order_pb2_grpc,
@@ -29,7 +31,12 @@ from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
+from services.vouchers.gifts.commands import on_member_event as gift_events
+from services.vouchers.gifts.given_handlers import GivenGiftHandlers
+from services.vouchers.gifts.handlers import GiftHandlers
+from services.vouchers.orders.ending_handlers import EndingHandlers
 from services.vouchers.orders.handlers import OrderHandlers
+from services.vouchers.orders.requests import OrderRequests
 from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
 from services.vouchers.payments.handlers import PaymentMethodHandlers
@@ -61,6 +68,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
 
 def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Servicer]:
     codes = CodeCopies(parts.db, CodesReader(parts.peers.promos, parts.peers.token))
+    requests = OrderRequests(
+        parts.db,
+        parts.pricing,
+        parts.payments,
+        parts.recipients,
+        currency=settings.currency,
+        pay_seconds=settings.payment_wait_seconds,
+    )
     return [
         servicer(
             "scrip.vouchers.v1.CatalogueService",
@@ -71,13 +86,29 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.v1.OrderService",
             order_pb2_grpc.add_OrderServiceServicer_to_server,
-            OrderHandlers(parts.db, parts.placing, parts.saga, wait_seconds=settings.order_wait_seconds),
+            OrderHandlers(
+                parts.db, requests, parts.placing, parts.saga, wait_seconds=settings.order_wait_seconds
+            ),
+            EndingHandlers(
+                parts.db,
+                parts.saga,
+                lease_seconds=settings.order_lease_seconds,
+                wait_seconds=settings.order_wait_seconds,
+            ),
             StaffOrderHandlers(parts.db),
         ),
         servicer(
             "scrip.vouchers.v1.WalletService",
             wallet_pb2_grpc.add_WalletServiceServicer_to_server,
             WalletHandlers(parts.db, codes),
+        ),
+        servicer(
+            "scrip.vouchers.v1.GiftService",
+            gift_pb2_grpc.add_GiftServiceServicer_to_server,
+            GiftHandlers(parts.db, parts.gifts, parts.recipients),
+            GivenGiftHandlers(
+                parts.db, parts.gifts, parts.recipients, lasts=timedelta(days=settings.gift_days)
+            ),
         ),
         servicer(
             "scrip.vouchers.internal.v1.VouchersInternalService",
@@ -92,7 +123,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(parts.db),
+            MemberEventsHandlers(parts.db, [gift_events]),
         ),
     ]
 

@@ -14,8 +14,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Does jobs and sweeps orders until `stop` is set."""
 
     async with build(settings) as parts:
-        tasks = jobs.tasks(parts.db, parts.peers)
-        await run_worker(
-            settings.database_url, tasks, stop, loops=jobs.loops(parts.db, parts.saga, parts.payments)
-        )
+        tasks = jobs.tasks(parts.db, parts.peers, parts.gifts, parts.recipients)
+        loops = jobs.loops(parts.db, parts.saga, parts.payments, parts.gifts)
+        await run_worker(settings.database_url, tasks, stop, loops=loops)
         await parts.saga.drain()

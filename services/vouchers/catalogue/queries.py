@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, execute, fetch_first
+from services.common.db import Connection, execute, fetch_first, fetch_value
 from services.common.lists import Listing, SortKey
 from services.vouchers.catalogue import conditions
 from services.vouchers.catalogue.conditions import HAS_WORDS, ON_SALE, PRICE_KINDS, STATES
@@ -20,7 +20,15 @@ PriceRule = Literal["EITHER", "TOGETHER"]
 BuyType = Literal["SELF", "GIFT"]
 VoucherState = Literal["DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE", "ARCHIVED"]
 
-VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
+VOUCHERS = SQL(
+    """
+    (
+      SELECT
+        id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days, cancel_days
+      FROM vouchers
+    )
+    """
+)
 """What a voucher is, for statements that join it."""
 
 COLUMNS = SQL(
@@ -205,3 +213,36 @@ async def lock_vouchers(connection: Connection, voucher_ids: Collection[UUID]) -
         "SELECT FROM vouchers WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE",
         ids=list(voucher_ids),
     )
+
+
+async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
+    """Returns whether a voucher is on sale now, sold out or not; None when there is no such voucher."""
+    on_sale: bool | None = await fetch_value(connection, _IS_ON_SALE, id=voucher_id)
+    return on_sale
+
+
+_IS_ON_SALE = SQL("SELECT {on_sale} FROM vouchers WHERE id = %(id)s").format(on_sale=ON_SALE)
+
+
+@dataclass(frozen=True, slots=True)
+class GiftTerms:
+    """Whether a voucher may be given to others, and how many of it to one person; 0 without a limit."""
+
+    allowed: bool
+    max_per_recipient: int
+
+
+async def get_gift_terms(connection: Connection, voucher_id: UUID) -> GiftTerms:
+    """Returns how a voucher may be given to others. Raises VOUCHER_NOT_FOUND."""
+    terms = await fetch_first(
+        connection,
+        GiftTerms,
+        """
+        SELECT buy_type = 'GIFT' AS allowed, max_gifts_per_recipient AS max_per_recipient
+        FROM vouchers WHERE id = %(id)s
+        """,
+        id=voucher_id,
+    )
+    if terms is None:
+        raise voucher_not_found(voucher_id)
+    return terms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,11 +16,11 @@ from services.common.errors import DomainError, invalid_field
 from services.common.idempotency import reused
 from services.common.ids import new_id
 from services.vouchers.catalogue import lock_vouchers, sold_out, voucher_not_found, voucher_not_on_sale
+from services.vouchers.gifts import recipient_limit_reached
 from services.vouchers.orders.queries import OrderRow, get_orders
 from services.vouchers.orders.refusals import (
     member_limit_reached,
     payment_method_required,
-    recipient_limit_reached,
 )
 from services.vouchers.orders.statements import JUDGE, PLACE
 
@@ -32,7 +32,8 @@ class NewOrder:
     """A member wants pieces of a voucher.
 
     `price_points` is what they cost in points in all; None for what the voucher costs when the order is
-    placed, and then points alone must be enough. Discounts are those in the amount already.
+    placed, and then points alone must be enough. Discounts are those in the amount already. By `request_hash`
+    a repetition is known, if more was asked for than so many pieces of a voucher.
     """
 
     member_id: UUID
@@ -50,6 +51,8 @@ class NewOrder:
     recipient_hash: bytes | None = None
     recipient_name: str | None = None
     gift_message: str | None = None
+    request_hash: bytes | None = None
+    id: UUID = field(default_factory=new_id)
 
 
 Placed = OrderRow | DomainError
@@ -103,15 +106,15 @@ def _first_of_each_key(waiting: _Waiting) -> _Waiting:
 
 
 async def _place(connection: Connection, waiting: _Waiting, lease_seconds: int) -> dict[int, OrderRow]:
-    ids = {new_id(): place for place in waiting}
+    places = {order.id: place for place, order in waiting.items()}
     rows = await fetch_all(
         connection,
         OrderRow,
         PLACE,
-        orders=_json([{"id": id_, **_given(place, waiting[place])} for id_, place in ids.items()]),
+        orders=_json([_given(place, order) for place, order in waiting.items()]),
         lease_seconds=lease_seconds,
     )
-    return {ids[row.id]: row for row in rows}
+    return {places[row.id]: row for row in rows}
 
 
 async def judge_orders(connection: Connection, waiting: _Waiting) -> dict[int, Placed]:
@@ -137,13 +140,8 @@ def same_order(existing: OrderRow, new: NewOrder) -> Placed:
 
     Prices are not compared: the order keeps those of then.
     """
-    same = (
-        existing.voucher_id == new.voucher_id
-        and existing.quantity == new.quantity
-        and existing.payment_method_id == new.payment_method_id
-        and existing.promo_code_id == new.promo_code_id
-    )
-    return existing if same else reused(new.key)
+    was = (existing.voucher_id, existing.quantity, existing.request_hash)
+    return existing if was == (new.voucher_id, new.quantity, new.request_hash) else reused(new.key)
 
 
 def _refusal(row: _Judged, order: NewOrder) -> DomainError | None:
@@ -171,8 +169,11 @@ def _too_many(row: _Judged, order: NewOrder) -> DomainError | None:
 
 
 def _given(place: int, order: NewOrder) -> dict[str, Any]:
-    hashed = order.recipient_hash
-    return {"place": place, **asdict(order), "recipient_hash": hashed and f"\\x{hashed.hex()}"}
+    texts = {
+        name: f"\\x{value.hex()}" if isinstance(value, bytes) else value
+        for name, value in asdict(order).items()
+    }
+    return {"place": place, **texts}
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> Jsonb:

@@ -34,7 +34,8 @@ COLUMNS = SQL(
     o.id, o.member_id, o.voucher_id, o.price_points, o.state, o.failure_reason, o.failure_metadata,
     o.placed_at, o.quantity, o.currency_code, o.amount_minor, o.method_discount_minor,
     o.promo_discount_minor, o.payment_method_id, o.promo_code_id, o.pay_until, o.recipient_hash,
-    o.recipient_name, o.gift_message, o.steps, o.step_times, o.end_note
+    o.recipient_name, o.gift_message, o.steps, o.step_times, o.end_note, o.ended_by,
+    o.cancellable_until, o.request_hash
     """
 )
 """The columns of an order `o` that OrderRow is made of. One that is completed has wallet vouchers beside."""
@@ -66,6 +67,9 @@ class OrderRow:
     steps: Sequence[OrderState] = ()
     step_times: Sequence[datetime] = ()
     end_note: str | None = None
+    ended_by: str | None = None
+    cancellable_until: datetime | None = None
+    request_hash: bytes | None = None
     wallet_voucher_ids: Sequence[UUID] = ()
 
     @property
@@ -136,20 +140,25 @@ _MEMBER_ORDERS = SQL(
     """
     SELECT {columns}, {wallet} AS wallet_voucher_ids FROM orders o
     WHERE o.member_id = %(member_id)s AND (%(after)s::uuid IS NULL OR o.id < %(after)s)
+      AND (%(state)s::text IS NULL OR o.state = %(state)s)
     ORDER BY o.id DESC LIMIT %(limit)s
     """
 ).format(columns=COLUMNS, wallet=WALLET_VOUCHERS)
 
 
 async def list_member_orders(
-    connection: Connection, page: Page, member_id: UUID
+    connection: Connection, page: Page, member_id: UUID, *, state: str | None
 ) -> tuple[Sequence[OrderRow], str]:
-    """Returns a page of a member's orders, the newest first, and the token of the next one."""
+    """Returns a page of a member's orders, the newest first, and the token of the next one.
+
+    Only those in `state`, if one is given.
+    """
     rows = await fetch_all(
         connection,
         OrderRow,
         _MEMBER_ORDERS,
         member_id=member_id,
+        state=state,
         after=page.after(UUID),
         limit=page.size + 1,
     )

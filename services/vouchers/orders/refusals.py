@@ -6,6 +6,11 @@ from uuid import UUID
 
 from services.common.errors import DomainError
 
+ORDER_CODES_USED = "ORDER_CODES_USED"
+"""promos does not release codes of which one was used."""
+ORDER_CANCELLED = "ORDER_CANCELLED"
+"""Why an order ends CANCELLED and not FAILED."""
+
 
 def order_not_found(order_id: UUID) -> DomainError:
     """There is no such order, or it is another member's."""
@@ -22,18 +27,42 @@ def member_limit_reached(*, limit: int, ordered: int) -> DomainError:
     )
 
 
-def recipient_limit_reached(*, limit: int, ordered: int) -> DomainError:
-    """More pieces of the voucher would be given to the same person than one may be given."""
-    return DomainError(
-        "RECIPIENT_LIMIT_REACHED",
-        f"{limit} of this voucher may be given to one person, and {ordered} are ordered",
-        limit=limit,
-        ordered=ordered,
-    )
-
-
 def payment_method_required(voucher_id: UUID) -> DomainError:
     """Points alone do not buy the voucher."""
     return DomainError(
         "PAYMENT_METHOD_REQUIRED", "this voucher costs money: name a payment method", voucher_id=voucher_id
+    )
+
+
+def order_codes_used(order_id: UUID) -> DomainError:
+    """A code of the order was used, so that it is not refunded."""
+    return DomainError(ORDER_CODES_USED, "a code of this order was used", order_id=order_id)
+
+
+def order_not_cancellable(order_id: UUID, cause: str) -> DomainError:
+    """The order can not be cancelled any more; `cause` tells why."""
+    return DomainError(
+        "ORDER_NOT_CANCELLABLE", "this order can not be cancelled any more", order_id=order_id, cause=cause
+    )
+
+
+def order_not_refundable(order_id: UUID, state: str) -> DomainError:
+    """The order has brought nothing, or was refunded already."""
+    return DomainError(
+        "ORDER_NOT_REFUNDABLE", f"this order is {state.lower()}", order_id=order_id, state=state
+    )
+
+
+def payment_expired() -> DomainError:
+    """The member did not pay in time."""
+    return DomainError("ORDER_PAYMENT_EXPIRED", "the order was not paid for in time")
+
+
+def amount_mismatch(amount_minor: int, currency_code: str) -> DomainError:
+    """The caller believes that the order costs something else."""
+    return DomainError(
+        "AMOUNT_MISMATCH",
+        "the order costs another amount",
+        amount_minor=amount_minor,
+        currency_code=currency_code,
     )

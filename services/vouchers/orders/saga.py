@@ -1,23 +1,12 @@
-"""The order, the one thing that spans services.
+"""The order, the one thing that spans services: who works on it, how long, and what waits for what.
 
-    1  vouchers  one transaction: order PENDING, stock taken      (placing.py)
-    2  points    debit(order)
-    3  promos    assign codes(order, owner)
-    4  vouchers  PENDING -> COMPLETED, into the wallet            (ending.py)
+`steps.py` tells what its states ask for. An unknown outcome is never guessed: it is asked again with the same
+key, here for a while and later by the sweep. What fails in any other way is a defect, of this order or of a
+program: it is logged and set aside for growing waits (`services/common/set_aside.py`), and no other order
+waits for it.
 
-Orders that are at the same step at the same time share its statement or its call.
-
-Every step is keyed by the order's id, so any process may repeat it at any time, also from a state that is out
-of date: a change of state names the one it starts from, and when that has passed, the order is read again.
-A definite refusal leads to UNDOING, which is committed before anything is undone; then codes are released and
-the debit undone, even when neither is known to have happened, for each leaves a tombstone that refuses this
-order for ever. An unknown outcome is never guessed: it is asked again with the same key, here for a while and
-later by the sweep.
-
-What fails in any other way is a defect, of this order or of a program: it is logged and set aside for growing
-waits (`services/common/set_aside.py`), and no other order waits for it.
-
-A command is one transaction. The saga is several: each of its steps commits on its own.
+A command is one transaction. The saga is several: each of its steps commits on its own. A card is nowhere but
+in the memory of the request that brought it: when that is gone, the order waits until it comes again.
 """
 
 from __future__ import annotations
@@ -25,59 +14,85 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import assert_never
+from collections.abc import Sequence
+from typing import Protocol
 from uuid import UUID
 
-from services.common.db import Database
-from services.common.errors import DomainError, OutcomeUnknownError, described, is_away
-from services.common.set_aside import ORDER, set_aside
-from services.vouchers.orders.clients import OrderCodes, OrderPoints
-from services.vouchers.orders.commands import MOST_CLAIMED, claim_overdue_orders, start_undoing
-from services.vouchers.orders.ending import Completing, Failing
-from services.vouchers.orders.queries import OrderRow, get_order
+from services.common.errors import described
+from services.vouchers.orders.queries import OrderRow
+from services.vouchers.orders.steps import NO_TENDER, OrderSteps, Tender, passes
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 2.0
+MOST_CLAIMED = 100
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 _WORKED_ON_AT_ONCE = 400
 """Orders per process: as many as two statements or calls take."""
-_WAITED_FOR = ("CODE_SET_NOT_FOUND",)  # the voucher's codes are on their way to promos
+_PAYING_AT_ONCE = 64
+"""Orders with money have places of their own, so that a slow provider holds up no others."""
+
+
+class OpenOrders(Protocol):
+    """The orders that are not finished."""
+
+    async def get(self, order_id: UUID) -> OrderRow:
+        """Returns an order."""
+
+    async def claim(self, most: int) -> Sequence[OrderRow]:
+        """Returns so many at most whose time is over, each with a new one."""
+
+    async def set_aside(self, order_id: UUID, error: str) -> None:
+        """Sets one aside for a growing time, with its error as staff may see it."""
 
 
 class OrderSaga:
     """Finishes orders, one way or the other."""
 
-    def __init__(
-        self,
-        db: Database,
-        points: OrderPoints,
-        codes: OrderCodes,
-        completing: Completing,
-        failing: Failing,
-        *,
-        lease_seconds: int,
-    ) -> None:
-        self._db = db
-        self._points = points
-        self._codes = codes
-        self._completing = completing
-        self._failing = failing
+    def __init__(self, steps: OrderSteps, store: OpenOrders, *, lease_seconds: float) -> None:
+        self._steps = steps
+        self._store = store
         self._lease_seconds = lease_seconds
         self._running: dict[UUID, asyncio.Task[OrderRow]] = {}
+        self._tenders: dict[UUID, Tender] = {}
+        self._once_more: set[UUID] = set()
         self._slots = asyncio.Semaphore(_WORKED_ON_AT_ONCE)
+        self._paying = asyncio.Semaphore(_PAYING_AT_ONCE)
 
-    def start(self, order: OrderRow) -> asyncio.Task[OrderRow]:
+    def start(self, order: OrderRow, tender: Tender = NO_TENDER) -> asyncio.Task[OrderRow]:
         """Works on the order in a task of its own, which outlives the request that started it.
 
-        The task returns the order as it is when it ended, or as it was last seen when its time is over.
+        The task returns the order as it is when it ended, as it waits for the member, or as it was last seen
+        when its time is over.
         """
+        if tender.card is not None or order.id not in self._tenders:
+            self._tenders[order.id] = tender
         task = self._running.get(order.id)
-        if task is None:
-            task = asyncio.create_task(self._work_on(order))
-            self._running[order.id] = task
-            task.add_done_callback(lambda _: self._running.pop(order.id, None))
+        if task is not None and not task.done():
+            self._once_more.add(order.id)
+            return task
+        task = asyncio.create_task(self._work_on(order))
+        self._running[order.id] = task
+        task.add_done_callback(lambda done: self._ended(order.id, done))
         return task
+
+    async def finish(self, order: OrderRow, tender: Tender = NO_TENDER, *, seconds: float) -> OrderRow:
+        """Works on an open order and waits for it, so long at most; returns it as it is then."""
+        task = self.start(order, tender)
+        await asyncio.wait([task], timeout=seconds)
+        if task.done():
+            order = task.result()
+        return await self._store.get(order.id) if order.open else order
+
+    def _ended(self, order_id: UUID, task: asyncio.Task[OrderRow]) -> None:
+        if self._running.get(order_id) is task:
+            del self._running[order_id]
+            self._tenders.pop(order_id, None)
+            self._once_more.discard(order_id)
+
+    async def wake(self, order_id: UUID) -> None:
+        """Has an order go on, of whose payment something was heard; does not wait for it."""
+        _ = self.start(await self._store.get(order_id))
 
     async def drain(self) -> None:
         """Waits for the orders under way."""
@@ -92,25 +107,26 @@ class OrderSaga:
         room = MOST_CLAIMED - len(self._running)
         if room <= 0:
             return
-        overdue = await self._db.run(claim_overdue_orders, lease_seconds=self._lease_seconds, most=room)
+        overdue = await self._store.claim(room)
         if overdue:
             log.info("taking over %d orders", len(overdue))
         for order in overdue:
             _ = self.start(order)
 
     async def _work_on(self, order: OrderRow) -> OrderRow:
-        """Repeats the order's next steps until it is finished, its lease is over, or it is set aside."""
+        """Repeats the order's next steps until nothing is left to do, its lease ends or it is set aside."""
         until = time.monotonic() + self._lease_seconds
         wait = _FIRST_WAIT
         while True:
             try:
-                async with self._slots:
-                    while order.open:
-                        order = await self._step(order)
-                    return order
+                async with self._paying if order.amount_minor else self._slots:
+                    while True:
+                        before, order = order, await self._step(order)
+                        if self._rests(before, order):
+                            return order
             except Exception as error:  # noqa: BLE001  # whatever it is, no other order may wait for it
-                if not _passes(error):
-                    await self._set_aside(order, error)
+                if not passes(error):
+                    await self._put_aside(order, error)
                     return order
                 if wait == _FIRST_WAIT:  # once, and not at each try
                     log.info("order %s waits: %s", order.id, error)
@@ -119,55 +135,23 @@ class OrderSaga:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
-    async def _set_aside(self, order: OrderRow, error: Exception) -> None:
+    async def _step(self, order: OrderRow) -> OrderRow:
+        self._once_more.discard(order.id)
+        return await self._steps.take(order, self._tenders.get(order.id, NO_TENDER))
+
+    def _rests(self, before: OrderRow, after: OrderRow) -> bool:
+        """Returns whether nothing is left to do now.
+
+        An order that has come to wait for its payment is asked about once more, for the member may have paid
+        meanwhile; so is one for which a card or a word of the provider came during the step.
+        """
+        if after.id in self._once_more:
+            return False
+        return not after.open or after.state == before.state == "AWAITING_PAYMENT"
+
+    async def _put_aside(self, order: OrderRow, error: Exception) -> None:
         log.error("order %s is set aside", order.id, exc_info=error)
         try:
-            await self._db.run(set_aside, ORDER, str(order.id), described(error))
+            await self._store.set_aside(order.id, described(error))
         except Exception:
             log.exception("order %s is not even set aside: it is tried again after its lease", order.id)
-
-    async def _step(self, order: OrderRow) -> OrderRow:
-        """Does what the order's state asks for; returns the order as it is then."""
-        after: OrderRow | None
-        match order.state:
-            case "PENDING":
-                after = await self._complete(order)
-            case "UNDOING":
-                after = await self._undo(order)
-            case "COMPLETED" | "FAILED" | "AWAITING_PAYMENT" | "CANCELLED" | "REFUNDING" | "REFUNDED":
-                after = order
-            case _:
-                assert_never(order.state)
-        if after is None:  # another process has brought the order on meanwhile
-            return await self._db.read(get_order, order.id)
-        return after
-
-    async def _complete(self, order: OrderRow) -> OrderRow | None:
-        """Steps 2 to 4, or the decision to undo; returns None when the order is not pending any more.
-
-        Raises what leaves the outcome open.
-        """
-        try:
-            await self._points.debit(order)
-            code_ids = await self._codes.assign(order)
-        except OutcomeUnknownError:
-            raise
-        except DomainError as refusal:
-            if refusal.reason in _WAITED_FOR:
-                raise
-            return await self._db.run_autocommit(start_undoing, order_id=order.id, refusal=refusal)
-        return await self._completing.complete(order, code_ids)
-
-    async def _undo(self, order: OrderRow) -> OrderRow | None:
-        """Takes everything back; returns None when another process ended the order.
-
-        Codes go first, so that none is usable without having been paid.
-        """
-        await self._codes.release(order)
-        await self._points.undo_debit(order)
-        return await self._failing.fail(order)
-
-
-def _passes(error: Exception) -> bool:
-    """Returns whether to ask again in a moment helps."""
-    return is_away(error) or (isinstance(error, DomainError) and error.reason in _WAITED_FOR)

@@ -12,7 +12,7 @@ from services.common.csv_lists import csv_replies
 from services.common.db import Database
 from services.common.encoding import Context, moment
 from services.common.list_pages import read_page
-from services.vouchers.orders.encoding import encode_order, read_state
+from services.vouchers.orders.encoding import encode_order, read_state, shown
 from services.vouchers.orders.queries import ORDER_LIST, OrderRow, get_order
 
 _CSV = (
@@ -24,6 +24,13 @@ _CSV = (
     "wallet_voucher_id",
     "failure_reason",
     "placed_at",
+    "quantity",
+    "currency_code",
+    "amount_minor",
+    "method_discount_minor",
+    "promo_discount_minor",
+    "payment_method_id",
+    "ended_by",
 )
 
 
@@ -38,7 +45,8 @@ class StaffOrderHandlers:
     ) -> order_pb2.GetOrderResponse:
         """Returns any member's order."""
         row = await self._db.read(get_order, UUID(request.order_id))
-        return order_pb2.GetOrderResponse(order=encode_order(row))
+        [order] = await shown(self._db, [row], to_staff=True)
+        return order_pb2.GetOrderResponse(order=order)
 
     async def ListOrders(
         self, request: order_pb2.ListOrdersRequest, context: Context
@@ -47,7 +55,9 @@ class StaffOrderHandlers:
         order_by, wanted = request.order_by, _wanted(request)
         page = await read_page(self._db, ORDER_LIST, request, order_by=order_by, **wanted)
         return order_pb2.ListOrdersResponse(
-            orders=map(encode_order, page.rows), next_page_token=page.next_page_token, total=page.total
+            orders=await shown(self._db, page.rows, to_staff=True),
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def ExportOrders(
@@ -81,4 +91,11 @@ def _cells(row: OrderRow) -> list[object]:
         order.wallet_voucher_id,
         order.failure_reason,
         order.placed_at.ToJsonString(),
+        row.quantity,
+        row.currency_code or "",
+        row.amount_minor,
+        row.method_discount_minor,
+        row.promo_discount_minor,
+        order.payment_method_id,
+        row.ended_by or "",
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from psycopg.sql import SQL
 
 from services.common.set_aside import ORDER, forgetting
-from services.vouchers.catalogue import ON_SALE, POINTS_ALONE
+from services.vouchers.catalogue import ON_SALE, POINTS_ALONE, VOUCHERS
 from services.vouchers.orders.queries import COLUMNS
 
 _GIVEN = SQL(
@@ -20,7 +20,7 @@ _GIVEN = SQL(
         place int, id uuid, member_id uuid, key text, voucher_id uuid, quantity int, price_points int,
         amount_minor bigint, currency_code text, method_discount_minor bigint, promo_discount_minor bigint,
         payment_method_id uuid, promo_code_id uuid, pay_until timestamptz, recipient_hash bytea,
-        recipient_name text, gift_message text
+        recipient_name text, gift_message text, request_hash bytea
       )
     )
     """
@@ -83,13 +83,14 @@ PLACE = SQL(
       INSERT INTO orders AS o (
         id, member_id, idempotency_key, voucher_id, price_points, state, deadline_at, quantity,
         currency_code, amount_minor, method_discount_minor, promo_discount_minor, payment_method_id,
-        promo_code_id, pay_until, recipient_hash, recipient_name, gift_message, steps, step_times
+        promo_code_id, pay_until, recipient_hash, recipient_name, gift_message, request_hash, steps,
+        step_times
       )
       SELECT
         id, member_id, key, voucher_id, points, 'PENDING',
         now() + make_interval(secs => %(lease_seconds)s), quantity, currency_code, amount_minor,
         method_discount_minor, promo_discount_minor, payment_method_id, promo_code_id, pay_until,
-        recipient_hash, recipient_name, gift_message, ARRAY['PENDING'], ARRAY[now()]
+        recipient_hash, recipient_name, gift_message, request_hash, ARRAY['PENDING'], ARRAY[now()]
       FROM allowed WHERE pieces <= pieces_left
       ORDER BY member_id, key
       ON CONFLICT (member_id, idempotency_key) DO NOTHING
@@ -157,8 +158,10 @@ COMPLETE = SQL(
     ), o AS (
       UPDATE orders AS o SET
         state = 'COMPLETED', steps = array_append(o.steps, 'COMPLETED'),
-        step_times = array_append(o.step_times, clock_timestamp())
-      WHERE o.id = ANY(%(order_ids)s) AND o.state = 'PENDING'
+        step_times = array_append(o.step_times, clock_timestamp()),
+        cancellable_until = CASE WHEN v.cancel_days > 0 THEN now() + v.cancel_days * interval '1 day' END
+      FROM {vouchers} v
+      WHERE o.id = ANY(%(order_ids)s) AND o.state = 'PENDING' AND v.id = o.voucher_id
       RETURNING {columns}
     ), owned AS (
       INSERT INTO wallet_vouchers (id, order_id, number, voucher_id, member_id, code_id)
@@ -173,7 +176,7 @@ COMPLETE = SQL(
     JOIN (SELECT order_id, array_agg(id ORDER BY number) AS ids FROM owned GROUP BY order_id) AS w
       ON w.order_id = o.id
     """
-).format(columns=COLUMNS, well=_WELL)
+).format(columns=COLUMNS, vouchers=VOUCHERS, well=_WELL)
 """PENDING -> COMPLETED, with vouchers in the wallets; returns those that were pending."""
 
 _END = SQL(
@@ -201,7 +204,8 @@ FAIL = SQL(
       FROM o WHERE m.voucher_id = o.voucher_id AND m.member_id = o.member_id
     ), recipients_counted AS (
       UPDATE voucher_recipients AS r SET given = r.given - o.quantity
-      FROM o WHERE r.voucher_id = o.voucher_id AND r.recipient_hash = o.recipient_hash
+      FROM o
+      WHERE r.voucher_id = o.voucher_id AND r.recipient_hash = o.recipient_hash AND o.state <> 'REFUNDED'
     ), well AS (
       {well}
     )
@@ -210,5 +214,5 @@ FAIL = SQL(
 ).format(columns=COLUMNS, end=_END, well=_WELL)
 """UNDOING -> FAILED or CANCELLED, REFUNDING -> REFUNDED: stock and limits get back what was ordered.
 
-Needs the voucher's lock.
+What vouchers that were brought count for recipients, their gifts give back. Needs the voucher's lock.
 """

@@ -17,7 +17,9 @@ class Order(Base):
     """An order, which ends COMPLETED, FAILED or CANCELLED; one that was completed may end REFUNDED.
 
     `price_points` and `amount_minor` are what it costs in all, after discounts. `steps` and `step_times` are
-    the states that it came to. What a gift's recipient is called is erased when the gift returns.
+    the states that it came to. What a gift's recipient is called is erased when the gift returns. By
+    `request_hash` a repetition is known from another request with the same key; it is NULL when nothing but
+    the voucher and the quantity was asked for.
     """
 
     __tablename__ = "orders"
@@ -67,6 +69,8 @@ class Order(Base):
     step_times: Mapped[list[datetime]] = mapped_column(ARRAY(TIMESTAMP(timezone=True)), server_default="{}")
     end_note: Mapped[str | None]
     ended_by: Mapped[str | None]
+    cancellable_until: Mapped[datetime | None]
+    request_hash: Mapped[bytes | None]
 
 
 class MemberCount(Base):
@@ -78,14 +82,3 @@ class MemberCount(Base):
     voucher_id: Mapped[UUID] = mapped_column(ForeignKey("vouchers.id"), primary_key=True)
     member_id: Mapped[UUID] = mapped_column(primary_key=True)
     ordered: Mapped[int]
-
-
-class RecipientCount(Base):
-    """How many pieces of a voucher were given to a phone number, for vouchers that limit it."""
-
-    __tablename__ = "voucher_recipients"
-    __table_args__ = (CheckConstraint("given >= 0", name="given_positive"),)
-
-    voucher_id: Mapped[UUID] = mapped_column(ForeignKey("vouchers.id"), primary_key=True)
-    recipient_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    given: Mapped[int]

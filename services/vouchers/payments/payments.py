@@ -181,7 +181,9 @@ class Payments:
             await self._settle(payment)
             return
         found = await self.providers.get(payment.provider).status(payment.id)
-        if found is not None and await self._take_over(payment, found):
+        changed = found is not None and await self._take_over(payment, found)
+        # What is authorised and never captured was not heard of: the process ended before it could tell.
+        if changed or payment.state == "AUTHORISED":
             await self._on_change(payment.id)
 
     async def _take_over(

@@ -79,7 +79,7 @@ _RECORDED = SQL(
       captured_at = CASE WHEN %(state)s = 'CAPTURED' THEN now() END,
       ended_at = CASE WHEN %(state)s = 'DECLINED' THEN now() END,
       check_at = CASE
-        WHEN %(state)s = 'ACTION_REQUIRED' THEN now() + make_interval(secs => %(first)s)
+        WHEN %(state)s IN ('ACTION_REQUIRED', 'AUTHORISED') THEN now() + make_interval(secs => %(first)s)
       END,
       checks = 0,
       version = p.version + 1

@@ -138,6 +138,13 @@ async def test_orders_are_exported_as_csv_with_an_end(orders: Orders) -> None:
         "wallet_voucher_id": first.wallet_voucher_id,
         "failure_reason": "",
         "placed_at": first.placed_at.ToJsonString(),
+        "quantity": "1",
+        "currency_code": "",
+        "amount_minor": "0",
+        "method_discount_minor": "0",
+        "promo_discount_minor": "0",
+        "payment_method_id": "",
+        "ended_by": "",
     }
     assert lines[0][:1] + lines[0][5:7] == [failed.id, "", "INSUFFICIENT_POINTS"]
 
