@@ -148,12 +148,39 @@ _MOVEMENT_CHECKS = (
     _HALF_DONE,
 )
 _STOCK = """
-SELECT v.id, v.quantity, v.issued, count(o.id) FILTER (WHERE o.state <> 'FAILED') AS orders,
-  count(w.id) AS rows, count(o.id) FILTER (WHERE o.state IN ('PENDING', 'UNDOING')) AS open
-FROM vouchers v LEFT JOIN orders o ON o.voucher_id = v.id LEFT JOIN wallet_vouchers w ON w.order_id = o.id
-GROUP BY v.id
-HAVING v.issued > v.quantity OR v.issued <> count(o.id) FILTER (WHERE o.state <> 'FAILED')
-  OR count(w.id) <> count(o.id) FILTER (WHERE o.state = 'COMPLETED')
+WITH ordered AS (
+  SELECT voucher_id,
+    sum(quantity) FILTER (WHERE state NOT IN ('FAILED', 'CANCELLED', 'REFUNDED')) AS pieces,
+    sum(quantity) FILTER (WHERE state IN ('COMPLETED', 'REFUNDING', 'REFUNDED')) AS owned,
+    count(*) FILTER (WHERE state IN ('PENDING', 'AWAITING_PAYMENT', 'UNDOING', 'REFUNDING')) AS open
+  FROM orders GROUP BY voucher_id
+)
+SELECT v.id, v.quantity, v.issued, o.pieces, o.owned, o.open, w.rows
+FROM vouchers v
+LEFT JOIN ordered o ON o.voucher_id = v.id
+LEFT JOIN (SELECT voucher_id, count(*) AS rows FROM wallet_vouchers GROUP BY voucher_id) w
+  ON w.voucher_id = v.id
+WHERE v.issued > v.quantity OR v.issued <> coalesce(o.pieces, 0)
+  OR coalesce(w.rows, 0) <> coalesce(o.owned, 0)
+"""
+_LIMITS = """
+SELECT m.voucher_id, m.member_id, m.ordered, sum(o.quantity) AS pieces
+FROM voucher_members m LEFT JOIN orders o ON o.voucher_id = m.voucher_id AND o.member_id = m.member_id
+  AND o.state NOT IN ('FAILED', 'CANCELLED', 'REFUNDED')
+GROUP BY m.voucher_id, m.member_id HAVING m.ordered <> coalesce(sum(o.quantity), 0)
+"""
+_PAYMENTS = """
+SELECT o.id, o.state, o.amount_minor, o.currency_code, p.amount_minor AS paid, p.currency_code AS paid_in,
+  p.state AS payment
+FROM orders o LEFT JOIN payments p ON p.id = o.id
+WHERE CASE
+  WHEN o.state = 'COMPLETED' AND o.amount_minor > 0
+    THEN (p.state, p.amount_minor, p.currency_code)
+      IS DISTINCT FROM ('CAPTURED', o.amount_minor, o.currency_code)
+  WHEN o.state IN ('FAILED', 'CANCELLED', 'REFUNDED')
+    THEN coalesce(p.state, 'VOIDED') NOT IN ('VOIDED', 'REFUNDED', 'DECLINED')
+  ELSE o.amount_minor = 0 AND p.id IS NOT NULL
+END
 """
 _CODES = """
 SELECT id, state, uses, uses_allowed FROM codes c
@@ -209,6 +236,7 @@ SELECT s.id, s.wanted, s.voided, s.made, count(c.id) AS codes
 FROM code_sets s LEFT JOIN codes c ON c.code_set_id = s.id GROUP BY s.id
 HAVING s.made <> s.wanted + s.voided OR (s.wanted > 0 AND count(c.id) <> s.made)
 """
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED", "REFUNDED")
 _WITH_JOBS = ("identity", "points", "vouchers", "promos")
 
 
@@ -253,8 +281,9 @@ def check_movements(points: str) -> None:
 
 
 def check_stock(vouchers: str) -> None:
-    """INV2: no more is issued than there is, and what is issued is owned."""
+    """INV2: no more is issued than there is, what is issued is ordered or owned, and limits count it."""
     assert rows(vouchers, _STOCK) == []
+    assert rows(vouchers, _LIMITS) == []
 
 
 def check_codes(promos: str) -> None:
@@ -265,11 +294,13 @@ def check_codes(promos: str) -> None:
 
 
 def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
-    """INV5: every order is completed with its debit and its code, or fully undone."""
+    """INV5: every order is completed with its debit, its payment and its codes, or fully undone."""
+    assert rows(databases["vouchers"], _PAYMENTS) == []
     orders = rows(
         databases["vouchers"],
-        "SELECT o.id, o.member_id, state, price_points, code_id"
-        " FROM orders o LEFT JOIN wallet_vouchers w ON w.order_id = o.id",
+        "SELECT o.id, o.member_id, state, price_points,"
+        " ARRAY(SELECT code_id FROM wallet_vouchers w WHERE w.order_id = o.id ORDER BY code_id) AS code_ids"
+        " FROM orders o",
     )
     debits = {
         row["order_id"]: row
@@ -281,15 +312,16 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
         codes.setdefault(code["order_id"], []).append(code)
     for order in orders:
         debit, given = debits.get(order["id"]), codes.get(order["id"], [])
-        assert order["state"] in ("COMPLETED", "FAILED"), f"still open: {order}"
+        assert order["state"] in _ENDED, f"still open: {order}"
         assigned = [code for code in given if code["state"] == "ASSIGNED"]
         if order["state"] == "COMPLETED":
-            assert debit is not None, f"completed but never paid: {order}"
-            assert debit["state"] == "DEBITED", f"completed but not paid: {order}"
-            assert debit["points"] == order["price_points"], f"paid another price: {order} {debit}"
-            assert debit["member_id"] == order["member_id"], f"paid by another: {order} {debit}"
-            assert [c["owner_member_id"] for c in assigned] == [order["member_id"]], f"{order} {given}"
-            assert [c["id"] for c in assigned] == [order["code_id"]], f"another code: {order} {given}"
+            if order["price_points"]:
+                assert debit is not None, f"completed but never paid: {order}"
+                assert debit["state"] == "DEBITED", f"completed but not paid: {order}"
+                assert debit["points"] == order["price_points"], f"paid another price: {order} {debit}"
+                assert debit["member_id"] == order["member_id"], f"paid by another: {order} {debit}"
+            assert {c["owner_member_id"] for c in assigned} == {order["member_id"]}, f"{order} {given}"
+            assert sorted(c["id"] for c in assigned) == order["code_ids"], f"other codes: {order} {given}"
         else:
             assert debit is None or debit["state"] == "UNDONE", f"failed but paid: {order} {debit}"
             assert assigned == [], f"failed but has a usable code: {order} {given}"

@@ -60,7 +60,7 @@ class OrderRequests:
         self._pay_time = timedelta(seconds=pay_seconds)
 
     async def read(
-        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str
+        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str, card: Card | None
     ) -> NewOrder | OrderRow:
         """Returns the order to be placed, or the one that has this key already.
 
@@ -78,7 +78,7 @@ class OrderRequests:
         priced = await self._pricing.priced(request, member_id, key)
         self._check_amount(request, priced)
         if priced.amount_minor and priced.payment_method_id:
-            await self._payments.require_card(priced.payment_method_id, read_card(request))
+            await self._payments.require_card(priced.payment_method_id, card)
         return NewOrder(
             member_id,
             priced.voucher_id,
@@ -117,11 +117,3 @@ def _hash(request: order_pb2.PlaceOrderRequest) -> bytes | None:
     if compared.HasField("gift"):
         compared.gift.ClearField("phone_number")  # it could be guessed from the hash
     return fingerprint(compared.SerializeToString(deterministic=True))
-
-
-def read_card(request: order_pb2.PlaceOrderRequest) -> Card | None:
-    """Returns the card that a request brings, None without one."""
-    if not request.HasField("card"):
-        return None
-    card = request.card
-    return Card(card.number, card.expiry_month, card.expiry_year, card.cvc, card.holder)
