@@ -14,7 +14,7 @@ from scrip.points.internal.v1 import points_pb2 as internal_pb2
 from scrip.points.internal.v1 import points_pb2_grpc as internal_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc, purchase_pb2, purchase_pb2_grpc
 
-from services.common import members
+from services.common import members, status
 from services.common.db import Connection, Database
 from services.common.ids import new_id, utc_now
 from services.common.member_events import apply_member_event
@@ -110,6 +110,24 @@ class Points:
         stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
         request = internal_pb2.DebitRequest(order_id=str(order), member_id=str(member.id), points=points)
         return (await stub.Debit(request, metadata=bearer(self.vouchers))).balance_after
+
+    async def debit_all(self, *orders: tuple[UUID, Member, int]) -> list[int | str]:
+        """Debits orders together, as vouchers; returns for each the balance after, or why it is refused."""
+        stub = internal_pb2_grpc.PointsInternalServiceStub(self.channel)
+        request = internal_pb2.BatchDebitRequest(
+            orders=[
+                internal_pb2.DebitRequest(order_id=str(order), member_id=str(member.id), points=points)
+                for order, member, points in orders
+            ]
+        )
+        reply = await stub.BatchDebit(request, metadata=bearer(self.vouchers))
+        assert [outcome.order_id for outcome in reply.outcomes] == [str(order) for order, _, _ in orders]
+        return [
+            outcome.debited.balance_after
+            if outcome.WhichOneof("outcome") == "debited"
+            else status.from_status(outcome.refused, "points").reason
+            for outcome in reply.outcomes
+        ]
 
     async def undo(self, order: UUID, member: Member) -> None:
         """Undoes an order's debit, as vouchers."""

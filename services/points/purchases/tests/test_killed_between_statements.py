@@ -211,9 +211,10 @@ async def expire_a_batch(world: World) -> Call:
 
 
 async def spend(world: World) -> Call:
-    member, order = await world.member(20), uuid4()
+    member, other, first = await world.member(20), await world.member(5), uuid4()
     await world.points.earn(member, 10)
-    return lambda points, _: points.debit(order, member, 25)
+    orders = [(first, member, 15), (uuid4(), other, 5), (uuid4(), member, 10), (first, member, 15)]
+    return lambda points, _: points.debit_all(*orders, (uuid4(), member, 6))
 
 
 async def undo(world: World) -> Call:
