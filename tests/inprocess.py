@@ -154,9 +154,9 @@ class Platform:
         """Returns a token that a service would use."""
         return (await self.issuer()).issue_for_service(service).value
 
-    async def member(self, full_name: str = "Ada Lovelace") -> Member:
-        """Returns a newly registered member, logged in."""
-        phone = new_phone()
+    async def member(self, full_name: str = "Ada Lovelace", phone: str = "") -> Member:
+        """Returns a newly registered member, logged in; with a number of its own if none is given."""
+        phone = phone or new_phone()
         made = await self.logins.run(
             register_member,
             self.vault,

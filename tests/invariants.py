@@ -128,6 +128,20 @@ FULL JOIN (SELECT member_id, order_id, sum(points) AS points FROM debit_lots GRO
   ON l.order_id = d.order_id AND l.member_id = d.member_id
 WHERE coalesce(d.points, -1) <> coalesce(l.points, 0) OR (d.points > 0 AND d.balance_after IS NULL)
 """
+_GIFTS = """
+SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
+FULL JOIN wallet_vouchers w ON w.gift_id = g.id
+WHERE g.state IN ('OFFERING', 'ACCEPTING', 'RETURNING')
+  OR (g.state = 'OFFERED') IS DISTINCT FROM (w.gift_id IS NOT NULL)
+"""
+_RECIPIENTS = """
+WITH given AS (
+  SELECT voucher_id, recipient_hash, count(*) AS pieces FROM gifts WHERE recipient_hash IS NOT NULL
+  GROUP BY voucher_id, recipient_hash
+)
+SELECT * FROM given g LEFT JOIN voucher_recipients r USING (voucher_id, recipient_hash)
+WHERE r.given IS NULL OR r.given < g.pieces
+"""
 _SIGNED_CODES = """
 SELECT u.* FROM used_codes u LEFT JOIN receipts r USING (client_id, till_number, receipt_number, purchase_id)
 WHERE r.purchase_id IS NULL
@@ -258,6 +272,7 @@ def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None
     check_stock(databases["vouchers"])
     check_codes(databases["promos"])
     check_orders(databases, foreign_debits=foreign_debits)
+    check_gifts(databases)
     check_campaigns(databases["promos"])
     check_promo_points(databases["promos"])
     check_claims(databases["promos"])
@@ -307,9 +322,11 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
         for row in rows(databases["points"], "SELECT order_id, member_id, points, state FROM debits")
     }
     codes: dict[Any, list[dict[str, Any]]] = {}
-    owned = "SELECT id, order_id, owner_member_id, state FROM codes WHERE order_id IS NOT NULL"
+    owned = "SELECT id, order_id, owner_member_id, state, void_reason FROM codes WHERE order_id IS NOT NULL"
     for code in rows(databases["promos"], owned):
         codes.setdefault(code["order_id"], []).append(code)
+    found = rows(databases["vouchers"], "SELECT code_id, member_id FROM wallet_vouchers")
+    wallets = {row["code_id"]: row["member_id"] for row in found}
     for order in orders:
         debit, given = debits.get(order["id"]), codes.get(order["id"], [])
         assert order["state"] in _ENDED, f"still open: {order}"
@@ -320,13 +337,25 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
                 assert debit["state"] == "DEBITED", f"completed but not paid: {order}"
                 assert debit["points"] == order["price_points"], f"paid another price: {order} {debit}"
                 assert debit["member_id"] == order["member_id"], f"paid by another: {order} {debit}"
-            assert {c["owner_member_id"] for c in assigned} == {order["member_id"]}, f"{order} {given}"
-            assert sorted(c["id"] for c in assigned) == order["code_ids"], f"other codes: {order} {given}"
+            owners = [wallets[c["id"]] for c in given if c["id"] in wallets]
+            assert [c["owner_member_id"] for c in given] == owners, f"owned by another: {order} {given}"
+            good = sorted(c["id"] for c in given if c in assigned or c["void_reason"] == "STAFF")
+            assert good == order["code_ids"], f"other codes: {order} {given}"
         else:
             assert debit is None or debit["state"] == "UNDONE", f"failed but paid: {order} {debit}"
             assert assigned == [], f"failed but has a usable code: {order} {given}"
     unknown = {key for key, row in debits.items() if row["state"] == "DEBITED"} - {o["id"] for o in orders}
     assert foreign_debits or unknown == set(), f"debits without an order: {unknown}"
+
+
+def check_gifts(databases: Mapping[str, str]) -> None:
+    """What is on offer is on hold, and nothing else is; gifts count for their recipients."""
+    assert rows(databases["vouchers"], _GIFTS) == []
+    assert rows(databases["vouchers"], _RECIPIENTS) == []
+    offered = "SELECT code_id, id FROM gifts WHERE state = 'OFFERED'"
+    held = "SELECT id AS code_id, gift_id AS id FROM codes WHERE gift_id IS NOT NULL"
+    on_offer, on_hold = rows(databases["vouchers"], offered), rows(databases["promos"], held)
+    assert sorted(map(str, on_offer)) == sorted(map(str, on_hold))
 
 
 def check_campaigns(promos: str) -> None:

@@ -49,6 +49,7 @@ from services.identity.members.handlers import MemberHandlers
 from services.identity.members.registration_handlers import RegistrationHandlers
 from services.identity.members.step_up import StepUp
 from services.identity.messages import Notices, choose_sender
+from services.identity.messages.gift_handlers import GiftNoticeHandlers
 from services.identity.messages.handlers import NoticeHandlers, SandboxNoticeHandlers
 from services.identity.myself.allowed_rpcs import allowed_rpcs
 from services.identity.myself.handlers import MyselfHandlers
@@ -225,6 +226,7 @@ def _servicers(
                 lambda member_ids: db.read(code_owners, member_ids),
             ),
             ContactHandlers(db),
+            GiftNoticeHandlers(db, settings, vault, sender, throttle),
             AuditForwardingHandlers(db),
         ),
     ]

@@ -17,12 +17,15 @@ from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, s
 from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
 from services.vouchers.catalogue.queries import get_voucher
+from services.vouchers.gifts.advancing import RETURN_SECONDS, Gifts
+from services.vouchers.gifts.commands import ADVANCE_JOB, FORGET_JOB
+from services.vouchers.gifts.recipients import GiftRecipients
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
 from services.vouchers.payments import SWEEP_SECONDS as PAYMENTS_SWEEP_SECONDS
 from services.vouchers.payments import Payments
 
 
-def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
+def tasks(db: Database, peers: Peers, gifts: Gifts, recipients: GiftRecipients) -> Mapping[str, Task]:
     """Returns what vouchers' worker does, by job name."""
     codes = CodesMaker(peers.promos, peers.token)
 
@@ -30,15 +33,27 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
         """Has a voucher's codes made."""
         await codes.ensure_codes(await db.read(get_voucher, UUID(voucher_id)))
 
+    async def forget_gift_recipient(notice_id: str) -> None:
+        """Has identity forget to whom an order would have been."""
+        await recipients.forget(UUID(notice_id))
+
     send_outbox = send_outbox_task(db, {audit.TOPIC: audit_sender("vouchers", peers)})
-    return {ENSURE_CODES_JOB: ensure_codes, OUTBOX_JOB: send_outbox}
+    return {
+        ENSURE_CODES_JOB: ensure_codes,
+        OUTBOX_JOB: send_outbox,
+        ADVANCE_JOB: gifts.run,
+        FORGET_JOB: forget_gift_recipient,
+    }
 
 
-def loops(db: Database, saga: OrderSaga, payments: Payments) -> list[Callable[[], Awaitable[None]]]:
+def loops(
+    db: Database, saga: OrderSaga, payments: Payments, gifts: Gifts
+) -> list[Callable[[], Awaitable[None]]]:
     """Returns what vouchers' worker does again and again."""
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
         partial(repeat, PAYMENTS_SWEEP_SECONDS, payments.sweep),
+        partial(repeat, RETURN_SECONDS, gifts.return_overdue, name="returning gifts"),
         partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

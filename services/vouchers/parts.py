@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from scrip.vouchers.v1 import order_pb2
@@ -12,7 +13,12 @@ from scrip.vouchers.v1 import order_pb2
 from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
+from services.common.throttle import Throttle
+from services.vouchers.gifts.advancing import Gifts
+from services.vouchers.gifts.codes_client import GiftCodes
+from services.vouchers.gifts.recipients import GiftRecipients
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
+from services.vouchers.orders.commands import forget_recipient
 from services.vouchers.orders.ending import Completing, Failing
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow
@@ -47,6 +53,8 @@ class Parts:
     pricing: Pricing
     saga: OrderSaga
     sandbox: SandboxProvider | None
+    recipients: GiftRecipients
+    gifts: Gifts
 
 
 @asynccontextmanager
@@ -57,9 +65,14 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
     placing = Placing(db, lease_seconds=lease)
-    store = DatabaseOrderStore(db, Completing(db), Failing(db), lease_seconds=lease)
+    store = DatabaseOrderStore(
+        db, Completing(db, gifts_last=timedelta(days=settings.gift_days)), Failing(db), lease_seconds=lease
+    )
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
     sandbox = SandboxProvider(db) if settings.sandbox else None
+    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+    recipients = GiftRecipients(peers.identity, peers.token, throttle, gifts_per_day=settings.gifts_per_day)
+    gifts = Gifts(db, GiftCodes(peers.promos, peers.token), recipients, forget_recipient)
 
     async def on_change(order_id: UUID) -> None:
         """Has an order go on when its payment does."""
@@ -71,7 +84,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
         ) as payments:
             steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
             saga = OrderSaga(steps, store, lease_seconds=lease)
-            yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, sandbox)
+            yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, sandbox, recipients, gifts)
     finally:
         await peers.close()
         await redis.close()

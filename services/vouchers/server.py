@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.vouchers.internal.v1 import vouchers_pb2_grpc
 from scrip.vouchers.v1 import (
     catalogue_pb2_grpc,
+    gift_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     order_pb2_grpc,
@@ -28,6 +30,9 @@ from services.common.sessions import SessionCache, SessionGate
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
+from services.vouchers.gifts.commands import on_member_event as gift_events
+from services.vouchers.gifts.given_handlers import GivenGiftHandlers
+from services.vouchers.gifts.handlers import GiftHandlers
 from services.vouchers.orders.ending_handlers import EndingHandlers
 from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.requests import OrderRequests
@@ -65,6 +70,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         parts.db,
         parts.pricing,
         parts.payments,
+        parts.recipients,
         currency=settings.currency,
         pay_seconds=settings.payment_wait_seconds,
     )
@@ -95,6 +101,14 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             WalletHandlers(parts.db, codes),
         ),
         servicer(
+            "scrip.vouchers.v1.GiftService",
+            gift_pb2_grpc.add_GiftServiceServicer_to_server,
+            GiftHandlers(parts.db, parts.gifts, parts.recipients),
+            GivenGiftHandlers(
+                parts.db, parts.gifts, parts.recipients, lasts=timedelta(days=settings.gift_days)
+            ),
+        ),
+        servicer(
             "scrip.vouchers.internal.v1.VouchersInternalService",
             vouchers_pb2_grpc.add_VouchersInternalServiceServicer_to_server,
             WalletInternalHandlers(parts.db, codes),
@@ -107,7 +121,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.common.internal.v1.MemberEventsService",
             member_events_pb2_grpc.add_MemberEventsServiceServicer_to_server,
-            MemberEventsHandlers(parts.db),
+            MemberEventsHandlers(parts.db, [gift_events]),
         ),
     ]
 

@@ -14,8 +14,11 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Does jobs and sweeps orders until `stop` is set."""
 
     async with build(settings) as parts:
-        tasks = jobs.tasks(parts.db, parts.peers)
+        tasks = jobs.tasks(parts.db, parts.peers, parts.gifts, parts.recipients)
         await run_worker(
-            settings.database_url, tasks, stop, loops=jobs.loops(parts.db, parts.saga, parts.payments)
+            settings.database_url,
+            tasks,
+            stop,
+            loops=jobs.loops(parts.db, parts.saga, parts.payments, parts.gifts),
         )
         await parts.saga.drain()

@@ -1,4 +1,4 @@
-"""Messages to people: texts by language, ways of sending them, and notices that an account was changed.
+"""Messages to people: texts by language, ways of sending them, and notices of changed accounts and gifts.
 
 Owns the table `notices`. One-time passwords are made and kept by the room `otp`, and sent in these texts by
 the same ways.

@@ -21,8 +21,9 @@ NOTICE_QUEUE = "notices"
 MOST_A_DAY = 20
 """Notices about one account in 24 hours: a message costs money, and a name can be changed without end."""
 
-_NO_WAY = "no way of sending is set up"
-_STATES = {Way.SANDBOX: "SENT", Way.WORKER: "WAITING", Way.NONE: "FAILED"}
+NO_WAY = "no way of sending is set up"
+STATES = {Way.SANDBOX: "SENT", Way.WORKER: "WAITING", Way.NONE: "FAILED"}
+"""In which state a notice is that leaves by a way."""
 
 
 class Notices:
@@ -60,6 +61,7 @@ class Notices:
             WHERE %(most)s > (
               SELECT count(*) FROM notices
               WHERE member_id = %(member_id)s AND created_at > now() - interval '1 day'
+                AND kind <> 'GIFT_OFFERED'
             )
             """,
             id=notice_id,
@@ -68,8 +70,8 @@ class Notices:
             language=language,
             recipient=recipient.masked(),
             sealed=self._sealed(recipient) if way is Way.WORKER else None,
-            state=_STATES[way],
-            why=_NO_WAY if way is Way.NONE else "",
+            state=STATES[way],
+            why=NO_WAY if way is Way.NONE else "",
             most=MOST_A_DAY,
         )
         if not kept:

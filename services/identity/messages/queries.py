@@ -15,7 +15,7 @@ LIFETIME = "6 hours"
 
 @dataclass(frozen=True, slots=True)
 class NoticeRow:
-    """A notice as staff see it. `state` is WAITING, SENT or FAILED; the recipient is masked."""
+    """A notice as staff see it. `state` is PREPARED, WAITING, SENT or FAILED; the recipient is masked."""
 
     id: UUID
     member_id: UUID

@@ -14,14 +14,16 @@ from services.identity.tables import Base
 class Notice(Base):
     """A notice to a member. Its number or address is encrypted, and gone once it was sent or is too late.
 
-    `recipient` is what of it staff may see. Kept for 7 days.
+    `recipient` is what of it staff may see. One of a gift has the gift's id, is about its giver's account and
+    PREPARED until the gift is on offer. Kept for 7 days.
     """
 
     __tablename__ = "notices"
     __table_args__ = (
-        CheckConstraint("state IN ('WAITING', 'SENT', 'FAILED')", name="state_known"),
+        CheckConstraint("state IN ('PREPARED', 'WAITING', 'SENT', 'FAILED')", name="state_known"),
         CheckConstraint(
-            "(state = 'WAITING') = (sealed_recipient IS NOT NULL)", name="recipient_while_it_waits"
+            "(state IN ('PREPARED', 'WAITING')) = (sealed_recipient IS NOT NULL)",
+            name="recipient_while_it_waits",
         ),
         Index("ix_notices_created", "created_at", "id"),
         Index("ix_notices_state", "state", "created_at", "id"),

@@ -11,13 +11,14 @@ LANGUAGES = ("en", "de")
 
 
 class NoticeKind(StrEnum):
-    """What a notice tells a member about the account."""
+    """What a notice tells: a member about the account, or somebody of a gift."""
 
     PHONE_CHANGED = "PHONE_CHANGED"
     EMAIL_CHANGED = "EMAIL_CHANGED"
     USER_NAME_CHANGED = "USER_NAME_CHANGED"
     PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105  # a kind
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
+    GIFT_OFFERED = "GIFT_OFFERED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ _CODES = {
 }
 _SUBJECTS = {"en": "Your Scrip account was changed", "de": "Ihr Scrip-Konto wurde geändert"}
 _CLOSED_SUBJECTS = {"en": "Your Scrip account was closed", "de": "Ihr Scrip-Konto wurde geschlossen"}
+_GIFT_SUBJECTS = {"en": "A gift for you", "de": "Ein Geschenk für Sie"}
+_SUBJECTS_OF = {NoticeKind.ACCOUNT_CLOSED: _CLOSED_SUBJECTS, NoticeKind.GIFT_OFFERED: _GIFT_SUBJECTS}
 _NOTICES: Mapping[str, Mapping[NoticeKind, str]] = {
     "en": {
         NoticeKind.PHONE_CHANGED: "Your Scrip account got another phone number on {when}. {advice}",
@@ -41,6 +44,8 @@ _NOTICES: Mapping[str, Mapping[NoticeKind, str]] = {
         NoticeKind.USER_NAME_CHANGED: "The user name of your Scrip account was changed on {when}. {advice}",
         NoticeKind.PASSWORD_CHANGED: "The password of your Scrip account was changed on {when}. {advice}",
         NoticeKind.ACCOUNT_CLOSED: "Your Scrip account was closed on {when}. {advice}",
+        NoticeKind.GIFT_OFFERED: "Somebody has a gift for you in Scrip. Log in or register with this phone"
+        " number to take it.",
     },
     "de": {
         NoticeKind.PHONE_CHANGED: "Ihr Scrip-Konto hat seit {when} eine andere Telefonnummer. {advice}",
@@ -48,6 +53,8 @@ _NOTICES: Mapping[str, Mapping[NoticeKind, str]] = {
         NoticeKind.USER_NAME_CHANGED: "Der Name Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
         NoticeKind.PASSWORD_CHANGED: "Das Passwort Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
         NoticeKind.ACCOUNT_CLOSED: "Ihr Scrip-Konto wurde am {when} geschlossen. {advice}",
+        NoticeKind.GIFT_OFFERED: "Jemand hat bei Scrip ein Geschenk für Sie. Melden Sie sich an oder"
+        " registrieren Sie sich mit dieser Telefonnummer, um es anzunehmen.",
     },
 }
 _ADVICE = {
@@ -63,7 +70,10 @@ def code_text(language: str, code: str, minutes: int, *, template: str = "") -> 
 
 
 def notice_text(kind: NoticeKind, language: str, at: datetime) -> Text:
-    """Returns a notice of what was changed at a moment."""
-    subjects = _CLOSED_SUBJECTS if kind is NoticeKind.ACCOUNT_CLOSED else _SUBJECTS
+    """Returns a notice of what was changed at a moment, or that there is a gift.
+
+    What the giver wrote is not in it: a message to a stranger's phone says only what we say.
+    """
+    subjects = _SUBJECTS_OF.get(kind, _SUBJECTS)
     when = at.astimezone(UTC).strftime(_MOMENT[language])
     return Text(subjects[language], _NOTICES[language][kind].format(when=when, advice=_ADVICE[language]))

@@ -1,7 +1,8 @@
 """Every code and what it is worth: sets, codes, who owns them, and the sales that used them.
 
-Owns `code_sets`, `codes`, `assignments`, `redemptions` and `member_uses`. Others give codes away, take them
-back and use them by the functions here, in their own transaction; what they do it for is not known here.
+Owns `code_sets`, `codes`, `assignments`, `code_holds`, `redemptions` and `member_uses`. Others give codes
+away, take them back and use them by the functions here, in their own transaction; what they do it for is not
+known here.
 """
 
 from services.promos.codes.code_lists import CODE_EVENTS as CODE_EVENTS

@@ -18,10 +18,13 @@ from services.promos.codes import refusals
 
 ON_HOLD = SQL(
     """
-    EXISTS (SELECT FROM members m WHERE m.member_id = c.owner_member_id AND m.status <> 'ACTIVE')
+    (
+      c.gift_id IS NOT NULL
+      OR EXISTS (SELECT FROM members m WHERE m.member_id = c.owner_member_id AND m.status <> 'ACTIVE')
+    )
     """
 )
-"""Whether the owner of a code `c` is suspended or gone."""
+"""Whether a code `c` is on offer as a gift, or its owner is suspended or gone."""
 
 REDEEMABLE = SQL(
     """

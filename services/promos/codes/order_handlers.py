@@ -15,6 +15,7 @@ from services.promos.benefit_encoding import read_benefit
 from services.promos.codes import queries
 from services.promos.codes.commands.assign_codes import Assigned, NewAssignment, assign_codes
 from services.promos.codes.commands.code_sets import ensure_codes
+from services.promos.codes.commands.hold_codes import hold_code, return_code, transfer_code
 from services.promos.codes.commands.release_codes import release_codes
 
 
@@ -65,6 +66,33 @@ class OrderCodesHandlers:
         """Takes an order's codes back."""
         await self._db.run(release_codes, UUID(request.order_id))
         return promos_pb2.ReleaseCodesResponse()
+
+    async def HoldCode(
+        self, request: promos_pb2.HoldCodeRequest, context: Context
+    ) -> promos_pb2.HoldCodeResponse:
+        """Puts a code on hold for a gift."""
+        expires_at = await self._db.run(
+            hold_code,
+            gift_id=UUID(request.gift_id),
+            code_id=UUID(request.code_id),
+            owner=UUID(request.owner_member_id),
+        )
+        return promos_pb2.HoldCodeResponse(expires_at=timestamp(expires_at))
+
+    async def TransferCode(
+        self, request: promos_pb2.TransferCodeRequest, context: Context
+    ) -> promos_pb2.TransferCodeResponse:
+        """Gives a gift's code to another member."""
+        new_owner = UUID(request.new_owner_member_id)
+        await self._db.run(transfer_code, gift_id=UUID(request.gift_id), new_owner=new_owner)
+        return promos_pb2.TransferCodeResponse()
+
+    async def ReturnCode(
+        self, request: promos_pb2.ReturnCodeRequest, context: Context
+    ) -> promos_pb2.ReturnCodeResponse:
+        """Gives a gift's code back to its owner."""
+        await self._db.run(return_code, UUID(request.gift_id))
+        return promos_pb2.ReturnCodeResponse()
 
     async def BatchGetCodes(
         self, request: promos_pb2.BatchGetCodesRequest, context: Context

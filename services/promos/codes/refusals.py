@@ -46,7 +46,7 @@ def code_set_disabled(code_id: UUID) -> DomainError:
 
 
 def code_on_hold(code_id: UUID) -> DomainError:
-    """The code's owner is suspended or gone; which, a till need not know."""
+    """The code is on offer as a gift, or its owner is suspended or gone; which, a till need not know."""
     return DomainError("CODE_ON_HOLD", "the code can not be used at present", code_id=code_id)
 
 
@@ -114,6 +114,16 @@ def order_undone(order_id: UUID) -> DomainError:
 def order_codes_used(order_id: UUID) -> DomainError:
     """A code of the order was used, so the order can not be undone."""
     return DomainError("ORDER_CODES_USED", "a code of the order was used", order_id=order_id)
+
+
+def gift_ended(gift_id: UUID) -> DomainError:
+    """The gift has returned to its giver."""
+    return DomainError("GIFT_ENDED", "the gift has returned to its giver", gift_id=gift_id)
+
+
+def gift_accepted(gift_id: UUID) -> DomainError:
+    """The gift was accepted."""
+    return DomainError("GIFT_ACCEPTED", "the gift was accepted", gift_id=gift_id)
 
 
 def assignment_conflict(order_id: UUID) -> DomainError:

@@ -93,6 +93,7 @@ class Code(Base):
 
     `shuffle` spreads takers: each starts at a point of its own, so that they do not meet. `expires_at` is
     the code's own end, within that of its set. `version` counts the changes of its state and its uses.
+    `gift_id` is the gift that it is on hold for.
     `void_reason` is ORDER_RELEASED, ACCOUNT_CLOSED or STAFF, who left a note; `import_id` the file that the
     code came in.
     """
@@ -131,6 +132,7 @@ class Code(Base):
     void_note: Mapped[str | None]
     import_id: Mapped[UUID | None]
     version: Mapped[int] = mapped_column(server_default="1")
+    gift_id: Mapped[UUID | None]
 
 
 class Assignment(Base):
@@ -153,6 +155,26 @@ class Assignment(Base):
     state: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     released_at: Mapped[datetime | None]
+
+
+class CodeHold(Base):
+    """That a code is on hold for a gift (HELD), was given to another member, or must never be (RETURNED)."""
+
+    __tablename__ = "code_holds"
+    __table_args__ = (
+        CheckConstraint("state IN ('HELD', 'TRANSFERRED', 'RETURNED')", name="state_known"),
+        CheckConstraint("state = 'RETURNED' OR code_id IS NOT NULL", name="held_is_whole"),
+        CheckConstraint(
+            "(state = 'TRANSFERRED') = (new_owner_id IS NOT NULL)", name="transferred_to_somebody"
+        ),
+    )
+
+    gift_id: Mapped[UUID] = mapped_column(primary_key=True)
+    code_id: Mapped[UUID | None]
+    new_owner_id: Mapped[UUID | None]
+    state: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
 
 
 class Redemption(Base):

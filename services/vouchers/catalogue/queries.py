@@ -35,7 +35,13 @@ POINTS_ALONE = SQL(
 """Whether a voucher can be had for points without money, for statements on `vouchers`."""
 
 VOUCHERS = SQL(
-    "(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at, cancel_days FROM vouchers)"
+    """
+    (
+      SELECT
+        id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days, cancel_days
+      FROM vouchers
+    )
+    """
 )
 """What a voucher is, for statements that join it."""
 
@@ -171,3 +177,27 @@ async def is_on_sale(connection: Connection, voucher_id: UUID) -> bool | None:
 
 
 _IS_ON_SALE = SQL("SELECT {on_sale} FROM vouchers WHERE id = %(id)s").format(on_sale=ON_SALE)
+
+
+@dataclass(frozen=True, slots=True)
+class GiftTerms:
+    """Whether a voucher may be given to others, and how many of it to one person; 0 without a limit."""
+
+    allowed: bool
+    max_per_recipient: int
+
+
+async def get_gift_terms(connection: Connection, voucher_id: UUID) -> GiftTerms:
+    """Returns how a voucher may be given to others. Raises VOUCHER_NOT_FOUND."""
+    terms = await fetch_first(
+        connection,
+        GiftTerms,
+        """
+        SELECT buy_type = 'GIFT' AS allowed, max_gifts_per_recipient AS max_per_recipient
+        FROM vouchers WHERE id = %(id)s
+        """,
+        id=voucher_id,
+    )
+    if terms is None:
+        raise voucher_not_found(voucher_id)
+    return terms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import orjson
@@ -12,10 +13,11 @@ from psycopg.types.json import Jsonb
 
 from services.common import audit
 from services.common.caller import Caller
-from services.common.db import Connection, fetch_all, fetch_first
+from services.common.db import Connection, execute, fetch_all, fetch_first
 from services.common.ids import new_id
 from services.common.set_aside import ORDER, waits
 from services.vouchers.catalogue import lock_vouchers
+from services.vouchers.gifts import Gift, end_gifts_of_order, forget_recipient_later, offer_order
 from services.vouchers.orders import statements, transitions
 from services.vouchers.orders.queries import COLUMNS, OrderRow, get_member_order, get_order
 from services.vouchers.orders.refusals import ORDER_CANCELLED, order_not_cancellable, order_not_refundable
@@ -27,12 +29,15 @@ class Completion:
 
     order_id: UUID
     code_ids: Sequence[UUID]
+    is_gift: bool = False
 
 
-async def complete_orders(connection: Connection, paid: Sequence[Completion]) -> list[OrderRow | None]:
-    """PENDING -> COMPLETED, with a voucher in the wallet for each code.
+async def complete_orders(
+    connection: Connection, paid: Sequence[Completion], *, gifts_last: timedelta
+) -> list[OrderRow | None]:
+    """PENDING -> COMPLETED, with a voucher in the wallet for each code; those of gifts are on offer at once.
 
-    Returns the orders as they are then; None for one that is not pending.
+    Returns the orders as they are then; None for one that is not pending. Without gifts it is one statement.
     """
     by_id = {one.order_id: one for one in paid}
     pieces = [
@@ -47,6 +52,16 @@ async def complete_orders(connection: Connection, paid: Sequence[Completion]) ->
         pieces=Jsonb(pieces, dumps=orjson.dumps),
         order_ids=sorted(by_id),  # so they are locked in this order
     )
+    for row in rows:
+        if row.recipient_hash is not None:
+            gift = Gift(row.recipient_hash, row.recipient_name or "", row.gift_message or "", gifts_last)
+            await offer_order(
+                connection,
+                order_id=row.id,
+                giver_id=row.member_id,
+                wallet_voucher_ids=row.wallet_voucher_ids,
+                gift=gift,
+            )
     completed = {row.id: row for row in rows}
     return [completed.get(one.order_id) for one in paid]
 
@@ -57,7 +72,27 @@ async def fail_order(connection: Connection, order: OrderRow) -> OrderRow | None
     Returns None when the order is in none of these states.
     """
     await lock_vouchers(connection, [order.voucher_id])
-    return await fetch_first(connection, OrderRow, statements.FAIL, id=order.id)
+    failed = await fetch_first(connection, OrderRow, statements.FAIL, id=order.id)
+    if failed is None:
+        return None
+    if failed.state == "REFUNDED":
+        await end_gifts_of_order(connection, order.id)
+    if failed.recipient_hash is not None:
+        await forget_recipient(connection, order.id)
+        await forget_recipient_later(connection, order.id)
+    return failed
+
+
+async def forget_recipient(connection: Connection, order_id: UUID) -> None:
+    """Erases for whom an order was, if it was a gift."""
+    await execute(
+        connection,
+        """
+        UPDATE orders SET recipient_hash = NULL, recipient_name = NULL, gift_message = NULL
+        WHERE id = %(id)s AND recipient_hash IS NOT NULL
+        """,
+        id=order_id,
+    )
 
 
 async def cancel_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from services.common.batching import Batcher
@@ -14,21 +15,25 @@ from services.vouchers.orders.queries import OrderRow
 class Completing:
     """Completes orders."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, gifts_last: timedelta) -> None:
         self._db = db
+        self._gifts_last = gifts_last
         self._batches: Batcher[Completion, OrderRow | None] = Batcher("completions", self._complete_batch)
 
     async def complete(self, order: OrderRow, code_ids: Sequence[UUID]) -> OrderRow | None:
         """PENDING -> COMPLETED, with its vouchers in the wallet; returns None when it is not pending."""
-        return await self._batches.submit(Completion(order.id, code_ids))
+        is_gift = order.recipient_hash is not None
+        return await self._batches.submit(Completion(order.id, code_ids, is_gift))
 
     async def drain(self) -> None:
         """Waits for what is under way."""
         await self._batches.close()
 
     async def _complete_batch(self, batch: list[Completion]) -> list[OrderRow | None]:
-        # It is one statement, and a repetition finds the orders completed: it needs no BEGIN and COMMIT.
-        return await self._db.run_autocommit(complete_orders, batch)
+        # Without gifts it is one statement, and a repetition finds the orders completed: it needs no BEGIN
+        # and COMMIT.
+        run = self._db.run if any(one.is_gift for one in batch) else self._db.run_autocommit
+        return await run(complete_orders, batch, gifts_last=self._gifts_last)
 
 
 class Failing:

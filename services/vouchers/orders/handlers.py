@@ -9,9 +9,10 @@ from scrip.vouchers.v1 import order_pb2
 from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context, header
-from services.common.errors import DomainError
+from services.common.errors import DomainError, is_away
 from services.common.idempotency import parse_key
 from services.common.paging import Page
+from services.vouchers.gifts.encoding import read_recipient
 from services.vouchers.orders import queries
 from services.vouchers.orders.encoding import read_state, shown
 from services.vouchers.orders.new_orders import NewOrder
@@ -42,8 +43,10 @@ class OrderHandlers:
         key = parse_key(header(context, "idempotency-key"), required=True)
         assert key is not None
         card = read_card(request.card) if request.HasField("card") else None
-        new = await self._requests.read(request, caller().id, key, card)
-        order = await self._placing.place(new) if isinstance(new, NewOrder) else new
+        to = read_recipient(request.gift) if request.HasField("gift") else None
+        language = header(context, "accept-language")
+        new = await self._requests.read(request, caller().id, key, card=card, to=to, accept_language=language)
+        order = await self._place(new) if isinstance(new, NewOrder) else new
         if order.open:
             tender = Tender(card, request.return_url)
             order = await self._saga.finish(order, tender, seconds=self._wait_seconds)
@@ -51,6 +54,18 @@ class OrderHandlers:
             raise _refusal(order)
         [placed] = await shown(self._db, [order])
         return order_pb2.PlaceOrderResponse(order=placed)
+
+    async def _place(self, new: NewOrder) -> OrderRow:
+        """Returns the order, or the one that has its key."""
+        try:
+            order = await self._placing.place(new)
+        except DomainError as error:
+            if not is_away(error):  # else it may have been placed
+                await self._requests.drop(new)
+            raise
+        if order.id != new.id:
+            await self._requests.drop(new)
+        return order
 
     async def GetMyOrder(
         self, request: order_pb2.GetMyOrderRequest, context: Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,11 +16,11 @@ from services.common.errors import DomainError, invalid_field
 from services.common.idempotency import reused
 from services.common.ids import new_id
 from services.vouchers.catalogue import lock_vouchers, sold_out, voucher_not_found, voucher_not_on_sale
+from services.vouchers.gifts import recipient_limit_reached
 from services.vouchers.orders.queries import OrderRow, get_orders
 from services.vouchers.orders.refusals import (
     member_limit_reached,
     payment_method_required,
-    recipient_limit_reached,
 )
 from services.vouchers.orders.statements import JUDGE, PLACE
 
@@ -52,6 +52,7 @@ class NewOrder:
     recipient_name: str | None = None
     gift_message: str | None = None
     request_hash: bytes | None = None
+    id: UUID = field(default_factory=new_id)
 
 
 Placed = OrderRow | DomainError
@@ -105,15 +106,15 @@ def _first_of_each_key(waiting: _Waiting) -> _Waiting:
 
 
 async def _place(connection: Connection, waiting: _Waiting, lease_seconds: int) -> dict[int, OrderRow]:
-    ids = {new_id(): place for place in waiting}
+    places = {order.id: place for place, order in waiting.items()}
     rows = await fetch_all(
         connection,
         OrderRow,
         PLACE,
-        orders=_json([{"id": id_, **_given(place, waiting[place])} for id_, place in ids.items()]),
+        orders=_json([_given(place, order) for place, order in waiting.items()]),
         lease_seconds=lease_seconds,
     )
-    return {ids[row.id]: row for row in rows}
+    return {places[row.id]: row for row in rows}
 
 
 async def judge_orders(connection: Connection, waiting: _Waiting) -> dict[int, Placed]:

@@ -27,16 +27,6 @@ def member_limit_reached(*, limit: int, ordered: int) -> DomainError:
     )
 
 
-def recipient_limit_reached(*, limit: int, ordered: int) -> DomainError:
-    """More pieces of the voucher would be given to the same person than one may be given."""
-    return DomainError(
-        "RECIPIENT_LIMIT_REACHED",
-        f"{limit} of this voucher may be given to one person, and {ordered} are ordered",
-        limit=limit,
-        ordered=ordered,
-    )
-
-
 def payment_method_required(voucher_id: UUID) -> DomainError:
     """Points alone do not buy the voucher."""
     return DomainError(

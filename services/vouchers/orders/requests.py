@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -12,6 +12,8 @@ from scrip.vouchers.v1 import order_pb2
 from services.common.currencies import require_currency
 from services.common.db import Database
 from services.common.idempotency import fingerprint, reused
+from services.vouchers.catalogue import get_gift_terms
+from services.vouchers.gifts import GiftRecipients, Recipient, gift_not_allowed
 from services.vouchers.orders.new_orders import NewOrder
 from services.vouchers.orders.queries import OrderRow, find_order
 from services.vouchers.orders.refusals import amount_mismatch
@@ -20,11 +22,14 @@ from services.vouchers.payments import Card
 
 @dataclass(frozen=True, slots=True)
 class PricedOrder:
-    """What an order costs, and how it is paid. Discounts are those in the amount already."""
+    """What an order costs, and how it is paid. Discounts are those in the amount already.
+
+    `price_points` is None for what the voucher costs when it is placed.
+    """
 
     voucher_id: UUID
     quantity: int
-    price_points: int
+    price_points: int | None
     amount_minor: int = 0
     currency_code: str | None = None
     method_discount_minor: int = 0
@@ -51,8 +56,16 @@ class OrderRequests:
     """Reads requests for orders."""
 
     def __init__(
-        self, db: Database, pricing: Pricing, payments: MoneyChecks, *, currency: str, pay_seconds: int
+        self,
+        db: Database,
+        pricing: Pricing,
+        payments: MoneyChecks,
+        recipients: GiftRecipients,
+        *,
+        currency: str,
+        pay_seconds: int,
     ) -> None:
+        self._recipients = recipients
         self._db = db
         self._pricing = pricing
         self._payments = payments
@@ -60,14 +73,22 @@ class OrderRequests:
         self._pay_time = timedelta(seconds=pay_seconds)
 
     async def read(
-        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str, card: Card | None
+        self,
+        request: order_pb2.PlaceOrderRequest,
+        member_id: UUID,
+        key: str,
+        *,
+        card: Card | None = None,
+        to: Recipient | None = None,
+        accept_language: str | None = None,
     ) -> NewOrder | OrderRow:
-        """Returns the order to be placed, or the one that has this key already.
+        """Returns the order to be placed, or the one that has this key already; `to` is whom it is for.
 
-        Raises IDEMPOTENCY_KEY_REUSED, AMOUNT_MISMATCH, CURRENCY_NOT_SUPPORTED, and what pricing raises.
+        Raises IDEMPOTENCY_KEY_REUSED, AMOUNT_MISMATCH, CURRENCY_NOT_SUPPORTED, what pricing raises, and for a
+        gift GIFT_NOT_ALLOWED and what `GiftRecipients.prepare` raises.
         """
         voucher_id, quantity = UUID(request.voucher_id), request.quantity or 1
-        request_hash = _hash(request)
+        request_hash = self._hash(request)
         if request_hash is None:
             return NewOrder(member_id, voucher_id, key, quantity)
         existing = await self._db.read(find_order, member_id, key)
@@ -75,11 +96,14 @@ class OrderRequests:
             if existing.request_hash != request_hash:
                 raise reused(key)
             return existing
-        priced = await self._pricing.priced(request, member_id, key)
+        if request.payment_method_id or request.quote_id or request.promo_code:
+            priced = await self._pricing.priced(request, member_id, key)
+        else:
+            priced = PricedOrder(voucher_id, quantity, price_points=None)
         self._check_amount(request, priced)
         if priced.amount_minor and priced.payment_method_id:
             await self._payments.require_card(priced.payment_method_id, card)
-        return NewOrder(
+        new = NewOrder(
             member_id,
             priced.voucher_id,
             key,
@@ -94,6 +118,36 @@ class OrderRequests:
             pay_until=datetime.now(UTC) + self._pay_time if priced.amount_minor else None,
             request_hash=request_hash,
         )
+        return await self._as_gift(new, to, accept_language) if to else new
+
+    async def _as_gift(self, new: NewOrder, to: Recipient, accept_language: str | None) -> NewOrder:
+        """Returns the order as a gift, whose recipient's number is kept until it is told or forgotten."""
+        if not (await self._db.read(get_gift_terms, new.voucher_id)).allowed:
+            raise gift_not_allowed(new.voucher_id)
+        recipient_hash = await self._recipients.prepare(
+            new.id, giver_id=new.member_id, phone_number=to.phone_number, accept_language=accept_language
+        )
+        return replace(new, recipient_hash=recipient_hash, recipient_name=to.name, gift_message=to.message)
+
+    async def drop(self, new: NewOrder) -> None:
+        """Has the recipient forgotten of an order that was not placed."""
+        if new.recipient_hash is not None:
+            await self._recipients.forget_if_possible(new.id)
+
+    def _hash(self, request: order_pb2.PlaceOrderRequest) -> bytes | None:
+        """Returns a hash of what is ordered, None when it is but so many pieces of a voucher for points."""
+        compared = order_pb2.PlaceOrderRequest()
+        compared.CopyFrom(request)
+        # How it is paid may differ when it is repeated; what is ordered may not.
+        compared.ClearField("card")
+        compared.ClearField("return_url")
+        plain = order_pb2.PlaceOrderRequest(voucher_id=request.voucher_id, quantity=request.quantity)
+        if compared == plain:
+            return None
+        compared.quantity = request.quantity or 1
+        if compared.HasField("gift"):
+            compared.gift.phone_number = self._recipients.fingerprint(request.gift.phone_number)
+        return fingerprint(compared.SerializeToString(deterministic=True))
 
     def _check_amount(self, request: order_pb2.PlaceOrderRequest, priced: PricedOrder) -> None:
         if not request.HasField("amount"):
@@ -101,19 +155,3 @@ class OrderRequests:
         require_currency(request.amount.currency_code, self._currency, of="orders")
         if request.amount.amount_minor != priced.amount_minor:
             raise amount_mismatch(priced.amount_minor, self._currency)
-
-
-def _hash(request: order_pb2.PlaceOrderRequest) -> bytes | None:
-    """Returns a hash of what is ordered, None when it is but so many pieces of a voucher for points."""
-    compared = order_pb2.PlaceOrderRequest()
-    compared.CopyFrom(request)
-    # How it is paid may differ when it is repeated; what is ordered may not.
-    compared.ClearField("card")
-    compared.ClearField("return_url")
-    plain = order_pb2.PlaceOrderRequest(voucher_id=request.voucher_id, quantity=request.quantity)
-    if compared == plain:
-        return None
-    compared.quantity = request.quantity or 1
-    if compared.HasField("gift"):
-        compared.gift.ClearField("phone_number")  # it could be guessed from the hash
-    return fingerprint(compared.SerializeToString(deterministic=True))

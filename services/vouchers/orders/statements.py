@@ -204,7 +204,8 @@ FAIL = SQL(
       FROM o WHERE m.voucher_id = o.voucher_id AND m.member_id = o.member_id
     ), recipients_counted AS (
       UPDATE voucher_recipients AS r SET given = r.given - o.quantity
-      FROM o WHERE r.voucher_id = o.voucher_id AND r.recipient_hash = o.recipient_hash
+      FROM o
+      WHERE r.voucher_id = o.voucher_id AND r.recipient_hash = o.recipient_hash AND o.state <> 'REFUNDED'
     ), well AS (
       {well}
     )
@@ -213,5 +214,5 @@ FAIL = SQL(
 ).format(columns=COLUMNS, end=_END, well=_WELL)
 """UNDOING -> FAILED or CANCELLED, REFUNDING -> REFUNDED: stock and limits get back what was ordered.
 
-Needs the voucher's lock.
+What vouchers that were brought count for recipients, their gifts give back. Needs the voucher's lock.
 """

@@ -82,14 +82,3 @@ class MemberCount(Base):
     voucher_id: Mapped[UUID] = mapped_column(ForeignKey("vouchers.id"), primary_key=True)
     member_id: Mapped[UUID] = mapped_column(primary_key=True)
     ordered: Mapped[int]
-
-
-class RecipientCount(Base):
-    """How many pieces of a voucher were given to a phone number, for vouchers that limit it."""
-
-    __tablename__ = "voucher_recipients"
-    __table_args__ = (CheckConstraint("given >= 0", name="given_positive"),)
-
-    voucher_id: Mapped[UUID] = mapped_column(ForeignKey("vouchers.id"), primary_key=True)
-    recipient_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    given: Mapped[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from google.api import httpbody_pb2
@@ -12,12 +13,15 @@ from services.common import qr
 from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context, image_body, timestamp
-from services.common.paging import Page
+from services.common.list_pages import read_page
 from services.vouchers.catalogue.encoding import benefit, face_value
 from services.vouchers.wallet import queries
 from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import Code
 from services.vouchers.wallet.queries import WalletRow
+from services.vouchers.wallet.refusals import wallet_voucher_on_offer
+
+_STATE = "WALLET_VOUCHER_STATE_"
 
 
 class WalletHandlers:
@@ -31,11 +35,19 @@ class WalletHandlers:
         self, request: wallet_pb2.ListMyVouchersRequest, context: Context
     ) -> wallet_pb2.ListMyVouchersResponse:
         """Returns a page of what the caller owns."""
-        page = Page(request.page_size, request.page_token, "wallet")
-        rows, next_token = await self._db.read(queries.list_wallet, page, caller().id)
-        codes = await self._codes.get([row.code_id for row in rows])
+        wanted: dict[str, Any] = {
+            "member_id": caller().id,
+            "voucher_id": UUID(request.voucher_id) if request.voucher_id else None,
+            "state": _read_state(request.state),
+        }
+        page = await read_page(self._db, queries.WALLET, request, **wanted)
+        codes = await self._codes.get([row.code_id for row in page.rows])
+        vouchers = [_encode(row, codes[row.code_id]) for row in page.rows]
         return wallet_pb2.ListMyVouchersResponse(
-            vouchers=[_encode(row, codes[row.code_id]) for row in rows], next_page_token=next_token
+            # promos may just have told of one that it stands elsewhere.
+            vouchers=[one for one in vouchers if request.state in (0, one.state)],
+            next_page_token=page.next_page_token,
+            total=page.total,
         )
 
     async def GetMyVoucher(
@@ -49,7 +61,10 @@ class WalletHandlers:
         self, request: wallet_pb2.GetMyVoucherQrRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
         """Returns the code of one of the caller's vouchers as an image."""
-        _, code = await self._owned(request.wallet_voucher_id)
+        row, code = await self._owned(request.wallet_voucher_id)
+        if row.on_offer:
+            assert row.gift_id is not None, "it is on offer as a gift"
+            raise wallet_voucher_on_offer(row.gift_id)
         return await image_body(context, qr.render(code.text, svg=request.format == qr_pb2.QR_FORMAT_SVG))
 
     async def _owned(self, wallet_id: str) -> tuple[WalletRow, Code]:
@@ -58,16 +73,23 @@ class WalletHandlers:
         return row, codes[row.code_id]
 
 
+def _read_state(state: wallet_pb2.WalletVoucherState.ValueType) -> str | None:
+    return wallet_pb2.WalletVoucherState.Name(state).removeprefix(_STATE) if state else None
+
+
 def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
     return wallet_pb2.WalletVoucher(
         id=str(row.id),
         voucher_id=str(row.voucher_id),
-        order_id=str(row.order_id),
+        order_id=str(row.order_id or ""),
         title=row.title,
         face_value=face_value(row),
-        code=code.text,
-        state=wallet_pb2.WalletVoucherState.Value(f"WALLET_VOUCHER_STATE_{code.state}"),
+        code="" if row.on_offer else code.text,
+        state=wallet_pb2.WalletVoucherState.Value(
+            f"{_STATE}ON_OFFER" if row.on_offer else f"{_STATE}{code.state}"
+        ),
         acquired_at=timestamp(row.acquired_at),
         expires_at=timestamp(code.expires_at),
         benefit=benefit(row),
+        gift_id=str(row.gift_id or ""),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from scrip.vouchers.internal.v1 import vouchers_pb2
@@ -13,6 +14,8 @@ from services.vouchers.catalogue.encoding import benefit, face_value
 from services.vouchers.wallet.code_copies import CodeCopies, keep_code_state
 from services.vouchers.wallet.codes_client import CODES_AT_ONCE
 from services.vouchers.wallet.usable_coupons import MOST_COUPONS, owned_coupons
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class WalletInternalHandlers:
@@ -29,6 +32,7 @@ class WalletInternalHandlers:
         rows = await self._db.read(owned_coupons, UUID(request.member_id), limit=CODES_AT_ONCE)
         codes = await self._codes.get([row.code_id for row in rows])
         usable = [row for row in rows if row.code_id in codes and codes[row.code_id].state == "USABLE"]
+        usable.sort(key=lambda row: codes[row.code_id].expires_at or _NEVER)
         return vouchers_pb2.GetUsableCouponsResponse(
             coupons=[
                 vouchers_pb2.UsableCoupon(

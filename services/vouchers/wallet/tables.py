@@ -12,12 +12,15 @@ from services.vouchers.tables import Base
 
 
 class WalletVoucher(Base):
-    """A voucher that a member owns. `number` counts those of an order from 1."""
+    """A voucher that a member owns. `number` counts those of an order from 1.
+
+    `gift_id` is the gift that it is on offer as, `received_gift_id` the one that brought it.
+    """
 
     __tablename__ = "wallet_vouchers"
     __table_args__ = (
         UniqueConstraint("order_id", "number"),
-        Index("ix_wallet_vouchers_member_id", "member_id", "id"),
+        Index("ix_wallet_vouchers_member_id", "member_id", "acquired_at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -27,6 +30,8 @@ class WalletVoucher(Base):
     member_id: Mapped[UUID]
     code_id: Mapped[UUID] = mapped_column(unique=True)
     acquired_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    gift_id: Mapped[UUID | None]
+    received_gift_id: Mapped[UUID | None]
 
 
 class WalletCode(Base):

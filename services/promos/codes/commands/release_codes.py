@@ -5,21 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.common.db import Connection, execute, fetch_first, fetch_value
+from services.common.db import Connection, fetch_first, fetch_value, fetch_values
 from services.promos.codes.commands.code_sets import make_later
+from services.promos.codes.commands.code_states import tell_code_states
 from services.promos.codes.refusals import order_codes_used
 
 
 @dataclass(frozen=True, slots=True)
 class _Released:
     code_set_id: UUID | None
+    owner_member_id: UUID | None
     quantity: int | None
 
 
 async def release_codes(connection: Connection, order_id: UUID) -> None:
     """Voids the order's codes and refuses the order for ever, known or not; a repetition does nothing.
 
-    The set gets as many new codes as were voided. Raises ORDER_CODES_USED, when nothing is changed.
+    The set gets as many new codes as were voided. Raises ORDER_CODES_USED, also when one was given to another
+    member, and then nothing is changed.
     """
     released = await fetch_first(
         connection,
@@ -28,24 +31,28 @@ async def release_codes(connection: Connection, order_id: UUID) -> None:
         INSERT INTO assignments AS a (order_id, state, released_at) VALUES (%(order_id)s, 'RELEASED', now())
         ON CONFLICT (order_id) DO UPDATE SET state = 'RELEASED', released_at = now()
         WHERE a.state = 'ASSIGNED'
-        RETURNING code_set_id, quantity
+        RETURNING code_set_id, owner_member_id, quantity
         """,
         order_id=order_id,
     )
     if released is None or released.code_set_id is None:
         return
-    voided = await execute(
+    void_ids = await fetch_values(
         connection,
         """
         UPDATE codes SET
           state = 'VOID', voided_at = now(), void_reason = 'ORDER_RELEASED', version = version + 1
         WHERE order_id = %(order_id)s AND state = 'ASSIGNED' AND uses = 0
+          AND owner_member_id = %(owner)s
+        RETURNING id
         """,
         order_id=order_id,
+        owner=released.owner_member_id,
     )
-    quantity = released.quantity or 0
+    voided, quantity = len(void_ids), released.quantity or 0
     if voided < quantity and await _is_used(connection, order_id):
         raise order_codes_used(order_id)
+    await tell_code_states(connection, void_ids)
     # Those that staff withdrew got no successors, which are due now that the stock comes back.
     was_lacking = await fetch_value(
         connection,
@@ -63,5 +70,10 @@ async def release_codes(connection: Connection, order_id: UUID) -> None:
 
 
 async def _is_used(connection: Connection, order_id: UUID) -> bool:
-    used = "SELECT EXISTS (SELECT FROM codes WHERE order_id = %(order_id)s AND uses > 0)"
+    """Returns whether one that is not void now was used or given to another member."""
+    used = """
+        SELECT EXISTS (
+          SELECT FROM codes WHERE order_id = %(order_id)s AND (uses > 0 OR state = 'ASSIGNED')
+        )
+    """
     return bool(await fetch_value(connection, used, order_id=order_id))
