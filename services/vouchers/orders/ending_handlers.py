@@ -63,7 +63,9 @@ class EndingHandlers:
 
     async def _ended(self, begun: OrderRow) -> OrderRow:
         """Returns an order that is being undone, as it is then. Raises ORDER_CODES_USED."""
-        order = await self._saga.finish(begun, seconds=self._wait_seconds) if begun.open else begun
+        if begun.open:
+            await self._saga.finish(begun, seconds=self._wait_seconds)
+        order = await self._db.read(get_order, begun.id)
         if order.state == "COMPLETED":
             raise order_codes_used(order.id)
         return order

@@ -18,9 +18,10 @@ from services.vouchers.orders.encoding import read_state, shown
 from services.vouchers.orders.new_orders import NewOrder
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow
-from services.vouchers.orders.requests import OrderRequests, read_card
+from services.vouchers.orders.requests import OrderRequests
 from services.vouchers.orders.saga import OrderSaga
 from services.vouchers.orders.steps import Tender
+from services.vouchers.payments.encoding import read_card
 
 
 class OrderHandlers:
@@ -41,12 +42,13 @@ class OrderHandlers:
         """Places the order and waits for it, but not for ever."""
         key = parse_key(header(context, "idempotency-key"), required=True)
         assert key is not None
+        card = read_card(request.card) if request.HasField("card") else None
         to = read_recipient(request.gift) if request.HasField("gift") else None
         language = header(context, "accept-language")
-        new = await self._requests.read(request, caller().id, key, to=to, accept_language=language)
+        new = await self._requests.read(request, caller().id, key, card=card, to=to, accept_language=language)
         order = await self._place(new) if isinstance(new, NewOrder) else new
         if order.open:
-            tender = Tender(read_card(request), request.return_url)
+            tender = Tender(card, request.return_url)
             order = await self._saga.finish(order, tender, seconds=self._wait_seconds)
         if order.state in ("FAILED", "CANCELLED"):
             raise _refusal(order)

@@ -78,6 +78,7 @@ class OrderRequests:
         member_id: UUID,
         key: str,
         *,
+        card: Card | None = None,
         to: Recipient | None = None,
         accept_language: str | None = None,
     ) -> NewOrder | OrderRow:
@@ -101,7 +102,7 @@ class OrderRequests:
             priced = PricedOrder(voucher_id, quantity, price_points=None)
         self._check_amount(request, priced)
         if priced.amount_minor and priced.payment_method_id:
-            await self._payments.require_card(priced.payment_method_id, read_card(request))
+            await self._payments.require_card(priced.payment_method_id, card)
         new = NewOrder(
             member_id,
             priced.voucher_id,
@@ -154,11 +155,3 @@ class OrderRequests:
         require_currency(request.amount.currency_code, self._currency, of="orders")
         if request.amount.amount_minor != priced.amount_minor:
             raise amount_mismatch(priced.amount_minor, self._currency)
-
-
-def read_card(request: order_pb2.PlaceOrderRequest) -> Card | None:
-    """Returns the card that a request brings, None without one."""
-    if not request.HasField("card"):
-        return None
-    card = request.card
-    return Card(card.number, card.expiry_month, card.expiry_year, card.cvc, card.holder)

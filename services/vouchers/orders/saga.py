@@ -92,7 +92,9 @@ class OrderSaga:
 
     async def wake(self, order_id: UUID) -> None:
         """Has an order go on, of whose payment something was heard; does not wait for it."""
-        _ = self.start(await self._store.get(order_id))
+        order = await self._store.get(order_id)
+        if order.open:
+            _ = self.start(order)
 
     async def drain(self) -> None:
         """Waits for the orders under way."""

@@ -158,9 +158,8 @@ class Payments:
         if payment is None or payment.provider != provider_name:
             raise payment_not_found(found.payment_id)
         await self._take_over(payment, found)
-        await self._on_change(
-            payment.id
-        )  # at a repetition too: perhaps the order was not told the first time
+        # At a repetition too: perhaps the order was not told the first time.
+        await self._on_change(payment.id)
 
     async def sweep(self) -> None:
         """Asks providers about what is open for long, and tells them again what was given up."""

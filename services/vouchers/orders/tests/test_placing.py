@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,12 @@ from services.common.db import Connection, Database, execute, fetch_value, fetch
 from services.common.errors import DomainError
 from services.common.ids import new_id
 from services.vouchers.orders import statements
-from services.vouchers.orders.commands import fail_order, start_undoing
+from services.vouchers.orders.commands import fail_order
 from services.vouchers.orders.ending import Completing
 from services.vouchers.orders.new_orders import NewOrder, Placed, place_orders
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow
+from services.vouchers.orders.transitions import start_undoing
 from tests.inprocess import Platform
 
 CANCELLED = DomainError("ORDER_CANCELLED", "cancelled")
@@ -283,7 +285,7 @@ async def test_completed_orders_fill_wallets_in_order_and_one_that_can_not_fails
     await shop.undo(gone)
     codes = {order.id: [new_id() for _ in range(order.quantity)] for order in (three, one, gone, twice, bad)}
     codes[bad.id] = codes[one.id]
-    completing = Completing(shop.db)
+    completing = Completing(shop.db, gifts_last=timedelta(days=14))
     calls = (completing.complete(order, codes[order.id]) for order in (three, one, gone, bad))
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [outcome.state for outcome in outcomes if isinstance(outcome, OrderRow)] == ["COMPLETED"] * 2
