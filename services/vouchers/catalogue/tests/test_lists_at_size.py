@@ -66,12 +66,15 @@ async def read(many: Database, listing: Listing[VoucherRow], order_by: str, **wa
 
 FILTERS: tuple[dict[str, object], ...] = (
     {},
-    *({f"state_{state}": True} for state in ("DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE")),
+    *(
+        dict[str, object]({f"state_{state}": True})
+        for state in ("DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE")
+    ),
     {"state_ARCHIVED": True},
     {"not_on_sale": True},
-    *({f"price_{kind}": True} for kind in ("POINTS", "MONEY", "TOGETHER")),
+    *(dict[str, object]({f"price_{kind}": True}) for kind in ("POINTS", "MONEY", "TOGETHER")),
     {"buy_type": "GIFT"},
-    *({"words": words} for words in ("'voucher':*", "'word7'", "'rare17':*", "'nothing':*")),
+    *(dict[str, object](words=words) for words in ("'voucher':*", "'word7'", "'rare17':*", "'nothing':*")),
     {"words": "'voucher':* & 'word7':*", "state_ON_SALE": True},
 )
 
