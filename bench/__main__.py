@@ -94,13 +94,13 @@ def _measure(options: argparse.Namespace, effort: Effort, say: Say) -> int:
     stock = min(MOST_STOCK, math.ceil(runs * (effort.warm_up + effort.seconds) * MOST_ORDERS_PER_SECOND))
     claims = math.ceil((effort.warm_up + effort.seconds) * MOST_CLAIMS_PER_SECOND / MEMBERS)
     turns = runs if CLAIM_CODE in scenarios else 0
-    offers = not {LIST_OFFERS, GET_OFFER}.isdisjoint(scenarios)
+    catalogue = not {LIST_OFFERS, GET_OFFER}.isdisjoint(scenarios)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     # Below build/, which is on the disk that people keep data on; a temporary folder may be in memory.
     (ROOT / "build").mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
-        rig(Path(folder), stock=stock, claimed=(turns, claims), offers=offers, say=say) as running,
+        rig(Path(folder), stock=stock, claimed=(turns, claims), catalogue=catalogue, say=say) as running,
     ):
         same_job.check(running)
         patience = Patience(options.patience, partial(strangers, running.pids))

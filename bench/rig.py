@@ -102,7 +102,7 @@ class _Builder:
 
 @contextmanager
 def rig(
-    folder: Path, *, stock: int, claimed: tuple[int, int], offers: bool, say: Callable[[str], None]
+    folder: Path, *, stock: int, claimed: tuple[int, int], catalogue: bool, say: Callable[[str], None]
 ) -> Iterator[Rig]:
     """Everything, started and filled; all of it is gone afterwards."""
     generous = folder / "envoy.yaml"
@@ -123,7 +123,7 @@ def rig(
             made = asyncio.run(offers)
             peer_url = peer_database.create(found.databases["points"], made, stock=stock)
             codes.create(found.databases["promos"], made)
-            if offers:
+            if catalogue:
                 say(f"making {VOUCHERS:,} vouchers")
                 make_offers(found.databases["vouchers"])
             alone_url = peer_database.create_alone(found.databases["points"], made)

@@ -12,7 +12,6 @@ from scrip.common.v1 import money_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_pb2_grpc
 
 from services.common.db import execute
-from services.vouchers.catalogue import recent_replies
 from services.vouchers.catalogue.recent_replies import RecentReplies
 from services.vouchers.tests.support import Create, Earn, Order
 from tests.inprocess import Platform, bearer, reason
@@ -193,7 +192,7 @@ async def test_a_member_sees_how_many_its_points_could_get(
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until its value is changed."""
     now = [100.0]
-    monkeypatch.setattr(recent_replies.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("services.vouchers.catalogue.recent_replies.monotonic", lambda: now[0])
     return now
 
 
