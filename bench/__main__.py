@@ -23,7 +23,9 @@ from bench.wire import (
     BATCH,
     CLAIM_CODE,
     GET_BALANCE,
+    GET_OFFER,
     HOT_MEMBER,
+    LIST_OFFERS,
     PLACE_ORDER,
     QUOTE_BASKET,
     RECORD_PURCHASE,
@@ -48,6 +50,8 @@ LOGINS = "Logins"
 IN_TURN = (
     GET_BALANCE,
     WITHOUT_REDIS,
+    LIST_OFFERS,
+    GET_OFFER,
     QUOTE_BASKET,
     REDEEM_CODE,
     PLACE_ORDER,
@@ -90,12 +94,13 @@ def _measure(options: argparse.Namespace, effort: Effort, say: Say) -> int:
     stock = min(MOST_STOCK, math.ceil(runs * (effort.warm_up + effort.seconds) * MOST_ORDERS_PER_SECOND))
     claims = math.ceil((effort.warm_up + effort.seconds) * MOST_CLAIMS_PER_SECOND / MEMBERS)
     turns = runs if CLAIM_CODE in scenarios else 0
+    catalogue = not {LIST_OFFERS, GET_OFFER}.isdisjoint(scenarios)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     # Below build/, which is on the disk that people keep data on; a temporary folder may be in memory.
     (ROOT / "build").mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as folder,
-        rig(Path(folder), stock=stock, claimed=(turns, claims), say=say) as running,
+        rig(Path(folder), stock=stock, claimed=(turns, claims), catalogue=catalogue, say=say) as running,
     ):
         same_job.check(running)
         patience = Patience(options.patience, partial(strangers, running.pids))

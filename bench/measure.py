@@ -24,8 +24,10 @@ from bench.wire import (
     BATCH_SIZE,
     CLAIM_CODE,
     GET_BALANCE,
+    GET_OFFER,
     HOT_MEMBER,
     IN_MESSAGE,
+    LIST_OFFERS,
     QUOTE_BASKET,
     RECORD_PURCHASE,
     WITHOUT_REDIS,
@@ -45,6 +47,8 @@ TARGETS = {
     **dict.fromkeys(IN_MESSAGE, (SCRIP, ALONE)),
     WITHOUT_REDIS: (SCRIP, EMPTY),
     QUOTE_BASKET: (SCRIP, EMPTY),
+    LIST_OFFERS: (SCRIP, EMPTY),
+    GET_OFFER: (SCRIP, EMPTY),
 }
 """What is measured of a scenario; of the others Scrip, the empty RPC and the peer."""
 AT_VOLUME = 4

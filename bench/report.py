@@ -15,7 +15,9 @@ from bench.wire import (
     BATCH,
     CLAIM_CODE,
     GET_BALANCE,
+    GET_OFFER,
     HOT_MEMBER,
+    LIST_OFFERS,
     QUOTE_BASKET,
     RECORD_PURCHASE,
     REDEEM_CODE,
@@ -35,6 +37,8 @@ TARGETS = {
     QUOTE_BASKET: {EMPTY: (0.35, 0.5)},
     CLAIM_CODE: {PEER: (4.0, 6.0)},
     REDEEM_CODE: {EMPTY: (0.2, 0.3)},
+    LIST_OFFERS: {EMPTY: (0.3, 0.6)},
+    GET_OFFER: {EMPTY: (0.6, 0.8)},
 }
 """How many times what another does Scrip must do, and would like to."""
 WORTH_TELLING = 0.02

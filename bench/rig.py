@@ -18,6 +18,8 @@ import psycopg
 
 from bench import codes, edge, peer_database, world
 from bench.children import BenchError, Children
+from bench.offers import VOUCHERS
+from bench.offers import create as make_offers
 from bench.world import World
 from stack import envoy
 from stack.ports import free_block
@@ -99,7 +101,9 @@ class _Builder:
 
 
 @contextmanager
-def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[str], None]) -> Iterator[Rig]:
+def rig(
+    folder: Path, *, stock: int, claimed: tuple[int, int], catalogue: bool, say: Callable[[str], None]
+) -> Iterator[Rig]:
     """Everything, started and filled; all of it is gone afterwards."""
     generous = folder / "envoy.yaml"
     edge.write_generous(generous)
@@ -119,6 +123,9 @@ def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[st
             made = asyncio.run(offers)
             peer_url = peer_database.create(found.databases["points"], made, stock=stock)
             codes.create(found.databases["promos"], made)
+            if catalogue:
+                say(f"making {VOUCHERS:,} vouchers")
+                make_offers(found.databases["vouchers"])
             alone_url = peer_database.create_alone(found.databases["points"], made)
             builder.ports[SCRIP] = _port(found.edge_url)
             builder.start_empty(made.members[0].token)

@@ -12,6 +12,7 @@ import orjson
 from scrip.points.v1 import purchase_pb2
 
 from bench.codes import CODES, code_text
+from bench.offers import PAGE, voucher_id
 from bench.world import World
 from stack.rest import item, receipt
 
@@ -21,9 +22,11 @@ HOT_MEMBER, BATCH = "RecordPurchase, one member", "BatchRecordPurchases"
 STREAM, STREAM_OF_ONES = "StreamPurchases", "StreamPurchases, one a message"
 WITHOUT_REDIS = "GetBalance without Redis"
 QUOTE_BASKET, REDEEM_CODE = "QuoteBasket", "RedeemCode"
+LIST_OFFERS, GET_OFFER = "ListOffers", "GetOffer"
 SCENARIOS = (
     *(RECORD_PURCHASE, HOT_MEMBER, BATCH, STREAM, STREAM_OF_ONES),
     *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET, REDEEM_CODE, CLAIM_CODE),
+    *(LIST_OFFERS, GET_OFFER),
 )
 ENTRIES = "history"
 FLASH_SALE, SOLD_OUT = "FlashSale", "sold out"
@@ -39,6 +42,8 @@ EXPECTED = {
     REDEEM_CODE: b'"redeemed_at"',
     FLASH_SALE: b"ORDER_STATE_COMPLETED",
     SOLD_OUT: b'"SOLD_OUT"',
+    LIST_OFFERS: b'"next_page_token":"',
+    GET_OFFER: b'"voucher_id"',
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -83,6 +88,14 @@ def requests(scenario: str, world: World, port: int, run: str, turn: int = 0) ->
         templates = _orders(world, port)
     elif scenario == QUOTE_BASKET:
         templates = _baskets(world, port, lots)
+    elif scenario == LIST_OFFERS:
+        path = f"/v1/offers?page_size={PAGE}"
+        templates = [(_head("GET", path, port, member.token), b"") for member in world.members]
+    elif scenario == GET_OFFER:
+        templates = [
+            (_head("GET", f"/v1/offers/{voucher_id(number)}", port, member.token), b"")
+            for number, member in enumerate(world.members)
+        ]
     elif scenario == REDEEM_CODE:
         templates = _redemptions(world, port)
     else:

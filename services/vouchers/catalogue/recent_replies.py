@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -38,10 +38,10 @@ class RecentReplies:
             kept = self._kept[key] = _Kept(len(key[1]) + _ENTRY_BYTES)
             self._bytes += kept.size
         self._kept.move_to_end(key)
-        if time.monotonic() - kept.read_at > self._seconds:
+        if monotonic() - kept.read_at > self._seconds:
             async with kept.lock:
-                if time.monotonic() - kept.read_at > self._seconds:
-                    began = time.monotonic()
+                if monotonic() - kept.read_at > self._seconds:
+                    began = monotonic()
                     kept.reply, kept.read_at = await read(), began
                     self._measure(key, kept)
         found: Reply = kept.reply

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -193,7 +192,7 @@ async def test_a_member_sees_how_many_its_points_could_get(
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until its value is changed."""
     now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("services.vouchers.catalogue.recent_replies.monotonic", lambda: now[0])
     return now
 
 

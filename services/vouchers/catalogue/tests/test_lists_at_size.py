@@ -53,7 +53,7 @@ async def _fill(connection: Connection) -> None:
           CASE WHEN i %% 10 = 5 THEN now() - interval '1 hour' END,
           CASE WHEN i %% 2000 = 6 THEN 'DRAFT' WHEN i %% 2000 = 7 THEN 'INACTIVE'
             WHEN i %% 5 = 3 THEN 'ARCHIVED' ELSE 'ACTIVE' END,
-          array_to_tsvector(ARRAY['voucher', 'word' || i %% 100, 'rare' || i])
+          array_to_tsvector(ARRAY['voucher', 'word' || i %% 100, 'rare' || i * 7919 %% %(many)s])
         FROM generate_series(1, %(many)s) AS i
         """,
         many=MANY,
@@ -64,19 +64,26 @@ async def read(many: Database, listing: Listing[VoucherRow], order_by: str, **wa
     return await rows_read(many, listing.page, page=Page(50, "", "x"), order_by=order_by, **wanted)
 
 
-FILTERS: tuple[dict[str, object], ...] = (
+FILTERS: list[dict[str, object]] = [
     {},
-    *(
-        dict[str, object]({f"state_{state}": True})
-        for state in ("DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE")
-    ),
+    {"state_DRAFT": True},
+    {"state_SCHEDULED": True},
+    {"state_ON_SALE": True},
+    {"state_ENDED": True},
+    {"state_INACTIVE": True},
     {"state_ARCHIVED": True},
     {"not_on_sale": True},
-    *(dict[str, object]({f"price_{kind}": True}) for kind in ("POINTS", "MONEY", "TOGETHER")),
+    {"price_POINTS": True},
+    {"price_MONEY": True},
+    {"price_TOGETHER": True},
     {"buy_type": "GIFT"},
-    *(dict[str, object](words=words) for words in ("'voucher':*", "'word7'", "'rare17':*", "'nothing':*")),
+    {"words": "'voucher':*"},
+    {"words": "'word7'"},
+    {"words": "'rare17':*"},
+    {"words": "'rare17'"},
+    {"words": "'nothing':*"},
     {"words": "'voucher':* & 'word7':*", "state_ON_SALE": True},
-)
+]
 
 
 @pytest.mark.parametrize("direction", ["", " desc"])
@@ -91,7 +98,8 @@ async def test_a_page_of_offers_and_of_what_points_get_reads_little(many: Databa
     narrowed: tuple[dict[str, object], ...] = (
         {},
         {"words": "'voucher':*"},
-        {"words": "'rare17':*"},
+        # One that a twentieth has is told by two indexes at once, one of which has all that is on sale.
+        {"words": "'rare170':*"},
         {"price_MONEY": True},
         {"price_TOGETHER": True},
         {"max_points": 2},
