@@ -97,9 +97,9 @@ async def test_forged_changed_and_old_notifications_are_refused(
     good = signing.signed("m-1", sent, [KEY])
     with monkeypatch.context() as clock:
         now = time.time()
-        clock.setattr(signing.time, "time", lambda: now - 301)
+        clock.setattr(time, "time", lambda: now - 301)
         old = signing.signed("m-1", sent, [KEY])
-        clock.setattr(signing.time, "time", lambda: now + 400)
+        clock.setattr(time, "time", lambda: now + 400)
         early = signing.signed("m-1", sent, [KEY])
     signature = good["webhook-signature"]
     for headers, rule in (
