@@ -224,6 +224,6 @@ def test_a_gateway_that_can_not_be_called_is_refused_at_the_start(changed: dict[
         "payment_provider_url": "https://pay.example/",
         "payment_provider_secret": "whsec_c2VjcmV0c2VjcmV0",
     }
-    Settings.model_validate(given)
+    assert Settings.model_validate(given).payment_provider_name == "ACME"
     with pytest.raises(ValueError, match=says):
         Settings.model_validate(given | changed)

@@ -23,7 +23,7 @@ GOOD = Card("4242 4242-4242 4242", 6, 2026, "123", " Ada ")
 
 def test_a_good_card_is_read_without_what_people_put_between_the_digits() -> None:
     assert checked_card(GOOD, NOW) == Card("4242424242424242", 6, 2026, "123", "Ada")
-    assert all(checked_card(replace(GOOD, number=number), NOW) for number in CARDS)
+    assert [checked_card(replace(GOOD, number=number), NOW).number for number in CARDS] == list(CARDS)
 
 
 @pytest.mark.parametrize(
