@@ -53,8 +53,8 @@ class Part:
     crowd: Result
     balance: Result
     took: float
-    cpu_us: float
-    """CPU time per request, of whichever of the two, in all."""
+    cpu_us: dict[str, float]
+    """CPU time by process per request, of whichever of the two, the largest first."""
 
 
 async def give_points(base_url: str, made: World) -> None:
@@ -94,9 +94,12 @@ class Sale:
         crowd = await self.send(scenario, clients=CLIENTS, warm_up=warm_up, seconds=seconds)
         took = time.monotonic() - begin
         balance = await beside
-        used = sum(snapshot(self._pids).since(before).processes.values())
-        requests = sum(one.answered + sum(one.errors.values()) for one in (crowd, balance))
-        return Part(crowd, balance, took, used / max(1, requests) * 1e6)
+        used = snapshot(self._pids).since(before).processes
+        requests = max(1, sum(one.answered + sum(one.errors.values()) for one in (crowd, balance)))
+        cpu_us = {
+            name: used[name] / requests * 1e6 for name in sorted(used, key=used.__getitem__, reverse=True)
+        }
+        return Part(crowd, balance, took, cpu_us)
 
     def sold(self) -> tuple[int, int, int]:
         """Returns how many pieces are taken, how many members own one, and how many are owned."""
@@ -129,19 +132,21 @@ async def measure(stack: RunningStack, folder: Path, *, pieces: int, members: in
     print(f"{machine()}; {members:,} members, {pieces:,} pieces, {CLIENTS} clients")
     print(
         f"sold {counted[0]:,} to {counted[1]:,} members in {sold.took:.1f} s"
-        f" ({members / sold.took:,.0f} orders/s); other answers: {sold.crowd.errors};"
-        f" {sold.cpu_us:,.0f} us of CPU a request, balances included"
+        f" ({members / sold.took:,.0f} orders/s); other answers: {sold.crowd.errors}"
     )
     print(
         f"sold out: {after.crowd.per_second:,.0f} answers/s ({SOLD_OUT_PER_SECOND:,} wanted), p99"
-        f" {after.crowd.p99_ms:.1f} ms; others: {after.crowd.errors};"
-        f" {after.cpu_us:,.0f} us of CPU a request, balances included"
+        f" {after.crowd.p99_ms:.1f} ms; others: {after.crowd.errors}"
     )
     for name, part in (("in the sale", sold), ("after it", after)):
         times = part.balance.p99_ms / max(0.001, idle.p99_ms)
         print(
             f"GetBalance p99: {idle.p99_ms:.1f} ms idle, {part.balance.p99_ms:.1f} ms {name}:"
             f" {times:.1f} times (at most {P99_TIMES:g} wanted)"
+        )
+        by_process = ", ".join(f"{process} {used:,.0f}" for process, used in part.cpu_us.items())
+        print(
+            f"  CPU per request {name}, balances included: {sum(part.cpu_us.values()):,.0f} us: {by_process}"
         )
     if counted != (expected,) * 3 or await asyncio.to_thread(sale.sold) != counted:
         raise BenchError(f"{expected:,} should have been sold: {counted}")
