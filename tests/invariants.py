@@ -296,7 +296,7 @@ def check_movements(points: str) -> None:
 
 
 def check_stock(vouchers: str) -> None:
-    """INV2: no more is issued than there is, what is issued is owned or ordered, and limits count the same."""
+    """INV2: no more is issued than there is, what is issued is owned or ordered, limits count the same."""
     assert rows(vouchers, _STOCK) == []
     assert rows(vouchers, _LIMITS) == []
 
