@@ -186,7 +186,7 @@ _GIFTS = """
 SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
 FULL JOIN wallet_vouchers w ON w.gift_id = g.id
 WHERE g.state IN ('OFFERING', 'ACCEPTING', 'RETURNING')
-  OR (g.state = 'OFFERED') IS DISTINCT FROM (w.gift_id IS NOT NULL)
+  OR coalesce(g.state = 'OFFERED', false) <> (w.gift_id IS NOT NULL)
 """
 _RECIPIENTS = """
 WITH given AS (
