@@ -35,6 +35,7 @@ from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
 from services.common.throttle import Throttle
 from services.promos.baskets.handlers import BasketHandlers
+from services.promos.baskets.order_handlers import OrderPromoCodeHandlers
 from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.quotes import Quotes
 from services.promos.brands.handlers import BrandHandlers
@@ -244,6 +245,7 @@ def _inside(shared: _Shared) -> list[Servicer]:
             "scrip.promos.internal.v1.PromosInternalService",
             promos_pb2_grpc.add_PromosInternalServiceServicer_to_server,
             shared.order_codes,
+            OrderPromoCodeHandlers(db, shared.quotes, shared.settings.currency),
             UsableRewardHandlers(db),
         ),
         servicer(

@@ -23,6 +23,7 @@ from services.vouchers.gifts.recipients import GiftRecipients
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
 from services.vouchers.payments import SWEEP_SECONDS as PAYMENTS_SWEEP_SECONDS
 from services.vouchers.payments import Payments
+from services.vouchers.quotes.commands import forget_old_quotes
 
 
 def tasks(db: Database, peers: Peers, gifts: Gifts, recipients: GiftRecipients) -> Mapping[str, Task]:
@@ -55,5 +56,6 @@ def loops(
         partial(repeat, PAYMENTS_SWEEP_SECONDS, payments.sweep),
         partial(repeat, RETURN_SECONDS, gifts.return_overdue, name="returning gifts"),
         partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
+        partial(repeat, 60, partial(db.run, forget_old_quotes), name="forgetting old quotes"),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

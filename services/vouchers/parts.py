@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from scrip.vouchers.v1 import order_pb2
-
 from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
@@ -20,19 +18,13 @@ from services.vouchers.gifts.recipients import GiftRecipients
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
 from services.vouchers.orders.commands import forget_recipient
 from services.vouchers.orders.ending import Completing, Failing
+from services.vouchers.orders.new_orders import require_available
 from services.vouchers.orders.placing import Placing
-from services.vouchers.orders.queries import OrderRow
-from services.vouchers.orders.requests import PricedOrder, Pricing
 from services.vouchers.orders.saga import OrderSaga
 from services.vouchers.orders.steps import OrderSteps
 from services.vouchers.orders.store import DatabaseOrderStore
-from services.vouchers.payments import (
-    Gateway,
-    Payments,
-    SandboxProvider,
-    open_payments,
-    payment_method_not_found,
-)
+from services.vouchers.payments import Gateway, Payments, SandboxProvider, open_payments
+from services.vouchers.quotes import OrderPricing, OrderPromoCodes
 from services.vouchers.settings import Settings
 
 
@@ -50,7 +42,7 @@ class Parts:
     peers: Peers
     placing: Placing
     payments: Payments
-    pricing: Pricing
+    pricing: OrderPricing
     saga: OrderSaga
     sandbox: SandboxProvider | None
     recipients: GiftRecipients
@@ -68,6 +60,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
     store = DatabaseOrderStore(db, completing, Failing(db), lease_seconds=lease)
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
+    promo_codes = OrderPromoCodes(peers.promos, peers.token)
     sandbox = SandboxProvider(db) if settings.sandbox else None
 
     async def on_change(order_id: UUID) -> None:
@@ -81,33 +74,16 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
         async with open_payments(
             db, sandbox=sandbox, gateway=_gateway(settings), on_change=on_change
         ) as payments:
-            steps = OrderSteps(store, points, codes, NoPromoCodes(), payments)
+            steps = OrderSteps(store, points, codes, promo_codes, payments)
             saga = OrderSaga(steps, store, lease_seconds=lease)
-            yield Parts(db, redis, peers, placing, payments, NoPricing(), saga, sandbox, recipients, gifts)
+            pricing = OrderPricing(
+                db, payments, promo_codes, require_available, quote_seconds=settings.quote_seconds
+            )
+            yield Parts(db, redis, peers, placing, payments, pricing, saga, sandbox, recipients, gifts)
     finally:
         await peers.close()
         await redis.close()
         await db.close()
-
-
-class NoPricing:
-    """Stands for prices while orders cost points alone."""
-
-    async def priced(self, request: order_pb2.PlaceOrderRequest, *_: object) -> PricedOrder:
-        """Refuses."""
-        raise payment_method_not_found(UUID(request.payment_method_id))
-
-
-class NoPromoCodes:
-    """Stands for promo codes while no order has one."""
-
-    async def redeem(self, order: OrderRow) -> None:
-        """Is never asked."""
-        raise AssertionError(order)
-
-    async def give_back(self, order: OrderRow) -> None:
-        """Is never asked."""
-        raise AssertionError(order)
 
 
 def _gateway(settings: Settings) -> Gateway | None:

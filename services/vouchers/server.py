@@ -40,6 +40,7 @@ from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
 from services.vouchers.payments.handlers import PaymentMethodHandlers
 from services.vouchers.payments.payment_handlers import PaymentHandlers, SandboxPaymentHandlers
+from services.vouchers.quotes.handlers import QuoteHandlers
 from services.vouchers.settings import Settings
 from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import CodesReader
@@ -94,6 +95,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
                 wait_seconds=settings.order_wait_seconds,
             ),
             StaffOrderHandlers(parts.db),
+            QuoteHandlers(parts.pricing),
         ),
         servicer(
             "scrip.vouchers.v1.WalletService",

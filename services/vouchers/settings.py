@@ -26,6 +26,8 @@ class Settings(ServiceSettings):
     """Tries to give something that one member has in 24 hours."""
     payment_wait_seconds: Annotated[int, Field(ge=1, le=86_400)] = 900
     """How long an order waits for its payment, before it is undone."""
+    quote_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """How long a quote can be used."""
     max_watchers: Annotated[int, Field(ge=1)] = 500
     """Live quantity streams per process."""
     sandbox: bool = False

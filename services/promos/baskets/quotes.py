@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -24,6 +24,7 @@ from services.promos.codes import (
     Question,
     RedeemableCode,
     code_member_limit,
+    code_not_valid,
     judge,
     member_required,
 )
@@ -99,14 +100,35 @@ class Quotes:
         judged = await self._queue.submit(_Asked(guesser, [Question(code, member_id) for code in once]))
         for one in judged:
             await self._guesses.count(guesser, one)
-        found = [one for one in judged if not isinstance(one, DomainError)]
+        return await self._put_together(lines, codes, dict(zip(once, judged, strict=True)), sale)
+
+    async def quote_known(
+        self, lines: Sequence[Line], code: str, *, member_id: UUID, sale: Sale | None = None
+    ) -> Quote:
+        """Does what `quote` does for one code that the member has shown to know: no guess is counted.
+
+        To the member, another's code looks as if it did not exist. Raises OutcomeUnknownError.
+        """
+        [judged] = await self._db.read(judge, [Question(code, member_id)])
+        if isinstance(judged, RedeemableCode) and judged.owner_member_id not in (None, member_id):
+            judged = code_not_valid()
+        return await self._put_together(lines, [code], {code: judged}, sale)
+
+    async def _put_together(
+        self,
+        lines: Sequence[Line],
+        codes: Sequence[str],
+        judged: Mapping[str, RedeemableCode | DomainError],
+        sale: Sale | None,
+    ) -> Quote:
+        found = [one for one in judged.values() if not isinstance(one, DomainError)]
         refused = await self._refused(found, sale)
         offers = [Offer(one.id, one.benefit) for one in found if one.id not in refused]
-        computed = discounts(lines, offers, alone=len(once) == 1)
+        computed = discounts(lines, offers, alone=len(judged) == 1)
         outcomes = refused | computed
         first = {
             code: GivenCode(None, one) if isinstance(one, DomainError) else GivenCode(one, outcomes[one.id])
-            for code, one in zip(once, judged, strict=True)
+            for code, one in judged.items()
         }
         twice = GivenCode(None, refusals.code_given_twice())
         return Quote(

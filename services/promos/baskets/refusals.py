@@ -48,3 +48,19 @@ def not_first_purchase(code_id: UUID) -> DomainError:
     return DomainError(
         "NOT_FIRST_PURCHASE", "the code is for a member's first purchase alone", code_id=code_id
     )
+
+
+def order_undone(order_id: UUID) -> DomainError:
+    """The order was undone for ever."""
+    return DomainError("ORDER_UNDONE", "the order was undone", order_id=order_id)
+
+
+def order_discount_differs(code_id: UUID, *, quoted: int, discount: int) -> DomainError:
+    """The code takes something else off the order than was quoted; amounts are minor units."""
+    return DomainError(
+        "ORDER_DISCOUNT_DIFFERS",
+        f"the code takes {discount} minor units off this order, not {quoted}",
+        code_id=code_id,
+        quoted_minor=quoted,
+        discount_minor=discount,
+    )

@@ -37,3 +37,19 @@ class FirstPurchase(Base):
 
     member_id: Mapped[UUID] = mapped_column(primary_key=True)
     redemption_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+
+
+class RedeemedOrder(Base):
+    """That a promo code was redeemed for an order of vouchers, or must never be (GIVEN_BACK)."""
+
+    __tablename__ = "redeemed_orders"
+    __table_args__ = (
+        CheckConstraint("state IN ('REDEEMED', 'GIVEN_BACK')", name="state_known"),
+        CheckConstraint("state = 'GIVEN_BACK' OR redemption_id IS NOT NULL", name="redeemed_is_whole"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    redemption_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    given_back_at: Mapped[datetime | None]

@@ -14,6 +14,7 @@ from services.promos.codes.code_lists import Selection as Selection
 from services.promos.codes.code_lists import find_code as find_code
 from services.promos.codes.code_lists import get_code as get_code
 from services.promos.codes.code_lists import select_codes as select_codes
+from services.promos.codes.commands.cancel_redemption import cancel_redemption as cancel_redemption
 from services.promos.codes.commands.code_sets import CodeSetChanges as CodeSetChanges
 from services.promos.codes.commands.code_sets import change_code_set as change_code_set
 from services.promos.codes.commands.code_sets import make_code_set as make_code_set
@@ -41,7 +42,9 @@ from services.promos.codes.queries import STOCK as STOCK
 from services.promos.codes.queries import USABLE_CODES as USABLE_CODES
 from services.promos.codes.queries import CodeState as CodeState
 from services.promos.codes.queries import RedemptionRow as RedemptionRow
+from services.promos.codes.queries import get_code_text as get_code_text
 from services.promos.codes.refusals import code_member_limit as code_member_limit
+from services.promos.codes.refusals import code_not_valid as code_not_valid
 from services.promos.codes.refusals import member_required as member_required
 from services.promos.codes.refusals import redemption_cancelled as redemption_cancelled
 from services.promos.codes.refusals import redemption_conflict as redemption_conflict
@@ -73,14 +76,17 @@ __all__ = [
     "RedeemableCode",
     "RedemptionRow",
     "Selection",
+    "cancel_redemption",
     "change_code_set",
     "code_member_limit",
+    "code_not_valid",
     "discard_code",
     "display_code",
     "find_code",
     "find_redeemable",
     "get_code",
     "get_code_set",
+    "get_code_text",
     "give_code",
     "import_codes",
     "judge",

@@ -75,7 +75,8 @@ class Guesses:
     def _counted(self, guesser: Guesser) -> list[tuple[Limit, str]]:
         subject = guesser.caller.subject
         if guesser.caller.role == MEMBER:
-            return [(self._member, subject), (self._address, guesser.address)]
+            of_address = [(self._address, guesser.address)] if guesser.address else []
+            return [(self._member, subject), *of_address]
         return [(self._till, f"{subject}:{guesser.till_number}"), (self._client, subject)]
 
 

@@ -7,7 +7,9 @@ statement with the order; here it is only read.
 from services.vouchers.catalogue.queries import ON_SALE as ON_SALE
 from services.vouchers.catalogue.queries import POINTS_ALONE as POINTS_ALONE
 from services.vouchers.catalogue.queries import VOUCHERS as VOUCHERS
+from services.vouchers.catalogue.queries import PriceRule as PriceRule
 from services.vouchers.catalogue.queries import get_gift_terms as get_gift_terms
+from services.vouchers.catalogue.queries import get_voucher as get_voucher
 from services.vouchers.catalogue.queries import is_on_sale as is_on_sale
 from services.vouchers.catalogue.queries import lock_vouchers as lock_vouchers
 from services.vouchers.catalogue.refusals import sold_out as sold_out
@@ -18,7 +20,9 @@ __all__ = [
     "ON_SALE",
     "POINTS_ALONE",
     "VOUCHERS",
+    "PriceRule",
     "get_gift_terms",
+    "get_voucher",
     "is_on_sale",
     "lock_vouchers",
     "sold_out",

@@ -8,7 +8,7 @@ from scrip.vouchers.v1 import order_pb2
 
 from services.common.caller import caller
 from services.common.db import Database
-from services.common.encoding import Context, header
+from services.common.encoding import Context, client_address, header
 from services.common.errors import DomainError, is_away
 from services.common.idempotency import parse_key
 from services.common.paging import Page
@@ -44,8 +44,15 @@ class OrderHandlers:
         assert key is not None
         card = read_card(request.card) if request.HasField("card") else None
         to = read_recipient(request.gift) if request.HasField("gift") else None
-        language = header(context, "accept-language")
-        new = await self._requests.read(request, caller().id, key, card=card, to=to, accept_language=language)
+        new = await self._requests.read(
+            request,
+            caller().id,
+            key,
+            card=card,
+            to=to,
+            accept_language=header(context, "accept-language"),
+            address=client_address(context),
+        )
         order = await self._place(new) if isinstance(new, NewOrder) else new
         if order.open:
             tender = Tender(card, request.return_url)

@@ -15,14 +15,18 @@ from services.common.db import Connection, fetch_all
 from services.common.errors import DomainError, invalid_field
 from services.common.idempotency import reused
 from services.common.ids import new_id
-from services.vouchers.catalogue import lock_vouchers, sold_out, voucher_not_found, voucher_not_on_sale
-from services.vouchers.gifts import recipient_limit_reached
-from services.vouchers.orders.queries import OrderRow, get_orders
-from services.vouchers.orders.refusals import (
-    member_limit_reached,
-    payment_method_required,
+from services.vouchers.catalogue import (
+    get_gift_terms,
+    lock_vouchers,
+    sold_out,
+    voucher_not_found,
+    voucher_not_on_sale,
 )
+from services.vouchers.gifts import gift_not_allowed, recipient_limit_reached
+from services.vouchers.orders.queries import OrderRow, get_orders
+from services.vouchers.orders.refusals import member_limit_reached
 from services.vouchers.orders.statements import JUDGE, PLACE
+from services.vouchers.quotes import Wanted, payment_method_required
 
 _MOST_POINTS = 2**31 - 1
 
@@ -133,6 +137,19 @@ async def judge_orders(connection: Connection, waiting: _Waiting) -> dict[int, P
         if outcome is not None:
             outcomes[row.place] = outcome
     return outcomes
+
+
+async def require_available(connection: Connection, wanted: Wanted) -> None:
+    """Raises what would stand in the way of an order now, whatever is paid for it; see `place_orders`.
+
+    Raises GIFT_NOT_ALLOWED for a gift that may be none.
+    """
+    order = NewOrder(wanted.member_id, wanted.voucher_id, "", wanted.quantity, price_points=0)
+    outcome = (await judge_orders(connection, {0: order})).get(0)
+    if isinstance(outcome, DomainError):
+        raise outcome
+    if wanted.as_gift and not (await get_gift_terms(connection, wanted.voucher_id)).allowed:
+        raise gift_not_allowed(wanted.voucher_id)
 
 
 def same_order(existing: OrderRow, new: NewOrder) -> Placed:

@@ -27,13 +27,6 @@ def member_limit_reached(*, limit: int, ordered: int) -> DomainError:
     )
 
 
-def payment_method_required(voucher_id: UUID) -> DomainError:
-    """Points alone do not buy the voucher."""
-    return DomainError(
-        "PAYMENT_METHOD_REQUIRED", "this voucher costs money: name a payment method", voucher_id=voucher_id
-    )
-
-
 def order_codes_used(order_id: UUID) -> DomainError:
     """A code of the order was used, so that it is not refunded."""
     return DomainError(ORDER_CODES_USED, "a code of this order was used", order_id=order_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -18,30 +18,15 @@ from services.vouchers.orders.new_orders import NewOrder
 from services.vouchers.orders.queries import OrderRow, find_order
 from services.vouchers.orders.refusals import amount_mismatch
 from services.vouchers.payments import Card
-
-
-@dataclass(frozen=True, slots=True)
-class PricedOrder:
-    """What an order costs, and how it is paid. Discounts are those in the amount already.
-
-    `price_points` is None for what the voucher costs when it is placed.
-    """
-
-    voucher_id: UUID
-    quantity: int
-    price_points: int | None
-    amount_minor: int = 0
-    currency_code: str | None = None
-    method_discount_minor: int = 0
-    promo_discount_minor: int = 0
-    payment_method_id: UUID | None = None
-    promo_code_id: UUID | None = None
+from services.vouchers.quotes import PricedOrder
 
 
 class Pricing(Protocol):
     """Says what orders cost."""
 
-    async def priced(self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str) -> PricedOrder:
+    async def priced(
+        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str, *, address: str
+    ) -> PricedOrder:
         """Returns what is charged, by the request's quote or as of now. Raises why it can not be had."""
 
 
@@ -81,11 +66,13 @@ class OrderRequests:
         card: Card | None = None,
         to: Recipient | None = None,
         accept_language: str | None = None,
+        address: str = "",
     ) -> NewOrder | OrderRow:
         """Returns the order to be placed, or the one that has this key already; `to` is whom it is for.
 
-        Raises IDEMPOTENCY_KEY_REUSED, AMOUNT_MISMATCH, CURRENCY_NOT_SUPPORTED, what pricing raises, and for a
-        gift GIFT_NOT_ALLOWED and what `GiftRecipients.prepare` raises.
+        `address` is where the member calls from. Raises IDEMPOTENCY_KEY_REUSED, AMOUNT_MISMATCH,
+        CURRENCY_NOT_SUPPORTED, what pricing raises, and for a gift GIFT_NOT_ALLOWED and what
+        `GiftRecipients.prepare` raises.
         """
         voucher_id, quantity = UUID(request.voucher_id), request.quantity or 1
         request_hash = self._hash(request)
@@ -97,7 +84,7 @@ class OrderRequests:
                 raise reused(key)
             return existing
         if request.payment_method_id or request.quote_id or request.promo_code:
-            priced = await self._pricing.priced(request, member_id, key)
+            priced = await self._pricing.priced(request, member_id, key, address=address)
         else:
             priced = PricedOrder(voucher_id, quantity, price_points=None)
         self._check_amount(request, priced)

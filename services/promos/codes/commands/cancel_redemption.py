@@ -13,6 +13,8 @@ from services.promos.codes.commands.code_states import tell_code_states
 from services.promos.codes.queries import RedemptionRow, get_redemption
 from services.promos.codes.refusals import redemption_too_old
 
+_EVER = timedelta(days=365_000)
+
 
 @dataclass(frozen=True, slots=True)
 class _Cancelled:
@@ -21,7 +23,7 @@ class _Cancelled:
 
 
 async def cancel_redemption(
-    connection: Connection, *, actor: Caller, redemption_id: UUID, within: timedelta
+    connection: Connection, *, actor: Caller, redemption_id: UUID, within: timedelta = _EVER
 ) -> RedemptionRow:
     """Gives the use back, once; a repetition returns the same. A till cancels its own, staff any.
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import grpc
 import pytest
@@ -26,10 +25,7 @@ from scrip.vouchers.v1 import (
 
 from services.common.db import execute, fetch_value
 from services.common.ids import new_id
-from services.vouchers.catalogue.queries import get_voucher
-from services.vouchers.orders.requests import PricedOrder
 from services.vouchers.orders.tests.test_orders import balance, check_invariants, issued
-from services.vouchers.parts import NoPricing
 from services.vouchers.payments import PaymentAwaitedError, Payments
 from services.vouchers.tests.support import Create, Earn
 from tests.inprocess import Member, Platform, as_client, bearer, eventually, reason, refusal
@@ -59,23 +55,6 @@ async def method_id(platform: Platform) -> str:
 @pytest.fixture
 def orders(platform: Platform) -> order_pb2_grpc.OrderServiceStub:
     return order_pb2_grpc.OrderServiceStub(platform.channels["vouchers"])
-
-
-@pytest.fixture(autouse=True)
-def priced(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> None:
-    async def price(_: object, request: order_pb2.PlaceOrderRequest, *__: object) -> PricedOrder:
-        voucher = await platform.databases["vouchers"].read(get_voucher, UUID(request.voucher_id))
-        quantity = request.quantity or 1
-        return PricedOrder(
-            voucher.id,
-            quantity,
-            voucher.price_points * quantity if voucher.price_rule == "TOGETHER" else 0,
-            (voucher.price_minor or 0) * quantity,
-            "USD",
-            payment_method_id=UUID(request.payment_method_id),
-        )
-
-    monkeypatch.setattr(NoPricing, "priced", price)
 
 
 Pay = Callable[..., Awaitable[order_pb2.Order]]
