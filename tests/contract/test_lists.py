@@ -109,6 +109,7 @@ class World:
         self.discounted_voucher = await self._voucher()
         for _ in range(ROWS):
             await self._payment_method()
+        await self._gifts()
         await self._code_set()
         await self._claims()
         for _ in range(ROWS):
@@ -270,6 +271,12 @@ class World:
         )
         await stub.SetPaymentDiscount(discount, metadata=bearer(self.admin))
 
+    async def _gifts(self) -> None:
+        """What the first member is given, and gives."""
+        await self.platform.databases["vouchers"].run(
+            _gifts, self.members[0].id, self.platform.vault.hash_phone(self.members[0].phone)
+        )
+
     async def _order(self, voucher_id: str) -> str:
         stub = order_pb2_grpc.OrderServiceStub(self.platform.channels["vouchers"])
         metadata = bearer(self.members[0].token, idempotency_key=str(new_id()))
@@ -361,6 +368,29 @@ async def _deliveries(connection: Connection, webhook_id: UUID) -> None:
         """,
         id=webhook_id,
         rows=ROWS,
+    )
+
+
+async def _gifts(connection: Connection, member_id: UUID, phone_hash: bytes) -> None:
+    """Each of the member's vouchers on offer to the member, as no call would have it."""
+    await execute(
+        connection,
+        """
+        WITH offered AS (
+          UPDATE wallet_vouchers SET gift_id = uuidv7() WHERE member_id = %(member_id)s
+          RETURNING *
+        )
+        INSERT INTO gifts (
+          id, wallet_voucher_id, voucher_id, order_id, code_id, giver_id, notice_id, recipient_hash,
+          recipient_name, message, state, returns_at
+        )
+        SELECT
+          gift_id, id, voucher_id, order_id, code_id, %(member_id)s, gift_id, %(phone_hash)s, 'Ada', '',
+          'OFFERED', now() + interval '1 day'
+        FROM offered
+        """,
+        member_id=member_id,
+        phone_hash=phone_hash,
     )
 
 
