@@ -38,14 +38,21 @@ class ListPage(Generic[Row]):
 
 
 async def read_page(
-    db: Database, listing: Listing[Row], request: ListRequest, *, order_by: str = "", **wanted: object
+    db: Database,
+    listing: Listing[Row],
+    request: ListRequest,
+    *,
+    order_by: str = "",
+    asked: object = None,
+    **wanted: object,
 ) -> ListPage[Row]:
     """Returns the page that is asked for, of the rows that the filters leave.
 
-    A filter whose value is None is not asked for. Raises PAGE_TOKEN_NOT_VALID for a token of another list,
-    of other filters or of another order.
+    A filter whose value is None is not asked for. `asked` is what the caller asked for, where values of
+    filters may differ from page to page. Raises PAGE_TOKEN_NOT_VALID for a token of another list, of other
+    filters or of another order.
     """
-    scope = (request.DESCRIPTOR.name, order_by, sorted(wanted.items()))
+    scope = (request.DESCRIPTOR.name, order_by, sorted(wanted.items()) if asked is None else asked)
     page = Page(request.page_size, request.page_token, *scope)
     rows, next_page_token = await db.read(partial(listing.page, page=page, order_by=order_by, **wanted))
     total = None

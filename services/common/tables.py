@@ -96,6 +96,22 @@ def set_aside_table(metadata: MetaData) -> Table:
     )
 
 
+def search_words_table(metadata: MetaData) -> Table:
+    """Returns the table of words that searches know, with what is left of each when letters are left out."""
+    return Table(
+        "search_words",
+        metadata,
+        Column("word", Text, primary_key=True),
+        Column("remainders", ARRAY(Text), nullable=False),
+        Index(
+            "ix_search_words_remainders",
+            "remainders",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+        ),
+    )
+
+
 def members_table(metadata: MetaData) -> Table:
     """Returns the table of what is known of members from identity's events: see `members.keep_member_event`.
 

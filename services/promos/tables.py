@@ -10,6 +10,7 @@ from services.common.tables import (
     members_table,
     new_metadata,
     outbox_table,
+    search_words_table,
     set_aside_table,
     webhook_tables,
 )
@@ -25,5 +26,6 @@ class Base(DeclarativeBase):
 idempotency_table(Base.metadata)
 members_table(Base.metadata)
 outbox_table(Base.metadata)
+search_words_table(Base.metadata)
 set_aside_table(Base.metadata)
 webhook_tables(Base.metadata)

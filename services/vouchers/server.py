@@ -23,6 +23,7 @@ from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
 from services.common.sessions import SessionCache, SessionGate
+from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
@@ -41,7 +42,8 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     """Builds the service."""
     async with build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
-        shop = ShopHandlers(parts.db, Quantities(parts.db), max_watchers=settings.max_watchers)
+        balances = Balances(parts.peers.points, parts.peers.token)
+        shop = ShopHandlers(parts.db, Quantities(parts.db), balances, max_watchers=settings.max_watchers)
         yield Service(
             _servicers(parts, shop, settings),
             TokenVerifier(keys),

@@ -64,6 +64,7 @@ READS = ("Get", "List", "Find", "DryRun", "Verify", "LookUp")
 NO_CHANGE = {
     "AuthService.LogOut",
     "OrderService.ExportOrders",
+    "CatalogueService.ExportVouchers",
     "CodeService.ExportRedemptions",
     "CodeService.ExportBrandRedemptions",
     "ClaimService.ExportClaims",
@@ -165,6 +166,16 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
         title="$5 off", face_value=face_value, price_points=500, quantity=1
     )
     voucher = (await admin.call(catalogue, "CatalogueService", offer)).voucher.id
+    request: Any
+    for request in (
+        catalogue_pb2.UpdateVoucherRequest(voucher_id=voucher, title="$5 off everything"),
+        catalogue_pb2.DeactivateVoucherRequest(voucher_id=voucher),
+        catalogue_pb2.PublishVoucherRequest(voucher_id=voucher),
+        catalogue_pb2.ArchiveVoucherRequest(voucher_id=voucher),
+    ):
+        await admin.call(catalogue, "CatalogueService", request)
+    done = ("created", "updated", "deactivated", "published", "archived")
+    of_voucher = [(f"voucher.{what}", voucher) for what in done]
     campaigns = campaign_pb2_grpc.CampaignServiceStub(admin.platform.channels["promos"])
     far_off = Timestamp()
     far_off.FromDatetime(datetime(2100, 1, 1, tzinfo=UTC))
@@ -179,7 +190,7 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
         await admin.call(campaigns, "CampaignService", request)
     done = ("created", "updated", "paused", "resumed", "ended")
     of_campaign = [(f"campaign.{what}", campaign) for what in done]
-    return [("voucher.created", voucher), *of_campaign]
+    return [*of_voucher, *of_campaign]
 
 
 async def change_discounts(admin: Admin) -> list[tuple[str, str]]:

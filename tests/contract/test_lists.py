@@ -45,7 +45,7 @@ async def tokens(world: World) -> Mapping[str, str]:
 
 def rows(reply: Any) -> list[bytes]:
     """Returns the rows of a page."""
-    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.name not in ("next_page_token", "total")]
+    [repeated] = [f.name for f in reply.DESCRIPTOR.fields if f.is_repeated]
     return [row.SerializeToString(deterministic=True) for row in getattr(reply, repeated)]
 
 

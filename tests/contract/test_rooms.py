@@ -33,6 +33,10 @@ READ_ELSEWHERE = {
         "services/points/purchases/statements.py",
         "member_codes",
     ): "a receipt finds its member in one trip",
+    (
+        "services/vouchers/catalogue/exchange.py",
+        "voucher_members",
+    ): "what a member may still order is told beside what is on sale",
     **{
         (_DETAILS, table): "a purchase is read with its lines and refunds in one trip"
         for table in ("purchase_items", "purchases", "receipts", "refunds", "unclaimed_purchases")

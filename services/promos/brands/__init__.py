@@ -1,7 +1,6 @@
 """Brands: their pages, their logos, their stores, and how these are found.
 
-Owns `brands`, `stores`, `logos` and `search_words`. Others ask here whether there is a brand, and whether
-everybody sees it.
+Owns `brands`, `stores` and `logos`. Others ask here whether there is a brand, and whether everybody sees it.
 """
 
 from services.promos.brands.queries import BRAND_NAMES as BRAND_NAMES

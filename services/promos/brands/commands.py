@@ -13,12 +13,12 @@ from services.common.db import Connection, execute
 from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.common.qr import Image
+from services.common.search_words import remember_words
+from services.common.words import key, name_terms
 from services.promos.brand_access import require_own_brand
 from services.promos.brands.logos import drop_logo, keep_logo
 from services.promos.brands.queries import BrandRow, BrandState, get_brand, lock_brand
 from services.promos.brands.refusals import brand_archived
-from services.promos.brands.search_words import remember_words
-from services.promos.brands.words import key, name_terms
 
 
 async def create_brand(

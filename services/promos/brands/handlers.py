@@ -13,6 +13,7 @@ from services.common.encoding import Context, read_name, read_optional_text, rea
 from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
+from services.common.words import key
 from services.promos.brand_access import only_brand, require_own_brand
 from services.promos.brands import queries
 from services.promos.brands.commands import (
@@ -25,7 +26,6 @@ from services.promos.brands.commands import (
 from services.promos.brands.encoding import BRAND_STATE, encode_brand, encode_managed_brand
 from services.promos.brands.images import Images
 from services.promos.brands.queries import BrandState
-from services.promos.brands.words import key
 
 _Change = brand_pb2.PublishBrandRequest | brand_pb2.UnpublishBrandRequest | brand_pb2.ArchiveBrandRequest
 _FOR_EVER = "public, max-age=31536000, immutable"

@@ -19,11 +19,11 @@ from psycopg.sql import SQL, Composable, Placeholder
 from services.common.db import Connection, fetch_all
 from services.common.lists import parse_text
 from services.common.paging import Page
+from services.common.search_words import corrections
+from services.common.words import MOST_WORDS, begins, in_name, is_name, words
 from services.promos.brands.geography import EARTH_METERS, Place, boxes
 from services.promos.brands.opening_hours import minutes_by_zone
-from services.promos.brands.search_words import corrections
 from services.promos.brands.store_queries import COLUMNS, StoreRow
-from services.promos.brands.words import MOST_WORDS, begins, in_name, is_name, words
 
 MOST_AROUND = 300
 """Stores of each kind of match that are found around a place: the nearest ones."""

@@ -16,15 +16,15 @@ from services.common.db import Connection, execute, fetch_value
 from services.common.etags import require_etag
 from services.common.ids import new_id
 from services.common.qr import Image
+from services.common.search_words import remember_words
+from services.common.words import key, name_terms, text_terms
 from services.promos.brand_access import require_own_brand
 from services.promos.brands.geography import Place
 from services.promos.brands.logos import drop_logo, keep_logo
 from services.promos.brands.opening_hours import Minutes
 from services.promos.brands.queries import BrandRow, get_brand, lock_brand
 from services.promos.brands.refusals import brand_archived
-from services.promos.brands.search_words import remember_words
 from services.promos.brands.store_queries import StoreRow, brand_of_store, get_store, require_time_zone
-from services.promos.brands.words import key, name_terms, text_terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
 from services.common.paging import Page
+from services.common.words import key
 from services.promos.brand_access import only_brand, require_own_brand
 from services.promos.brands import store_queries
 from services.promos.brands.encoding import (
@@ -34,7 +35,6 @@ from services.promos.brands.store_commands import (
     set_store_logo,
     update_store,
 )
-from services.promos.brands.words import key
 
 _RADIUS_METERS = 10_000
 

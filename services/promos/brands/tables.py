@@ -128,20 +128,3 @@ class Store(Base):
     terms: Mapped[list[str]] = mapped_column(
         ARRAY(Text), Computed("own_terms || brand_terms", persisted=True)
     )
-
-
-class SearchWord(Base):
-    """A word that some store has, or had, and what is left of it when letters are left out."""
-
-    __tablename__ = "search_words"
-    __table_args__ = (
-        Index(
-            "ix_search_words_remainders",
-            "remainders",
-            postgresql_using="gin",
-            postgresql_with={"fastupdate": "off"},
-        ),
-    )
-
-    word: Mapped[str] = mapped_column(primary_key=True)
-    remainders: Mapped[list[str]] = mapped_column(ARRAY(Text))

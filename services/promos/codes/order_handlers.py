@@ -36,6 +36,7 @@ class OrderCodesHandlers:
             quantity=request.quantity,
             benefit=read_benefit(request.benefit, self._currency),
             expires_at=moment(request, "expires_at"),
+            valid_days=request.valid_days or None,
         )
         return promos_pb2.EnsureCodesResponse(made=made)
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.types.multirange import Int4Multirange
 from psycopg.types.range import Range
 
-from services.promos.brands.words import errors_forgiven, key, name_terms, remainders, text_terms, words
+from services.common.words import errors_forgiven, key, name_terms, remainders, text_terms, words
 
 CATEGORIES = (
     "Bakeries",

@@ -1,10 +1,10 @@
 """What the programme offers, with its stock: what staff create, and the offers that members see.
 
-Owns `vouchers`. Has a new voucher's codes made at promos. Stock is taken and given back by orders, in one
-statement with the order; here it is only read.
+Owns `vouchers`. Has the codes of what is published made at promos. Stock is taken and given back by orders,
+in one statement with the order; here it is only read.
 """
 
-from services.vouchers.catalogue.queries import ON_SALE as ON_SALE
+from services.vouchers.catalogue.conditions import ON_SALE as ON_SALE
 from services.vouchers.catalogue.queries import VOUCHERS as VOUCHERS
 from services.vouchers.catalogue.queries import is_on_sale as is_on_sale
 from services.vouchers.catalogue.recent import Recent as Recent

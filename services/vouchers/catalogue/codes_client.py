@@ -25,5 +25,6 @@ class CodesMaker:
             quantity=voucher.quantity,
             benefit=benefit(voucher),
             expires_at=timestamp(voucher.codes_expire_at),
+            valid_days=voucher.valid_days,
         )
         await channels.call("promos", self._stub.EnsureCodes, request, token=self._token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -12,8 +13,10 @@ from scrip.vouchers.v1 import catalogue_pb2, shop_pb2
 
 from services.common.currencies import require_currency
 from services.common.encoding import moment, read_optional_text, read_text, timestamp
+from services.common.errors import invalid_field
+from services.vouchers.catalogue.changes import VoucherChanges
 from services.vouchers.catalogue.commands import NewVoucher
-from services.vouchers.catalogue.queries import VoucherRow
+from services.vouchers.catalogue.queries import BuyType, PriceRule, VoucherRow
 
 
 class Benefiting(Protocol):
@@ -45,10 +48,10 @@ def new_voucher(request: catalogue_pb2.CreateVoucherRequest, currency: str) -> N
         benefit=read_benefit(request.benefit, currency) if request.HasField("benefit") else None,
         price_points=request.price_points,
         price_minor=read_amount(request, "price", currency),
-        price_rule="TOGETHER" if request.price_rule == catalogue_pb2.PRICE_RULE_TOGETHER else "EITHER",
+        price_rule=_PRICE_RULES[request.price_rule] or "EITHER",
         quantity=request.quantity,
         max_per_member=request.max_per_member,
-        buy_type="GIFT" if request.buy_type == catalogue_pb2.BUY_TYPE_GIFT else "SELF",
+        buy_type=_BUY_TYPES[request.buy_type] or "SELF",
         max_gifts_per_recipient=request.max_gifts_per_recipient,
         sale_starts_at=moment(request, "sale_starts_at"),
         sale_ends_at=moment(request, "sale_ends_at"),
@@ -57,6 +60,52 @@ def new_voucher(request: catalogue_pb2.CreateVoucherRequest, currency: str) -> N
         cancel_days=request.cancel_days,
         draft=request.draft,
     )
+
+
+def changes(request: catalogue_pb2.UpdateVoucherRequest, currency: str) -> VoucherChanges:
+    """Returns what an update asks for.
+
+    Raises VALIDATION_FAILED, for a field that is given and emptied too, and CURRENCY_NOT_SUPPORTED.
+    """
+    for field in request.clear:
+        if request.HasField(field):  # type: ignore[arg-type]  # one of four fields, by validation
+            raise invalid_field("clear", f"{field} can not be given and emptied at once")
+
+    def given(field: str) -> Any:
+        return getattr(request, field) if request.HasField(field) else None  # type: ignore[arg-type]  # so
+
+    title, description = given("title"), given("description")
+    return VoucherChanges(
+        title=title and read_text(title, "title"),
+        description=description and read_text(description, "description", lines=True),
+        face_value_minor=read_amount(request, "face_value", currency),
+        benefit=read_benefit(request.benefit, currency) if request.HasField("benefit") else None,
+        price_points=given("price_points"),
+        price_minor=read_amount(request, "price", currency),
+        price_rule=_PRICE_RULES[request.price_rule],
+        quantity=given("quantity"),
+        max_per_member=given("max_per_member"),
+        buy_type=_BUY_TYPES[request.buy_type],
+        max_gifts_per_recipient=given("max_gifts_per_recipient"),
+        sale_starts_at=moment(request, "sale_starts_at"),
+        sale_ends_at=moment(request, "sale_ends_at"),
+        codes_expire_at=moment(request, "codes_expire_at"),
+        valid_days=given("valid_days"),
+        cancel_days=given("cancel_days"),
+        clear=list(request.clear),
+    )
+
+
+_PRICE_RULES: Mapping[int, PriceRule | None] = {
+    catalogue_pb2.PRICE_RULE_UNSPECIFIED: None,
+    catalogue_pb2.PRICE_RULE_EITHER: "EITHER",
+    catalogue_pb2.PRICE_RULE_TOGETHER: "TOGETHER",
+}
+_BUY_TYPES: Mapping[int, BuyType | None] = {
+    catalogue_pb2.BUY_TYPE_UNSPECIFIED: None,
+    catalogue_pb2.BUY_TYPE_SELF: "SELF",
+    catalogue_pb2.BUY_TYPE_GIFT: "GIFT",
+}
 
 
 def read_amount(request: Any, field: str, currency: str) -> int | None:
@@ -96,12 +145,51 @@ def money(minor: int | None, currency: str) -> money_pb2.Money | None:
     return None if minor is None else money_pb2.Money(currency_code=currency, amount_minor=minor)
 
 
-def wanted_vouchers(request: catalogue_pb2.ListVouchersRequest) -> dict[str, object]:
-    """Returns by what a list of vouchers is filtered."""
+_ListOrExport = catalogue_pb2.ListVouchersRequest | catalogue_pb2.ExportVouchersRequest
+
+
+def wanted_vouchers(request: _ListOrExport) -> dict[str, object]:
+    """Returns by what a list of vouchers is filtered, besides words."""
+    wanted: dict[str, object] = {"buy_type": _BUY_TYPES[request.buy_type], **price_kind(request.payable_with)}
+    if request.state:
+        state = catalogue_pb2.VoucherState.Name(request.state).removeprefix("VOUCHER_STATE_")
+        wanted[f"state_{state}"] = True
+    if request.HasField("on_sale"):
+        wanted["state_ON_SALE" if request.on_sale else "not_on_sale"] = True
+    return wanted
+
+
+def price_kind(kind: catalogue_pb2.PriceKind.ValueType) -> dict[str, object]:
+    """Returns the filter for a kind of price; none for all kinds."""
+    return {f"price_{catalogue_pb2.PriceKind.Name(kind).removeprefix('PRICE_KIND_')}": True} if kind else {}
+
+
+def wanted_offers(request: shop_pb2.ListOffersRequest) -> dict[str, object]:
+    """Returns by what a list of offers is filtered, besides words."""
     return {
-        "query": request.query or None,
-        "on_sale": request.on_sale if request.HasField("on_sale") else None,
+        "on_sale": True,
+        "max_points": request.max_points if request.HasField("max_points") else None,
+        "available": request.available_only or None,
+        **price_kind(request.payable_with),
     }
+
+
+CSV_COLUMNS = (
+    *("id", "title", "description", "state", "price_points", "price_minor", "price_rule"),
+    *("face_value_minor", "currency_code", "quantity", "quantity_left", "max_per_member", "buy_type"),
+    *("max_gifts_per_recipient", "sale_starts_at", "sale_ends_at", "codes_expire_at", "valid_days"),
+    *("cancel_days", "created_at"),
+)
+
+
+def cells(row: VoucherRow) -> list[object]:
+    """Returns a voucher as a line of a file."""
+    return [_cell(getattr(row, column)) for column in CSV_COLUMNS]
+
+
+def _cell(value: object) -> object:
+    encoded = timestamp(value) if isinstance(value, datetime) else None
+    return value if encoded is None else encoded.ToJsonString()
 
 
 def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:
@@ -127,6 +215,7 @@ def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:
         max_gifts_per_recipient=row.max_gifts_per_recipient,
         valid_days=row.valid_days,
         cancel_days=row.cancel_days,
+        etag=row.etag,
     )
 
 

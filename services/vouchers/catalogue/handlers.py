@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
+from google.api import httpbody_pb2
 from scrip.vouchers.v1 import catalogue_pb2
 
 from services.common.caller import caller
+from services.common.csv_lists import csv_replies
 from services.common.db import Connection, Database
-from services.common.encoding import Context
+from services.common.encoding import Context, moment
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
 from services.vouchers.catalogue import encoding
-from services.vouchers.catalogue.commands import create_voucher
+from services.vouchers.catalogue.commands import (
+    OffSale,
+    create_voucher,
+    publish_voucher,
+    take_off_sale,
+    update_voucher,
+)
 from services.vouchers.catalogue.queries import VOUCHER_LIST, get_voucher
+from services.vouchers.catalogue.search import search_words
+
+_OffSaleRequest = catalogue_pb2.DeactivateVoucherRequest | catalogue_pb2.ArchiveVoucherRequest
 
 
 class CatalogueHandlers:
@@ -47,8 +59,80 @@ class CatalogueHandlers:
         self, request: catalogue_pb2.ListVouchersRequest, context: Context
     ) -> catalogue_pb2.ListVouchersResponse:
         """Returns a page of vouchers."""
-        order_by, wanted = request.order_by, encoding.wanted_vouchers(request)
-        page = await read_page(self._db, VOUCHER_LIST, request, order_by=order_by, **wanted)
+        wanted = encoding.wanted_vouchers(request)
+        page = await read_page(
+            self._db,
+            VOUCHER_LIST,
+            request,
+            order_by=request.order_by,
+            asked=(request.query, sorted(wanted.items())),
+            words=await self._words(request.query),
+            **wanted,
+        )
         return catalogue_pb2.ListVouchersResponse(
             vouchers=map(encoding.voucher, page.rows), next_page_token=page.next_page_token, total=page.total
         )
+
+    async def ExportVouchers(
+        self, request: catalogue_pb2.ExportVouchersRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Returns vouchers as CSV, in pieces."""
+        words, wanted = await self._words(request.query), encoding.wanted_vouchers(request)
+        batches = VOUCHER_LIST.batches(self._db, order_by="created_at", words=words, **wanted)
+        lines = (map(encoding.cells, rows) async for rows in batches)
+        async for reply in csv_replies(context, "vouchers", encoding.CSV_COLUMNS, lines):
+            yield reply
+
+    async def UpdateVoucher(
+        self, request: catalogue_pb2.UpdateVoucherRequest, context: Context
+    ) -> catalogue_pb2.UpdateVoucherResponse:
+        """Changes what is given, empties what is named."""
+        row = await self._db.run(
+            update_voucher,
+            actor=caller(),
+            voucher_id=UUID(request.voucher_id),
+            etag=request.etag,
+            changes=encoding.changes(request, self._currency_code),
+        )
+        return catalogue_pb2.UpdateVoucherResponse(voucher=encoding.voucher(row))
+
+    async def PublishVoucher(
+        self, request: catalogue_pb2.PublishVoucherRequest, context: Context
+    ) -> catalogue_pb2.PublishVoucherResponse:
+        """Puts a voucher on sale, now or later."""
+        row = await self._db.run(
+            publish_voucher,
+            actor=caller(),
+            voucher_id=UUID(request.voucher_id),
+            etag=request.etag,
+            sale_starts_at=moment(request, "sale_starts_at"),
+        )
+        return catalogue_pb2.PublishVoucherResponse(voucher=encoding.voucher(row))
+
+    async def DeactivateVoucher(
+        self, request: catalogue_pb2.DeactivateVoucherRequest, context: Context
+    ) -> catalogue_pb2.DeactivateVoucherResponse:
+        """Takes a voucher off sale for now."""
+        voucher = await self._take_off_sale(request, "INACTIVE")
+        return catalogue_pb2.DeactivateVoucherResponse(voucher=voucher)
+
+    async def ArchiveVoucher(
+        self, request: catalogue_pb2.ArchiveVoucherRequest, context: Context
+    ) -> catalogue_pb2.ArchiveVoucherResponse:
+        """Takes a voucher off sale for good."""
+        voucher = await self._take_off_sale(request, "ARCHIVED")
+        return catalogue_pb2.ArchiveVoucherResponse(voucher=voucher)
+
+    async def _take_off_sale(self, request: _OffSaleRequest, state: OffSale) -> catalogue_pb2.Voucher:
+        row = await self._db.run(
+            take_off_sale,
+            actor=caller(),
+            voucher_id=UUID(request.voucher_id),
+            etag=request.etag,
+            state=state,
+        )
+        return encoding.voucher(row)
+
+    async def _words(self, query: str) -> str | None:
+        """Returns what a search asks of vouchers, None when nothing is searched for."""
+        return await self._db.read(search_words, query) if query else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,27 +10,20 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, fetch_all, fetch_first, fetch_value
-from services.common.lists import Listing, SortKey, parse_moment, parse_text
-from services.common.paging import Page
+from services.common.db import Connection, fetch_first, fetch_value
+from services.common.lists import Listing, SortKey
+from services.vouchers.catalogue import conditions
+from services.vouchers.catalogue.conditions import HAS_WORDS, ON_SALE, PRICE_KINDS, STATES
 from services.vouchers.catalogue.refusals import voucher_not_found
 
 PriceRule = Literal["EITHER", "TOGETHER"]
 BuyType = Literal["SELF", "GIFT"]
 VoucherState = Literal["DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE", "ARCHIVED"]
 
-ON_SALE = SQL(
-    """
-    (vouchers.state = 'ACTIVE' AND vouchers.sale_starts_at <= now()
-      AND (vouchers.sale_ends_at IS NULL OR now() < vouchers.sale_ends_at))
-    """
-)
-"""Whether a voucher can be had now, for statements on `vouchers`."""
-
 VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
 """What a voucher is, for statements that join it."""
 
-_COLUMNS = SQL(
+COLUMNS = SQL(
     """
     id, title, description, face_value_minor, currency_code, price_points, quantity,
     quantity - issued AS quantity_left, sale_starts_at, sale_ends_at, codes_expire_at, created_at,
@@ -44,6 +37,7 @@ _COLUMNS = SQL(
     cancel_days, version
     """
 )
+"""The columns that VoucherRow is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +72,37 @@ class VoucherRow:
         """Changes with every change by staff."""
         return str(self.version)
 
+    @property
+    def issued(self) -> int:
+        """How many orders have taken."""
+        return self.quantity - self.quantity_left
+
+    @property
+    def published(self) -> bool:
+        """Whether it is on sale, within the time of its sale."""
+        return self.state in ("SCHEDULED", "ON_SALE", "ENDED")
+
+    @property
+    def price_or_nothing(self) -> int:
+        """Its price in money, 0 without one: what lists are sorted by."""
+        return self.price_minor or 0
+
+    @property
+    def face_value_or_nothing(self) -> int:
+        """Its face value, 0 without one: what lists are sorted by."""
+        return self.face_value_minor or 0
+
+    @property
+    def sale_end(self) -> datetime | str:
+        """When its sale ends, `infinity` without an end: what lists are sorted by."""
+        return self.sale_ends_at or "infinity"
+
 
 _VOUCHER = SQL(
     """
     SELECT {columns} FROM vouchers WHERE id = %(id)s
     """
-).format(columns=_COLUMNS)
+).format(columns=COLUMNS)
 
 
 async def get_voucher(connection: Connection, voucher_id: UUID) -> VoucherRow:
@@ -94,11 +113,26 @@ async def get_voucher(connection: Connection, voucher_id: UUID) -> VoucherRow:
     return found
 
 
+_LOCK_VOUCHER = SQL(
+    """
+    SELECT {columns} FROM vouchers WHERE id = %(id)s FOR NO KEY UPDATE
+    """
+).format(columns=COLUMNS)
+
+
+async def lock_voucher(connection: Connection, voucher_id: UUID) -> VoucherRow:
+    """Returns a voucher with its row locked: nothing is ordered meanwhile. Raises VOUCHER_NOT_FOUND."""
+    found = await fetch_first(connection, VoucherRow, _LOCK_VOUCHER, id=voucher_id)
+    if found is None:
+        raise voucher_not_found(voucher_id)
+    return found
+
+
 _OFFER = SQL(
     """
     SELECT {columns} FROM vouchers WHERE id = %(id)s AND {on_sale}
     """
-).format(columns=_COLUMNS, on_sale=ON_SALE)
+).format(columns=COLUMNS, on_sale=ON_SALE)
 
 
 async def get_offer(connection: Connection, voucher_id: UUID) -> VoucherRow:
@@ -109,37 +143,55 @@ async def get_offer(connection: Connection, voucher_id: UUID) -> VoucherRow:
     return found
 
 
+_PRICE_FILTERS = {f"price_{kind}": condition for kind, condition in PRICE_KINDS.items()}
+_KEY = SortKey("vouchers.id", "id", UUID)
+
 VOUCHER_LIST = Listing(
     row=VoucherRow,
-    columns=_COLUMNS,
+    columns=COLUMNS,
     source="vouchers",
     filters={
-        "query": "starts_with(lower(title), lower(%(query)s))",
-        "on_sale": SQL("{} = %(on_sale)s").format(ON_SALE),
+        "words": HAS_WORDS,
+        **{f"state_{state}": condition for state, condition in STATES.items()},
+        "not_on_sale": SQL("NOT {}").format(ON_SALE),
+        **_PRICE_FILTERS,
+        "buy_type": "vouchers.buy_type = %(buy_type)s",
     },
     keys={
-        "created_at": SortKey("created_at", "created_at", parse_moment),
-        "title": SortKey("title", "title", parse_text),
+        "created_at": conditions.CREATED_AT,
+        "title": conditions.TITLE,
+        "price_points": conditions.PRICE_POINTS,
+        "price": conditions.PRICE,
+        "quantity_left": conditions.QUANTITY_LEFT,
+        "sale_starts_at": conditions.SALE_STARTS_AT,
     },
-    key=SortKey("id", "id", UUID),
+    key=_KEY,
     default_order="created_at desc",
 )
-"""All vouchers. Staff make them one by one, so no filter needs an index."""
+"""All vouchers, for staff."""
 
-
-_ALL_OFFERS = SQL(
-    """
-    SELECT {columns} FROM vouchers
-    WHERE {on_sale} AND (%(after)s::uuid IS NULL OR id < %(after)s)
-    ORDER BY id DESC LIMIT %(limit)s
-    """
-).format(columns=_COLUMNS, on_sale=ON_SALE)
-
-
-async def list_offers(connection: Connection, page: Page) -> tuple[Sequence[VoucherRow], str]:
-    """Returns a page of what is on sale now, the newest first, and the token of the next one."""
-    rows = await fetch_all(connection, VoucherRow, _ALL_OFFERS, after=page.after(UUID), limit=page.size + 1)
-    return page.cut(rows, lambda voucher: voucher.id)
+OFFER_LIST = Listing(
+    row=VoucherRow,
+    columns=COLUMNS,
+    source="vouchers",
+    filters={
+        "on_sale": ON_SALE,
+        "words": HAS_WORDS,
+        **_PRICE_FILTERS,
+        "max_points": "vouchers.price_points <= %(max_points)s",
+        "available": "vouchers.issued < vouchers.quantity",
+    },
+    keys={
+        "created_at": conditions.CREATED_AT,
+        "price_points": conditions.PRICE_POINTS,
+        "price": conditions.PRICE,
+        "title": conditions.TITLE,
+        "sale_ends_at": conditions.SALE_ENDS_AT,
+    },
+    key=_KEY,
+    default_order="created_at desc",
+)
+"""What members see; `on_sale` is always asked for."""
 
 
 _IS_ON_SALE = SQL(

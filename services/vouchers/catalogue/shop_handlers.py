@@ -7,13 +7,18 @@ from uuid import UUID
 
 from scrip.vouchers.v1 import shop_pb2
 
+from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
 from services.common.errors import DomainError
+from services.common.list_pages import read_page
 from services.common.live_streams import LiveStreams
-from services.common.paging import Page
 from services.vouchers.catalogue import encoding, queries
+from services.vouchers.catalogue.balances import Balances
+from services.vouchers.catalogue.exchange import EXCHANGE_LIST, affordable, ordered_by
 from services.vouchers.catalogue.quantity import Quantities
+from services.vouchers.catalogue.recent_replies import RecentReplies
+from services.vouchers.catalogue.search import search_words
 
 _PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
 """Offers are the same for everybody. The edge adds the origin of a browser's page to them, so a shared cache
@@ -23,9 +28,13 @@ must not give them to a page of another origin."""
 class ShopHandlers:
     """Implements ShopService."""
 
-    def __init__(self, db: Database, quantities: Quantities, *, max_watchers: int) -> None:
+    def __init__(
+        self, db: Database, quantities: Quantities, balances: Balances, *, max_watchers: int
+    ) -> None:
         self._db = db
         self._quantities = quantities
+        self._balances = balances
+        self._recent = RecentReplies()
         self._streams = LiveStreams("vouchers", most=max_watchers)
 
     def close_streams(self) -> None:
@@ -35,21 +44,71 @@ class ShopHandlers:
     async def ListOffers(
         self, request: shop_pb2.ListOffersRequest, context: Context
     ) -> shop_pb2.ListOffersResponse:
-        """Returns a page of what is on sale."""
-        page = Page(request.page_size, request.page_token, "offers")
-        rows, next_token = await self._db.read(queries.list_offers, page)
+        """Returns a page of what is on sale, a second old at most."""
+
+        async def read() -> shop_pb2.ListOffersResponse:
+            wanted = encoding.wanted_offers(request)
+            page = await read_page(
+                self._db,
+                queries.OFFER_LIST,
+                request,
+                order_by=request.order_by,
+                asked=(request.query, sorted(wanted.items())),
+                words=await self._db.read(search_words, request.query) if request.query else None,
+                **wanted,
+            )
+            return shop_pb2.ListOffersResponse(
+                offers=map(encoding.offer, page.rows), next_page_token=page.next_page_token, total=page.total
+            )
+
+        reply = await self._recent.of(request, read)
         await context.send_initial_metadata(_PUBLIC)
-        return shop_pb2.ListOffersResponse(
-            offers=[encoding.offer(row) for row in rows], next_page_token=next_token
-        )
+        return reply
 
     async def GetOffer(
         self, request: shop_pb2.GetOfferRequest, context: Context
     ) -> shop_pb2.GetOfferResponse:
-        """Returns one offer."""
-        row = await self._db.read(queries.get_offer, UUID(request.voucher_id))
+        """Returns one offer, a second old at most."""
+
+        async def read() -> shop_pb2.GetOfferResponse:
+            row = await self._db.read(queries.get_offer, UUID(request.voucher_id))
+            return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
+
+        reply = await self._recent.of(request, read)
         await context.send_initial_metadata(_PUBLIC)
-        return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
+        return reply
+
+    async def ListMyExchangeOffers(
+        self, request: shop_pb2.ListMyExchangeOffersRequest, context: Context
+    ) -> shop_pb2.ListMyExchangeOffersResponse:
+        """Returns a page of what the caller can get for points."""
+        member_id = caller().id
+        balance = await self._balances.of(member_id)
+        affordable_only = {"balance": balance, "member_id": member_id} if request.affordable_only else {}
+        page = await read_page(
+            self._db,
+            EXCHANGE_LIST,
+            request,
+            order_by=request.order_by,
+            asked=request.affordable_only,  # the balance may differ on the next page
+            on_sale=True,
+            for_points=True,
+            **affordable_only,
+        )
+        limited = [row.id for row in page.rows if row.max_per_member]
+        ordered = await self._db.read(ordered_by, member_id, limited) if limited else {}
+        return shop_pb2.ListMyExchangeOffersResponse(
+            offers=[
+                shop_pb2.ExchangeOffer(
+                    offer=encoding.offer(row),
+                    affordable_quantity=affordable(row, balance=balance, ordered=ordered.get(row.id, 0)),
+                )
+                for row in page.rows
+            ],
+            next_page_token=page.next_page_token,
+            total=page.total,
+            balance=balance,
+        )
 
     async def WatchQuantity(
         self, request: shop_pb2.WatchQuantityRequest, context: Context

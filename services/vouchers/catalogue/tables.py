@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, CheckConstraint, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.vouchers.tables import Base
@@ -17,7 +17,10 @@ class Voucher(Base):
     """Something that the programme offers.
 
     `issued` counts what orders have taken, pending ones too; `benefit` is a message of promos, NULL when a
-    code takes its face value off; limits of 0 are none. `version` counts the changes by staff.
+    code takes its face value off; limits of 0 are none. `version` counts the changes by staff. `words` are
+    those of title and description, for searches.
+
+    No index has `issued`, which each order changes: so an order writes no index.
     """
 
     __tablename__ = "vouchers"
@@ -33,6 +36,34 @@ class Voucher(Base):
         CheckConstraint(
             "least(max_per_member, max_gifts_per_recipient, valid_days, cancel_days) >= 0", name="limits"
         ),
+        Index("ix_vouchers_created_at", "created_at", "id"),
+        Index("ix_vouchers_title", "title", "id"),
+        Index("ix_vouchers_price_points", "price_points", "id"),
+        Index("ix_vouchers_price", text("coalesce(price_minor, 0)"), "id"),
+        Index("ix_vouchers_face_value", text("coalesce(face_value_minor, 0)"), "id"),
+        Index("ix_vouchers_sale_starts_at", "sale_starts_at", "id"),
+        Index(
+            "ix_vouchers_sale_ends_at",
+            text("coalesce(sale_ends_at, 'infinity')"),
+            "id",
+            postgresql_where=text("state = 'ACTIVE'"),
+        ),
+        Index("ix_vouchers_state", "state", "created_at", "id"),
+        Index("ix_vouchers_buy_type", "buy_type", "created_at", "id"),
+        Index(
+            "ix_vouchers_for_points",
+            "created_at",
+            "id",
+            postgresql_where=text("price_points > 0 AND price_rule = 'EITHER'"),
+        ),
+        Index(
+            "ix_vouchers_for_money",
+            "created_at",
+            "id",
+            postgresql_where=text("price_minor IS NOT NULL AND price_rule = 'EITHER'"),
+        ),
+        Index("ix_vouchers_for_both", "created_at", "id", postgresql_where=text("price_rule = 'TOGETHER'")),
+        Index("ix_vouchers_words", "words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -57,3 +88,4 @@ class Voucher(Base):
     valid_days: Mapped[int] = mapped_column(server_default="0")
     cancel_days: Mapped[int] = mapped_column(server_default="0")
     version: Mapped[int] = mapped_column(server_default="1")
+    words: Mapped[str] = mapped_column(TSVECTOR, server_default="")

@@ -12,9 +12,9 @@ import pytest
 from services.common import migrations
 from services.common.db import Connection, Database, fetch_values
 from services.common.paging import Page
+from services.common.search_words import corrections
 from services.promos.brands.geography import Place
 from services.promos.brands.search import Match, Wanted, fetch_match, matches, search
-from services.promos.brands.search_words import corrections
 from services.promos.brands.store_queries import MANAGED_STORES
 from services.promos.tests.many_stores import fill
 from tests.inprocess import Platform

@@ -97,21 +97,29 @@ async def make_code_set(
 
 _ENSURE_SET = SQL(
     """
-    INSERT INTO code_sets AS s (id, purpose, expires_at, wanted, {names})
-    VALUES (%(id)s, 'VOUCHER', %(expires_at)s, %(quantity)s, {values})
+    INSERT INTO code_sets AS s (id, purpose, expires_at, valid_days, wanted, {names})
+    VALUES (%(id)s, 'VOUCHER', %(expires_at)s, %(valid_days)s, %(quantity)s, {values})
     ON CONFLICT (id) DO UPDATE SET wanted = greatest(s.wanted, excluded.wanted)
-    WHERE (s.purpose, s.expires_at, {kept}) IS NOT DISTINCT FROM ('VOUCHER', excluded.expires_at, {given})
+    WHERE (s.purpose, s.expires_at, s.valid_days, {kept})
+      IS NOT DISTINCT FROM ('VOUCHER', excluded.expires_at, excluded.valid_days, {given})
     RETURNING greatest(made - voided, 0) AS usable, made < wanted + voided AS lacking
     """
 ).format(names=BENEFIT_NAMES, values=BENEFIT_VALUES, kept=benefit_of("s"), given=benefit_of("excluded"))
 
 
 async def ensure_codes(
-    connection: Connection, *, code_set_id: UUID, quantity: int, benefit: Benefit, expires_at: datetime | None
+    connection: Connection,
+    *,
+    code_set_id: UUID,
+    quantity: int,
+    benefit: Benefit,
+    expires_at: datetime | None,
+    valid_days: int | None = None,
 ) -> int:
     """Ensures that a voucher's set exists and will have `quantity` codes; returns how many it has by now.
 
-    Withdrawn codes do not count. Raises CODE_SET_CONFLICT when the set has another benefit or expiry.
+    `valid_days` is how long a code is good once it was assigned, None as long as the set is. Withdrawn codes
+    do not count. Raises CODE_SET_CONFLICT when the set has another benefit or expiry.
     """
     progress = await fetch_first(
         connection,
@@ -120,6 +128,7 @@ async def ensure_codes(
         id=code_set_id,
         quantity=quantity,
         expires_at=expires_at,
+        valid_days=valid_days,
         **values(benefit),
     )
     if progress is None:

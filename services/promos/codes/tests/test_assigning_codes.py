@@ -24,6 +24,19 @@ EXPIRED = promos_pb2.CODE_STATE_EXPIRED
 VOID = promos_pb2.CODE_STATE_VOID
 
 
+@pytest.mark.covers("C1 PromosInternalService.EnsureCodes", "V1 PromosInternalService.EnsureCodes")
+async def test_a_code_is_good_for_so_many_days_once_it_was_assigned_but_not_longer_than_its_set(
+    promos: Promos,
+) -> None:
+    for fields, days in (({}, 3), ({"expires_at": timestamp(in_days(1))}, 1)):
+        code_set_id = await promos.code_set(1, valid_days=3, **fields)
+        [code] = (await promos.get(await promos.assign(code_set_id))).values()
+        left = code.expires_at.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+        assert timedelta(days=days) - timedelta(minutes=10) < left <= timedelta(days=days)
+        others = promos.ensure(code_set_id, 1, valid_days=4, **fields)
+        assert await reason(others) == "CODE_SET_CONFLICT"
+
+
 @pytest.mark.covers("C1 PromosInternalService.AssignCodes")
 async def test_an_order_gets_its_codes_and_every_repetition_the_same(promos: Promos) -> None:
     code_set_id, order, owner = await promos.code_set(10), new_id(), new_id()

@@ -1,6 +1,6 @@
-"""The words that stores are known by, so that a word with typing errors finds the right ones.
+"""The words that things are known by, so that a word with typing errors finds the right ones.
 
-A word stays when its last store is gone: then it leads to nothing.
+A word stays when the last of what it names is gone: then it leads to nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from psycopg.types.json import Jsonb
 
 from services.common.db import Connection, execute, fetch_values
-from services.promos.brands.words import distance, errors_forgiven, remainders, words
+from services.common.words import distance, errors_forgiven, remainders, words
 
 _MOST_CORRECTIONS = 20
 """Words that one word of a query may have been meant to be; the nearest ones."""
@@ -34,6 +34,21 @@ async def remember_words(connection: Connection, *texts: str) -> None:
         """,
         words=Jsonb([{"word": word, "remainders": remainders(word)} for word in found]),
     )
+
+
+async def known_beginnings(connection: Connection, query_words: Sequence[str]) -> set[str]:
+    """Returns those of these words that some known word begins with."""
+    found: list[str] = await fetch_values(
+        connection,
+        """
+        SELECT q.word FROM unnest(%(words)s::text[]) AS q (word)
+        WHERE starts_with(
+          (SELECT s.word FROM search_words s WHERE s.word >= q.word ORDER BY s.word LIMIT 1), q.word
+        )
+        """,
+        words=list(query_words),
+    )
+    return set(found)
 
 
 async def corrections(
