@@ -93,6 +93,8 @@ def environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: s
     if service == "promos":
         made["SCRIP_WEBHOOK_KEY"] = secrets.webhook_key
         made.setdefault("SCRIP_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")  # whoever tries it out receives here
+    if service == "vouchers":
+        made.setdefault("SCRIP_IMAGE_FOLDER", str(settings.data_folder / "images"))
     if service != "identity":
         return made | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
     # The sample's admin is everybody's here: the demo must not log out who looks around meanwhile.

@@ -14,9 +14,11 @@ from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
+from services.common.storage import Storage
 from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
 from services.vouchers.catalogue.queries import get_voucher
+from services.vouchers.images.sweeping import FILES_SECONDS, sweep_files
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
 
 
@@ -32,10 +34,11 @@ def tasks(db: Database, peers: Peers) -> Mapping[str, Task]:
     return {ENSURE_CODES_JOB: ensure_codes, OUTBOX_JOB: send_outbox}
 
 
-def loops(db: Database, saga: OrderSaga) -> list[Callable[[], Awaitable[None]]]:
+def loops(db: Database, saga: OrderSaga, storage: Storage) -> list[Callable[[], Awaitable[None]]]:
     """Returns what vouchers' worker does again and again."""
     return [
         partial(repeat, SWEEP_SECONDS, saga.sweep),
         partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
+        partial(repeat, FILES_SECONDS, partial(sweep_files, db, storage)),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

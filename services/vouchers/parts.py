@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.common.cache import Flags, Redis
 from services.common.channels import Peers
 from services.common.db import Database
+from services.common.storage import Storage, open_storage
 from services.vouchers.orders.clients import OrderCodes, OrderPoints
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.saga import OrderSaga
@@ -29,6 +30,7 @@ class Parts:
     peers: Peers
     placing: Placing
     saga: OrderSaga
+    storage: Storage
 
 
 @asynccontextmanager
@@ -47,7 +49,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
         lease_seconds=lease,
     )
     try:
-        yield Parts(db, redis, peers, placing, saga)
+        yield Parts(db, redis, peers, placing, saga, open_storage(settings))
     finally:
         await peers.close()
         await redis.close()

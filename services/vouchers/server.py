@@ -10,6 +10,7 @@ from scrip.common.internal.v1 import member_events_pb2_grpc
 from scrip.vouchers.internal.v1 import vouchers_pb2_grpc
 from scrip.vouchers.v1 import (
     catalogue_pb2_grpc,
+    image_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     order_pb2_grpc,
@@ -19,6 +20,7 @@ from scrip.vouchers.v1 import (
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
+from services.common.images import Images
 from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
@@ -27,6 +29,7 @@ from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.handlers import CatalogueHandlers
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.shop_handlers import ShopHandlers
+from services.vouchers.images.handlers import ImageHandlers
 from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.staff_handlers import StaffOrderHandlers
 from services.vouchers.parts import Parts, build
@@ -64,6 +67,11 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             CatalogueHandlers(parts.db, settings.currency),
         ),
         servicer("scrip.vouchers.v1.ShopService", shop_pb2_grpc.add_ShopServiceServicer_to_server, shop),
+        servicer(
+            "scrip.vouchers.v1.ImageService",
+            image_pb2_grpc.add_ImageServiceServicer_to_server,
+            ImageHandlers(parts.db, Images(), parts.storage),
+        ),
         servicer(
             "scrip.vouchers.v1.OrderService",
             order_pb2_grpc.add_OrderServiceServicer_to_server,

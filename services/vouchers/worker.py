@@ -15,5 +15,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
     async with build(settings) as parts:
         tasks = jobs.tasks(parts.db, parts.peers)
-        await run_worker(settings.database_url, tasks, stop, loops=jobs.loops(parts.db, parts.saga))
+        await run_worker(
+            settings.database_url, tasks, stop, loops=jobs.loops(parts.db, parts.saga, parts.storage)
+        )
         await parts.saga.drain()

@@ -5,10 +5,18 @@ in one statement with the order; here it is only read.
 """
 
 from services.vouchers.catalogue.conditions import ON_SALE as ON_SALE
+from services.vouchers.catalogue.images import VoucherImage as VoucherImage
+from services.vouchers.catalogue.images import find_images as find_images
+from services.vouchers.catalogue.images import images_of as images_of
+from services.vouchers.catalogue.images import set_images as set_images
 from services.vouchers.catalogue.queries import VOUCHERS as VOUCHERS
+from services.vouchers.catalogue.queries import VoucherRow as VoucherRow
+from services.vouchers.catalogue.queries import get_voucher as get_voucher
 from services.vouchers.catalogue.queries import is_on_sale as is_on_sale
+from services.vouchers.catalogue.queries import lock_voucher as lock_voucher
 from services.vouchers.catalogue.recent import Recent as Recent
 from services.vouchers.catalogue.refusals import sold_out as sold_out
+from services.vouchers.catalogue.refusals import voucher_archived as voucher_archived
 from services.vouchers.catalogue.refusals import voucher_not_found as voucher_not_found
 from services.vouchers.catalogue.refusals import voucher_not_on_sale as voucher_not_on_sale
 
@@ -16,8 +24,16 @@ __all__ = [
     "ON_SALE",
     "VOUCHERS",
     "Recent",
+    "VoucherImage",
+    "VoucherRow",
+    "find_images",
+    "get_voucher",
+    "images_of",
     "is_on_sale",
+    "lock_voucher",
+    "set_images",
     "sold_out",
+    "voucher_archived",
     "voucher_not_found",
     "voucher_not_on_sale",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -20,7 +20,13 @@ PriceRule = Literal["EITHER", "TOGETHER"]
 BuyType = Literal["SELF", "GIFT"]
 VoucherState = Literal["DRAFT", "SCHEDULED", "ON_SALE", "ENDED", "INACTIVE", "ARCHIVED"]
 
-VOUCHERS = SQL("(SELECT id, title, face_value_minor, currency_code, benefit, codes_expire_at FROM vouchers)")
+VOUCHERS = SQL(
+    """
+    (SELECT
+      id, title, face_value_minor, currency_code, benefit, codes_expire_at, images -> 0 ->> 'id' AS image_id
+    FROM vouchers)
+    """
+)
 """What a voucher is, for statements that join it."""
 
 COLUMNS = SQL(
@@ -34,7 +40,7 @@ COLUMNS = SQL(
       ELSE 'ON_SALE'
     END AS state,
     price_minor, price_rule, benefit, max_per_member, buy_type, max_gifts_per_recipient, valid_days,
-    cancel_days, version
+    cancel_days, version, images
     """
 )
 """The columns that VoucherRow is made of."""
@@ -66,6 +72,7 @@ class VoucherRow:
     valid_days: int
     cancel_days: int
     version: int
+    images: Sequence[Mapping[str, Any]]
 
     @property
     def etag(self) -> str:

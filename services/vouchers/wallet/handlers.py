@@ -13,7 +13,7 @@ from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context, image_body, timestamp
 from services.common.paging import Page
-from services.vouchers.catalogue.encoding import benefit, face_value
+from services.vouchers.catalogue.encoding import benefit, face_value, thumbnail_path
 from services.vouchers.wallet import queries
 from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import Code
@@ -70,4 +70,5 @@ def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
         acquired_at=timestamp(row.acquired_at),
         expires_at=timestamp(code.expires_at),
         benefit=benefit(row),
+        thumbnail_path=thumbnail_path(row.image_id),
     )

@@ -33,13 +33,14 @@ class WalletRow:
     code_id: UUID
     acquired_at: datetime
     expires_at: datetime | None
+    image_id: str | None
 
 
 _OWNED = SQL(
     """
     SELECT
       w.id, w.voucher_id, w.order_id, v.title, v.face_value_minor, v.currency_code, v.benefit, w.code_id,
-      w.acquired_at, v.codes_expire_at AS expires_at
+      w.acquired_at, v.codes_expire_at AS expires_at, v.image_id
     FROM wallet_vouchers w JOIN {vouchers} v ON v.id = w.voucher_id
     WHERE w.id = %(id)s AND w.member_id = %(member_id)s
     """
@@ -58,7 +59,7 @@ _WALLET = SQL(
     """
     SELECT
       w.id, w.voucher_id, w.order_id, v.title, v.face_value_minor, v.currency_code, v.benefit, w.code_id,
-      w.acquired_at, v.codes_expire_at AS expires_at
+      w.acquired_at, v.codes_expire_at AS expires_at, v.image_id
     FROM wallet_vouchers w JOIN {vouchers} v ON v.id = w.voucher_id
     WHERE w.member_id = %(member_id)s AND (%(after)s::uuid IS NULL OR w.id < %(after)s)
     ORDER BY w.id DESC LIMIT %(limit)s
