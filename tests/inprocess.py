@@ -418,6 +418,7 @@ class InProcess:
             **{f"{service}_target": target for service, target in platform.targets.items()},
             **(platform.environment if name == "identity" else {}),
             **(self._of_promos if name == "promos" else {}),
+            **({"image_folder": str(platform.postgres.folder / "images")} if name == "vouchers" else {}),
         )
 
 

@@ -75,6 +75,8 @@ async def _run(work: Awaitable[T]) -> T:
 
     try:
         return await work
-    except BaseError as error:
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
         log.warning("the bucket of files does not do what it is asked: %s", type(error).__name__)
         raise unavailable("storage") from None
