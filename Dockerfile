@@ -26,7 +26,8 @@ ENTRYPOINT ["bash", "/etc/envoy/start.sh"]
 CMD []
 
 FROM python AS service
-RUN useradd --system --uid 10001 --no-create-home scrip
+# A new volume has the owner of the folder that it covers.
+RUN useradd --system --uid 10001 --no-create-home scrip && install --directory --owner=scrip /images
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=generated /src/build/gen build/gen/

@@ -17,7 +17,7 @@ STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
 # Only identity gets variables with these prefixes, wherever they were set.
 IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES", "SCRIP_OTP_")
 PROMOS_ONLY = ("SCRIP_WEBHOOK_KEY",)
-VOUCHERS_ONLY = ("SCRIP_PAYMENT_",)
+VOUCHERS_ONLY = ("SCRIP_PAYMENT_", "SCRIP_IMAGE_S3_")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: s
         made.setdefault("SCRIP_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")  # whoever tries it out receives here
     if service == "vouchers":
         made["SCRIP_SANDBOX"] = str(settings.sandbox).lower()
+        made.setdefault("SCRIP_IMAGE_FOLDER", str(settings.data_folder / "images"))
         made |= {key: value for key, value in os.environ.items() if key.startswith(VOUCHERS_ONLY)}
     if service != "identity":
         return made | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}

@@ -428,6 +428,7 @@ class InProcess:
             **(platform.environment if name == "identity" else {}),
             **(self._of_promos if name == "promos" else {}),
             **(_OF_VOUCHERS if name == "vouchers" else {}),
+            **({"image_folder": str(platform.postgres.folder / "images")} if name == "vouchers" else {}),
         )
 
 

@@ -29,6 +29,7 @@ from scrip.promos.v1 import (
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
 from services.common.cache import Redis
+from services.common.images import Images
 from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
@@ -39,7 +40,6 @@ from services.promos.baskets.order_handlers import OrderPromoCodeHandlers
 from services.promos.baskets.purchases import Purchases
 from services.promos.baskets.quotes import Quotes
 from services.promos.brands.handlers import BrandHandlers
-from services.promos.brands.images import Images
 from services.promos.brands.internal_handlers import BrandCheckHandlers
 from services.promos.brands.store_handlers import StoreHandlers
 from services.promos.campaigns import first_logins

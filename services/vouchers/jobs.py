@@ -14,12 +14,14 @@ from services.common.housekeeping import repeat
 from services.common.idempotency import forget_old_keys
 from services.common.jobs import Task
 from services.common.outbox import OUTBOX_JOB, RETRY_SECONDS, retry_set_aside, send_outbox_task
+from services.common.storage import Storage
 from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.catalogue.commands import ENSURE_CODES_JOB
 from services.vouchers.catalogue.queries import get_voucher
 from services.vouchers.gifts.advancing import RETURN_SECONDS, Gifts
 from services.vouchers.gifts.commands import ADVANCE_JOB, FORGET_JOB
 from services.vouchers.gifts.recipients import GiftRecipients
+from services.vouchers.images.sweeping import FILES_SECONDS, sweep_files
 from services.vouchers.orders.saga import SWEEP_SECONDS, OrderSaga
 from services.vouchers.payments import SWEEP_SECONDS as PAYMENTS_SWEEP_SECONDS
 from services.vouchers.payments import Payments
@@ -48,7 +50,7 @@ def tasks(db: Database, peers: Peers, gifts: Gifts, recipients: GiftRecipients) 
 
 
 def loops(
-    db: Database, saga: OrderSaga, payments: Payments, gifts: Gifts
+    db: Database, saga: OrderSaga, payments: Payments, gifts: Gifts, storage: Storage
 ) -> list[Callable[[], Awaitable[None]]]:
     """Returns what vouchers' worker does again and again."""
     return [
@@ -57,5 +59,6 @@ def loops(
         partial(repeat, RETURN_SECONDS, gifts.return_overdue, name="returning gifts"),
         partial(repeat, 60, partial(db.run, forget_old_keys), name="forgetting old keys"),
         partial(repeat, 60, partial(db.run, forget_old_quotes), name="forgetting old quotes"),
+        partial(repeat, FILES_SECONDS, partial(sweep_files, db, storage)),
         partial(repeat, RETRY_SECONDS, partial(retry_set_aside, db)),
     ]

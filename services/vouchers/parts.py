@@ -11,6 +11,7 @@ from uuid import UUID
 from services.common.cache import Redis
 from services.common.channels import Peers
 from services.common.db import Database
+from services.common.storage import Storage, open_storage
 from services.common.throttle import Throttle
 from services.vouchers.gifts.advancing import Gifts
 from services.vouchers.gifts.codes_client import GiftCodes
@@ -47,6 +48,7 @@ class Parts:
     sandbox: SandboxProvider | None
     recipients: GiftRecipients
     gifts: Gifts
+    storage: Storage
 
 
 @asynccontextmanager
@@ -79,7 +81,10 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
             pricing = OrderPricing(
                 db, payments, promo_codes, require_available, quote_seconds=settings.quote_seconds
             )
-            yield Parts(db, redis, peers, placing, payments, pricing, saga, sandbox, recipients, gifts)
+            storage = open_storage(settings)
+            yield Parts(
+                db, redis, peers, placing, payments, pricing, saga, sandbox, recipients, gifts, storage
+            )
     finally:
         await peers.close()
         await redis.close()

@@ -12,6 +12,7 @@ from scrip.vouchers.internal.v1 import vouchers_pb2_grpc
 from scrip.vouchers.v1 import (
     catalogue_pb2_grpc,
     gift_pb2_grpc,
+    image_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     order_pb2_grpc,
@@ -23,6 +24,7 @@ from scrip.vouchers.v1 import (
 
 from services.common import schema
 from services.common.auth import KeyRing, TokenVerifier
+from services.common.images import Images
 from services.common.member_events import MemberEventsHandlers
 from services.common.operations_handlers import OperationsHandlers
 from services.common.server import Service, Servicer, run_server, servicer
@@ -34,6 +36,7 @@ from services.vouchers.catalogue.shop_handlers import ShopHandlers
 from services.vouchers.gifts.commands import on_member_event as gift_events
 from services.vouchers.gifts.given_handlers import GivenGiftHandlers
 from services.vouchers.gifts.handlers import GiftHandlers
+from services.vouchers.images.handlers import ImageHandlers
 from services.vouchers.orders.ending_handlers import EndingHandlers
 from services.vouchers.orders.handlers import OrderHandlers
 from services.vouchers.orders.requests import OrderRequests
@@ -84,6 +87,11 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
             CatalogueHandlers(parts.db, settings.currency),
         ),
         servicer("scrip.vouchers.v1.ShopService", shop_pb2_grpc.add_ShopServiceServicer_to_server, shop),
+        servicer(
+            "scrip.vouchers.v1.ImageService",
+            image_pb2_grpc.add_ImageServiceServicer_to_server,
+            ImageHandlers(parts.db, Images(), parts.storage),
+        ),
         servicer(
             "scrip.vouchers.v1.OrderService",
             order_pb2_grpc.add_OrderServiceServicer_to_server,

@@ -28,6 +28,18 @@ class Settings(ServiceSettings):
     """How long an order waits for its payment, before it is undone."""
     quote_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     """How long a quote can be used."""
+    image_folder: str = ".data/images"
+    """The folder of images, shared by all processes of vouchers; not used when there is a bucket."""
+    image_s3_bucket: str = ""
+    """The bucket of images, at Amazon S3 or what speaks as it does; empty keeps them in the folder."""
+    image_s3_endpoint: Annotated[str, Field(pattern="^(https?://.+)?$")] = ""
+    """Where the bucket is; empty is Amazon's own address of the region."""
+    image_s3_region: str = "us-east-1"
+    """The bucket's region."""
+    image_s3_key_id: str = ""
+    """The id of the access key."""
+    image_s3_secret: SecretStr = SecretStr("")
+    """The access key."""
     max_watchers: Annotated[int, Field(ge=1)] = 500
     """Live quantity streams per process."""
     sandbox: bool = False

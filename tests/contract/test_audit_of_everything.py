@@ -58,6 +58,7 @@ from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import Promos
 from tests.contract.audit_of_payments import change_payments
 from tests.contract.audit_of_promos import change_brands, change_codes, change_promos
+from tests.contract.audit_of_vouchers import change_images
 from tests.contract.descriptors import rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, refused_status
 
@@ -167,6 +168,7 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
         title="$5 off", face_value=face_value, price_points=500, quantity=1
     )
     voucher = (await admin.call(catalogue, "CatalogueService", offer)).voucher.id
+    of_voucher = [("voucher.created", voucher), *await change_images(admin, voucher)]
     request: Any
     for request in (
         catalogue_pb2.UpdateVoucherRequest(voucher_id=voucher, title="$5 off everything"),
@@ -175,8 +177,8 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
         catalogue_pb2.ArchiveVoucherRequest(voucher_id=voucher),
     ):
         await admin.call(catalogue, "CatalogueService", request)
-    done = ("created", "updated", "deactivated", "published", "archived")
-    of_voucher = [(f"voucher.{what}", voucher) for what in done]
+    done = ("updated", "deactivated", "published", "archived")
+    of_voucher += [(f"voucher.{what}", voucher) for what in done]
     campaigns = campaign_pb2_grpc.CampaignServiceStub(admin.platform.channels["promos"])
     far_off = Timestamp()
     far_off.FromDatetime(datetime(2100, 1, 1, tzinfo=UTC))

@@ -180,7 +180,7 @@ async def test_a_batch_over_its_own_limit_is_413(edge: Edge, chunked: bool) -> N
     assert answer.json()["details"][0]["metadata"] == {"limit_bytes": str(BATCH_LIMIT)}
 
 
-@pytest.mark.parametrize("path", ["/v1/brands/b-1/logo", "/v1/stores/s-1/logo"])
+@pytest.mark.parametrize("path", ["/v1/brands/b-1/logo", "/v1/stores/s-1/logo", "/v1/vouchers/v-1/images"])
 async def test_an_image_over_its_own_limit_is_413(edge: Edge, path: str) -> None:
     under = await edge.http.post(path, content=b" " * IMAGE_LIMIT)
     assert under.status_code != 413

@@ -12,6 +12,7 @@ from services.common.db import Connection, Database
 from services.common.encoding import Context, read_name, read_optional_text, read_text
 from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
+from services.common.images import Images
 from services.common.list_pages import read_page
 from services.common.words import key
 from services.promos.brand_access import only_brand, require_own_brand
@@ -24,7 +25,7 @@ from services.promos.brands.commands import (
     update_brand,
 )
 from services.promos.brands.encoding import BRAND_STATE, encode_brand, encode_managed_brand
-from services.promos.brands.images import Images
+from services.promos.brands.logos import LOGO_PIXELS
 from services.promos.brands.queries import BrandState
 
 _Change = brand_pb2.PublishBrandRequest | brand_pb2.UnpublishBrandRequest | brand_pb2.ArchiveBrandRequest
@@ -160,7 +161,7 @@ class BrandHandlers:
         """Gives a brand a logo."""
         brand_id = UUID(request.brand_id)
         require_own_brand(caller(), brand_id)
-        image = await self._images.logo(request.image.data)
+        (image,) = await self._images.copies(request.image.data, LOGO_PIXELS)
         row = await self._db.run(set_brand_logo, actor=caller(), brand_id=brand_id, image=image)
         return brand_pb2.UploadBrandLogoResponse(brand=encode_managed_brand(row))
 

@@ -8,6 +8,9 @@ from services.common.db import Connection, execute
 from services.common.ids import new_id
 from services.common.qr import Image
 
+LOGO_PIXELS = 512
+"""The most in either direction."""
+
 
 async def keep_logo(connection: Connection, image: Image) -> UUID:
     """Keeps an image and returns its id."""

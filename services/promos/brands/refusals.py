@@ -33,8 +33,3 @@ def too_many_stores() -> DomainError:
 def image_not_found(image_id: UUID) -> DomainError:
     """No such image."""
     return DomainError("IMAGE_NOT_FOUND", "no such image", image_id=image_id)
-
-
-def image_not_valid(rule: str, message: str) -> DomainError:
-    """What was sent is not an image that is taken; `rule` tells why for programs."""
-    return DomainError("IMAGE_NOT_VALID", message, rule=rule)

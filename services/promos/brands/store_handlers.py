@@ -11,6 +11,7 @@ from services.common.db import Connection, Database
 from services.common.encoding import Context, read_name
 from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
+from services.common.images import Images
 from services.common.list_pages import read_page
 from services.common.paging import Page
 from services.common.words import key
@@ -25,7 +26,7 @@ from services.promos.brands.encoding import (
     read_place,
 )
 from services.promos.brands.geography import Place
-from services.promos.brands.images import Images
+from services.promos.brands.logos import LOGO_PIXELS
 from services.promos.brands.search import Wanted, search
 from services.promos.brands.store_commands import (
     StoreChanges,
@@ -142,7 +143,7 @@ class StoreHandlers:
         """Gives a store a logo of its own."""
         store_id = UUID(request.store_id)
         require_own_brand(caller(), await self._db.read(store_queries.brand_of_store, store_id))
-        image = await self._images.logo(request.image.data)
+        (image,) = await self._images.copies(request.image.data, LOGO_PIXELS)
         row = await self._db.run(set_store_logo, actor=caller(), store_id=store_id, image=image)
         return store_pb2.UploadStoreLogoResponse(store=encode_managed_store(row))
 

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 from google.protobuf.json_format import MessageToDict, ParseDict
 from scrip.common.v1 import money_pb2
 from scrip.promos.v1 import code_pb2
-from scrip.vouchers.v1 import catalogue_pb2, shop_pb2
+from scrip.vouchers.v1 import catalogue_pb2, shop_pb2, voucher_image_pb2
 
 from services.common.currencies import require_currency
 from services.common.encoding import moment, read_optional_text, read_text, timestamp
 from services.common.errors import invalid_field
 from services.vouchers.catalogue.changes import VoucherChanges
 from services.vouchers.catalogue.commands import NewVoucher
+from services.vouchers.catalogue.images import VoucherImage, images_of
 from services.vouchers.catalogue.queries import BuyType, PriceRule, VoucherRow
 
 
@@ -216,6 +217,7 @@ def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:
         valid_days=row.valid_days,
         cancel_days=row.cancel_days,
         etag=row.etag,
+        images=map(_image, images_of(row)),
     )
 
 
@@ -238,4 +240,26 @@ def offer(row: VoucherRow) -> shop_pb2.Offer:
         max_gifts_per_recipient=row.max_gifts_per_recipient,
         valid_days=row.valid_days,
         cancel_days=row.cancel_days,
+        images=map(_image, images_of(row)),
+    )
+
+
+def image_path(image_id: str) -> str:
+    """Returns where an image is read."""
+    return f"/v1/images/{image_id}"
+
+
+def thumbnail_path(image_id: str | None) -> str:
+    """Returns where the small copy of an image is read, or an empty text."""
+    return f"{image_path(image_id)}?size=IMAGE_SIZE_THUMBNAIL" if image_id else ""
+
+
+def _image(image: VoucherImage) -> voucher_image_pb2.VoucherImage:
+    return voucher_image_pb2.VoucherImage(
+        id=image.id,
+        path=image_path(image.id),
+        thumbnail_path=thumbnail_path(image.id),
+        width=image.width,
+        height=image.height,
+        content_type=image.content_type,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -24,7 +24,8 @@ VOUCHERS = SQL(
     """
     (
       SELECT
-        id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days, cancel_days
+        id, title, face_value_minor, currency_code, benefit, codes_expire_at, valid_days, cancel_days,
+        images -> 0 ->> 'id' AS image_id
       FROM vouchers
     )
     """
@@ -42,7 +43,7 @@ COLUMNS = SQL(
       ELSE 'ON_SALE'
     END AS state,
     price_minor, price_rule, benefit, max_per_member, buy_type, max_gifts_per_recipient, valid_days,
-    cancel_days, version
+    cancel_days, version, images
     """
 )
 """The columns that VoucherRow is made of."""
@@ -74,6 +75,7 @@ class VoucherRow:
     valid_days: int
     cancel_days: int
     version: int
+    images: Sequence[Mapping[str, Any]]
 
     @property
     def etag(self) -> str:

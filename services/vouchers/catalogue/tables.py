@@ -17,7 +17,8 @@ class Voucher(Base):
     """Something that the programme offers.
 
     `issued` counts what orders have taken, pending ones too; `benefit` is a message of promos, NULL when a
-    code takes its face value off; limits of 0 are none. `version` counts the changes by staff. `words` are
+    code takes its face value off; limits of 0 are none;
+    `images` are in their order (see `images.py`). `version` counts the changes by staff. `words` are
     those of title and description, for searches.
 
     No index has `issued`, which each order changes: so an order writes no index.
@@ -63,6 +64,14 @@ class Voucher(Base):
             postgresql_where=text("price_minor IS NOT NULL AND price_rule = 'EITHER'"),
         ),
         Index("ix_vouchers_for_both", "created_at", "id", postgresql_where=text("price_rule = 'TOGETHER'")),
+        CheckConstraint("jsonb_array_length(images) <= 10", name="images_at_most_ten"),
+        Index(
+            "ix_vouchers_images",
+            "images",
+            postgresql_using="gin",
+            postgresql_ops={"images": "jsonb_path_ops"},
+            postgresql_with={"fastupdate": "off"},
+        ),
         Index("ix_vouchers_words", "words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
@@ -88,4 +97,5 @@ class Voucher(Base):
     valid_days: Mapped[int] = mapped_column(server_default="0")
     cancel_days: Mapped[int] = mapped_column(server_default="0")
     version: Mapped[int] = mapped_column(server_default="1")
+    images: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     words: Mapped[str] = mapped_column(TSVECTOR, server_default="")

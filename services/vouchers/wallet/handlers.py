@@ -14,7 +14,7 @@ from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context, image_body, timestamp
 from services.common.list_pages import read_page
-from services.vouchers.catalogue.encoding import benefit, face_value
+from services.vouchers.catalogue.encoding import benefit, face_value, thumbnail_path
 from services.vouchers.wallet import queries
 from services.vouchers.wallet.code_copies import CodeCopies
 from services.vouchers.wallet.codes_client import Code
@@ -92,4 +92,5 @@ def _encode(row: WalletRow, code: Code) -> wallet_pb2.WalletVoucher:
         expires_at=timestamp(code.expires_at),
         benefit=benefit(row),
         gift_id=str(row.gift_id or ""),
+        thumbnail_path=thumbnail_path(row.image_id),
     )

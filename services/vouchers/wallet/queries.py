@@ -40,6 +40,7 @@ class WalletRow:
     acquired_at: datetime
     on_offer: bool
     gift_id: UUID | None
+    image_id: str | None
 
 
 # promos tells when a code is used or withdrawn, and its expiry with its text. Of a code that was never shown
@@ -67,7 +68,8 @@ _COLUMNS = SQL(
     """
     w.id, w.voucher_id, CASE WHEN w.received_gift_id IS NULL THEN w.order_id END AS order_id, v.title,
     v.face_value_minor, v.currency_code, v.benefit, w.code_id, w.acquired_at,
-    w.gift_id IS NOT NULL AS on_offer, coalesce(w.gift_id, w.received_gift_id) AS gift_id
+    w.gift_id IS NOT NULL AS on_offer, coalesce(w.gift_id, w.received_gift_id) AS gift_id,
+    v.image_id
     """
 )
 _SOURCE = SQL(

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from scrip.promos.v1 import brand_pb2, store_pb2
 
 from services.common.ids import new_id
-from services.promos.brands.images import MOST_BYTES
+from services.common.images import MOST_BYTES
 from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import Promos, at_once
 from tests.inprocess import bearer, reason, refusal
