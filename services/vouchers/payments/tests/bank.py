@@ -14,7 +14,8 @@ from services.vouchers.payments.providers import Charge, ProviderPayment, Provid
 
 BANK = "BANK"
 CARD = Card("4242424242424242", 12, 2_999, "123", "Ada Lovelace")
-Fault = Literal["lost before", "lost after"]
+Fault = Literal["lost before", "lost after", "heard"]
+"""Whether what is asked gets lost, or the reply, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Bank:
 
     def _begin(self, operation: str) -> Fault | None:
         self.calls.append(operation)
-        faults = self.faults.get(operation, [])
+        faults = self.faults.get(operation)
         fault = faults.pop(0) if faults else None
         if fault == "lost before":
             raise OutcomeUnknownError(BANK)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -92,9 +95,9 @@ async def test_a_payment_is_authorised_captured_and_refunded_once(
             await late
 
 
-async def test_fifty_at_once_make_one_payment(payments: Payments, bank: Bank, due: Due) -> None:
-    await asyncio.gather(*(payments.authorise(due, CARD) for _ in range(50)))
-    await asyncio.gather(*(payments.capture(due) for _ in range(50)))
+async def test_twenty_at_once_make_one_payment(payments: Payments, bank: Bank, due: Due) -> None:
+    await asyncio.gather(*(payments.authorise(due, CARD) for _ in range(20)))
+    await asyncio.gather(*(payments.capture(due) for _ in range(20)))
     assert bank.payments[due.id].state == "CAPTURED"
     assert await state(payments, due) == "CAPTURED"
 
@@ -346,3 +349,45 @@ async def test_open_payments_are_found_by_an_index(payments_db: Database) -> Non
         return "\n".join(await fetch_values(connection, query))
 
     assert "ix_payments_open" in await payments_db.run(plan)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_gets_lost_in_whatever_order_what_is_given_up_is_given_back(
+    payments: Payments, bank: Bank, due: Due, seed: int
+) -> None:
+    """Steps of several workers at random, half of the replies lost; then it is given up, or taken."""
+    chance = random.Random(seed)
+    bank.next = chance.choice(["AUTHORISED", "ACTION_REQUIRED", "CAPTURED", "DECLINED"])
+    operations = ("authorise", "capture", "void", "refund", "status")
+    lost: list[Fault] = ["lost before", "lost after", "heard", "heard"]
+    bank.faults = {one: chance.choices(lost, k=3) for one in operations}
+    steps: list[Callable[[], Awaitable[None]]] = [
+        lambda: payments.authorise(due, CARD),
+        lambda: payments.authorise(due, None),
+        lambda: payments.capture(due),
+        lambda: payments.undo(due),
+        lambda: confirmed(payments, bank, due),
+    ]
+    weights = [4, 2, 3, 1, 2]
+
+    async def tried(step: Callable[[], Awaitable[None]]) -> None:
+        with suppress(DomainError, PaymentAwaitedError):
+            await step()
+
+    for _ in range(4):
+        await asyncio.gather(*(tried(step) for step in chance.choices(steps, weights, k=2)))
+    if await state(payments, due) in ("VOIDED", "REFUNDED") or chance.random() < 0.5:
+        bank.faults = {}
+        await payments.undo(due)
+        held = bank.payments.get(due.id)
+        assert held is None or held.state in ("VOIDED", "REFUNDED", "DECLINED")
+        with pytest.raises((DomainError, PaymentAwaitedError)):
+            await payments.capture(due)
+    elif await state(payments, due) == "CAPTURED":
+        assert bank.payments[due.id].state == "CAPTURED"
+
+
+async def confirmed(payments: Payments, bank: Bank, due: Due) -> None:
+    """The member confirms, and the bank says so, if it asked."""
+    if due.id in bank.payments and bank.payments[due.id].state == "ACTION_REQUIRED":
+        await payments.notified(BANK, bank.put(due.id, "AUTHORISED"))
