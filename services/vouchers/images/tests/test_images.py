@@ -70,7 +70,9 @@ class Staff:
         await self.catalogue.ArchiveVoucher(request, metadata=self._metadata)
 
     async def read(self, image_id: str, size: str = "FULL") -> tuple[Image.Image, str, dict[str, Any]]:
-        request = image_pb2.GetImageRequest(image_id=image_id, size=f"IMAGE_SIZE_{size}")
+        request = image_pb2.GetImageRequest(
+            image_id=image_id, size=image_pb2.ImageSize.Value(f"IMAGE_SIZE_{size}")
+        )
         call = self.stub.GetImage(request)
         body = await call
         return Image.open(io.BytesIO(body.data)), body.content_type, dict(await call.initial_metadata())
@@ -109,7 +111,7 @@ async def test_an_image_is_kept_upright_and_without_metadata_and_anybody_reads_i
 
 @pytest.mark.covers("V1 ImageService.ReorderVoucherImages", "V1 ImageService.DeleteVoucherImage")
 async def test_images_are_ordered_and_deleted(create: Create, staff: Staff) -> None:
-    voucher = await create()
+    before = voucher = await create()
     for colour in ("red", "green", "blue"):
         before = await staff.upload(voucher.id, picture(colour))
     assert await staff.upload(voucher.id, picture("green")) == before, "it was sent already"
@@ -144,7 +146,7 @@ async def test_a_wallet_shows_the_first_image(
 async def test_a_voucher_has_ten_images_at_most_and_an_archived_one_stays(
     create: Create, staff: Staff
 ) -> None:
-    voucher = await create()
+    after = voucher = await create()
     for shade in range(10):
         after = await staff.upload(voucher.id, picture(f"#0000{shade:02x}", (4, 4)))
     refused = await refusal(staff.upload(voucher.id, picture()))
