@@ -185,11 +185,11 @@ class Giving:
 
 
 async def _value(connection: Connection, query: str, values: dict[str, Any]) -> Any:
-    return await fetch_value(connection, SQL(query), **values)  # type: ignore[arg-type]
+    return await fetch_value(connection, SQL(query), **values)
 
 
 async def _run(connection: Connection, query: str, values: dict[str, Any]) -> None:
-    await execute(connection, SQL(query), **values)  # type: ignore[arg-type]
+    await execute(connection, SQL(query), **values)
 
 
 async def _tables(connection: Connection) -> Sequence[str]:
