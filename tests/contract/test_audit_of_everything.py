@@ -191,8 +191,8 @@ async def change_offers(admin: Admin) -> list[tuple[str, str]]:
         campaign_pb2.EndCampaignRequest(campaign_id=campaign),
     ):
         await admin.call(campaigns, "CampaignService", request)
-    done = ("created", "updated", "paused", "resumed", "ended")
-    of_campaign = [(f"campaign.{what}", campaign) for what in done]
+    ends = ("created", "updated", "paused", "resumed", "ended")
+    of_campaign = [(f"campaign.{what}", campaign) for what in ends]
     return [*of_voucher, *of_campaign]
 
 

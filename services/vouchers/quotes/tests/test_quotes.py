@@ -276,6 +276,7 @@ async def test_a_promo_code_that_does_not_apply_is_left_out_and_the_quote_says_w
         assert not quote.HasField("discounts")
         by = fields or {"payment_method_id": shop.method_id}
         assert await reason(shop.order(member, voucher.id, promo_code=code, **by)) == why
+    quote = await shop.quote(member, voucher.id, promo_code="7" * 12, payment_method_id="")
     assert (await shop.order(member, voucher.id, quote_id=quote.id, card="")).state == COMPLETED
 
 
