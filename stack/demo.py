@@ -5,7 +5,6 @@ with a non-zero status when any step is not as it should be.
 """
 
 import asyncio
-import io
 import secrets
 import sys
 import time
@@ -14,13 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import zxingcpp
-from PIL import Image
-
 from stack.demo_brand import tell_brand
 from stack.demo_counter import look_up
 from stack.demo_gifts import give_promo
 from stack.demo_returns import change_and_return
+from stack.demo_store import sell_and_give
 from stack.endpoints import Endpoints
 from stack.http import request
 from stack.rest import Rest, item, random_phone, receipt
@@ -52,6 +49,7 @@ async def tell(base_url: str, admin_user: str, admin_password: str) -> int:
         await change_and_return(teller, shop, member)
         await give_promo(teller, shop, member)
         await tell_brand(teller, shop, member)
+        await sell_and_give(teller, rest, shop, member)
         await _account_for(teller, shop)
         return teller.steps
 
@@ -148,14 +146,6 @@ async def _change_device(teller: Teller, shop: Mapping[str, str], phone: str, fi
     return token
 
 
-async def _scan(teller: Teller, meaning: str, path: str, member: str) -> str:
-    """Returns what a scanner reads from a QR image."""
-    image = await teller.call(meaning, "GET", path, token=member)
-    code: str = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
-    print(f"   ... and the scanner reads {code}.")
-    return code
-
-
 async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
     teller.chapter("4. The till records purchases")
     form = {
@@ -165,7 +155,7 @@ async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
     }
     token = await teller.call("The till fetches a token.", "POST", "/v1/oauth/token", form=form)
     shop["till"] = token.json["access_token"]
-    code = await _scan(teller, "The member shows its QR ...", "/v1/members/me/qr", member)
+    code = await teller.scan("The member shows its QR ...", "/v1/members/me/qr", member)
     now = datetime.now(UTC).isoformat()
     lines = [item("100", "Garden table", 60_000), item("200", "Red wine", 2_000, alcohol=True)]
     bought = receipt(code, "R-1", now, *lines)
@@ -193,7 +183,7 @@ async def _earn(teller: Teller, shop: dict[str, str], member: str) -> None:
     another = receipt(code, "R-2", now, bicycle)
     await teller.call("A bicycle: 225 points.", "POST", "/v1/purchases", another, token=shop["till"])
     meaning = "The member shows a signed QR, good for a minute and one receipt ..."
-    signed = await _scan(teller, meaning, "/v1/members/me/qr?signed=true", member)
+    signed = await teller.scan(meaning, "/v1/members/me/qr?signed=true", member)
     now = datetime.now(UTC).isoformat()
     once = receipt(signed, "R-3", now, bicycle)
     await teller.call("Another bicycle: 225 points.", "POST", "/v1/purchases", once, token=shop["till"])
@@ -255,7 +245,7 @@ async def _exchange(teller: Teller, shop: Mapping[str, str], member: str) -> Any
     wallet_id = placed.json["order"]["wallet_voucher_id"]
     path = f"/v1/members/me/vouchers/{wallet_id}"
     mine = await teller.call("The coupon with its code.", "GET", path, token=member)
-    scanned = await _scan(teller, "Its QR ...", f"{path}/qr", member)
+    scanned = await teller.scan("Its QR ...", f"{path}/qr", member)
     check(scanned == mine.json["voucher"]["code"], "the QR holds another code")
     return mine.json["voucher"]
 
@@ -297,7 +287,7 @@ async def _redeem(teller: Teller, rest: Rest, shop: Mapping[str, str], coupon: M
 
 
 async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
-    teller.chapter("11. Who did what")
+    teller.chapter("12. Who did what")
     for meaning, target, action in (
         ("What was done to the till.", shop["client_id"], "client.created"),
         ("What was done to the coupon, in another service.", shop["voucher_id"], "voucher.created"),
@@ -306,8 +296,10 @@ async def _account_for(teller: Teller, shop: Mapping[str, str]) -> None:
         path = f"/v1/audit-entries?target_id={target}"
         listed = await teller.call(meaning, "GET", path, token=shop["admin"])
         check([entry["action"] for entry in listed.json["entries"]] == [action], f"expected {action}")
-    path = f"/v1/orders?member_id={shop['member_id']}&with_total=true"
-    orders = await teller.call("All orders of the member, for staff.", "GET", path, token=shop["admin"])
+    path = f"/v1/orders?member_id={shop['member_id']}&voucher_id={shop['voucher_id']}&with_total=true"
+    orders = await teller.call(
+        "The member's orders of the coupon, for staff.", "GET", path, token=shop["admin"]
+    )
     check(orders.json["total"] == {"count": 2, "more": False}, "expected one order, and one that failed")
     path = f"/v1/redemptions?code_set_id={shop['voucher_id']}"
     used = await teller.call("What the coupon was used for.", "GET", path, token=shop["admin"])

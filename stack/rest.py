@@ -61,12 +61,15 @@ class Rest:
         token: str = "",
         key: str = "",
         form: Mapping[str, str] | None = None,
+        png: bytes | None = None,
     ) -> Answer:
-        """Makes one call: JSON body or form, bearer token, idempotency key."""
+        """Makes one call: JSON body, form or PNG image, bearer token, idempotency key."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if key:
             headers["idempotency-key"] = key
-        reply = await self._client.request(method, path, json=body, data=form, headers=headers)
+        if png:
+            headers["content-type"] = "image/png"
+        reply = await self._client.request(method, path, json=body, data=form, content=png, headers=headers)
         return Answer(reply.status_code, reply.headers.get("content-type", ""), reply.content)
 
     async def ok(

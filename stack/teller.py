@@ -1,13 +1,17 @@
 """Prints a story call by call: what is asked, what comes back, and whether it is as it should be."""
 
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import zxingcpp
+from PIL import Image
+
 from stack.rest import Answer, Rest
 
 WIDTH = 110
-SECRETS = ("access_token", "refresh_token", "client_secret", "password", "secret")
+SECRETS = ("access_token", "refresh_token", "client_secret", "password", "secret", "cvc")
 OK = 200
 
 
@@ -36,6 +40,7 @@ class Teller:
         token: str = "",
         key: str = "",
         form: Mapping[str, str] | None = None,
+        png: bytes | None = None,
         status: int = OK,
         reason: str = "",
     ) -> Answer:
@@ -44,7 +49,9 @@ class Teller:
         print(f"\n{self.steps}. {meaning}\n   {method} {path}{f'  Idempotency-Key: {key}' if key else ''}")
         if body or form:
             print(f"   > {_short(body or form)}")
-        answer = await self._rest.call(method, path, body, token=token, key=key, form=form)
+        if png:
+            print(f"   > {len(png)} bytes of image/png")
+        answer = await self._rest.call(method, path, body, token=token, key=key, form=form, png=png)
         text = f"{len(answer.content)} bytes of {answer.content_type}"
         if "json" in answer.content_type:
             text = _short(answer.json)
@@ -53,6 +60,13 @@ class Teller:
         if reason:
             check(answer.reason == reason, f"expected the reason {reason}, got {answer.reason}")
         return answer
+
+    async def scan(self, meaning: str, path: str, token: str) -> str:
+        """Returns what a scanner reads from a QR image."""
+        image = await self.call(meaning, "GET", path, token=token)
+        code: str = zxingcpp.read_barcodes(Image.open(io.BytesIO(image.content)))[0].text
+        print(f"   ... and the scanner reads {code}.")
+        return code
 
 
 def check(holds: bool, otherwise: str) -> None:
