@@ -134,7 +134,9 @@ async def _confirm(teller: Teller, member: str, voucher_id: str, method_id: str)
     approval = {"token": token, "approve": True}
     await teller.call("The member approves, at the bank's page.", "POST", f"{page}:confirm", approval)
     path = f"{_ORDERS}/{order['id']}"
-    done = await _until(teller, "The order goes on by itself.", path, member, "ORDER_STATE_COMPLETED")
+    done: Mapping[str, Any] = await _until(
+        teller, "The order goes on by itself.", path, member, "ORDER_STATE_COMPLETED"
+    )
     await teller.call(
         "A third one: two are the limit.",
         "POST",

@@ -1,4 +1,4 @@
-"""The README's first purchase, and the calls of docs/calling.md about points, run as they stand there."""
+"""The README's first purchase, and calls of docs/calling.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.platform import Platform
 
@@ -85,7 +86,7 @@ async def test_the_calls_about_offers_and_orders_do_what_the_document_says(
     await live.voucher(1)
     campaign = await live.campaign(1_000)
     text = CALLS.read_text()
-    begin, end = text.index("## Offers, orders and rewards"), text.index("## A live stream")
+    begin, end = text.index("## Offers, orders and rewards"), text.index("## Vouchers, from draft to refund")
     looking, *others = SCRIPT.findall(text, begin, end)
     wait = f"""for try in $(seq 100); do
       curl -sS "$BASE/v1/members/me/rewards" -H "authorization: Bearer $MEMBER" | grep -q {campaign} && break
@@ -93,13 +94,36 @@ async def test_the_calls_about_offers_and_orders_do_what_the_document_says(
     done\n"""
     printed = await _run(live, _first_purchase() + wait + looking + "".join(others), tmp_path)
     told, _, table = printed.partition("\ufeff")
-    offers, rewards, orders = _answers(told)[3:]
+    offers, exchange, rewards, orders = _answers(told)[3:]
     assert len(offers["offers"]) == 1
+    assert exchange["balance"] == 60
     assert campaign in [reward["campaign_id"] for reward in rewards["rewards"]]
     assert orders["total"]["more"] is False
     assert table.splitlines()[0].startswith('"id","code_id","code_set_id","redeemed_by"')
     assert table.splitlines()[-1].startswith('"#end",')
     await live.ok("POST", f"/v1/campaigns/{campaign}:end", {}, token=live.admin)
+
+
+@pytest.mark.covers("V1", "V3", "V5", "V6")
+async def test_the_calls_about_vouchers_do_what_the_document_says(live: Platform, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "darkgreen").save(tmp_path / "photo.jpg")
+    text = CALLS.read_text()
+    begin, end = text.index("## Vouchers, from draft to refund"), text.index("## Codes, baskets and brands")
+    scripts = SCRIPT.findall(text, begin, end)
+    told = _answers(await _run(live, _first_purchase() + "".join(scripts), tmp_path))[3:]
+    image, discount, published, bought, owned, confirmed, given, withdrawn, cancelled, refunded = told
+    assert image["voucher"]["images"][0]["content_type"] == "image/jpeg"
+    assert discount["payment_discount"]["percent_off"] == 10
+    assert published["voucher"]["state"] == "VOUCHER_STATE_ON_SALE"
+    assert bought["order"]["state"] == "ORDER_STATE_COMPLETED"
+    assert bought["order"]["price"]["amount_minor"] == "8100"
+    assert [voucher["state"] for voucher in owned["vouchers"]] == ["WALLET_VOUCHER_STATE_USABLE"] * 2
+    assert confirmed["payment"]["state"] == "PAYMENT_STATE_AUTHORISED"
+    assert [gift["recipient_name"] for gift in given["gifts"]] == ["Grace"]
+    assert withdrawn["gift"]["state"] == "GIFT_STATE_RETURNED"
+    assert cancelled["order"]["state"] in ("ORDER_STATE_REFUNDED", "ORDER_STATE_REFUNDING")
+    on_its_way = ("ORDER_STATE_REFUNDING", "ORDER_STATE_UNDOING")
+    assert refunded["order"]["state"] in ("ORDER_STATE_REFUNDED", "ORDER_STATE_CANCELLED", *on_its_way)
 
 
 def _answers(printed: str) -> list[Any]:

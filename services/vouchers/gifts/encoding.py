@@ -31,6 +31,7 @@ def encode_given(row: GiftRow) -> gift_pb2.GivenGift:
     return gift_pb2.GivenGift(
         id=str(row.id),
         wallet_voucher_id=str(row.wallet_voucher_id),
+        order_id=str(row.order_id or ""),
         voucher_id=str(row.voucher_id),
         title=row.title,
         state=_state(row),

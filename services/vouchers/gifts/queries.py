@@ -85,6 +85,8 @@ class GiftRow:
     returns_at: datetime
     ended_at: datetime | None
     refusal: Mapping[str, Any] | None
+    order_id: UUID | None
+    """The giver's order that brought it; None when the giver had it as a gift."""
 
 
 _SHOWN = SQL(
@@ -99,7 +101,11 @@ _SHOWN = SQL(
 _COLUMNS = SQL(
     """
     g.id, g.wallet_voucher_id, g.voucher_id, v.title, v.face_value_minor, v.currency_code, v.benefit,
-    {shown} AS state, g.recipient_name, g.message, g.given_at, g.returns_at, g.ended_at, g.refusal
+    {shown} AS state, g.recipient_name, g.message, g.given_at, g.returns_at, g.ended_at, g.refusal,
+    CASE WHEN NOT EXISTS (
+      SELECT FROM gifts e
+      WHERE e.wallet_voucher_id = g.wallet_voucher_id AND e.receiver_id = g.giver_id AND e.state = 'ACCEPTED'
+    ) THEN g.order_id END AS order_id
     """
 ).format(shown=_SHOWN)
 _SOURCE = SQL("gifts g JOIN {vouchers} v ON v.id = g.voucher_id").format(vouchers=VOUCHERS)

@@ -29,8 +29,9 @@ async def test_a_gift_goes_from_wallet_to_wallet_and_only_its_owner_can_use_it(g
     giver, [owned] = await giving.owner()
     friend = await giving.platform.member()
     code = await giving.code(giver, owned)
+    [bought] = await giving.wallet(giver)
     gift = await giving.give(giver, owned, friend.phone, message="For you\nA.")
-    assert (gift.state, gift.recipient_name) == (OFFERED, "Grace Hopper")
+    assert (gift.state, gift.recipient_name, gift.order_id) == (OFFERED, "Grace Hopper", bought.order_id)
     assert [(one.state, one.code, one.gift_id) for one in await giving.wallet(giver)] == [
         (ON_OFFER, "", gift.id)
     ]
@@ -48,7 +49,10 @@ async def test_a_gift_goes_from_wallet_to_wallet_and_only_its_owner_can_use_it(g
     [mine] = await giving.wallet(friend)
     assert (mine.id, mine.code, mine.state, mine.order_id) == (owned, code, USABLE, "")
     [seen] = await giving.given(giver)
-    assert (seen.state, seen.recipient_name) == (ACCEPTED, "")
+    assert (seen.state, seen.recipient_name, seen.order_id) == (ACCEPTED, "", bought.order_id)
+    passed_on = await giving.give(friend, owned, giver.phone)
+    assert passed_on.order_id == "", "it is not the friend's order"
+    await giving.withdraw(friend, passed_on.id)
     redeemed = await giving.redeem(code)
     assert redeemed.redemption.member_id == str(friend.id)
 
