@@ -104,7 +104,7 @@ async def test_the_calls_about_offers_and_orders_do_what_the_document_says(
     await live.ok("POST", f"/v1/campaigns/{campaign}:end", {}, token=live.admin)
 
 
-@pytest.mark.covers("V1", "V3", "V5", "V6")
+@pytest.mark.covers("V1", "V2", "V3", "V5", "V7")
 async def test_the_calls_about_vouchers_do_what_the_document_says(live: Platform, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), "darkgreen").save(tmp_path / "photo.jpg")
     text = CALLS.read_text()
