@@ -93,8 +93,9 @@ async def test_the_calls_about_offers_and_orders_do_what_the_document_says(
     done\n"""
     printed = await _run(live, _first_purchase() + wait + looking + "".join(others), tmp_path)
     told, _, table = printed.partition("\ufeff")
-    offers, rewards, orders = _answers(told)[3:]
+    offers, exchange, rewards, orders = _answers(told)[3:]
     assert len(offers["offers"]) == 1
+    assert exchange["balance"] >= 0
     assert campaign in [reward["campaign_id"] for reward in rewards["rewards"]]
     assert orders["total"]["more"] is False
     assert table.splitlines()[0].startswith('"id","code_id","code_set_id","redeemed_by"')

@@ -13,7 +13,14 @@ from services.common.ids import new_id
 from services.identity.myself.allowed_rpcs import allowed_rpcs
 from services.identity.tests.own_identity import own_identity
 from services.identity.tests.people import People, new_user_name
-from services.identity.tests.staff_help import BRAND_MANAGER, CASHIER, MANAGER, create_staff, log_in, new_brand
+from services.identity.tests.staff_help import (
+    BRAND_MANAGER,
+    CASHIER,
+    MANAGER,
+    create_staff,
+    log_in,
+    new_brand,
+)
 from tests.contract.descriptors import ROLES, rpcs
 from tests.inprocess import Platform, bearer, reason
 
