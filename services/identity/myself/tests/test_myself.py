@@ -17,9 +17,9 @@ from services.identity.tests.staff_help import (
     BRAND_MANAGER,
     CASHIER,
     MANAGER,
+    brand_for,
     create_staff,
     log_in,
-    new_brand,
 )
 from tests.contract.descriptors import ROLES, rpcs
 from tests.inprocess import Platform, bearer, reason
@@ -39,9 +39,9 @@ async def myself(stub: Stub, token: str) -> myself_pb2.Myself:
 @pytest.mark.covers("I6 MyselfService.GetMyself")
 async def test_staff_learn_who_they_are_and_until_when(grpc_stub: Stub, platform: Platform) -> None:
     channel = platform.channels["identity"]
-    brand = {"brand_id": await new_brand(platform)}
-    for role, whose in ((MANAGER, {}), (CASHIER, {}), (BRAND_MANAGER, brand)):
-        made = await create_staff(channel, await platform.admin(), role=role, **whose)
+    for role in (MANAGER, CASHIER, BRAND_MANAGER):
+        brand = await brand_for(platform, role)
+        made = await create_staff(channel, await platform.admin(), role=role, **brand)
         login = await log_in(channel, made.user_name)
         me = await myself(grpc_stub, login.access_token)
         assert (me.id, me.role, me.full_name, me.user_name) == (made.id, role, "Grace Hopper", made.user_name)
