@@ -20,6 +20,7 @@ _USER_NAME = "must be 3 to 64 letters, digits, dots, dashes and underscores, beg
 _CURRENCY = "must be a currency code of ISO 4217 in capitals, such as USD"
 _DATE = "must be a date as YYYY-MM-DD"
 _PHONE = "must be a phone number in E.164 form, such as +4930123456"
+_URL = "must be an address that begins with https://"
 FORMS = {
     r"\S": "must not be blank",
     "^[0-9]{6}$": "must be 6 digits",
@@ -35,7 +36,8 @@ FORMS = {
     "^[A-Za-z][A-Za-z0-9_+/-]*$": "must be a time zone of the tz database, such as Europe/Berlin",
     "^([01][0-9]|2[0-3]):[0-5][0-9]$": "must be a time of day from 00:00 to 23:59, such as 09:00",
     "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$": "must be a time of day from 00:00 to 24:00, such as 18:30",
-    "^https://[!-~]+$": "must be an address that begins with https://",
+    "^https://[!-~]+$": _URL,
+    "^(https://.+)?$": _URL,
 }
 """What each regular expression of the contract asks for, in words."""
 

@@ -74,6 +74,7 @@ log = logging.getLogger(__name__)
 KEY_READ_SECONDS = 10
 """How often keys are read: a new one is published for far longer before it signs."""
 _SANDBOX = "scrip.identity.v1.SandboxService"
+_SANDBOXES = (_SANDBOX, "scrip.vouchers.v1.SandboxPaymentService")
 
 
 @asynccontextmanager
@@ -198,7 +199,7 @@ def _servicers(
         servicer(
             "scrip.identity.v1.MyselfService",
             myself_pb2_grpc.add_MyselfServiceServicer_to_server,
-            MyselfHandlers(db, allowed_rpcs(() if settings.sandbox else (_SANDBOX,))),
+            MyselfHandlers(db, allowed_rpcs(() if settings.sandbox else _SANDBOXES)),
         ),
         servicer(
             "scrip.identity.v1.StaffService",

@@ -242,7 +242,7 @@ ID = "01990000-0000-7000-8000-000000000000"
         ("/v1/members", {"otp": {"otp_id": "1", "code": "123456"}, "full_name": "A"}, "otp.otp_id"),
         ("/v1/members", {"otp": {"otp_id": ID, "code": "123456"}, "full_name": " "}, "full_name"),
         ("/v1/members", {"full_name": "A"}, "request"),
-        ("/v1/sessions", {}, "credentials"),
+        ("/v1/sessions", {}, "request"),
         ("/v1/sessions", {"password": {"user_name": "admin"}}, "password.password"),
     ],
 )

@@ -205,7 +205,7 @@ GOOD = {"name": "Rule", "exclusion": {"categories": ["x"]}}
         ({"name": ""}, "name"),
         ({"name": " \t"}, "name"),
         ({"name": "x" * 121}, "name"),
-        ({"exclusion": None}, "effect"),
+        ({"exclusion": None}, "request"),
         ({"exclusion": {}}, "exclusion.categories"),
         ({"exclusion": {"categories": ["x", "x"]}}, "exclusion.categories"),
         ({"exclusion": {"categories": ["x" * 65]}}, "exclusion.categories[0]"),

@@ -174,12 +174,12 @@ async def test_sold_out_is_refused_and_nothing_moves(live: Platform, shopper: Me
     voucher = await live.voucher(1)
     await live.bought(shopper, voucher)
     before = await live.balance(shopper)
-    for _ in range(2):  # refused by the database, then by the gate
+    for _ in range(2):  # refused by the statement that takes stock, then by a read
         refused = await live.refused(
             "POST", "/v1/members/me/orders", {"voucher_id": voucher}, token=shopper.token, key=unique()
         )
         assert (refused.status, refused.reason) == (400, "SOLD_OUT")
-        assert refused.metadata == {"voucher_id": voucher}
+        assert refused.metadata == {"voucher_id": voucher, "left": "0"}
     assert await live.balance(shopper) == before
 
 

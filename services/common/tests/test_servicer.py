@@ -17,6 +17,9 @@ class Debits:
     async def Debit(self) -> str:
         return "debited"
 
+    async def BatchDebit(self) -> str:
+        return "all debited"
+
     async def GetBalance(self) -> str:
         return "balance"
 

@@ -44,8 +44,8 @@ _NOTICES: Mapping[str, Mapping[NoticeKind, str]] = {
         NoticeKind.USER_NAME_CHANGED: "The user name of your Scrip account was changed on {when}. {advice}",
         NoticeKind.PASSWORD_CHANGED: "The password of your Scrip account was changed on {when}. {advice}",
         NoticeKind.ACCOUNT_CLOSED: "Your Scrip account was closed on {when}. {advice}",
-        NoticeKind.GIFT_OFFERED: "Somebody has a gift for you in Scrip. Log in or register with this phone"
-        " number to take it.",
+        NoticeKind.GIFT_OFFERED: "There is a gift for you in Scrip since {when}. Log in or register with"
+        " this phone number to take it.",
     },
     "de": {
         NoticeKind.PHONE_CHANGED: "Ihr Scrip-Konto hat seit {when} eine andere Telefonnummer. {advice}",
@@ -53,8 +53,8 @@ _NOTICES: Mapping[str, Mapping[NoticeKind, str]] = {
         NoticeKind.USER_NAME_CHANGED: "Der Name Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
         NoticeKind.PASSWORD_CHANGED: "Das Passwort Ihres Scrip-Kontos wurde am {when} geändert. {advice}",
         NoticeKind.ACCOUNT_CLOSED: "Ihr Scrip-Konto wurde am {when} geschlossen. {advice}",
-        NoticeKind.GIFT_OFFERED: "Jemand hat bei Scrip ein Geschenk für Sie. Melden Sie sich an oder"
-        " registrieren Sie sich mit dieser Telefonnummer, um es anzunehmen.",
+        NoticeKind.GIFT_OFFERED: "Seit {when} liegt bei Scrip ein Geschenk für Sie. Melden oder"
+        " registrieren Sie sich mit dieser Telefonnummer an.",
     },
 }
 _ADVICE = {

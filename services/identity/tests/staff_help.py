@@ -38,6 +38,11 @@ async def new_brand(platform: Platform, name: str = "Golden Crust") -> str:
     return made.brand.brand.id
 
 
+async def brand_for(platform: Platform, role: permission_pb2.Role.ValueType) -> dict[str, object]:
+    """Returns the brand that staff of this role need, as a field; nothing for those who need none."""
+    return {"brand_id": await new_brand(platform)} if role == BRAND_MANAGER else {}
+
+
 def creation(**fields: object) -> staff_pb2.CreateStaffRequest:
     """Returns a request that makes a cashier, with other fields if given."""
     values: dict[str, object] = {

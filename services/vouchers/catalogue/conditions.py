@@ -43,7 +43,8 @@ PRICE_KINDS: dict[str, Part] = {
 """Whether a voucher can be paid for so."""
 
 HAS_WORDS = "vouchers.words @@ %(words)s::tsquery"
-"""Whether a voucher is found by a search: see `search.py`."""
+FOUND = "vouchers.id = ANY(%(found)s::uuid[])"
+"""Whether a voucher is found by a search, by its words or by its id: see `search.py`."""
 
 CREATED_AT = SortKey("vouchers.created_at", "created_at", parse_moment)
 TITLE = SortKey("vouchers.title", "title", parse_text)

@@ -23,7 +23,7 @@ from services.vouchers.catalogue.commands import (
     update_voucher,
 )
 from services.vouchers.catalogue.queries import VOUCHER_LIST, get_voucher
-from services.vouchers.catalogue.search import search_words
+from services.vouchers.catalogue.search import search_filter
 
 _OffSaleRequest = catalogue_pb2.DeactivateVoucherRequest | catalogue_pb2.ArchiveVoucherRequest
 
@@ -66,8 +66,7 @@ class CatalogueHandlers:
             request,
             order_by=request.order_by,
             asked=(request.query, sorted(wanted.items())),
-            words=await self._words(request.query),
-            **wanted,
+            **wanted | await self._db.read(search_filter, request.query),
         )
         return catalogue_pb2.ListVouchersResponse(
             vouchers=map(encoding.voucher, page.rows), next_page_token=page.next_page_token, total=page.total
@@ -77,8 +76,9 @@ class CatalogueHandlers:
         self, request: catalogue_pb2.ExportVouchersRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Returns vouchers as CSV, in pieces."""
-        words, wanted = await self._words(request.query), encoding.wanted_vouchers(request)
-        batches = VOUCHER_LIST.batches(self._db, order_by="created_at", words=words, **wanted)
+        found = await self._db.read(search_filter, request.query)
+        wanted = encoding.wanted_vouchers(request) | found
+        batches = VOUCHER_LIST.batches(self._db, order_by="created_at", **wanted)
         lines = (map(encoding.cells, rows) async for rows in batches)
         async for reply in csv_replies(context, "vouchers", encoding.CSV_COLUMNS, lines):
             yield reply
@@ -132,7 +132,3 @@ class CatalogueHandlers:
             state=state,
         )
         return encoding.voucher(row)
-
-    async def _words(self, query: str) -> str | None:
-        """Returns what a search asks of vouchers, None when nothing is searched for."""
-        return await self._db.read(search_words, query) if query else None

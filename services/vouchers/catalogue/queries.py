@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 from services.common.db import Connection, execute, fetch_first, fetch_value
 from services.common.lists import Listing, SortKey
 from services.vouchers.catalogue import conditions
-from services.vouchers.catalogue.conditions import HAS_WORDS, ON_SALE, PRICE_KINDS, STATES
+from services.vouchers.catalogue.conditions import FOUND, HAS_WORDS, ON_SALE, PRICE_KINDS, STATES
 from services.vouchers.catalogue.refusals import voucher_not_found
 
 PriceRule = Literal["EITHER", "TOGETHER"]
@@ -162,6 +162,7 @@ VOUCHER_LIST = Listing(
     source="vouchers",
     filters={
         "words": HAS_WORDS,
+        "found": FOUND,
         **{f"state_{state}": condition for state, condition in STATES.items()},
         "not_on_sale": SQL("NOT {}").format(ON_SALE),
         **_PRICE_FILTERS,
@@ -187,6 +188,7 @@ OFFER_LIST = Listing(
     filters={
         "on_sale": ON_SALE,
         "words": HAS_WORDS,
+        "found": FOUND,
         **_PRICE_FILTERS,
         "max_points": "vouchers.price_points <= %(max_points)s",
         "available": "vouchers.issued < vouchers.quantity",

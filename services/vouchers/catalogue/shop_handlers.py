@@ -18,7 +18,7 @@ from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.exchange import EXCHANGE_LIST, affordable, ordered_by
 from services.vouchers.catalogue.quantity import Quantities
 from services.vouchers.catalogue.recent_replies import RecentReplies
-from services.vouchers.catalogue.search import search_words
+from services.vouchers.catalogue.search import search_filter
 
 _PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
 """Offers are the same for everybody. The edge adds the origin of a browser's page to them, so a shared cache
@@ -54,8 +54,7 @@ class ShopHandlers:
                 request,
                 order_by=request.order_by,
                 asked=(request.query, sorted(wanted.items())),
-                words=await self._db.read(search_words, request.query) if request.query else None,
-                **wanted,
+                **wanted | await self._db.read(search_filter, request.query),
             )
             return shop_pb2.ListOffersResponse(
                 offers=map(encoding.offer, page.rows), next_page_token=page.next_page_token, total=page.total

@@ -13,7 +13,14 @@ from services.common.ids import new_id
 from services.identity.myself.allowed_rpcs import allowed_rpcs
 from services.identity.tests.own_identity import own_identity
 from services.identity.tests.people import People, new_user_name
-from services.identity.tests.staff_help import BRAND_MANAGER, CASHIER, MANAGER, create_staff, log_in
+from services.identity.tests.staff_help import (
+    BRAND_MANAGER,
+    CASHIER,
+    MANAGER,
+    brand_for,
+    create_staff,
+    log_in,
+)
 from tests.contract.descriptors import ROLES, rpcs
 from tests.inprocess import Platform, bearer, reason
 
@@ -33,7 +40,8 @@ async def myself(stub: Stub, token: str) -> myself_pb2.Myself:
 async def test_staff_learn_who_they_are_and_until_when(grpc_stub: Stub, platform: Platform) -> None:
     channel = platform.channels["identity"]
     for role in (MANAGER, CASHIER, BRAND_MANAGER):
-        made = await create_staff(channel, await platform.admin(), role=role)
+        brand = await brand_for(platform, role)
+        made = await create_staff(channel, await platform.admin(), role=role, **brand)
         login = await log_in(channel, made.user_name)
         me = await myself(grpc_stub, login.access_token)
         assert (me.id, me.role, me.full_name, me.user_name) == (made.id, role, "Grace Hopper", made.user_name)

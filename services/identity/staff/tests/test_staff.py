@@ -31,6 +31,7 @@ from services.identity.tests.staff_help import (
     MANAGER,
     PASSWORD,
     actions,
+    brand_for,
     browse,
     create_staff,
     creation,
@@ -80,18 +81,19 @@ async def refresh(channel: grpc.aio.Channel, token: auth_pb2.AccessToken) -> aut
 @pytest.mark.parametrize("role", [ADMIN, MANAGER, CASHIER, BRAND_MANAGER])
 async def test_created_staff_are_read_and_log_in_with_their_role(
     grpc_stub: Stub,
-    grpc_channel: grpc.aio.Channel,
+    platform: Platform,
     admin: list[tuple[str, str]],
     role: permission_pb2.Role.ValueType,
 ) -> None:
-    request = creation(user_name=f"Mixed.Case-{new_id()}", full_name="  Grace Hopper ", role=role)
+    brand, name = await brand_for(platform, role), f"Mixed.Case-{new_id()}"
+    request = creation(user_name=name, full_name="  Grace Hopper ", role=role, **brand)
     made = (await grpc_stub.CreateStaff(request, metadata=admin)).staff
     assert (made.user_name, made.full_name) == (request.user_name.lower(), "Grace Hopper")
     assert (made.role, made.enabled) == (role, True)
     assert abs(made.created_at.ToSeconds() - time.time()) < 60
     read = await grpc_stub.GetStaff(staff_pb2.GetStaffRequest(staff_id=made.id), metadata=admin)
     assert read.staff == made
-    token = await log_in(grpc_channel, request.user_name.upper())
+    token = await log_in(platform.channels["identity"], request.user_name.upper())
     claims = jwt.decode(token.access_token, options={"verify_signature": False})
     assert claims["sub"] == made.id
     assert f"ROLE_{claims['role'].upper()}" == permission_pb2.Role.Name(role)
@@ -170,7 +172,8 @@ async def test_staff_are_listed_by_user_name_page_by_page_and_by_role(
 ) -> None:
     token, mark = await platform.admin(), new_id().hex
     for letter, role in zip("cabed", [MANAGER, CASHIER, MANAGER, BRAND_MANAGER, MANAGER], strict=True):
-        await create_staff(grpc_channel, token, user_name=f"x{mark}{letter}", role=role)
+        brand = await brand_for(platform, role)
+        await create_staff(grpc_channel, token, user_name=f"x{mark}{letter}", role=role, **brand)
 
     async def names(role: permission_pb2.Role.ValueType) -> list[str]:
         found: list[str] = []
