@@ -86,7 +86,7 @@ NOTHING_OFF = code_pb2.Benefit(amount_off=money_pb2.Money(currency_code="USD", a
         ({"places": 0}, "places"),
         ({"places": 1_000_001}, "places"),
         ({"benefit": None}, "benefit"),
-        ({"benefit": code_pb2.Benefit()}, "benefit.kind"),
+        ({"benefit": code_pb2.Benefit()}, "benefit"),
         ({"benefit": code_pb2.Benefit(percent_off=0)}, "benefit.percent_off"),
         ({"benefit": code_pb2.Benefit(percent_off=101)}, "benefit.percent_off"),
         ({"benefit": NOTHING_OFF}, "benefit.amount_off.amount_minor"),
