@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-growth bench-codes bench-search env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,9 @@ bench-codes: proto ## measure making codes beside PostgreSQL's own COPY, and one
 
 bench-search: proto ## measure searches among 100,000 stores
 	@exec $(py) -m bench.search $(ARGS)
+
+bench-flash-sale: proto ## sell 1,000 pieces to 5,000 members who come at once (takes some minutes)
+	@exec $(py) -m bench.flash_sale $(ARGS)
 
 bench-growth: proto ## measure points with ten million rows beside an empty one (takes 8 GB and some minutes)
 	@exec $(py) -m bench.growth $(ARGS)

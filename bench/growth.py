@@ -2,7 +2,7 @@
 
 Two stacks run side by side and are measured in turns. In the one, many members have a long ledger with
 purchases, receipts and lots; in the other there is but one such member, whose history is read in both. With
-`--codes` it is codes that the one has many of, and redeeming that is measured.
+`--codes` it is codes that the one has many of, and redeeming that is measured; with `--orders` it is orders.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from statistics import median
 import httpx
 import psycopg
 
-from bench import codes, edge, world
+from bench import codes, edge, orders, world
 from bench.children import BenchError
 from bench.cpu import snapshot
 from bench.loader import Plan, Result
 from bench.measure import load
 from bench.report import machine
-from bench.wire import ENTRIES, RECORD_PURCHASE, REDEEM_CODE
+from bench.rig import codes_made
+from bench.wire import ENTRIES, PLACE_ORDER, RECORD_PURCHASE, REDEEM_CODE
 from bench.world import World
 from services.common.ids import new_id
 from stack.settings import ROOT
@@ -41,6 +42,8 @@ FAR_PAGE = 1_000
 CLIENTS, ROUNDS, WARM_UP, SECONDS = 16, 5, 1.0, 3.0
 ALLOWED = 0.10
 _AT_ONCE = 500_000
+STOCK = 200_000
+"""Pieces that can be ordered where orders are measured."""
 ENTRIES_PATH = f"/v1/members/me/points/entries?page_size={PAGE}"
 
 # The rows that so many purchases of 5 points would leave behind, each with one line. The first statement
@@ -89,7 +92,8 @@ class Side:
     def pids(self) -> Mapping[str, int]:
         """Returns the processes that serve."""
         processes = self.stack.endpoints.processes
-        names = ("envoy", "postgres", "redis", *processes["points"], *processes["promos"])
+        of_services = (*processes["points"], *processes["promos"], *processes["vouchers"])
+        names = ("envoy", "postgres", "redis", *of_services)
         return {name: pid for name in names if (pid := self.stack.pid(name)) is not None}
 
 
@@ -173,7 +177,7 @@ def compare(empty: Side, grown: Side, paths: dict[str, dict[str, str]], what: st
         found: dict[str, list[tuple[Result, float]]] = {"empty": [], "grown": []}
         for number in range(ROUNDS):
             for side in (empty, grown):
-                scenario = name if name in {RECORD_PURCHASE, REDEEM_CODE} else ENTRIES
+                scenario = name if name in {RECORD_PURCHASE, REDEEM_CODE, PLACE_ORDER} else ENTRIES
                 found[side.name].append(measure(side, scenario, of_side[side.name]))
             _say(f"{name}, round {number + 1}")
         rates = {side: median(result.per_second for result, _ in runs) for side, runs in found.items()}
@@ -194,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description="Measures what rows change.")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"of the ledger, {ROWS:,} by default")
     parser.add_argument("--codes", type=int, default=0, help="so many codes instead of ledger rows")
+    parser.add_argument("--orders", type=int, default=0, help="so many orders instead of ledger rows")
     options = parser.parse_args()
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="growth-", dir=ROOT / "build") as folder, ExitStack() as opened:
@@ -205,11 +210,16 @@ def main() -> None:
             data = Path(folder) / name
             stack = opened.enter_context(running_stack(data, edge_config=generous, env_identity=world.LIMITS))
             found = stack.endpoints
+            stock = STOCK if options.orders else 1
             made = asyncio.run(
-                world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=1)
+                world.create(found.edge_url, found.admin_user_name, found.admin_password, stock=stock)
             )
             made.write(data / "world.json")
-            if options.codes:
+            if options.orders:
+                asyncio.run(world.give_points(found.edge_url, made))
+                codes_made(found.databases["promos"], consents=0)
+                orders.fill(found.databases["vouchers"], made, of_all * options.orders)
+            elif options.codes:
                 codes.create(found.databases["promos"], made, others=of_all * options.codes)
             else:
                 fill(found.databases["points"], made, of_all * options.rows)
@@ -218,6 +228,8 @@ def main() -> None:
         if options.codes:
             paths = {REDEEM_CODE: {"empty": "", "grown": ""}}
             compare(empty, grown, paths, f"{options.codes:,} codes")
+        elif options.orders:
+            compare(empty, grown, {PLACE_ORDER: {"empty": "", "grown": ""}}, f"{options.orders:,} orders")
         else:
             compare(empty, grown, of_points(empty, grown), f"{options.rows:,} ledger rows")
 

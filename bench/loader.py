@@ -19,7 +19,7 @@ from typing import cast
 
 import uvloop
 
-from bench.wire import ENTRIES, EXPECTED, reads, requests
+from bench.wire import ENTRIES, EXPECTED, SOLD_OUT, reads, requests
 from bench.world import World
 
 ANSWER_SECONDS = 10.0
@@ -75,6 +75,8 @@ class Tally:
     expected: bytes
     begin: float
     end: float
+    status: bytes = b"200"
+    """Of a good response."""
     answered: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     samples: list[str] = field(default_factory=list)
@@ -82,7 +84,7 @@ class Tally:
 
     def answer(self, sent: float, status: bytes, body: bytes) -> None:
         """One complete response."""
-        if status != b"200" or self.expected not in body:
+        if status != self.status or self.expected not in body:
             self.error(status.decode(errors="replace"), body)
             return
         self.answered += 1
@@ -140,12 +142,14 @@ class Client(asyncio.Protocol):
     def _send(self) -> None:
         now = time.perf_counter()
         assert self._transport is not None
-        if now >= self._tally.end:
+        request = next(self._queue, None) if now < self._tally.end else None
+        if request is None:
             self._sent = None
+            self._tally.end = min(now, self._tally.end)
             self._transport.close()
             return
         self._sent = now
-        self._transport.write(next(self._queue))
+        self._transport.write(request)
 
 
 def parse(received: bytes) -> tuple[bytes, bytes] | None:
@@ -185,7 +189,8 @@ async def run(plan: Plan) -> Result:
     else:
         queue = requests(plan.scenario, world, plan.port, plan.run, plan.turn)
     begin = time.perf_counter() + plan.warm_up
-    tally = Tally(EXPECTED[plan.scenario], begin, begin + plan.seconds)
+    status = b"400" if plan.scenario == SOLD_OUT else b"200"
+    tally = Tally(EXPECTED[plan.scenario], begin, begin + plan.seconds, status)
     cpu = time.process_time()
     await asyncio.gather(*(_keep_connected(plan, queue, tally) for _ in range(plan.clients)))
     cpu = time.process_time() - cpu

@@ -127,13 +127,13 @@ def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[st
             for name in (SCRIP, PEER):
                 asyncio.run(world.give_points(f"http://127.0.0.1:{builder.ports[name]}", made))
             say("waiting for the codes")
-            _codes_made(found.databases["promos"])
+            codes_made(found.databases["promos"])
             made.write(folder / "world.json")
             yield Rig(
                 made,
                 folder / "world.json",
                 builder.ports,
-                builder.pids | _stack_pids(stack),
+                builder.pids | stack_pids(stack),
                 dict(found.databases) | {PEER: peer_url, ALONE: alone_url},
                 server,
             )
@@ -141,7 +141,8 @@ def rig(folder: Path, *, stock: int, claimed: tuple[int, int], say: Callable[[st
             children.stop()
 
 
-def _stack_pids(stack: RunningStack) -> dict[str, int]:
+def stack_pids(stack: RunningStack) -> dict[str, int]:
+    """Returns the processes of a stack, and that of the benchmark itself."""
     names = ["envoy", "postgres", "redis", *stack.endpoints.workers.values()]
     names += [name for found in stack.endpoints.processes.values() for name in found]
     pids = {name: pid for name in names if (pid := stack.pid(name)) is not None}
@@ -164,7 +165,7 @@ def _server(url: str) -> str:
     return f"PostgreSQL {said['server_version']}, fsync on"
 
 
-def _codes_made(promos_url: str) -> None:
+def codes_made(promos_url: str, *, consents: int = world.MEMBERS) -> None:
     """Waits for the codes and the consents, so that neither falls into a measurement."""
     made = """
     SELECT NOT EXISTS (SELECT FROM code_sets WHERE made < wanted) AND EXISTS (SELECT FROM code_sets)
@@ -172,7 +173,7 @@ def _codes_made(promos_url: str) -> None:
     """
     deadline = time.monotonic() + CODES_SECONDS
     with psycopg.connect(promos_url, autocommit=True) as connection:
-        while (row := connection.execute(made, [world.MEMBERS]).fetchone()) != (True,):
+        while (row := connection.execute(made, [consents]).fetchone()) != (True,):
             if time.monotonic() > deadline:
                 raise BenchError(f"the codes were not made within {CODES_SECONDS:g} s: {row}")
             time.sleep(0.2)

@@ -26,6 +26,7 @@ SCENARIOS = (
     *(GET_BALANCE, WITHOUT_REDIS, PLACE_ORDER, QUOTE_BASKET, REDEEM_CODE, CLAIM_CODE),
 )
 ENTRIES = "history"
+FLASH_SALE, SOLD_OUT = "FlashSale", "sold out"
 EXPECTED = {
     ENTRIES: b'"entries"',
     RECORD_PURCHASE: b'"balance_after"',
@@ -36,6 +37,8 @@ EXPECTED = {
     QUOTE_BASKET: b'"discounts":[{',
     CLAIM_CODE: b"CLAIM_STATE_USABLE",
     REDEEM_CODE: b'"redeemed_at"',
+    FLASH_SALE: b"ORDER_STATE_COMPLETED",
+    SOLD_OUT: b'"SOLD_OUT"',
 }
 """What a response must hold to count. An order that is only pending does not."""
 BATCH_SIZE = 1_000
@@ -63,6 +66,7 @@ def requests(scenario: str, world: World, port: int, run: str, turn: int = 0) ->
     """Requests without end, spread over all members; keys begin with `run`, which is new for each run.
 
     Claims do end: `turn` says which of the discounts are claimed, for each member claims each of them once.
+    So does a flash sale, where each member orders once.
     """
     lots = random.Random(run)
     if scenario == CLAIM_CODE:
@@ -75,7 +79,7 @@ def requests(scenario: str, world: World, port: int, run: str, turn: int = 0) ->
         # Another one in each run, so that no ledger is longer than others for it.
         hot = lots.choice(world.members)
         templates = _purchases(World(world.tills, [hot], world.voucher_id), port, lots)
-    elif scenario == PLACE_ORDER:
+    elif scenario in {PLACE_ORDER, FLASH_SALE, SOLD_OUT}:
         templates = _orders(world, port)
     elif scenario == QUOTE_BASKET:
         templates = _baskets(world, port, lots)
@@ -84,7 +88,8 @@ def requests(scenario: str, world: World, port: int, run: str, turn: int = 0) ->
     else:
         templates = [(_head("GET", "/v1/members/me/points", port, m.token), b"") for m in world.members]
     lots.shuffle(templates)
-    return _endless(templates, run)
+    found = _endless(templates, run)
+    return itertools.islice(found, len(templates)) if scenario == FLASH_SALE else found
 
 
 def reads(world: World, port: int, path: str) -> Iterator[bytes]:

@@ -61,8 +61,10 @@ class World:
         return cls(**found | {"members": members})
 
 
-async def create(base_url: str, admin_user: str, admin_password: str, *, stock: int) -> World:
-    """Returns a world on a fresh stack, with so many pieces of its voucher."""
+async def create(
+    base_url: str, admin_user: str, admin_password: str, *, stock: int, members: int = MEMBERS
+) -> World:
+    """Returns a world on a fresh stack, with so many members and pieces of its voucher."""
     async with Rest(base_url) as rest:
         admin = await rest.log_in_staff(admin_user, admin_password)
         tills = [await rest.create_till(admin, f"Bench till {number}") for number in range(TILLS)]
@@ -76,13 +78,12 @@ async def create(base_url: str, admin_user: str, admin_password: str, *, stock: 
 
         async def join(number: int, attempt: int) -> Member:
             # Another try is another person: nobody knows how far the first one came.
-            phone = f"+1415{2_000_000 + attempt * MEMBERS + number:07d}"
+            phone = f"+1415{2_000_000 + attempt * members + number:07d}"
             person, token = await rest.register(admin, phone, f"Member {number}")
             code = (await rest.ok("GET", "/v1/members/me/code", token=token))["member_code"]
             return Member(person["id"], code, token)
 
-        members = await _all(join)
-        return World(tills, members, created["voucher"]["id"])
+        return World(tills, await _all(join, members), created["voucher"]["id"])
 
 
 async def give_points(base_url: str, world: World) -> None:
@@ -97,7 +98,7 @@ async def give_points(base_url: str, world: World) -> None:
                 bought = receipt(member.code, f"opening-{number}-{turn}", now, line)
                 await rest.ok("POST", "/v1/purchases", bought, token=world.tills[number % TILLS])
 
-        await _all(shop)
+        await _all(shop, len(world.members))
 
 
 async def offer_discounts(
@@ -135,8 +136,8 @@ async def _brand(rest: Rest, admin: str) -> str:
     return brand_id
 
 
-async def _all(work: Callable[[int, int], Awaitable[T]]) -> list[T]:
-    """Returns the results of `work(number, attempt)` for each member; a refused one is tried again."""
+async def _all(work: Callable[[int, int], Awaitable[T]], count: int = MEMBERS) -> list[T]:
+    """Returns the results of `work(number, attempt)` for so many members; a refused one is tried again."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> T:
@@ -150,4 +151,4 @@ async def _all(work: Callable[[int, int], Awaitable[T]]) -> list[T]:
             await asyncio.sleep(1)
         raise AssertionError("the last attempt returns or raises")
 
-    return await asyncio.gather(*(one(number) for number in range(MEMBERS)))
+    return await asyncio.gather(*(one(number) for number in range(count)))

@@ -51,6 +51,12 @@ async def load(base_url: str, admin_user: str, admin_password: str) -> None:
                 "quantity": quantity,
             }
             await rest.ok("POST", "/v1/vouchers", voucher, token=admin, key=f"sample-{points}")
+        card = {
+            "name": "Card",
+            "provider": "SANDBOX",
+            "description": "A test card: 4242 4242 4242 4242.",
+        }
+        await rest.ok("POST", "/v1/payment-methods", card, token=admin, key="sample-card")
         campaign = {"name": "Welcome: 10 % off", "places": 1_000, "benefit": {"percent_off": 10}}
         await rest.ok("POST", "/v1/campaigns", campaign, token=admin, key="sample-welcome")
         rule = {"name": "Coffee counts double", "multiplier": {"percent": 200, "categories": ["coffee"]}}

@@ -17,6 +17,7 @@ STOP_STEPS: StopSteps = ((signal.SIGTERM, 7.4), (signal.SIGKILL, 0.3))
 # Only identity gets variables with these prefixes, wherever they were set.
 IDENTITY_ONLY = ("SCRIP_ADMIN_PASSWORD", "SCRIP_MASTER_KEY", "SCRIP_SERVICE_SECRET_HASHES", "SCRIP_OTP_")
 PROMOS_ONLY = ("SCRIP_WEBHOOK_KEY",)
+VOUCHERS_ONLY = ("SCRIP_PAYMENT_",)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def worker_names(settings: Settings) -> dict[str, str]:
 
 def base_environment() -> dict[str, str]:
     """Returns what all Python children get: all but the stack's settings and secrets of one service."""
-    left_out = (PREFIX, *IDENTITY_ONLY, *PROMOS_ONLY)
+    left_out = (PREFIX, *IDENTITY_ONLY, *PROMOS_ONLY, *VOUCHERS_ONLY)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     # Fewer malloc arenas: a third less memory in processes with several threads.
     return kept | {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
@@ -93,6 +94,9 @@ def environment(settings: Settings, secrets: Secrets, wiring: Wiring, service: s
     if service == "promos":
         made["SCRIP_WEBHOOK_KEY"] = secrets.webhook_key
         made.setdefault("SCRIP_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")  # whoever tries it out receives here
+    if service == "vouchers":
+        made["SCRIP_SANDBOX"] = str(settings.sandbox).lower()
+        made |= {key: value for key, value in os.environ.items() if key.startswith(VOUCHERS_ONLY)}
     if service != "identity":
         return made | {"SCRIP_SERVICE_SECRET": secrets.service_secrets[service]}
     # The sample's admin is everybody's here: the demo must not log out who looks around meanwhile.

@@ -327,6 +327,15 @@ async def as_client(call: Callable[..., Awaitable[T]], *arguments: object, **opt
     raise AssertionError("no answer to three tries")
 
 
+GATEWAY_SECRET = "whsec_" + base64.b64encode(b"what a gateway signs with").decode()
+_OF_VOUCHERS = {
+    "sandbox": True,
+    "payment_provider_name": "GATEWAY",
+    "payment_provider_url": "http://127.0.0.1:1/",  # where nobody listens: it is heard, and never asked
+    "payment_provider_secret": GATEWAY_SECRET,
+}
+
+
 class InProcess:
     """Starts and stops the platform in this process."""
 
@@ -416,7 +425,7 @@ class InProcess:
             **{f"{service}_target": target for service, target in platform.targets.items()},
             **(platform.environment if name == "identity" else {}),
             **(self._of_promos if name == "promos" else {}),
-            **({"sandbox": True} if name == "vouchers" else {}),
+            **(_OF_VOUCHERS if name == "vouchers" else {}),
         )
 
 

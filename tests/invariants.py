@@ -128,20 +128,6 @@ FULL JOIN (SELECT member_id, order_id, sum(points) AS points FROM debit_lots GRO
   ON l.order_id = d.order_id AND l.member_id = d.member_id
 WHERE coalesce(d.points, -1) <> coalesce(l.points, 0) OR (d.points > 0 AND d.balance_after IS NULL)
 """
-_GIFTS = """
-SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
-FULL JOIN wallet_vouchers w ON w.gift_id = g.id
-WHERE g.state IN ('OFFERING', 'ACCEPTING', 'RETURNING')
-  OR (g.state = 'OFFERED') IS DISTINCT FROM (w.gift_id IS NOT NULL)
-"""
-_RECIPIENTS = """
-WITH given AS (
-  SELECT voucher_id, recipient_hash, count(*) AS pieces FROM gifts WHERE recipient_hash IS NOT NULL
-  GROUP BY voucher_id, recipient_hash
-)
-SELECT * FROM given g LEFT JOIN voucher_recipients r USING (voucher_id, recipient_hash)
-WHERE r.given IS NULL OR r.given < g.pieces
-"""
 _SIGNED_CODES = """
 SELECT u.* FROM used_codes u LEFT JOIN receipts r USING (client_id, till_number, receipt_number, purchase_id)
 WHERE r.purchase_id IS NULL
@@ -195,6 +181,20 @@ WHERE CASE
     THEN coalesce(p.state, 'VOIDED') NOT IN ('VOIDED', 'REFUNDED', 'DECLINED')
   ELSE o.amount_minor = 0 AND p.id IS NOT NULL
 END
+"""
+_GIFTS = """
+SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
+FULL JOIN wallet_vouchers w ON w.gift_id = g.id
+WHERE g.state IN ('OFFERING', 'ACCEPTING', 'RETURNING')
+  OR coalesce(g.state = 'OFFERED', false) <> (w.gift_id IS NOT NULL)
+"""
+_RECIPIENTS = """
+WITH given AS (
+  SELECT voucher_id, recipient_hash, count(*) AS pieces FROM gifts WHERE recipient_hash IS NOT NULL
+  GROUP BY voucher_id, recipient_hash
+)
+SELECT * FROM given g LEFT JOIN voucher_recipients r USING (voucher_id, recipient_hash)
+WHERE r.given IS NULL OR r.given < g.pieces
 """
 _CODES = """
 SELECT id, state, uses, uses_allowed FROM codes c
@@ -322,7 +322,9 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
         for row in rows(databases["points"], "SELECT order_id, member_id, points, state FROM debits")
     }
     codes: dict[Any, list[dict[str, Any]]] = {}
-    owned = "SELECT id, order_id, owner_member_id, state, void_reason FROM codes WHERE order_id IS NOT NULL"
+    owned = """
+        SELECT id, order_id, owner_member_id, state, void_reason FROM codes WHERE order_id IS NOT NULL
+    """
     for code in rows(databases["promos"], owned):
         codes.setdefault(code["order_id"], []).append(code)
     found = rows(databases["vouchers"], "SELECT code_id, member_id FROM wallet_vouchers")
@@ -349,7 +351,7 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
 
 
 def check_gifts(databases: Mapping[str, str]) -> None:
-    """What is on offer is on hold, and nothing else is; gifts count for their recipients."""
+    """What is on offer is on hold, and nothing else; each gift counts for its recipient until then."""
     assert rows(databases["vouchers"], _GIFTS) == []
     assert rows(databases["vouchers"], _RECIPIENTS) == []
     offered = "SELECT code_id, id FROM gifts WHERE state = 'OFFERED'"

@@ -119,33 +119,3 @@ def _discard(reply: Awaitable[object]) -> None:
     close = getattr(reply, "close", None)
     if close:
         close()
-
-
-class Flags:
-    """Short-lived marks, set after the database decided so."""
-
-    def __init__(self, server: Redis, prefix: str, *, seconds: int = 1) -> None:
-        self._server = server
-        self._prefix = prefix
-        self._seconds = seconds
-
-    async def is_set(self, key: str) -> bool:
-        """Returns whether the mark stands; no when Redis is away."""
-        try:
-            return bool(await self._server.call(self._server.client.exists(self._prefix + key)))
-        except RedisAwayError:
-            return False
-
-    async def set(self, key: str) -> None:
-        """Sets the mark."""
-        try:
-            await self._server.call(self._server.client.set(self._prefix + key, "1", ex=self._seconds))
-        except RedisAwayError:
-            return
-
-    async def clear(self, key: str) -> None:
-        """Takes the mark away."""
-        try:
-            await self._server.call(self._server.client.delete(self._prefix + key))
-        except RedisAwayError:
-            return

@@ -57,20 +57,19 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
     placing = Placing(db, lease_seconds=lease)
-    store = DatabaseOrderStore(
-        db, Completing(db, gifts_last=timedelta(days=settings.gift_days)), Failing(db), lease_seconds=lease
-    )
+    completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
+    store = DatabaseOrderStore(db, completing, Failing(db), lease_seconds=lease)
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
     promo_codes = OrderPromoCodes(peers.promos, peers.token)
     sandbox = SandboxProvider(db) if settings.sandbox else None
-    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
-    recipients = GiftRecipients(peers.identity, peers.token, throttle, gifts_per_day=settings.gifts_per_day)
-    gifts = Gifts(db, GiftCodes(peers.promos, peers.token), recipients, forget_recipient)
 
     async def on_change(order_id: UUID) -> None:
         """Has an order go on when its payment does."""
         await saga.wake(order_id)
 
+    throttle = Throttle(redis, settings.service_secret.get_secret_value().encode())
+    recipients = GiftRecipients(peers.identity, peers.token, throttle, gifts_per_day=settings.gifts_per_day)
+    gifts = Gifts(db, GiftCodes(peers.promos, peers.token), recipients, forget_recipient)
     try:
         async with open_payments(
             db, sandbox=sandbox, gateway=_gateway(settings), on_change=on_change

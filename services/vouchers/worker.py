@@ -15,10 +15,6 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
     async with build(settings) as parts:
         tasks = jobs.tasks(parts.db, parts.peers, parts.gifts, parts.recipients)
-        await run_worker(
-            settings.database_url,
-            tasks,
-            stop,
-            loops=jobs.loops(parts.db, parts.saga, parts.payments, parts.gifts),
-        )
+        loops = jobs.loops(parts.db, parts.saga, parts.payments, parts.gifts)
+        await run_worker(settings.database_url, tasks, stop, loops=loops)
         await parts.saga.drain()

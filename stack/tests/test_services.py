@@ -26,6 +26,7 @@ def environments(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     given = {
         **OF_IDENTITY,
         "SCRIP_WEBHOOK_KEY": "somebody-elses",
+        "SCRIP_PAYMENT_PROVIDER_SECRET": "of-the-gateway",
         "SCRIP_TOKEN_POLICY": "bank",
         "SCRIP_CODE_OFFLINE_SECONDS": "60",
     }
@@ -62,6 +63,13 @@ def test_the_key_of_webhooks_reaches_promos_and_its_worker_only(
     name = "SCRIP_WEBHOOK_KEY"
     knowing = {process: each[name] for process, each in environments.items() if name in each}
     assert knowing == {"promos": "webhooks", "promos-worker": "webhooks"}
+
+
+def test_the_secret_of_the_payment_gateway_reaches_vouchers_and_its_worker_only(
+    environments: dict[str, dict[str, str]],
+) -> None:
+    knowing = {name for name, each in environments.items() if "SCRIP_PAYMENT_PROVIDER_SECRET" in each}
+    assert knowing == {"vouchers", "vouchers-worker"}
 
 
 def test_a_service_knows_its_own_secret_and_identity_the_hashes(

@@ -56,6 +56,7 @@ from services.common.ids import new_id
 from services.identity.tests.staff_help import ADMIN, MANAGER, PASSWORD, actions, creation, log_in
 from services.promos.tests.brands_help import Brands
 from services.promos.tests.support import Promos
+from tests.contract.audit_of_payments import change_payments
 from tests.contract.audit_of_promos import change_brands, change_codes, change_promos
 from tests.contract.descriptors import rpcs
 from tests.inprocess import Member, Platform, bearer, eventually, refused_status
@@ -321,6 +322,7 @@ async def test_everything_that_staff_change_is_listed_once(platform: Platform) -
         *await change_member(admin, member),
         *await export(admin),
         *await change_offers(admin),
+        *await change_payments(admin),
         *await change_discounts(admin),
         *await change_codes(admin),
         *await change_brands(admin),

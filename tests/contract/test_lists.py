@@ -53,6 +53,8 @@ from scrip.vouchers.v1 import (
     catalogue_pb2_grpc,
     order_pb2,
     order_pb2_grpc,
+    payment_method_pb2,
+    payment_method_pb2_grpc,
     wallet_pb2,
     wallet_pb2_grpc,
 )
@@ -86,6 +88,7 @@ class World:
     redeemed_code: str = ""
     brand_id: str = ""
     webhooks: list[webhook_pb2.Webhook] = field(default_factory=list)
+    discounted_voucher: str = ""
 
     async def fill(self) -> None:
         """Makes it all."""
@@ -103,6 +106,10 @@ class World:
             await self._purchase()
         for _ in range(ROWS):
             await self._redemption(await self._order(await self._voucher()))
+        self.discounted_voucher = await self._voucher()
+        for _ in range(ROWS):
+            await self._payment_method()
+        await self._gifts()
         await self._code_set()
         await self._claims()
         for _ in range(ROWS):
@@ -146,6 +153,7 @@ class World:
             "ListWebhooks": webhook,
             "ListDeliveries": webhook | {"webhook_id": self.webhooks[0].id},
             "ListAuditEntries": {"actor_id": str(self.actor)},
+            "ListPaymentDiscounts": {"voucher_id": self.discounted_voucher},
             **dict.fromkeys(
                 ("ListSandboxNotices", "ListMemberEntries", "ListMemberExpiries", "ListMemberPurchases"),
                 member,
@@ -252,6 +260,23 @@ class World:
         )
         return (await stub.CreateVoucher(request, metadata=bearer(self.admin))).voucher.id
 
+    async def _payment_method(self) -> None:
+        """A way to pay, which takes something off a voucher."""
+        stub = payment_method_pb2_grpc.PaymentMethodServiceStub(self.platform.channels["vouchers"])
+        request = payment_method_pb2.CreatePaymentMethodRequest(name="Card", provider="SANDBOX")
+        metadata = bearer(self.admin, idempotency_key=str(new_id()))
+        method = (await stub.CreatePaymentMethod(request, metadata=metadata)).payment_method
+        discount = payment_method_pb2.SetPaymentDiscountRequest(
+            voucher_id=self.discounted_voucher, payment_method_id=method.id, percent_off=10
+        )
+        await stub.SetPaymentDiscount(discount, metadata=bearer(self.admin))
+
+    async def _gifts(self) -> None:
+        """What the first member is given, and gives."""
+        await self.platform.databases["vouchers"].run(
+            _gifts, self.members[0].id, self.platform.vault.hash_phone(self.members[0].phone)
+        )
+
     async def _order(self, voucher_id: str) -> str:
         stub = order_pb2_grpc.OrderServiceStub(self.platform.channels["vouchers"])
         metadata = bearer(self.members[0].token, idempotency_key=str(new_id()))
@@ -343,6 +368,29 @@ async def _deliveries(connection: Connection, webhook_id: UUID) -> None:
         """,
         id=webhook_id,
         rows=ROWS,
+    )
+
+
+async def _gifts(connection: Connection, member_id: UUID, phone_hash: bytes) -> None:
+    """Each of the member's vouchers on offer to the member, as no call would have it."""
+    await execute(
+        connection,
+        """
+        WITH offered AS (
+          UPDATE wallet_vouchers SET gift_id = uuidv7() WHERE member_id = %(member_id)s
+          RETURNING *
+        )
+        INSERT INTO gifts (
+          id, wallet_voucher_id, voucher_id, order_id, code_id, giver_id, notice_id, recipient_hash,
+          recipient_name, message, state, returns_at
+        )
+        SELECT
+          gift_id, id, voucher_id, order_id, code_id, %(member_id)s, gift_id, %(phone_hash)s, 'Ada', '',
+          'OFFERED', now() + interval '1 day'
+        FROM offered
+        """,
+        member_id=member_id,
+        phone_hash=phone_hash,
     )
 
 

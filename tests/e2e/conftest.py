@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from stack.testing import RunningStack
 from tests.e2e.points import POINTS_SETTINGS
+from tests.inprocess import GATEWAY_SECRET
 from tests.platform import Member, Platform, start_platform
 
 
@@ -19,6 +20,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     stack = start_platform(
         tmp_path_factory.mktemp("e2e"),
         env_points=POINTS_SETTINGS,
+        env_vouchers={
+            "SCRIP_PAYMENT_PROVIDER_NAME": "GATEWAY",
+            "SCRIP_PAYMENT_PROVIDER_URL": "http://127.0.0.1:1/",  # it is heard, and never asked
+            "SCRIP_PAYMENT_PROVIDER_SECRET": GATEWAY_SECRET,
+        },
         env_promos={"SCRIP_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"},  # where tests receive
     )
     yield stack

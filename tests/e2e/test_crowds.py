@@ -60,7 +60,7 @@ async def test_what_nobody_can_pay_is_still_there_for_the_last(
     assert reasons <= {"INSUFFICIENT_POINTS", "SOLD_OUT"}
     rich = await live.member()
     await live.give(till, rich, 10_000)
-    # The gate may refuse with SOLD_OUT for a second longer than it is true.
+    # An order may still be under way whose answer said that it is.
     await eventually(partial(live.bought, rich, voucher), 3)
     invariants.check(live.databases)
 

@@ -103,6 +103,12 @@ def test_the_key_of_webhooks_is_that_of_promos_alone(services: dict[str, Any]) -
     assert len(base64.b64decode(services["promos"]["environment"]["SCRIP_WEBHOOK_KEY"], validate=True)) == 32
 
 
+def test_the_secret_of_the_payment_gateway_is_that_of_vouchers_alone(services: dict[str, Any]) -> None:
+    secret = "SCRIP_PAYMENT_PROVIDER_SECRET"
+    knowing = {name for name, each in services.items() if secret in _environment(each)}
+    assert knowing == {"vouchers", "vouchers-worker", "vouchers-migrate"}
+
+
 def test_make_env_keeps_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose_env, "ROOT", tmp_path)
     (tmp_path / ".env.example").write_text(EXAMPLE)
@@ -175,8 +181,10 @@ def test_what_the_example_shows_is_the_default_or_can_be_set(
     settings = settings_class(service)
     default = settings_from(settings, environment, monkeypatch)
     # A secret is not shown, so that nobody keeps it.
-    secret = {"SCRIP_OTP_WEBHOOK_SECRET": "whsec_" + 4 * "c2Vj"} if service == "identity" else {}
-    read = settings_from(settings, environment | shown | secret, monkeypatch)
+    secrets = dict.fromkeys(
+        shown.keys() & {"SCRIP_OTP_WEBHOOK_SECRET", "SCRIP_PAYMENT_PROVIDER_SECRET"}, "whsec_" + 4 * "c2Vj"
+    )
+    read = settings_from(settings, environment | shown | secrets, monkeypatch)
     for name, value in shown.items():
         field = name.removeprefix("SCRIP_").lower()
         if getattr(default, field) in (None, "", SecretStr("")):
@@ -185,12 +193,16 @@ def test_what_the_example_shows_is_the_default_or_can_be_set(
             assert getattr(read, field) == getattr(default, field), f"{name}={value} is not its default"
 
 
+@pytest.mark.parametrize(
+    ("service", "secret"),
+    [("identity", "SCRIP_OTP_WEBHOOK_SECRET"), ("vouchers", "SCRIP_PAYMENT_PROVIDER_SECRET")],
+)
 def test_a_secret_that_is_left_as_the_example_shows_it_is_refused(
-    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    service: str, secret: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = services["identity"]["environment"]
-    with pytest.raises(ValidationError, match="SCRIP_OTP_WEBHOOK_SECRET"):
-        settings_from(settings_class("identity"), environment | optional(), monkeypatch)
+    environment = services[service]["environment"]
+    with pytest.raises(ValidationError, match=secret):
+        settings_from(settings_class(service), environment | optional(), monkeypatch)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -10,9 +10,8 @@ from collections.abc import Awaitable
 
 import pytest
 
-from services.common.cache import Flags, Redis, RedisAwayError
+from services.common.cache import Redis, RedisAwayError
 from services.common.ids import new_id
-from stack.ports import free_port
 from stack.redis import Redis as RedisServer
 
 
@@ -25,33 +24,10 @@ async def is_away(call: Awaitable[object]) -> bool:
     return False
 
 
-async def test_flags_are_set_cleared_and_end_by_themselves(redis: Redis) -> None:
-    flags = Flags(redis, f"{new_id()}:")
-    assert not await flags.is_set("a")
-    await flags.set("a")
-    assert await flags.is_set("a")
-    assert not await flags.is_set("b")
-    await flags.clear("a")
-    assert not await flags.is_set("a")
-    await flags.set("a")
-    await asyncio.sleep(1.1)
-    assert not await flags.is_set("a")
-
-
 async def test_many_calls_at_once_do_not_look_like_an_outage(redis: Redis) -> None:
     key = str(new_id())
     await redis.call(redis.client.set(key, "x"))
     assert await asyncio.gather(*(_get(redis, key) for _ in range(300))) == [b"x"] * 300
-
-
-async def test_without_redis_nothing_is_known_and_nothing_fails() -> None:
-    away = Redis(f"redis://127.0.0.1:{free_port()}/0")
-    flags = Flags(away, "x:")
-    for _ in range(10):  # before and after the breaker opens
-        await flags.set("a")
-        await flags.clear("a")
-        assert not await flags.is_set("a")
-    await away.close()
 
 
 async def test_after_five_failures_redis_is_left_alone_for_a_second(own_redis: RedisServer) -> None:

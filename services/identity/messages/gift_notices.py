@@ -80,5 +80,6 @@ async def withhold_gift_notice(connection: Connection, gift_id: UUID, why: str) 
 
 async def forget_gift_recipient(connection: Connection, gift_id: UUID) -> None:
     """Erases to whom a gift was; if the recipient is not told by now, nobody is."""
+    await execute(connection, "DELETE FROM notices WHERE id = %(id)s AND state = 'PREPARED'", id=gift_id)
     await withhold_gift_notice(connection, gift_id, "the gift has ended")
     await execute(connection, "UPDATE notices SET recipient = '' WHERE id = %(id)s", id=gift_id)

@@ -12,7 +12,7 @@ from services.common.urls import is_safe_url
 from services.vouchers.payments.providers import ProviderPayment, ProviderState
 
 MOST_BYTES = 65_536
-_STATES = frozenset(get_args(ProviderState))
+_STATES = get_args(ProviderState)
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _REFERENCE = re.compile(r"[\x21-\x7e]{0,200}")

@@ -335,7 +335,7 @@ async def test_a_process_that_dies_before_any_statement_leaves_nothing_or_all(
     left, usual = itertools.count(), psycopg.AsyncCursor.execute
 
     async def mortal(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if next(left) == 0:
+        if self.connection.info.dbname == "placing" and next(left) == 0:
             await self.connection.close()
             raise KilledError
         return await usual(self, *args, **kwargs)
@@ -343,7 +343,8 @@ async def test_a_process_that_dies_before_any_statement_leaves_nothing_or_all(
     state = """
     SELECT ARRAY[
       (SELECT count(*) FROM orders), (SELECT sum(issued) FROM vouchers),
-      (SELECT sum(ordered) FROM voucher_members), (SELECT sum(given) FROM voucher_recipients)
+      (SELECT coalesce(sum(ordered), 0) FROM voucher_members),
+      (SELECT coalesce(sum(given), 0) FROM voucher_recipients)
     ]::int[]
     """
     halves: list[list[int]] = []

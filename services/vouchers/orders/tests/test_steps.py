@@ -65,6 +65,14 @@ def test_any_two_faults_leave_an_order_that_is_paid_with_its_codes_or_undone(kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_known_is_asked_again_and_undoes_nothing(kind: str) -> None:
+    calls = range(len(settled(kind, {}, GOOD).calls))
+    unknown: tuple[Fault, ...] = ("UNKNOWN_BEFORE", "UNKNOWN_AFTER")
+    for call, fault in product(calls, unknown):
+        assert settled(kind, {call: fault}, GOOD).order.state == "COMPLETED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_any_two_faults_of_a_refund_leave_nothing_behind(kind: str) -> None:
     paid = settled(kind, {}, GOOD)
     done = len(paid.calls)

@@ -23,7 +23,7 @@ GOOD = Card("4242 4242-4242 4242", 6, 2026, "123", " Ada ")
 
 def test_a_good_card_is_read_without_what_people_put_between_the_digits() -> None:
     assert checked_card(GOOD, NOW) == Card("4242424242424242", 6, 2026, "123", "Ada")
-    assert all(checked_card(replace(GOOD, number=number), NOW) for number in CARDS)
+    assert [checked_card(replace(GOOD, number=number), NOW).number for number in CARDS] == list(CARDS)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_card_is_named_and_never_shown(changed: dict[str, A
 
 
 def test_a_card_is_good_until_its_month_is_over_everywhere() -> None:
-    assert checked_card(GOOD, datetime(2026, 7, 1, 11, 59, tzinfo=UTC))
+    checked_card(GOOD, datetime(2026, 7, 1, 11, 59, tzinfo=UTC))
     with pytest.raises(DomainError):
         checked_card(GOOD, datetime(2026, 7, 1, 12, tzinfo=UTC))
 
