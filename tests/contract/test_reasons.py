@@ -16,8 +16,12 @@ from tests.contract.raised import mentions, raised
 from tests.edge.edge import committed, nodes_with
 from tools import errors
 
-# These hand on a reason that somebody else made: another service, or the order when it failed.
-HANDED_ON = {"services/common/status.py", "services/vouchers/orders/handlers.py"}
+# These hand on a reason that somebody else made: another service, or the order or the gift when it failed.
+HANDED_ON = {
+    "services/common/status.py",
+    "services/vouchers/gifts/given_handlers.py",
+    "services/vouchers/orders/handlers.py",
+}
 DOCUMENTED = {reason.name: reason for reason in errors.reasons()}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from scrip.vouchers.v1 import gift_pb2
@@ -19,7 +21,6 @@ from services.vouchers.gifts import commands, queries
 from services.vouchers.gifts.advancing import Gifts
 from services.vouchers.gifts.encoding import encode_given, read_recipient, read_state
 from services.vouchers.gifts.recipients import GiftRecipients
-from services.vouchers.gifts.refusals import kept_refusal
 
 
 class GivenGiftHandlers:
@@ -50,7 +51,7 @@ class GivenGiftHandlers:
         await self._gifts.advance_now(given)
         row = await self._db.read(queries.get_given_gift, given, caller().id)
         if row.refusal:
-            raise kept_refusal(row.refusal)
+            raise _refusal(row.refusal)
         return gift_pb2.GiveVoucherResponse(gift=encode_given(row))
 
     async def _give(
@@ -106,3 +107,12 @@ class GivenGiftHandlers:
         await self._gifts.advance_now(gift_id)
         row = await self._db.read(queries.get_given_gift, gift_id, caller().id)
         return gift_pb2.WithdrawGiftResponse(gift=encode_given(row))
+
+
+def _refusal(kept: Mapping[str, Any]) -> DomainError:
+    """Returns why a gift never came to be on offer, the same for every repetition of the call."""
+    metadata = dict(kept)
+    reason, message = metadata.pop("reason"), metadata.pop("message")
+    refusal = DomainError(reason, message)
+    refusal.metadata.update(metadata)
+    return refusal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from services.common.errors import DomainError
@@ -42,11 +40,3 @@ def gift_ended(gift_id: UUID) -> DomainError:
 def gift_accepted(gift_id: UUID) -> DomainError:
     """The gift was accepted."""
     return DomainError("GIFT_ACCEPTED", "the gift was accepted", gift_id=gift_id)
-
-
-def kept_refusal(kept: Mapping[str, Any]) -> DomainError:
-    """Returns why a gift never came to be on offer, the same for every repetition of the call."""
-    metadata = dict(kept)
-    refusal = DomainError(metadata.pop("reason"), metadata.pop("message"))
-    refusal.metadata.update(metadata)
-    return refusal

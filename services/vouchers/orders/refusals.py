@@ -6,6 +6,7 @@ from uuid import UUID
 
 from services.common.errors import DomainError
 
+ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
 ORDER_CODES_USED = "ORDER_CODES_USED"
 """promos does not release codes of which one was used."""
 ORDER_CANCELLED = "ORDER_CANCELLED"
@@ -29,7 +30,7 @@ def member_limit_reached(*, limit: int, ordered: int) -> DomainError:
 
 def order_codes_used(order_id: UUID) -> DomainError:
     """A code of the order was used, so that it is not refunded."""
-    return DomainError(ORDER_CODES_USED, "a code of this order was used", order_id=order_id)
+    return DomainError("ORDER_CODES_USED", "a code of this order was used", order_id=order_id)
 
 
 def order_not_cancellable(order_id: UUID, cause: str) -> DomainError:
@@ -46,9 +47,14 @@ def order_not_refundable(order_id: UUID, state: str) -> DomainError:
     )
 
 
-def payment_expired() -> DomainError:
+def order_cancelled(order_id: UUID) -> DomainError:
+    """The order was cancelled before it was completed."""
+    return DomainError("ORDER_CANCELLED", "the order was cancelled", order_id=order_id)
+
+
+def payment_expired(order_id: UUID) -> DomainError:
     """The member did not pay in time."""
-    return DomainError("ORDER_PAYMENT_EXPIRED", "the order was not paid for in time")
+    return DomainError("ORDER_PAYMENT_EXPIRED", "the order was not paid for in time", order_id=order_id)
 
 
 def amount_mismatch(amount_minor: int, currency_code: str) -> DomainError:

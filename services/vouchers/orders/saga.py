@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from services.common.errors import described
+from services.common.errors import DomainError, described
 from services.vouchers.orders.queries import OrderRow
+from services.vouchers.orders.refusals import ORDER_NOT_FOUND
 from services.vouchers.orders.steps import NO_TENDER, OrderSteps, Tender, passes
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,17 @@ class OrderSaga:
             self._once_more.discard(order_id)
 
     async def wake(self, order_id: UUID) -> None:
-        """Has an order go on, of whose payment something was heard; does not wait for it."""
-        order = await self._store.get(order_id)
+        """Has an order go on, of whose payment something was heard; does not wait for it.
+
+        A payment without an order is no reason to refuse what its provider tells.
+        """
+        try:
+            order = await self._store.get(order_id)
+        except DomainError as error:
+            if error.reason != ORDER_NOT_FOUND:
+                raise
+            log.warning("a payment without an order: %s", order_id)
+            return
         if order.open:
             _ = self.start(order)
 

@@ -15,7 +15,7 @@ from services.common.db import Connection, fetch_first
 from services.common.errors import DomainError
 from services.common.set_aside import ORDER, forgetting
 from services.vouchers.orders.queries import COLUMNS, OrderRow
-from services.vouchers.orders.refusals import ORDER_CANCELLED, payment_expired
+from services.vouchers.orders.refusals import order_cancelled, payment_expired
 
 
 def step(state: LiteralString) -> Composed:
@@ -47,8 +47,7 @@ async def start_undoing(connection: Connection, *, order_id: UUID, refusal: Doma
         OrderRow,
         _START_UNDOING,
         id=order_id,
-        reason=refusal.reason,
-        metadata=Jsonb(refusal.metadata | {"message": refusal.message}),
+        **_why(refusal),
     )
 
 
@@ -96,15 +95,7 @@ _EXPIRE = SQL(
 
 async def expire(connection: Connection, *, order_id: UUID) -> OrderRow | None:
     """AWAITING_PAYMENT -> UNDOING, if the time to pay is over; returns None when it is not."""
-    refusal = payment_expired()
-    return await fetch_first(
-        connection,
-        OrderRow,
-        _EXPIRE,
-        id=order_id,
-        reason=refusal.reason,
-        metadata=Jsonb({"message": refusal.message}),
-    )
+    return await fetch_first(connection, OrderRow, _EXPIRE, id=order_id, **_why(payment_expired(order_id)))
 
 
 _REFUSE_REFUND = SQL(
@@ -169,7 +160,7 @@ async def cancel(
         note=note or None,
         ended_by=str(member_id),
         lease_seconds=lease_seconds,
-        **_CANCELLED,
+        **_why(order_cancelled(order_id)),
     )
 
 
@@ -185,8 +176,13 @@ async def refund(
         note=note,
         ended_by=ended_by,
         lease_seconds=lease_seconds,
-        **_CANCELLED,
+        **_why(order_cancelled(order_id)),
     )
 
 
-_CANCELLED = {"reason": ORDER_CANCELLED, "metadata": Jsonb({"message": "the order was cancelled"})}
+def _why(refusal: DomainError) -> dict[str, object]:
+    """Returns a refusal as an order keeps it."""
+    return {
+        "reason": refusal.reason,
+        "metadata": Jsonb(refusal.metadata | {"message": refusal.message}),
+    }

@@ -193,7 +193,7 @@ class Store:
         def effect() -> OrderRow | None:
             if not self.world.overdue:
                 return None
-            reason = payment_expired().reason
+            reason = payment_expired(order.id).reason
             return self.world.move("AWAITING_PAYMENT", to="UNDOING", failure_reason=reason)
 
         return await self.world.call("expire", effect)

@@ -148,6 +148,8 @@ async def test_after_a_crash_the_sweep_finds_what_was_authorised(
     await make_due(payments_db, due)
     await payments.sweep()
     assert (await state(payments, due), told.ids) == ("AUTHORISED", [due.id])
+    assert await is_open(payments_db, due), "its order is told again until it takes the money"
+    await payments.capture(due)
     assert not await is_open(payments_db, due)
 
 
