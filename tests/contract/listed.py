@@ -373,6 +373,9 @@ async def _gifts(connection: Connection, member_id: UUID, phone_hash: bytes) -> 
         WITH offered AS (
           UPDATE wallet_vouchers SET gift_id = uuidv7() WHERE member_id = %(member_id)s
           RETURNING *
+        ), counted AS (
+          INSERT INTO voucher_recipients (voucher_id, recipient_hash, given)
+          SELECT voucher_id, %(phone_hash)s, count(*) FROM offered GROUP BY voucher_id
         )
         INSERT INTO gifts (
           id, wallet_voucher_id, voucher_id, order_id, code_id, giver_id, notice_id, recipient_hash,

