@@ -29,7 +29,7 @@ def _basket(*codes: str, **fields: Any) -> dict[str, Any]:
 
 
 def _as_read(value: Any) -> Any:
-    """Returns a response with codes as tills read them: by now they are shown with the letters of a pattern."""
+    """Returns a response with codes as tills read them, for they are shown with a pattern's letters now."""
     if isinstance(value, dict):
         return {
             name: one.translate(_READ_ALIKE) if name == "code" and isinstance(one, str) else _as_read(one)
