@@ -49,7 +49,7 @@ def signed(message_id: str, body: bytes, keys: Sequence[bytes]) -> dict[str, str
 
 
 def fault(message_id: str, moment: str, signatures: str, body: bytes, keys: Sequence[bytes]) -> Rule | None:
-    """Returns which rule a message breaks by its three headers; None: whoever sent it has one of the keys."""
+    """Returns which rule a message breaks by its three headers; None: its sender has one of the keys."""
     if not (message_id and moment.isascii() and moment.isdecimal() and len(moment) < 12 and signatures):
         return "headers"
     good = [_signature(message_id, moment, body, key).encode() for key in keys]

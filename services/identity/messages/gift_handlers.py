@@ -18,7 +18,7 @@ from services.identity.messages.sender import MessageSender
 from services.identity.settings import Settings
 
 _PER_PHONE = Limit("gift_notices_per_phone", 5, 86_400, open_when_away=True)
-"""Messages about gifts that one number gets in a day, whoever gives them."""
+"""Messages about gifts that one number gets in a day, by all givers."""
 
 
 class GiftNoticeHandlers:

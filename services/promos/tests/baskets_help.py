@@ -84,7 +84,7 @@ class Baskets:
         state: str = "",
         like: NewCode | None = None,
     ) -> NewCode:
-        """Returns a code of its own set, or that of `like`; for whoever brings it when it has no owner."""
+        """Returns a code of its own set, or that of `like`; for any bearer when it has no owner."""
         new = NewCode(new_id(), like.code_set_id if like else new_id(), random_code(12))
 
         async def insert(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""What a payment provider does, whoever it is: the sandbox, or a gateway.
+"""What a payment provider does: the sandbox, or a gateway.
 
 Each call is keyed by the payment's id, which is the order's: repeated, it changes nothing and returns where
 the payment stands. Whether a call that raised OutcomeUnknownError took effect is unknown, and is never

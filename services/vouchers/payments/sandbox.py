@@ -258,7 +258,7 @@ class SandboxProvider:
         return row
 
     async def _told(self, row: SandboxRow) -> None:
-        assert self._notify is not None, "whoever opens the sandbox sets it"
+        assert self._notify is not None, "it is set where the sandbox is opened"
         await self._notify(row.told)
 
     async def _changed(self, payment_id: UUID, statement: SQL) -> SandboxRow:
