@@ -7,6 +7,7 @@ from uuid import UUID
 
 from scrip.vouchers.v1 import shop_pb2
 
+from services.common.batching import Batcher
 from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
@@ -17,6 +18,7 @@ from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.exchange import EXCHANGE_LIST, affordable, ordered_by
 from services.vouchers.catalogue.quantity import Quantities
+from services.vouchers.catalogue.queries import VoucherRow
 from services.vouchers.catalogue.recent_replies import RecentReplies
 from services.vouchers.catalogue.search import search_filter
 
@@ -35,6 +37,7 @@ class ShopHandlers:
         self._quantities = quantities
         self._balances = balances
         self._recent = RecentReplies()
+        self._offers: Batcher[UUID, VoucherRow] = Batcher("offers", self._read_offers)
         self._streams = LiveStreams("vouchers", most=max_watchers)
 
     def close_streams(self) -> None:
@@ -70,12 +73,15 @@ class ShopHandlers:
         """Returns one offer, a second old at most."""
 
         async def read() -> shop_pb2.GetOfferResponse:
-            row = await self._db.read(queries.get_offer, UUID(request.voucher_id))
+            row = await self._offers.submit(UUID(request.voucher_id))
             return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
 
         reply = await self._recent.of(request, read)
         await context.send_initial_metadata(_PUBLIC)
         return reply
+
+    async def _read_offers(self, voucher_ids: list[UUID]) -> list[VoucherRow | DomainError]:
+        return await self._db.read(queries.get_offers, voucher_ids)
 
     async def ListMyExchangeOffers(
         self, request: shop_pb2.ListMyExchangeOffersRequest, context: Context
