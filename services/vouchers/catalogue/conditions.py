@@ -20,7 +20,7 @@ ON_SALE = SQL(
 
 POINTS_ALONE = SQL(
     """
-    (vouchers.price_points > 0 AND (vouchers.price_rule = 'EITHER' OR vouchers.price_minor IS NULL))
+    (vouchers.price_points > 0 AND vouchers.price_rule = 'EITHER')
     """
 )
 """Whether a voucher can be had for points without money, for statements on `vouchers`."""
@@ -36,7 +36,7 @@ STATES: dict[str, Part] = {
 """Whether a voucher is shown in a state."""
 
 PRICE_KINDS: dict[str, Part] = {
-    "POINTS": "vouchers.price_points > 0 AND vouchers.price_rule = 'EITHER'",
+    "POINTS": POINTS_ALONE,
     "MONEY": "vouchers.price_minor IS NOT NULL AND vouchers.price_rule = 'EITHER'",
     "TOGETHER": "vouchers.price_rule = 'TOGETHER'",
 }
