@@ -13,6 +13,7 @@ from services.common.channels import Peers
 from services.common.db import Database
 from services.common.storage import Storage, open_storage
 from services.common.throttle import Throttle
+from services.vouchers.catalogue import QuantityChanges
 from services.vouchers.gifts.advancing import Gifts
 from services.vouchers.gifts.codes_client import GiftCodes
 from services.vouchers.gifts.recipients import GiftRecipients
@@ -41,6 +42,7 @@ class Parts:
     db: Database
     redis: Redis
     peers: Peers
+    changes: QuantityChanges
     placing: Placing
     payments: Payments
     pricing: OrderPricing
@@ -58,9 +60,10 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
-    placing = Placing(db, lease_seconds=lease)
+    changes = QuantityChanges(redis, settings.redis_url)
+    placing = Placing(db, changes, lease_seconds=lease)
     completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
-    store = DatabaseOrderStore(db, completing, Failing(db), lease_seconds=lease)
+    store = DatabaseOrderStore(db, completing, Failing(db, changes), lease_seconds=lease)
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
     promo_codes = OrderPromoCodes(peers.promos, peers.token)
     sandbox = SandboxProvider(db) if settings.sandbox else None
@@ -83,10 +86,22 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
             )
             storage = open_storage(settings)
             yield Parts(
-                db, redis, peers, placing, payments, pricing, saga, sandbox, recipients, gifts, storage
+                db,
+                redis,
+                peers,
+                changes,
+                placing,
+                payments,
+                pricing,
+                saga,
+                sandbox,
+                recipients,
+                gifts,
+                storage,
             )
     finally:
         await peers.close()
+        await changes.close()
         await redis.close()
         await db.close()
 

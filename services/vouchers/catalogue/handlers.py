@@ -22,6 +22,7 @@ from services.vouchers.catalogue.commands import (
     take_off_sale,
     update_voucher,
 )
+from services.vouchers.catalogue.quantity_changes import QuantityChanges
 from services.vouchers.catalogue.queries import VOUCHER_LIST, get_voucher
 from services.vouchers.catalogue.search import search_filter
 
@@ -31,8 +32,9 @@ _OffSaleRequest = catalogue_pb2.DeactivateVoucherRequest | catalogue_pb2.Archive
 class CatalogueHandlers:
     """Implements CatalogueService."""
 
-    def __init__(self, db: Database, currency_code: str) -> None:
+    def __init__(self, db: Database, changes: QuantityChanges, currency_code: str) -> None:
         self._db = db
+        self._changes = changes
         self._currency_code = currency_code
 
     async def CreateVoucher(
@@ -94,6 +96,7 @@ class CatalogueHandlers:
             etag=request.etag,
             changes=encoding.changes(request, self._currency_code),
         )
+        self._changes.tell({row.id})
         return catalogue_pb2.UpdateVoucherResponse(voucher=encoding.voucher(row))
 
     async def PublishVoucher(
@@ -107,6 +110,7 @@ class CatalogueHandlers:
             etag=request.etag,
             sale_starts_at=moment(request, "sale_starts_at"),
         )
+        self._changes.tell({row.id})
         return catalogue_pb2.PublishVoucherResponse(voucher=encoding.voucher(row))
 
     async def DeactivateVoucher(
@@ -131,4 +135,5 @@ class CatalogueHandlers:
             etag=request.etag,
             state=state,
         )
+        self._changes.tell({row.id})
         return encoding.voucher(row)
