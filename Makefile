@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-exports bench-search env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ bench-replay: proto ## replay a day of 100,000 receipts, killing points on the w
 
 bench-codes: proto ## measure making codes beside PostgreSQL's own COPY, and one at a time
 	@exec $(py) -m bench.make_codes $(ARGS)
+
+bench-exports: proto ## measure calls beside the export of a million codes
+	@exec $(py) -m bench.exports $(ARGS)
 
 bench-search: proto ## measure searches among 100,000 stores
 	@exec $(py) -m bench.search $(ARGS)
