@@ -13,7 +13,7 @@ def started(**environment: str) -> subprocess.CompletedProcess[str]:
     """Imports a service's package and gRPC in a process of its own; returns what it printed."""
     code = "import os, services, grpc; print(os.environ['GRPC_EXPERIMENTS'])"
     kept = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
-    return subprocess.run(  # noqa: S603  # this interpreter
+    return subprocess.run(
         [sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True, check=True
     )
 
