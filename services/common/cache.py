@@ -7,6 +7,7 @@ then one call tries it, and until that has a reply the others go on without Redi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -116,7 +117,8 @@ class Redis:
         self._closed_until = math.inf
         for _ in range(_CONNECTIONS):
             await self._slots.acquire()
-        await self._client.aclose()
+        with contextlib.suppress(RedisError):  # one that ends too slowly has been let go
+            await self._client.aclose()
         for _ in range(_CONNECTIONS):
             self._slots.release()
 
