@@ -23,8 +23,9 @@ TokenSource = Callable[[], Awaitable[str]]
 
 DEADLINE_SECONDS = 2.0
 _TRY_AGAIN_SECONDS = 5.0
-_CHECKS_AT_ONCE = 4
-_LINGER_SECONDS = 0.002
+_CHECKS_AT_ONCE = 2
+"""Questions about logins, so that one that hangs does not hold up all others; with fewer each holds more."""
+_LINGER_SECONDS = 0.005
 _OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.keepalive_time_ms", 30_000),
