@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import random
 import sys
 import tempfile
@@ -16,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from tests import invariants
@@ -25,7 +23,7 @@ from tests.faults.faults import ALL, Breakable, Fault, breakable_stack
 from tests.faults.shop import Buyer, Shop, Wish, open_shop, wish_of
 from tests.platform import Platform, at_once, eventually, limited
 
-MEMBERS, SHOPPERS = 24, 12
+MEMBERS, SHOPPERS = 24, 32
 DEFINITE_SECONDS = 60.0
 MOST_WISHES = 5_000
 REPEATED_AT_ONCE = 20
@@ -129,12 +127,12 @@ async def run_campaign(broken: Breakable, seed: int, faults: Iterable[Fault]) ->
 def _until(minutes: float, seed: int) -> Iterable[Fault]:
     """Faults in an order that the seed draws, for so long; each of them at least once."""
     ends, chance = time.monotonic() + 60 * minutes, random.Random(seed)
-    for number in itertools.count():
-        if number and time.monotonic() > ends:
-            return
+    while True:
         for fault in chance.sample(ALL, len(ALL)):
-            print(f"{fault.__name__}: {fault.__doc__}", flush=True)
+            _say(f"{fault.__name__}: {fault.__doc__}")
             yield fault
+        if time.monotonic() > ends:
+            return
 
 
 async def _run(seed: int, minutes: float) -> None:
@@ -144,11 +142,16 @@ async def _run(seed: int, minutes: float) -> None:
     ):
         async with Platform(stack) as live:
             told = await run_campaign(Breakable(live, hops), seed, _until(minutes, seed))
-    print(f"{sum(told.ends.values())} orders, {told.unanswered} calls without a response")
+    _say(f"{sum(told.ends.values())} orders, {told.unanswered} calls without a response")
     for end, count in sorted(told.ends.items()):
-        print(f"  {end:24} {count}")
+        _say(f"  {end:24} {count}")
     for name, seconds in told.definite_after.items():
-        print(f"  all definite after {name:18} {seconds:.1f} s at most")
+        _say(f"  all definite after {name:18} {seconds:.1f} s at most")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main() -> int:

@@ -71,7 +71,7 @@ async def killed(broken: Breakable, chance: random.Random) -> None:
     for name in chance.sample(KILLED, len(KILLED)):
         pid = await broken.live.kill(name)
         await asyncio.to_thread(stack.wait_restarted, name, pid)
-        await asyncio.sleep(chance.uniform(0, 2))
+        await asyncio.sleep(chance.uniform(0, 4))
 
 
 async def stopped(broken: Breakable, chance: random.Random) -> None:
@@ -144,7 +144,7 @@ async def _bad(broken: Breakable, weather: Mapping[str, Weather], *, heals: bool
         await asyncio.sleep(BAD_SECONDS)
 
 
-SHORT: Sequence[Fault] = (slow, killed, redis_lost, cut, postgres_stopped, half_open, stopped)
+SHORT: Sequence[Fault] = (slow, killed, redis_lost, postgres_stopped, half_open, stopped)
 ALL: Sequence[Fault] = (
     slow,
     killed,

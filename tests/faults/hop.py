@@ -13,7 +13,7 @@ READ_SIZE = 64 * 1024
 
 @dataclass(frozen=True)
 class Weather:
-    """What happens to what is sent: each piece is late, or is lost after so many bytes, as are all behind it."""
+    """What happens to what is sent: each piece is late, or all is lost from so many bytes on."""
 
     delay_seconds: float = 0.0
     loses_requests: bool = False
@@ -45,6 +45,7 @@ class Hop:
         self.weather = FINE
         self._target = target
         self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"hop-{port}", daemon=True)
 
@@ -64,8 +65,8 @@ class Hop:
     def under(self, weather: Weather, *, heals: bool) -> Iterator[None]:
         """For so long the weather is another.
 
-        Afterwards connections that lost something are cut if the hop `heals`; if not, they stay half open, and
-        who uses them has to find that out.
+        Afterwards connections that lost something are cut if the hop `heals`; if not, they stay half open,
+        and who uses them has to find that out.
         """
         self.weather = weather
         try:
@@ -81,16 +82,19 @@ class Hop:
                 link.close()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def _close(self) -> None:
         self._server.close()
-        for link in self._links:
-            link.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._take(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link([writer])

@@ -147,7 +147,7 @@ class Buyer:
         """Orders, confirms, and does with it what is wished; one who is not patient goes away halfway."""
         wish = self._wish
         try:
-            await self._quote()
+            await self.quote()
             await self._place(patient=wish.patient)
         except GaveUpError:
             return
@@ -156,7 +156,7 @@ class Buyer:
     async def go_on(self) -> None:
         """Brings to an end what was begun; also called when one who went away comes back."""
         wish = self._wish
-        await self._quote()
+        await self.quote()
         await self._place()
         for _ in range(MOST_ASKED):
             if wish.state != "AWAITING_PAYMENT" or wish.ending == "leaves":
@@ -172,10 +172,10 @@ class Buyer:
     async def look(self) -> tuple[str, str]:
         """Returns the order's id and state, or why it is refused, by a call with the same key."""
         wish = self._wish
-        before = wish.order["id"], wish.refused
+        before = wish.order["id"]
         await self._place()
-        if before[0]:  # else nothing was ordered, and it may be had by now
-            assert (wish.order["id"], wish.refused) == before, f"another order: {wish}"
+        if before:  # else nothing was ordered, and it may be had by now
+            assert wish.order["id"] == before, f"another order: {wish}"
         return wish.order["id"], wish.refused or wish.state
 
     async def cancel(self) -> None:
@@ -183,8 +183,8 @@ class Buyer:
         path = f"{ORDERS}/{self._wish.order['id']}:cancel"
         await self._until_over(partial(self._call, "POST", path, {}), "CANCELLED", "REFUNDED")
 
-    async def _quote(self) -> None:
-        """With a promo code, what is asked first is kept, and paid."""
+    async def quote(self) -> None:
+        """Asks what it costs with a promo code, which is what is paid then."""
         wish = self._wish
         if not wish.promo_code or "quote_id" in wish.body:
             return

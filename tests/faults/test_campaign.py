@@ -1,4 +1,4 @@
-"""Whatever breaks under orders with points, money, promo codes and gifts: each ends, and every book agrees."""
+"""Whatever breaks under orders for points and money: each of them ends, and every book agrees."""
 
 from __future__ import annotations
 
