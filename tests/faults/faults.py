@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Breakable:
     hops: Mapping[str, Hop]
 
 
-Fault = Callable[[Breakable, random.Random], Awaitable[None]]
+Fault = Callable[[Breakable, random.Random], Coroutine[Any, Any, None]]
 
 
 @contextmanager
@@ -83,7 +83,7 @@ async def stopped(broken: Breakable, chance: random.Random) -> None:
             await asyncio.sleep(STOPPED_SECONDS)
 
     names = chance.sample(STOPPED, len(STOPPED))
-    await asyncio.gather(*(one(name, 5.0 * place) for place, name in enumerate(names)))
+    await asyncio.gather(*(one(name, 2.0 * place) for place, name in enumerate(names)))
 
 
 async def stopped_in_turn(broken: Breakable, chance: random.Random) -> None:
