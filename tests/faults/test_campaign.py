@@ -16,7 +16,6 @@ SEED = 11
 @pytest.mark.timeout(420)
 async def test_every_order_is_definite_and_every_book_agrees_after_each_fault(broken: Breakable) -> None:
     told = await run_campaign(broken, SEED, SHORT)
-    print(told)
     assert told.unanswered > 0, "nobody noticed"
     ends = {"COMPLETED", "REFUNDED", "PAYMENT_DECLINED", "INSUFFICIENT_POINTS", "AWAITING_PAYMENT"}
     assert ends <= set(told.ends), told.ends
