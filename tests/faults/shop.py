@@ -191,8 +191,12 @@ class Buyer:
             return
         asked = {name: wish.body[name] for name in ("voucher_id", "quantity", "payment_method_id")}
         asked |= {"promo_code": wish.promo_code, "as_gift": "gift" in wish.body}
-        got = await self._ok(partial(self._call, "POST", f"{ORDERS}:quote", asked))
-        wish.body = {"quote_id": got["quote"]["id"]} | {
+        got = await answer(self._live, partial(self._call, "POST", f"{ORDERS}:quote", asked), self._seen)
+        if got.status_code != httpx.codes.OK:
+            assert refusal(got).reason == "SOLD_OUT", got.text
+            wish.promo_code = ""  # it is ordered all the same: perhaps something comes back
+            return
+        wish.body = {"quote_id": got.json()["quote"]["id"]} | {
             name: value for name, value in wish.body.items() if name in ("voucher_id", "card", "gift")
         }
 

@@ -13,7 +13,7 @@ SEED = 11
 @pytest.mark.covers(
     "V3 OrderService.PlaceOrder", "V7 OrderService.CancelMyOrder", "V7 OrderService.RefundOrder"
 )
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 async def test_every_order_is_definite_and_every_book_agrees_after_each_fault(broken: Breakable) -> None:
     told = await run_campaign(broken, SEED, SHORT)
     assert told.unanswered > 0, "nobody noticed"
