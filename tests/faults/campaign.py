@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests import invariants
 from tests.faults.clients import Disturbed
@@ -69,8 +70,10 @@ class Campaign:
 
     async def _under(self, fault: Fault) -> None:
         seen, wishes, over = Disturbed(), list[Wish](), asyncio.Event()
-        shopping = asyncio.gather(*(self._shop_until(over, wishes, seen) for _ in range(SHOPPERS)))
-        breaking = asyncio.create_task(fault(self._broken, self._chance))
+        shopping: asyncio.Future[Any] = asyncio.gather(
+            *(self._shop_until(over, wishes, seen) for _ in range(SHOPPERS))
+        )
+        breaking: asyncio.Future[Any] = asyncio.ensure_future(fault(self._broken, self._chance))
         await asyncio.wait([shopping, breaking], return_when=asyncio.FIRST_COMPLETED)
         over.set()
         await breaking
