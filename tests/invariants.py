@@ -182,6 +182,26 @@ WHERE CASE
   ELSE o.amount_minor = 0 AND p.id IS NOT NULL
 END
 """
+# What the sandbox has, which stands for a system outside.
+_MONEY = """
+SELECT o.id, o.state, o.amount_minor, o.currency_code, s.state AS at_provider, s.amount_minor AS charged
+FROM orders o JOIN payments p ON p.id = o.id AND p.provider = 'SANDBOX'
+LEFT JOIN sandbox_payments s ON s.id = o.id
+WHERE CASE
+  WHEN o.state = 'COMPLETED'
+    THEN (s.state, s.amount_minor, s.currency_code)
+      IS DISTINCT FROM ('CAPTURED', o.amount_minor, o.currency_code)
+  WHEN o.state IN ('FAILED', 'CANCELLED', 'REFUNDED') THEN s.state NOT IN ('VOIDED', 'REFUNDED', 'DECLINED')
+END
+"""
+_MONEY_OF_NOBODY = """
+SELECT s.id, s.state FROM sandbox_payments s LEFT JOIN orders o ON o.id = s.id
+WHERE s.state IN ('AUTHORISED', 'CAPTURED') AND o.id IS NULL
+"""
+_REDEEMED = """
+SELECT r.order_id, r.state, c.code_id, c.discount_minor, c.cancelled_at, c.cancelled_by
+FROM redeemed_orders r LEFT JOIN redemptions c ON c.id = r.redemption_id
+"""
 _GIFTS = """
 SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
 FULL JOIN wallet_vouchers w ON w.gift_id = g.id
@@ -312,7 +332,11 @@ def check_codes(promos: str) -> None:
 
 def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
     """INV5: every order is completed with its debit, its payment and its codes, or fully undone."""
-    assert rows(databases["vouchers"], _PAYMENTS) == []
+    for query in (_PAYMENTS, _MONEY):
+        assert rows(databases["vouchers"], query) == []
+    if not foreign_debits:
+        assert rows(databases["vouchers"], _MONEY_OF_NOBODY) == []
+    check_promo_codes(databases, foreign_debits=foreign_debits)
     orders = rows(
         databases["vouchers"],
         "SELECT o.id, o.member_id, state, price_points,"
@@ -350,6 +374,28 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
             assert assigned == [], f"failed but has a usable code: {order} {given}"
     unknown = {key for key, row in debits.items() if row["state"] == "DEBITED"} - {o["id"] for o in orders}
     assert foreign_debits or unknown == set(), f"debits without an order: {unknown}"
+
+
+def check_promo_codes(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
+    """Promo codes are redeemed for the orders that are completed, and given back by all others."""
+    orders = rows(
+        databases["vouchers"],
+        "SELECT id, state, promo_code_id, promo_discount_minor FROM orders WHERE promo_code_id IS NOT NULL",
+    )
+    uses = {row["order_id"]: row for row in rows(databases["promos"], _REDEEMED)}
+    for order in orders:
+        use = uses.pop(order["id"], None)
+        if order["state"] == "COMPLETED":
+            assert use is not None, f"completed without its promo code: {order}"
+            assert use["state"] == "REDEEMED", f"completed, and its promo code was given back: {order} {use}"
+            assert use["code_id"] == order["promo_code_id"], f"another promo code: {order} {use}"
+            assert use["discount_minor"] == order["promo_discount_minor"], f"another discount: {order} {use}"
+        elif use is not None:
+            assert use["state"] == "GIVEN_BACK", f"failed, and its promo code is used: {order} {use}"
+            given_back = use["code_id"] is None or use["cancelled_at"] is not None
+            assert given_back, f"a promo code was not given back: {order} {use}"
+    unknown = {order_id for order_id, use in uses.items() if use["state"] == "REDEEMED"}
+    assert foreign_debits or unknown == set(), f"promo codes without an order: {unknown}"
 
 
 def check_gifts(databases: Mapping[str, str]) -> None:
