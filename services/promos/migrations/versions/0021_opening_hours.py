@@ -23,9 +23,7 @@ def upgrade() -> None:
         ),
     )
     op.add_column("stores", sa.Column("hours_id", sa.BigInteger(), nullable=True))
-    op.create_foreign_key(
-        op.f("fk_stores_hours_id"), "stores", "opening_hours", ["hours_id"], ["id"]
-    )
+    op.create_foreign_key(op.f("fk_stores_hours_id"), "stores", "opening_hours", ["hours_id"], ["id"])
     op.execute(
         """
         INSERT INTO opening_hours (time_zone, open_minutes)
