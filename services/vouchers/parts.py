@@ -13,6 +13,7 @@ from services.common.channels import Peers
 from services.common.db import Database
 from services.common.storage import Storage, open_storage
 from services.common.throttle import Throttle
+from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.gifts.advancing import Gifts
 from services.vouchers.gifts.codes_client import GiftCodes
 from services.vouchers.gifts.recipients import GiftRecipients
@@ -41,6 +42,7 @@ class Parts:
     db: Database
     redis: Redis
     peers: Peers
+    codes: CodesMaker
     placing: Placing
     payments: Payments
     pricing: OrderPricing
@@ -58,11 +60,12 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
-    placing = Placing(db, lease_seconds=lease)
+    placing = Placing(db, lease_seconds=lease, codes_ahead=settings.codes_ahead)
     completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
     store = DatabaseOrderStore(db, completing, Failing(db), lease_seconds=lease)
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
     promo_codes = OrderPromoCodes(peers.promos, peers.token)
+    codes_maker = CodesMaker(db, peers.promos, peers.token)
     sandbox = SandboxProvider(db) if settings.sandbox else None
 
     async def on_change(order_id: UUID) -> None:
@@ -83,7 +86,18 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
             )
             storage = open_storage(settings)
             yield Parts(
-                db, redis, peers, placing, payments, pricing, saga, sandbox, recipients, gifts, storage
+                db,
+                redis,
+                peers,
+                codes_maker,
+                placing,
+                payments,
+                pricing,
+                saga,
+                sandbox,
+                recipients,
+                gifts,
+                storage,
             )
     finally:
         await peers.close()

@@ -183,6 +183,14 @@ class Store:
             "await_payment", lambda: self.world.move("PENDING", to="AWAITING_PAYMENT")
         )
 
+    async def await_codes(self, order: OrderRow) -> OrderRow | None:
+        """Notes that codes are short."""
+
+        def effect() -> OrderRow | None:
+            return self.world.move("PENDING", to="PENDING", codes_awaited_at=datetime.now(UTC))
+
+        return await self.world.call("await_codes", effect)
+
     async def resume(self, order: OrderRow) -> OrderRow | None:
         """Goes on."""
         return await self.world.call("resume", lambda: self.world.move("AWAITING_PAYMENT", to="PENDING"))

@@ -112,7 +112,9 @@ async def shop(platform: Platform) -> AsyncIterator[Shop]:
     url = platform.postgres.url("placing")
     await asyncio.to_thread(migrations.upgrade, "vouchers", url)
     databases = [Database(url, pool_size=3) for _ in range(2)]
-    yield Shop(platform, databases[0], [Placing(db, lease_seconds=30) for db in databases])
+    yield Shop(
+        platform, databases[0], [Placing(db, lease_seconds=30, codes_ahead=20_000) for db in databases]
+    )
     for db in databases:
         await db.close()
 
@@ -362,14 +364,16 @@ async def test_a_process_that_dies_before_any_statement_leaves_nothing_or_all(
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", mortal)
         survived = True
         try:
-            await shop.db.run(place_orders, news, lease_seconds=30)
+            await shop.db.run(place_orders, news, lease_seconds=30, codes_ahead=20_000)
         except KilledError:
             survived = False
         monkeypatch.undo()
         half = [now - then for now, then in zip(await shop.value(state), before, strict=True)]
-        outcomes = await shop.db.run(place_orders, news, lease_seconds=30)
+        outcomes = await shop.db.run(place_orders, news, lease_seconds=30, codes_ahead=20_000)
         assert told(outcomes) == ["PENDING", "SOLD_OUT", "PENDING", "MEMBER_LIMIT_REACHED"]
-        assert ids(await shop.db.run(place_orders, news, lease_seconds=30)) == ids(outcomes)
+        assert ids(await shop.db.run(place_orders, news, lease_seconds=30, codes_ahead=20_000)) == ids(
+            outcomes
+        )
         whole = [now - then for now, then in zip(await shop.value(state), before, strict=True)]
         assert whole == [2, 3, 3, 2]
         halves.append(half)
