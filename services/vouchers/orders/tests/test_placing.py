@@ -401,7 +401,7 @@ async def test_no_statement_reads_more_where_there_are_many_orders(shop: Shop) -
     given[0] |= {"voucher_id": str(voucher), "recipient_hash": "\\x00"}
     pieces = [{"order_id": str(placed[0].id), "number": 1, "id": str(new_id()), "code_id": str(new_id())}]
     for statement, values in (
-        (statements.PLACE, {"orders": json.dumps(given), "lease_seconds": 30}),
+        (statements.PLACE, {"orders": json.dumps(given), "lease_seconds": 30, "codes_ahead": 20_000}),
         (statements.JUDGE, {"orders": json.dumps(given)}),
         (statements.COMPLETE, {"pieces": json.dumps(pieces), "order_ids": [placed[0].id]}),
         (statements.FAIL, {"id": placed[0].id}),
