@@ -163,6 +163,7 @@ LEFT JOIN (SELECT voucher_id, count(*) AS rows FROM wallet_vouchers GROUP BY vou
 WHERE v.issued > v.quantity OR v.issued <> coalesce(o.pieces, 0)
   OR coalesce(w.rows, 0) <> coalesce(o.owned, 0)
 """
+_CODES_AHEAD = "SELECT id, codes_wanted FROM vouchers WHERE state <> 'DRAFT' AND codes_wanted < issued"
 _LIMITS = """
 SELECT m.voucher_id, m.member_id, m.ordered, sum(o.quantity) AS pieces
 FROM voucher_members m LEFT JOIN orders o ON o.voucher_id = m.voucher_id AND o.member_id = m.member_id
@@ -320,8 +321,10 @@ def check_movements(points: str) -> None:
 
 
 def check_stock(vouchers: str) -> None:
-    """INV2: no more is issued than there is, what is issued is ordered or owned, and limits count it."""
-    _assert_none(vouchers, _STOCK, _LIMITS)
+    """INV2: no more is issued than there is, what is issued is ordered or owned and has its codes asked for,
+    and limits count it.
+    """
+    _assert_none(vouchers, _STOCK, _CODES_AHEAD, _LIMITS)
 
 
 def check_codes(promos: str) -> None:

@@ -100,6 +100,15 @@ def from_status(status: status_pb2.Status, dependency: str) -> DomainError:
     return OutcomeUnknownError(dependency)
 
 
+def reason_of(status: status_pb2.Status) -> str:
+    """Returns the reason of a refusal in the reply of another service, empty when it names none of ours."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            return info.reason
+    return ""
+
+
 async def abort(
     context: grpc.aio.ServicerContext[Any, Any],
     status: status_pb2.Status,

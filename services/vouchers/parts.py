@@ -14,6 +14,7 @@ from services.common.db import Database
 from services.common.storage import Storage, open_storage
 from services.common.throttle import Throttle
 from services.vouchers.catalogue import QuantityChanges
+from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.gifts.advancing import Gifts
 from services.vouchers.gifts.codes_client import GiftCodes
 from services.vouchers.gifts.recipients import GiftRecipients
@@ -43,6 +44,7 @@ class Parts:
     redis: Redis
     peers: Peers
     changes: QuantityChanges
+    codes: CodesMaker
     placing: Placing
     payments: Payments
     pricing: OrderPricing
@@ -61,11 +63,12 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
     changes = QuantityChanges(redis, settings.redis_url)
-    placing = Placing(db, changes, lease_seconds=lease)
+    placing = Placing(db, changes, lease_seconds=lease, codes_ahead=settings.codes_ahead)
     completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
     store = DatabaseOrderStore(db, completing, Failing(db, changes), lease_seconds=lease)
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
     promo_codes = OrderPromoCodes(peers.promos, peers.token)
+    codes_maker = CodesMaker(db, peers.promos, peers.token)
     sandbox = SandboxProvider(db) if settings.sandbox else None
 
     async def on_change(order_id: UUID) -> None:
@@ -90,6 +93,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
                 redis,
                 peers,
                 changes,
+                codes_maker,
                 placing,
                 payments,
                 pricing,

@@ -85,7 +85,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.v1.CatalogueService",
             catalogue_pb2_grpc.add_CatalogueServiceServicer_to_server,
-            CatalogueHandlers(parts.db, parts.changes, settings.currency),
+            CatalogueHandlers(parts.db, parts.changes, settings.currency, codes_ahead=settings.codes_ahead),
         ),
         servicer("scrip.vouchers.v1.ShopService", shop_pb2_grpc.add_ShopServiceServicer_to_server, shop),
         servicer(

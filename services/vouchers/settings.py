@@ -20,6 +20,8 @@ class Settings(ServiceSettings):
     """How long PlaceOrder waits for an order to finish before it returns it as pending."""
     order_lease_seconds: Annotated[int, Field(ge=2, le=60)] = 10
     """How long the process that works on an order has it for itself; then the sweep takes over."""
+    codes_ahead: Annotated[int, Field(ge=2, le=1_000_000)] = 20_000
+    """Codes of a voucher that are made before they are sold; when half of them are left, more are made."""
     gift_days: Annotated[int, Field(ge=1, le=90)] = 14
     """How long a gift can be accepted before it returns to its giver."""
     gifts_per_day: Annotated[int, Field(ge=1)] = 50

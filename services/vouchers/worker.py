@@ -14,7 +14,5 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Does jobs and sweeps orders until `stop` is set."""
 
     async with build(settings) as parts:
-        tasks = jobs.tasks(parts.db, parts.peers, parts.gifts, parts.recipients)
-        loops = jobs.loops(parts.db, parts.saga, parts.payments, parts.gifts, parts.storage)
-        await run_worker(settings.database_url, tasks, stop, loops=loops)
+        await run_worker(settings.database_url, jobs.tasks(parts), stop, loops=jobs.loops(parts))
         await parts.saga.drain()

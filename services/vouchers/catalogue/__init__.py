@@ -4,6 +4,8 @@ Owns `vouchers`. Has the codes of what is published made at promos. Stock is tak
 in one statement with the order; here it is only read.
 """
 
+from services.vouchers.catalogue.code_stock import ask_for_codes as ask_for_codes
+from services.vouchers.catalogue.conditions import FEW_CODES_LEFT as FEW_CODES_LEFT
 from services.vouchers.catalogue.conditions import ON_SALE as ON_SALE
 from services.vouchers.catalogue.conditions import POINTS_ALONE as POINTS_ALONE
 from services.vouchers.catalogue.images import VoucherImage as VoucherImage
@@ -25,6 +27,7 @@ from services.vouchers.catalogue.refusals import voucher_not_found as voucher_no
 from services.vouchers.catalogue.refusals import voucher_not_on_sale as voucher_not_on_sale
 
 __all__ = [
+    "FEW_CODES_LEFT",
     "ON_SALE",
     "POINTS_ALONE",
     "VOUCHERS",
@@ -32,6 +35,7 @@ __all__ = [
     "QuantityChanges",
     "VoucherImage",
     "VoucherRow",
+    "ask_for_codes",
     "find_images",
     "get_gift_terms",
     "get_voucher",

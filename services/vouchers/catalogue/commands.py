@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from services.common import audit, jobs
+from services.common import audit
 from services.common.caller import Caller
 from services.common.db import Connection, execute
 from services.common.errors import invalid_field
@@ -18,6 +18,7 @@ from services.common.etags import require_etag
 from services.common.ids import new_id, utc_now
 from services.common.search_words import remember_words
 from services.vouchers.catalogue.changes import VoucherChanges, differences, require_possible
+from services.vouchers.catalogue.code_stock import ask_for_codes
 from services.vouchers.catalogue.queries import BuyType, PriceRule, VoucherRow, get_voucher, lock_voucher
 from services.vouchers.catalogue.refusals import (
     voucher_archived,
@@ -26,8 +27,6 @@ from services.vouchers.catalogue.refusals import (
     voucher_sale_over,
 )
 from services.vouchers.catalogue.search import words_of
-
-ENSURE_CODES_JOB = "ensure_codes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,9 @@ class NewVoucher:
     draft: bool
 
 
-async def create_voucher(connection: Connection, *, actor: Caller, new: NewVoucher) -> VoucherRow:
+async def create_voucher(
+    connection: Connection, *, actor: Caller, new: NewVoucher, codes_ahead: int
+) -> VoucherRow:
     """Creates a voucher, has its codes made unless it is a draft, and returns it.
 
     Without a start it is on sale at once, unless it is a draft.
@@ -83,13 +84,18 @@ async def create_voucher(connection: Connection, *, actor: Caller, new: NewVouch
         connection, actor, "voucher.created", voucher_id, title=new.title, quantity=new.quantity
     )
     await remember_words(connection, new.title, new.description)
-    if not new.draft:
-        await _ensure_codes(connection, voucher_id)
+    await ask_for_codes(connection, [voucher_id], codes_ahead=codes_ahead)
     return await get_voucher(connection, voucher_id)
 
 
 async def update_voucher(
-    connection: Connection, *, actor: Caller, voucher_id: UUID, etag: str, changes: VoucherChanges
+    connection: Connection,
+    *,
+    actor: Caller,
+    voucher_id: UUID,
+    etag: str,
+    changes: VoucherChanges,
+    codes_ahead: int,
 ) -> VoucherRow:
     """Changes a voucher, has codes made that it now lacks, and returns it.
 
@@ -108,8 +114,7 @@ async def update_voucher(
     await _write(connection, after)
     await remember_words(connection, after.title, after.description)
     await audit.record(connection, actor, "voucher.updated", voucher_id, **differences(before, after))
-    if after.quantity > before.quantity and after.state != "DRAFT":
-        await _ensure_codes(connection, voucher_id)
+    await ask_for_codes(connection, [voucher_id], codes_ahead=codes_ahead)
     return await get_voucher(connection, voucher_id)
 
 
@@ -135,9 +140,15 @@ async def _write(connection: Connection, after: VoucherRow) -> None:
 
 
 async def publish_voucher(
-    connection: Connection, *, actor: Caller, voucher_id: UUID, etag: str, sale_starts_at: datetime | None
+    connection: Connection,
+    *,
+    actor: Caller,
+    voucher_id: UUID,
+    etag: str,
+    sale_starts_at: datetime | None,
+    codes_ahead: int,
 ) -> VoucherRow:
-    """Puts a voucher on sale, has a draft's codes made, and returns it; when that is done, nothing changes.
+    """Puts a voucher on sale, has codes made that it lacks, and returns it; a repetition changes nothing.
 
     `sale_starts_at` is the start of its sale, None as it says already. Raises VOUCHER_NOT_FOUND,
     ETAG_MISMATCH, VOUCHER_ARCHIVED, VOUCHER_SALE_OVER, and VALIDATION_FAILED for a start behind the end.
@@ -163,8 +174,7 @@ async def publish_voucher(
         starts_at=starts_at,
     )
     await audit.record(connection, actor, "voucher.published", voucher_id, sale_starts_at=starts_at)
-    if before.state == "DRAFT":
-        await _ensure_codes(connection, voucher_id)
+    await ask_for_codes(connection, [voucher_id], codes_ahead=codes_ahead)
     return await get_voucher(connection, voucher_id)
 
 
@@ -205,8 +215,3 @@ def _action(state: OffSale) -> str:
             return "voucher.archived"
         case _:
             assert_never(state)
-
-
-async def _ensure_codes(connection: Connection, voucher_id: UUID) -> None:
-    """Has the codes made that a voucher lacks; a repetition makes no more."""
-    await jobs.defer(connection, ENSURE_CODES_JOB, voucher_id=str(voucher_id))

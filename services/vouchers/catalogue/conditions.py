@@ -18,6 +18,11 @@ ON_SALE = SQL(
 )
 """Whether a voucher can be had now, for statements on `vouchers`."""
 
+FEW_CODES_LEFT = SQL(
+    "(vouchers.codes_wanted < least(vouchers.quantity, vouchers.issued + %(codes_ahead)s / 2))"
+)
+"""Whether more codes are to be made, for statements on `vouchers`: few are left that are not sold."""
+
 POINTS_ALONE = SQL(
     """
     (vouchers.price_points > 0 AND vouchers.price_rule = 'EITHER')

@@ -218,6 +218,18 @@ def voucher(row: VoucherRow) -> catalogue_pb2.Voucher:
         cancel_days=row.cancel_days,
         etag=row.etag,
         images=map(_image, images_of(row)),
+        codes=_codes(row),
+    )
+
+
+def _codes(row: VoucherRow) -> catalogue_pb2.VoucherCodes | None:
+    if not row.codes_wanted:
+        return None
+    return catalogue_pb2.VoucherCodes(
+        wanted=row.codes_wanted,
+        made=row.codes_made,
+        ready=row.codes_ready,
+        making=row.codes_made < row.codes_wanted,
     )
 
 

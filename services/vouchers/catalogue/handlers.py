@@ -32,10 +32,13 @@ _OffSaleRequest = catalogue_pb2.DeactivateVoucherRequest | catalogue_pb2.Archive
 class CatalogueHandlers:
     """Implements CatalogueService."""
 
-    def __init__(self, db: Database, changes: QuantityChanges, currency_code: str) -> None:
+    def __init__(
+        self, db: Database, changes: QuantityChanges, currency_code: str, *, codes_ahead: int
+    ) -> None:
         self._db = db
         self._changes = changes
         self._currency_code = currency_code
+        self._codes_ahead = codes_ahead
 
     async def CreateVoucher(
         self, request: catalogue_pb2.CreateVoucherRequest, context: Context
@@ -44,7 +47,7 @@ class CatalogueHandlers:
 
         async def create(connection: Connection) -> catalogue_pb2.CreateVoucherResponse:
             new = encoding.new_voucher(request, self._currency_code)
-            row = await create_voucher(connection, actor=caller(), new=new)
+            row = await create_voucher(connection, actor=caller(), new=new, codes_ahead=self._codes_ahead)
             return catalogue_pb2.CreateVoucherResponse(voucher=encoding.voucher(row))
 
         reply = catalogue_pb2.CreateVoucherResponse
@@ -95,6 +98,7 @@ class CatalogueHandlers:
             voucher_id=UUID(request.voucher_id),
             etag=request.etag,
             changes=encoding.changes(request, self._currency_code),
+            codes_ahead=self._codes_ahead,
         )
         self._changes.tell({row.id})
         return catalogue_pb2.UpdateVoucherResponse(voucher=encoding.voucher(row))
@@ -109,6 +113,7 @@ class CatalogueHandlers:
             voucher_id=UUID(request.voucher_id),
             etag=request.etag,
             sale_starts_at=moment(request, "sale_starts_at"),
+            codes_ahead=self._codes_ahead,
         )
         self._changes.tell({row.id})
         return catalogue_pb2.PublishVoucherResponse(voucher=encoding.voucher(row))

@@ -44,7 +44,7 @@ COLUMNS = SQL(
       ELSE 'ON_SALE'
     END AS state,
     price_minor, price_rule, benefit, max_per_member, buy_type, max_gifts_per_recipient, valid_days,
-    cancel_days, version, images
+    cancel_days, version, images, codes_wanted, codes_made
     """
 )
 """The columns that VoucherRow is made of."""
@@ -77,6 +77,8 @@ class VoucherRow:
     cancel_days: int
     version: int
     images: Sequence[Mapping[str, Any]]
+    codes_wanted: int
+    codes_made: int
 
     @property
     def etag(self) -> str:
@@ -87,6 +89,11 @@ class VoucherRow:
     def issued(self) -> int:
         """How many orders have taken."""
         return self.quantity - self.quantity_left
+
+    @property
+    def codes_ready(self) -> int:
+        """How many codes are made and not sold."""
+        return max(self.codes_made - self.issued, 0)
 
     @property
     def published(self) -> bool:

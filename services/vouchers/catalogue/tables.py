@@ -19,7 +19,8 @@ class Voucher(Base):
     `issued` counts what orders have taken, pending ones too; `benefit` is a message of promos, NULL when a
     code takes its face value off; limits of 0 are none;
     `images` are in their order (see `images.py`). `version` counts the changes by staff. `words` are
-    those of title and description, for searches.
+    those of title and description, for searches. `codes_wanted` is how many codes promos was asked for, sold
+    ones included, and `codes_made` how many of them there were when it was last asked (see `code_stock.py`).
 
     No index has `issued`, which each order changes: so an order writes no index.
     """
@@ -72,6 +73,8 @@ class Voucher(Base):
             postgresql_ops={"images": "jsonb_path_ops"},
             postgresql_with={"fastupdate": "off"},
         ),
+        CheckConstraint("codes_made BETWEEN 0 AND codes_wanted", name="codes_made_within_wanted"),
+        Index("ix_vouchers_lacking_codes", "id", postgresql_where=text("codes_made < codes_wanted")),
         Index("ix_vouchers_words", "words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
@@ -99,3 +102,5 @@ class Voucher(Base):
     version: Mapped[int] = mapped_column(server_default="1")
     images: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     words: Mapped[str] = mapped_column(TSVECTOR, server_default="")
+    codes_wanted: Mapped[int] = mapped_column(server_default="0")
+    codes_made: Mapped[int] = mapped_column(server_default="0")

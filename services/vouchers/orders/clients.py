@@ -14,6 +14,7 @@ from services.common import channels, status
 from services.common.batching import Batcher
 from services.common.errors import DomainError, OutcomeUnknownError
 from services.vouchers.orders.queries import OrderRow
+from services.vouchers.orders.refusals import CODES_NOT_READY
 
 
 class OrderPoints:
@@ -64,7 +65,7 @@ class OrderCodes:
     async def assign(self, order: OrderRow) -> list[UUID]:
         """Gives the order a code for each piece, always the same; returns their ids.
 
-        Raises OutcomeUnknownError while there are too few, and definite refusals.
+        Raises CODES_NOT_READY and CODE_SET_NOT_FOUND while there are too few, and definite refusals.
         """
         return await self._assignments.submit(order)
 
@@ -96,6 +97,8 @@ class OrderCodes:
 
 def _assigned(order: OrderRow, outcome: promos_pb2.AssignCodesOutcome) -> list[UUID] | DomainError:
     if outcome.HasField("refused"):
+        if status.reason_of(outcome.refused) == CODES_NOT_READY:  # nothing about it is unknown
+            return DomainError(CODES_NOT_READY, outcome.refused.message)
         return status.from_status(outcome.refused, "promos")
     if len(outcome.assigned.code_ids) != order.quantity:
         return OutcomeUnknownError("promos", failed=True)

@@ -56,6 +56,8 @@ def encode_order(
     if row.state == "AWAITING_PAYMENT" and row.pay_until:
         order.pay_until.FromDatetime(row.pay_until)
         order.redirect_url = payment.redirect_url if payment else ""
+    if row.state == "PENDING" and row.codes_awaited_at:
+        order.awaiting_codes_since.FromDatetime(row.codes_awaited_at)
     if row.recipient_hash or row.recipient_name:
         order.gift.recipient_name = row.recipient_name or ""
         order.gift.message = row.gift_message or ""

@@ -16,6 +16,7 @@ from services.common.errors import DomainError, invalid_field
 from services.common.idempotency import reused
 from services.common.ids import new_id
 from services.vouchers.catalogue import (
+    ask_for_codes,
     get_gift_terms,
     lock_vouchers,
     sold_out,
@@ -66,6 +67,13 @@ _Waiting = Mapping[int, NewOrder]
 
 
 @dataclass(frozen=True, slots=True)
+class _PlacedRow(OrderRow):
+    """An order that was placed, and whether few codes of its voucher are left."""
+
+    few_codes_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Judged:
     place: int
     order_id: UUID | None
@@ -80,9 +88,11 @@ class _Judged:
 
 
 async def place_orders(
-    connection: Connection, orders: Sequence[NewOrder], *, lease_seconds: int
+    connection: Connection, orders: Sequence[NewOrder], *, lease_seconds: int, codes_ahead: int
 ) -> list[Placed]:
     """Places each order for which there is stock, in order of arrival; what is not placed leaves nothing.
+
+    Codes that run low thereby are asked for.
 
     Returns for each the order, or IDEMPOTENCY_KEY_REUSED, VOUCHER_NOT_FOUND, VOUCHER_NOT_ON_SALE,
     PAYMENT_METHOD_REQUIRED, VALIDATION_FAILED, SOLD_OUT, MEMBER_LIMIT_REACHED or RECIPIENT_LIMIT_REACHED.
@@ -92,7 +102,7 @@ async def place_orders(
     waiting: _Waiting = dict(enumerate(orders))
     while waiting:
         before = len(outcomes)
-        outcomes |= await _place(connection, _first_of_each_key(waiting), lease_seconds)
+        outcomes |= await _place(connection, _first_of_each_key(waiting), lease_seconds, codes_ahead)
         rest = {place: order for place, order in waiting.items() if place not in outcomes}
         outcomes |= await judge_orders(connection, rest)
         waiting = {place: order for place, order in rest.items() if place not in outcomes}
@@ -109,15 +119,20 @@ def _first_of_each_key(waiting: _Waiting) -> _Waiting:
     return {place: waiting[place] for place in first.values()}
 
 
-async def _place(connection: Connection, waiting: _Waiting, lease_seconds: int) -> dict[int, OrderRow]:
+async def _place(
+    connection: Connection, waiting: _Waiting, lease_seconds: int, codes_ahead: int
+) -> dict[int, OrderRow]:
     places = {order.id: place for place, order in waiting.items()}
     rows = await fetch_all(
         connection,
-        OrderRow,
+        _PlacedRow,
         PLACE,
         orders=_json([_given(place, order) for place, order in waiting.items()]),
         lease_seconds=lease_seconds,
+        codes_ahead=codes_ahead,
     )
+    if running_low := {row.voucher_id for row in rows if row.few_codes_left}:
+        await ask_for_codes(connection, running_low, codes_ahead=codes_ahead)
     return {places[row.id]: row for row in rows}
 
 

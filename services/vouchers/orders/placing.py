@@ -23,10 +23,13 @@ class Placing:
     its order. Whether it is sold out is never taken from memory.
     """
 
-    def __init__(self, db: Database, changes: QuantityChanges, *, lease_seconds: int) -> None:
+    def __init__(
+        self, db: Database, changes: QuantityChanges, *, lease_seconds: int, codes_ahead: int
+    ) -> None:
         self._db = db
         self._changes = changes
         self._lease_seconds = lease_seconds
+        self._codes_ahead = codes_ahead
         self._batches: Batcher[NewOrder, OrderRow] = Batcher("orders", self._place_batch)
         self._sold_out: dict[UUID, float] = {}
 
@@ -46,7 +49,10 @@ class Placing:
         waiting = {place: new for place, new in enumerate(batch) if place not in outcomes}
         if waiting:
             placed = await self._db.run(
-                place_orders, list(waiting.values()), lease_seconds=self._lease_seconds
+                place_orders,
+                list(waiting.values()),
+                lease_seconds=self._lease_seconds,
+                codes_ahead=self._codes_ahead,
             )
             outcomes |= dict(zip(waiting, placed, strict=True))
             self._changes.tell({one.voucher_id for one in placed if isinstance(one, OrderRow)})

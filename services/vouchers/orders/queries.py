@@ -35,7 +35,7 @@ COLUMNS = SQL(
     o.placed_at, o.quantity, o.currency_code, o.amount_minor, o.method_discount_minor,
     o.promo_discount_minor, o.payment_method_id, o.promo_code_id, o.pay_until, o.recipient_hash,
     o.recipient_name, o.gift_message, o.steps, o.step_times, o.end_note, o.ended_by,
-    o.cancellable_until, o.request_hash
+    o.cancellable_until, o.request_hash, o.codes_awaited_at
     """
 )
 """The columns of an order `o` that OrderRow is made of. One that is completed has wallet vouchers beside."""
@@ -70,6 +70,7 @@ class OrderRow:
     ended_by: str | None = None
     cancellable_until: datetime | None = None
     request_hash: bytes | None = None
+    codes_awaited_at: datetime | None = None
     wallet_voucher_ids: Sequence[UUID] = ()
 
     @property

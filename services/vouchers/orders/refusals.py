@@ -9,6 +9,8 @@ from services.common.errors import DomainError
 ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
 ORDER_CODES_USED = "ORDER_CODES_USED"
 """promos does not release codes of which one was used."""
+CODES_NOT_READY = "CODES_NOT_READY"
+"""promos has too few codes of a voucher for now."""
 ORDER_CANCELLED = "ORDER_CANCELLED"
 """Why an order ends CANCELLED and not FAILED."""
 

@@ -5,6 +5,9 @@ key, here for a while and later by the sweep. What fails in any other way is a d
 program: it is logged and set aside for growing waits (`services/common/set_aside.py`), and no other order
 waits for it.
 
+An order whose codes are short stays PENDING until they are there. Who placed it tries for a while; from then
+on the sweep tries once whenever its lease is over, so that many such orders keep no others waiting.
+
 A command is one transaction. The saga is several: each of its steps commits on its own. A card is nowhere but
 in the memory of the request that brought it: when that is gone, the order waits until it comes again.
 """
@@ -18,10 +21,10 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from services.common.errors import DomainError, described
+from services.common.errors import DomainError, described, is_away
 from services.vouchers.orders.queries import OrderRow
 from services.vouchers.orders.refusals import ORDER_NOT_FOUND
-from services.vouchers.orders.steps import NO_TENDER, OrderSteps, Tender, passes
+from services.vouchers.orders.steps import NO_TENDER, OrderSteps, Tender
 
 log = logging.getLogger(__name__)
 
@@ -129,19 +132,26 @@ class OrderSaga:
         """Repeats the order's next steps until nothing is left to do, its lease ends or it is set aside."""
         until = time.monotonic() + self._lease_seconds
         wait = _FIRST_WAIT
+        patient = order.codes_awaited_at is not None
         while True:
             try:
                 async with self._paying if order.amount_minor else self._slots:
-                    while True:
-                        before, order = order, await self._step(order)
-                        if self._rests(before, order):
-                            return order
+                    before, order = order, await self._step(order)
             except Exception as error:  # noqa: BLE001  # whatever it is, no other order may wait for it
-                if not passes(error):
+                if not is_away(error):
                     await self._put_aside(order, error)
                     return order
-                if wait == _FIRST_WAIT:  # once, and not at each try
-                    log.info("order %s waits: %s", order.id, error)
+                waits_for = str(error)
+            else:
+                if self._rests(before, order):
+                    return order
+                if not before.state == order.state == "PENDING":
+                    continue
+                if patient:
+                    return order
+                waits_for = "its codes"
+            if wait == _FIRST_WAIT:  # once, and not at each try
+                log.info("order %s waits for %s", order.id, waits_for)
             if time.monotonic() + wait > until:
                 return order
             await asyncio.sleep(wait)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from psycopg.sql import SQL
 
 from services.common.set_aside import ORDER, forgetting
-from services.vouchers.catalogue import ON_SALE, POINTS_ALONE, VOUCHERS
+from services.vouchers.catalogue import FEW_CODES_LEFT, ON_SALE, POINTS_ALONE, VOUCHERS
 from services.vouchers.orders.queries import COLUMNS
 
 _GIVEN = SQL(
@@ -99,6 +99,7 @@ PLACE = SQL(
       UPDATE vouchers SET issued = vouchers.issued + n.pieces
       FROM (SELECT voucher_id, sum(quantity) AS pieces FROM o GROUP BY voucher_id) AS n
       WHERE vouchers.id = n.voucher_id
+      RETURNING vouchers.id, {few_codes_left} AS few_codes_left
     ), members_counted AS (
       INSERT INTO voucher_members (voucher_id, member_id, ordered)
       SELECT o.voucher_id, o.member_id, max(a.ordered) + sum(o.quantity)
@@ -113,7 +114,7 @@ PLACE = SQL(
       GROUP BY voucher_id, recipient_hash
       ON CONFLICT (voucher_id, recipient_hash) DO UPDATE SET given = r.given + excluded.given
     )
-    SELECT {columns} FROM o
+    SELECT {columns}, taken.few_codes_left FROM o JOIN taken ON taken.id = o.voucher_id
     """
 ).format(
     given=_GIVEN,
@@ -124,6 +125,7 @@ PLACE = SQL(
     on_sale=ON_SALE,
     payable=_PAYABLE,
     columns=COLUMNS,
+    few_codes_left=FEW_CODES_LEFT,
 )
 """Places the orders that nothing stands in the way of, and returns them. Needs the vouchers' locks."""
 

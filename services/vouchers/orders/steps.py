@@ -27,10 +27,11 @@ from uuid import UUID
 
 from services.common.errors import DomainError, OutcomeUnknownError, is_away
 from services.vouchers.orders.queries import OrderRow
-from services.vouchers.orders.refusals import ORDER_CODES_USED
+from services.vouchers.orders.refusals import CODES_NOT_READY, ORDER_CODES_USED
 from services.vouchers.payments import Card, PaymentAwaitedError
 
-_WAITED_FOR = ("CODE_SET_NOT_FOUND",)  # the voucher's codes are on their way to promos
+_CODES_AWAITED = (CODES_NOT_READY, "CODE_SET_NOT_FOUND")
+"""The voucher's codes are being made, or are yet to be asked for: they come, whatever sells meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class OrderStore(Protocol):
 
     async def await_payment(self, order: OrderRow) -> OrderRow | None:
         """PENDING -> AWAITING_PAYMENT."""
+
+    async def await_codes(self, order: OrderRow) -> OrderRow | None:
+        """PENDING, and notes that the order waits for its codes; None when that was noted before."""
 
     async def resume(self, order: OrderRow) -> OrderRow | None:
         """AWAITING_PAYMENT -> PENDING: the payment is authorised."""
@@ -86,7 +90,10 @@ class Codes(Protocol):
     """The codes that orders bring."""
 
     async def assign(self, order: OrderRow) -> Sequence[UUID]:
-        """Gives the order its codes, always the same; returns their ids. Raises definite refusals."""
+        """Gives the order its codes, always the same; returns their ids.
+
+        Raises CODES_NOT_READY or CODE_SET_NOT_FOUND while codes are short, and definite refusals.
+        """
 
     async def release(self, order: OrderRow) -> None:
         """Ensures that the order owns no usable code, now and later. Raises ORDER_CODES_USED."""
@@ -133,7 +140,8 @@ class OrderSteps:
     async def take(self, order: OrderRow, tender: Tender = NO_TENDER) -> OrderRow:
         """Does what the order's state asks for; returns the order as it is then.
 
-        Raises what leaves an outcome open, and what is a defect.
+        One that is still PENDING waits for its codes: to ask again in a moment helps. Raises what leaves an
+        outcome open, and what is a defect.
         """
         after: OrderRow | None
         match order.state:
@@ -149,16 +157,18 @@ class OrderSteps:
                 return order
             case _:
                 assert_never(order.state)
-        # None: another process has brought the order on meanwhile.
+        # None: the order is to be read; another process may have brought it on meanwhile.
         return after or await self._store.get(order.id)
 
     async def _complete(self, order: OrderRow, tender: Tender) -> OrderRow | None:
-        """Steps 2 to 7, or the decision to undo."""
+        """Steps 2 to 7, or the decision to undo. While codes are short, neither."""
         try:
             code_ids = await self._take_all(order, tender)
         except PaymentAwaitedError:
             return await self._store.await_payment(order)
         except DomainError as error:
+            if error.reason in _CODES_AWAITED:
+                return None if order.codes_awaited_at else await self._store.await_codes(order)
             return await self._store.start_undoing(order, _refusal(error))
         return await self._store.complete(order, code_ids)
 
@@ -210,13 +220,8 @@ class OrderSteps:
         return await self._store.fail(order)
 
 
-def passes(error: Exception) -> bool:
-    """Returns whether to ask again in a moment helps."""
-    return is_away(error) or (isinstance(error, DomainError) and error.reason in _WAITED_FOR)
-
-
 def _refusal(error: DomainError) -> DomainError:
     """Returns a definite refusal; raises what leaves the outcome open."""
-    if isinstance(error, OutcomeUnknownError) or passes(error):
+    if isinstance(error, OutcomeUnknownError) or is_away(error):
         raise error
     return error

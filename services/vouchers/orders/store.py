@@ -33,6 +33,10 @@ class DatabaseOrderStore:
         """PENDING -> AWAITING_PAYMENT."""
         return await self._db.run_autocommit(transitions.await_payment, order_id=order.id)
 
+    async def await_codes(self, order: OrderRow) -> OrderRow | None:
+        """PENDING, and notes that the order waits for its codes."""
+        return await self._db.run_autocommit(transitions.await_codes, order_id=order.id)
+
     async def resume(self, order: OrderRow) -> OrderRow | None:
         """AWAITING_PAYMENT -> PENDING."""
         return await self._db.run_autocommit(

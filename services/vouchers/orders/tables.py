@@ -19,7 +19,8 @@ class Order(Base):
     `price_points` and `amount_minor` are what it costs in all, after discounts. `steps` and `step_times` are
     the states that it came to. What a gift's recipient is called is erased when the gift returns. By
     `request_hash` a repetition is known from another request with the same key; it is NULL when nothing but
-    the voucher and the quantity was asked for.
+    the voucher and the quantity was asked for. `codes_awaited_at` is since when it has waited for codes that
+    were still to be made, NULL when they were there at once.
     """
 
     __tablename__ = "orders"
@@ -71,6 +72,7 @@ class Order(Base):
     ended_by: Mapped[str | None]
     cancellable_until: Mapped[datetime | None]
     request_hash: Mapped[bytes | None]
+    codes_awaited_at: Mapped[datetime | None]
 
 
 class MemberCount(Base):

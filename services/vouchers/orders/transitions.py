@@ -70,6 +70,20 @@ async def await_payment(connection: Connection, *, order_id: UUID) -> OrderRow |
     return await fetch_first(connection, OrderRow, _AWAIT_PAYMENT, id=order_id)
 
 
+_AWAIT_CODES = SQL(
+    """
+    UPDATE orders AS o SET codes_awaited_at = now()
+    WHERE id = %(id)s AND state = 'PENDING' AND codes_awaited_at IS NULL
+    RETURNING {columns}
+    """
+).format(columns=COLUMNS)
+
+
+async def await_codes(connection: Connection, *, order_id: UUID) -> OrderRow | None:
+    """Notes since when a PENDING order waits for its codes; returns None when that was noted before."""
+    return await fetch_first(connection, OrderRow, _AWAIT_CODES, id=order_id)
+
+
 _RESUME = SQL(
     """
     UPDATE orders AS o SET deadline_at = now() + make_interval(secs => %(lease_seconds)s), {pending}

@@ -31,6 +31,7 @@ _LEAST_POSSIBLE_PER_CODE = 2
 class _Progress:
     usable: int
     lacking: bool
+    was_lacking: bool
 
 
 _MAKE_SET = SQL(
@@ -102,7 +103,8 @@ _ENSURE_SET = SQL(
     ON CONFLICT (id) DO UPDATE SET wanted = greatest(s.wanted, excluded.wanted)
     WHERE (s.purpose, s.expires_at, s.valid_days, {kept})
       IS NOT DISTINCT FROM ('VOUCHER', excluded.expires_at, excluded.valid_days, {given})
-    RETURNING greatest(made - voided, 0) AS usable, made < wanted + voided AS lacking
+    RETURNING greatest(made - voided, 0) AS usable, made < wanted + voided AS lacking,
+      coalesce(old.made < old.wanted + old.voided, false) AS was_lacking
     """
 ).format(names=BENEFIT_NAMES, values=BENEFIT_VALUES, kept=benefit_of("s"), given=benefit_of("excluded"))
 
@@ -133,7 +135,8 @@ async def ensure_codes(
     )
     if progress is None:
         raise refusals.code_set_conflict(code_set_id)
-    if progress.lacking:
+    # A set that was lacking codes already has a job, which goes on until it lacks none.
+    if progress.lacking and not progress.was_lacking:
         await make_later(connection, code_set_id)
     return progress.usable
 

@@ -31,7 +31,7 @@ from services.promos.codes.commands.make_codes import NoNewCodesError, make_code
 from services.promos.codes.copy_rows import rows_of
 from services.promos.codes.patterns import DEFAULT, Pattern, read_pattern
 from services.promos.tests.support import FIVE_DOLLARS, THIRTY_PERCENT, Promos, in_days
-from tests.inprocess import Platform, eventually, reason, refusal
+from tests.inprocess import InProcess, Platform, eventually, reason, refusal
 
 
 @pytest.fixture
@@ -167,6 +167,28 @@ async def test_a_maker_that_stopped_between_two_batches_is_gone_on_from(
     assert await count(promos, code_set_id) == 40
     await make(code_set_id=code_set_id)
     assert await count(promos, code_set_id) == 105
+
+
+@pytest.mark.covers("V6 PromosInternalService.EnsureCodes")
+async def test_a_set_that_lacks_codes_has_one_job_however_often_they_are_asked_for(
+    promos: Promos, make: Task, in_process: InProcess
+) -> None:
+    code_set_id = new_id()
+    jobs_of_it = "SELECT count(*) FROM procrastinate_jobs WHERE lock = %(lock)s"
+    lock = f"{MAKE_JOB}:{code_set_id}"
+    await in_process.stop_worker("promos")
+    try:
+        for quantity in (5, 5, 9, 9):
+            assert await promos.ensure(code_set_id, quantity) == 0
+        assert await promos.value(jobs_of_it, lock=lock) == 1
+        await make(code_set_id=str(code_set_id))
+        assert await promos.ensure(code_set_id, 9) == 9
+        assert await promos.value(jobs_of_it, lock=lock) == 1
+        assert await promos.ensure(code_set_id, 12) == 9
+        assert await promos.value(jobs_of_it, lock=lock) == 2
+    finally:
+        in_process.start_worker("promos")
+    await promos.until_made(code_set_id, 12)
 
 
 async def test_makers_at_the_same_set_at_once_make_exactly_what_was_asked_for(

@@ -64,6 +64,7 @@ class World:
     redeem: str = ""
     payment: str = ""
     codes: str = ""
+    codes_short: bool = False
     code_used: bool = False
     in_wallet: bool = False
     stock_taken: int = 1
@@ -183,6 +184,14 @@ class Store:
             "await_payment", lambda: self.world.move("PENDING", to="AWAITING_PAYMENT")
         )
 
+    async def await_codes(self, order: OrderRow) -> OrderRow | None:
+        """Notes that codes are short."""
+
+        def effect() -> OrderRow | None:
+            return self.world.move("PENDING", to="PENDING", codes_awaited_at=datetime.now(UTC))
+
+        return await self.world.call("await_codes", effect)
+
     async def resume(self, order: OrderRow) -> OrderRow | None:
         """Goes on."""
         return await self.world.call("resume", lambda: self.world.move("AWAITING_PAYMENT", to="PENDING"))
@@ -273,7 +282,10 @@ class Codes(_Part):
     """Implements `steps.Codes`."""
 
     async def assign(self, order: OrderRow) -> Sequence[UUID]:
-        """Gives a code."""
+        """Gives a code, if there is one."""
+        if self.world.codes_short and self.world.codes == "":
+            await self.world.call("assign", lambda: None)
+            raise DomainError("CODES_NOT_READY", "none yet")
         await self._take("assign", "codes")
         return [order.id]
 
@@ -361,18 +373,19 @@ class Worker:
     async def _run(self, steps: OrderSteps, order: OrderRow, tender: Tender) -> None:
         while True:
             before, order = order, await steps.take(order, tender)
-            if order.state in ENDED or order.state == before.state == "AWAITING_PAYMENT":
+            if order.state in ENDED or order.state == before.state:  # it waits for its payment or its codes
                 return
 
 
 def bring_to_an_end(world: World, tender: Tender = NO_TENDER) -> None:
-    """Leads one worker after the other through the order until it ends, or waits for its payment."""
+    """Leads one worker after the other through the order until it ends, or waits."""
     for _ in range(100):
         worker = Worker(world.steps(), world.order, tender)
         while not worker.done:
             worker.advance()
             world.check()
         tender = NO_TENDER  # a card is in the memory of the first alone
-        if world.order.state in (*ENDED, "AWAITING_PAYMENT"):
+        waits = world.codes_short and world.order.state == "PENDING" and world.order.codes_awaited_at
+        if waits or world.order.state in (*ENDED, "AWAITING_PAYMENT"):
             return
     raise AssertionError(f"no end: {world}")

@@ -115,7 +115,8 @@ async def shop(platform: Platform) -> AsyncIterator[Shop]:
     await asyncio.to_thread(migrations.upgrade, "vouchers", url)
     databases = [Database(url, pool_size=3) for _ in range(2)]
     changes = QuantityChanges(Redis(platform.redis_url), platform.redis_url)
-    yield Shop(platform, databases[0], [Placing(db, changes, lease_seconds=30) for db in databases])
+    placing = [Placing(db, changes, lease_seconds=30, codes_ahead=20_000) for db in databases]
+    yield Shop(platform, databases[0], placing)
     await changes.close()
     for db in databases:
         await db.close()
@@ -366,14 +367,16 @@ async def test_a_process_that_dies_before_any_statement_leaves_nothing_or_all(
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", mortal)
         survived = True
         try:
-            await shop.db.run(place_orders, news, lease_seconds=30)
+            await shop.db.run(place_orders, news, lease_seconds=30, codes_ahead=20_000)
         except KilledError:
             survived = False
         monkeypatch.undo()
         half = [now - then for now, then in zip(await shop.value(state), before, strict=True)]
-        outcomes = await shop.db.run(place_orders, news, lease_seconds=30)
+        outcomes = await shop.db.run(place_orders, news, lease_seconds=30, codes_ahead=20_000)
         assert told(outcomes) == ["PENDING", "SOLD_OUT", "PENDING", "MEMBER_LIMIT_REACHED"]
-        assert ids(await shop.db.run(place_orders, news, lease_seconds=30)) == ids(outcomes)
+        assert ids(await shop.db.run(place_orders, news, lease_seconds=30, codes_ahead=20_000)) == ids(
+            outcomes
+        )
         whole = [now - then for now, then in zip(await shop.value(state), before, strict=True)]
         assert whole == [2, 3, 3, 2]
         halves.append(half)
@@ -401,7 +404,7 @@ async def test_no_statement_reads_more_where_there_are_many_orders(shop: Shop) -
     given[0] |= {"voucher_id": str(voucher), "recipient_hash": "\\x00"}
     pieces = [{"order_id": str(placed[0].id), "number": 1, "id": str(new_id()), "code_id": str(new_id())}]
     for statement, values in (
-        (statements.PLACE, {"orders": json.dumps(given), "lease_seconds": 30}),
+        (statements.PLACE, {"orders": json.dumps(given), "lease_seconds": 30, "codes_ahead": 20_000}),
         (statements.JUDGE, {"orders": json.dumps(given)}),
         (statements.COMPLETE, {"pieces": json.dumps(pieces), "order_ids": [placed[0].id]}),
         (statements.FAIL, {"id": placed[0].id}),

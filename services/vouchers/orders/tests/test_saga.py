@@ -102,6 +102,25 @@ async def test_what_is_not_known_is_asked_again_with_the_card_until_the_lease_is
     assert told.aside == []
 
 
+async def test_an_order_whose_codes_are_short_is_tried_after_waits_and_once_when_it_is_taken_over() -> None:
+    tries = 0
+
+    async def step(order: OrderRow, tender: Tender) -> OrderRow:
+        nonlocal tries
+        tries += 1
+        if tries == 4:
+            return replace(order, state="COMPLETED")
+        return replace(order, codes_awaited_at=order.placed_at)
+
+    one, told = saga(step)
+    assert (await one.finish(told.order, seconds=5)).state == "COMPLETED"
+    tries = 0
+    told.order = replace(told.order, state="PENDING")
+    await one.sweep()
+    await one.drain()
+    assert (tries, told.order.state, told.aside) == (1, "PENDING", [])
+
+
 async def test_a_defect_sets_the_order_aside_and_a_slow_provider_holds_up_no_order_for_points() -> None:
     async def step(order: OrderRow, tender: Tender) -> OrderRow:
         if order.amount_minor:

@@ -96,6 +96,34 @@ def test_an_order_of_which_a_code_was_used_is_not_refunded(kind: str) -> None:
     assert paid.order.state == "COMPLETED"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_order_whose_codes_are_short_waits_paid_for_and_completes_when_they_are_there(kind: str) -> None:
+    calls = range(len(settled(kind, {}, GOOD).calls) + 3)
+    for call, fault in product(calls, FAULTS):
+        one = world(**KINDS[kind])
+        one.codes_short, one.faults = True, {call: fault}
+        for _ in range(3):
+            bring_to_an_end(one, GOOD)
+        if fault != "REFUSED":
+            assert one.order.state == "PENDING"
+            assert one.order.codes_awaited_at is not None
+            assert (one.debit, one.in_wallet) == ("TAKEN" if one.order.price_points else "", False)
+        one.codes_short = False
+        for _ in range(2):
+            bring_to_an_end(one, GOOD)
+        assert one.order.state == "COMPLETED" or fault == "REFUSED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_order_that_is_cancelled_while_its_codes_are_short_is_undone(kind: str) -> None:
+    one = world(**KINDS[kind])
+    one.codes_short = True
+    bring_to_an_end(one, GOOD)
+    assert one.cancel() is not None
+    bring_to_an_end(one)
+    assert one.order.state == "CANCELLED"
+
+
 def test_a_payment_that_wants_a_second_look_waits_for_it_and_goes_on() -> None:
     one = world(money=500, points=5)
     bring_to_an_end(one, LOOKED_AT)
