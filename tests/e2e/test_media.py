@@ -56,7 +56,7 @@ async def _events(lines: AsyncIterator[str]) -> AsyncIterator[int]:
             yield json.loads(value)["quantity_left"]
 
 
-@pytest.mark.covers("V4 ShopService.StreamQuantity")
+@pytest.mark.covers("V4 ShopService.WatchQuantityEvents")
 async def test_the_quantity_left_is_a_stream_of_events_that_sees_each_change(
     live: Platform, ada: Member, till: str
 ) -> None:

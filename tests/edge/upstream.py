@@ -271,8 +271,8 @@ class _Shop(shop_pb2_grpc.ShopServiceServicer):
             await asyncio.sleep(float(request.voucher_id))
             yield shop_pb2.WatchQuantityResponse(quantity_left=left)
 
-    async def StreamQuantity(
-        self, request: shop_pb2.StreamQuantityRequest, context: Context
+    async def WatchQuantityEvents(
+        self, request: shop_pb2.WatchQuantityEventsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         watching = shop_pb2.WatchQuantityRequest(voucher_id=request.voucher_id)
         async for reply in self.WatchQuantity(watching, context):

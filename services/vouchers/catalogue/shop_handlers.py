@@ -125,8 +125,8 @@ class ShopHandlers:
             if left:
                 yield shop_pb2.WatchQuantityResponse(quantity_left=left.quantity)
 
-    async def StreamQuantity(
-        self, request: shop_pb2.StreamQuantityRequest, context: Context
+    async def WatchQuantityEvents(
+        self, request: shop_pb2.WatchQuantityEventsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """The same as server-sent events."""
         opened = False

@@ -169,14 +169,14 @@ async def test_a_crowd_of_changes_takes_few_messages(own_redis: SpareRedis) -> N
     assert len(heard) < TOLD / 10
 
 
-@pytest.mark.covers("V4 ShopService.StreamQuantity")
+@pytest.mark.covers("V4 ShopService.WatchQuantityEvents")
 async def test_events_have_ids_and_silence_has_a_heartbeat_until_the_sale_ends(
     platform: Platform, create: Create, shop: shop_pb2_grpc.ShopServiceStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_sent_events, "HEARTBEAT_SECONDS", 0.2)
     voucher, admin = await create(quantity=3), bearer(await platform.admin())
-    request = shop_pb2.StreamQuantityRequest(voucher_id=voucher.id)
-    stream = aiter(shop.StreamQuantity(request, metadata=bearer((await platform.member()).token)))
+    request = shop_pb2.WatchQuantityEventsRequest(voucher_id=voucher.id)
+    stream = aiter(shop.WatchQuantityEvents(request, metadata=bearer((await platform.member()).token)))
 
     async def next_piece() -> str:
         piece = await anext(stream)
@@ -195,12 +195,12 @@ async def test_events_have_ids_and_silence_has_a_heartbeat_until_the_sale_ends(
         assert piece.data == b": still here\n\n"
 
 
-@pytest.mark.covers("V4 ShopService.StreamQuantity")
+@pytest.mark.covers("V4 ShopService.WatchQuantityEvents")
 async def test_watching_what_is_not_on_sale_is_refused_over_rest_too(
     platform: Platform, shop: shop_pb2_grpc.ShopServiceStub
 ) -> None:
-    request = shop_pb2.StreamQuantityRequest(voucher_id="00000000-0000-7000-8000-000000000000")
-    stream = aiter(shop.StreamQuantity(request, metadata=bearer((await platform.member()).token)))
+    request = shop_pb2.WatchQuantityEventsRequest(voucher_id="00000000-0000-7000-8000-000000000000")
+    stream = aiter(shop.WatchQuantityEvents(request, metadata=bearer((await platform.member()).token)))
 
     async def first() -> object:
         return await anext(stream)
