@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick faults dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-exports bench-search env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick faults dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-exports bench-search bench-watchers env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,9 @@ bench-search: proto ## measure searches among 100,000 stores
 
 bench-flash-sale: proto ## sell 1,000 pieces to 5,000 members who come at once (takes some minutes)
 	@exec $(py) -m bench.flash_sale $(ARGS)
+
+bench-watchers: proto ## measure what 2,000 members cost who watch a quantity
+	@exec $(py) -m bench.watchers $(ARGS)
 
 bench-growth: proto ## measure points with ten million rows beside an empty one (takes 8 GB and some minutes)
 	@exec $(py) -m bench.growth $(ARGS)

@@ -18,11 +18,11 @@ def report(folder: DataFolder) -> str:
     if owner is None:
         raise StackError(f"nothing runs on {folder.path}")
     children = _children()
-    rows = [("stack", owner, _memory(owner))]
+    rows = [("stack", owner, memory_mib(owner))]
     for name, process in folder.processes().items():
         if process.alive():
             family = [process.pid, *children.get(process.pid, [])]
-            rows.append((name, process.pid, sum(map(_memory, family))))
+            rows.append((name, process.pid, sum(map(memory_mib, family))))
     width = max(len(name) for name, _, _ in rows)
     lines = [f"{name:<{width}}  {pid:>8}  {memory:>7.1f} MiB" for name, pid, memory in rows]
     lines.append(f"{'together':<{width}}  {'':>8}  {sum(memory for _, _, memory in rows):>7.1f} MiB")
@@ -48,7 +48,7 @@ def _children() -> dict[int, list[int]]:
     return found
 
 
-def _memory(pid: int) -> float:
+def memory_mib(pid: int) -> float:
     """Memory of one process in MiB, with its part of what it shares; 0 when that may not be seen."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
