@@ -14,7 +14,7 @@ from services.common import channels, status
 from services.common.batching import Batcher
 from services.common.errors import DomainError, OutcomeUnknownError
 from services.vouchers.orders.queries import OrderRow
-from services.vouchers.orders.refusals import CODES_NOT_READY
+from services.vouchers.orders.refusals import CODES_NOT_READY, codes_not_ready
 
 
 class OrderPoints:
@@ -98,7 +98,7 @@ class OrderCodes:
 def _assigned(order: OrderRow, outcome: promos_pb2.AssignCodesOutcome) -> list[UUID] | DomainError:
     if outcome.HasField("refused"):
         if status.reason_of(outcome.refused) == CODES_NOT_READY:  # nothing about it is unknown
-            return DomainError(CODES_NOT_READY, outcome.refused.message)
+            return codes_not_ready(order.voucher_id)
         return status.from_status(outcome.refused, "promos")
     if len(outcome.assigned.code_ids) != order.quantity:
         return OutcomeUnknownError("promos", failed=True)
