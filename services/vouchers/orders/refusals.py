@@ -17,7 +17,7 @@ ORDER_CANCELLED = "ORDER_CANCELLED"
 
 def codes_not_ready(voucher_id: UUID) -> DomainError:
     """The order's codes are still being made."""
-    return DomainError(CODES_NOT_READY, "codes are still being made", code_set_id=voucher_id)
+    return DomainError("CODES_NOT_READY", "codes are still being made", code_set_id=voucher_id)
 
 
 def order_not_found(order_id: UUID) -> DomainError:
