@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick faults dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-exports bench-search env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ test: proto ## run every test, on two cores; those that ARGS chooses, on one
 test-quick: proto ## run all but the slow tests, on two cores
 	@exec $(py) -m pytest --numprocesses=2 -m 'not slow' $(ARGS)
 
+faults: proto ## break all there is under orders, as a seed draws: make faults ARGS='--seed 7 --minutes 30'
+	@exec $(py) -m tests.faults.campaign $(ARGS)
+
 dump: proto ## dump a platform in the middle of its work for tests/upgrades: make dump NAME=points-whole
 	@exec $(py) -m tests.upgrades.make '$(NAME)'
 
@@ -81,6 +84,9 @@ bench-replay: proto ## replay a day of 100,000 receipts, killing points on the w
 
 bench-codes: proto ## measure making codes beside PostgreSQL's own COPY, and one at a time
 	@exec $(py) -m bench.make_codes $(ARGS)
+
+bench-exports: proto ## measure calls beside the export of a million codes
+	@exec $(py) -m bench.exports $(ARGS)
 
 bench-search: proto ## measure searches among 100,000 stores
 	@exec $(py) -m bench.search $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from bench.filling import with_indexes, without_indexes
 from bench.world import World
 
 CODES = 20_000
@@ -43,27 +44,11 @@ def create(url: str, world: World, *, schema: str = "public", others: int = 0) -
         if not others:
             connection.execute(_CODES, values)
         connection.execute("SET synchronous_commit = off")
-        indexes = _without_indexes(connection) if others else []
+        indexes = without_indexes(connection, "codes") if others else []
         step = min(_AT_ONCE, max(1, others))
         for first in range(0, others, step):
             if first == others // 2 // step * step:
                 connection.execute(_CODES, values)
             connection.execute(_OTHERS, values | {"first": first, "end": min(others, first + step)})
-        connection.execute("SET maintenance_work_mem = '1GB'")
-        for index in indexes:
-            connection.execute(index.encode())
+        with_indexes(connection, indexes)
         connection.execute("VACUUM ANALYZE codes")
-
-
-def _without_indexes(connection: psycopg.Connection) -> list[str]:
-    """Drops the indexes that no constraint needs, and returns what makes them: sooner all at once."""
-    found = connection.execute(
-        """
-        SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-        WHERE indrelid = 'codes'::regclass
-          AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = indexrelid)
-        """
-    ).fetchall()
-    for name, _ in found:
-        connection.execute(f"DROP INDEX {name}".encode())
-    return [definition for _, definition in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from bench.filling import with_indexes, without_indexes
 from bench.world import World
 
 _MANY_MEMBERS = 1_000_000
@@ -12,7 +13,7 @@ _AT_ONCE = 500_000
 # Those of the world's members have some as well, so that what is measured meets rows of its own.
 _ORDERS = """
 CREATE TEMP TABLE given AS
-SELECT gen_random_uuid() AS id, n,
+SELECT uuidv7() AS id, n,
   CASE WHEN n %% 100 = 0 THEN (%(members)s::uuid[])[1 + n / 100 %% cardinality(%(members)s::uuid[])]
     ELSE md5((n %% %(many)s)::text)::uuid END AS member_id,
   now() - interval '2 years' + n * interval '5 s' AS at
@@ -24,13 +25,15 @@ INSERT INTO orders (id, member_id, idempotency_key, voucher_id, price_points, st
   SELECT id, member_id, 'before-' || n, '{voucher}', 500, 'COMPLETED', at, at,
     ARRAY['PENDING', 'COMPLETED'], ARRAY[at, at] FROM given;
 INSERT INTO wallet_vouchers (id, order_id, voucher_id, member_id, code_id, acquired_at)
-  SELECT gen_random_uuid(), id, '{voucher}', member_id, gen_random_uuid(), at FROM given;
+  SELECT uuidv7(), id, '{voucher}', member_id, uuidv7(), at FROM given;
 DROP TABLE given;
 """
 
 
 def fill(url: str, world: World, count: int) -> None:
     """Makes so many, of the world's voucher, which has as many pieces more."""
+    if not count:
+        return
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         connection.execute(
@@ -40,6 +43,11 @@ def fill(url: str, world: World, count: int) -> None:
             """,
             {"count": count, "id": world.voucher_id},
         )
+        indexes = [
+            definition
+            for table in ("orders", "wallet_vouchers")
+            for definition in without_indexes(connection, table)
+        ]
         for first in range(0, count, _AT_ONCE):
             connection.execute(
                 _ORDERS,
@@ -51,4 +59,5 @@ def fill(url: str, world: World, count: int) -> None:
                 },
             )
             connection.execute(_FILL.format(voucher=world.voucher_id).encode())
+        with_indexes(connection, indexes)
         connection.execute("VACUUM ANALYZE")

@@ -183,6 +183,26 @@ WHERE CASE
   ELSE o.amount_minor = 0 AND p.id IS NOT NULL
 END
 """
+# What the sandbox has, which stands for a system outside.
+_MONEY = """
+SELECT o.id, o.state, o.amount_minor, o.currency_code, s.state AS at_provider, s.amount_minor AS charged
+FROM orders o JOIN payments p ON p.id = o.id AND p.provider = 'SANDBOX'
+LEFT JOIN sandbox_payments s ON s.id = o.id
+WHERE CASE
+  WHEN o.state = 'COMPLETED'
+    THEN (s.state, s.amount_minor, s.currency_code)
+      IS DISTINCT FROM ('CAPTURED', o.amount_minor, o.currency_code)
+  WHEN o.state IN ('FAILED', 'CANCELLED', 'REFUNDED') THEN s.state NOT IN ('VOIDED', 'REFUNDED', 'DECLINED')
+END
+"""
+_MONEY_OF_NOBODY = """
+SELECT s.id, s.state FROM sandbox_payments s LEFT JOIN orders o ON o.id = s.id
+WHERE s.state IN ('AUTHORISED', 'CAPTURED') AND o.id IS NULL
+"""
+_REDEEMED = """
+SELECT r.order_id, r.state, c.code_id, c.discount_minor, c.cancelled_at, c.cancelled_by
+FROM redeemed_orders r LEFT JOIN redemptions c ON c.id = r.redemption_id
+"""
 _GIFTS = """
 SELECT g.id, g.state, w.id AS wallet_voucher_id, w.gift_id FROM gifts g
 FULL JOIN wallet_vouchers w ON w.gift_id = g.id
@@ -261,6 +281,13 @@ def rows(url: str, query: str) -> list[dict[str, Any]]:
         return connection.execute(query.encode()).fetchall()
 
 
+def _assert_none(url: str, *queries: str) -> None:
+    """Asserts that none of these finds anything, over one connection."""
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        for query in queries:
+            assert connection.execute(query.encode()).fetchall() == []
+
+
 def check(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
     """Asserts INV1 to INV5, INV8 and INV9 on the databases of a platform at rest.
 
@@ -284,37 +311,35 @@ def check_ledger(points: str, *, floor: int = 0) -> None:
 
     The floor is that of the programme's policy: 0 unless refunds may take a balance below it.
     """
-    assert rows(points, _LEDGER.format(floor=floor)) == []
-    for query in _LEDGER_CHECKS:
-        assert rows(points, query) == []
+    _assert_none(points, _LEDGER.format(floor=floor), *_LEDGER_CHECKS)
 
 
 def check_movements(points: str) -> None:
     """INV3: each receipt, refund, claim, adjustment, debit and undoing moved points once, and nothing else
     did but members leaving and time; a refund took what its lines had earned."""
-    for query in _MOVEMENT_CHECKS:
-        assert rows(points, query) == []
+    _assert_none(points, *_MOVEMENT_CHECKS)
 
 
 def check_stock(vouchers: str) -> None:
     """INV2: no more is issued than there is, what is issued is ordered or owned and has its codes asked for,
     and limits count it.
     """
-    assert rows(vouchers, _STOCK) == []
-    assert rows(vouchers, _CODES_AHEAD) == []
-    assert rows(vouchers, _LIMITS) == []
+    _assert_none(vouchers, _STOCK, _CODES_AHEAD, _LIMITS)
 
 
 def check_codes(promos: str) -> None:
     """INV4: no code is used more often than it allows, and its uses are its redemptions that stand; nor do
     members use codes of a set more often than it allows each of them."""
-    for query in (_CODES, _MEMBER_USES):
-        assert rows(promos, query) == []
+    _assert_none(promos, _CODES, _MEMBER_USES)
 
 
 def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
     """INV5: every order is completed with its debit, its payment and its codes, or fully undone."""
-    assert rows(databases["vouchers"], _PAYMENTS) == []
+    for query in (_PAYMENTS, _MONEY):
+        assert rows(databases["vouchers"], query) == []
+    if not foreign_debits:
+        assert rows(databases["vouchers"], _MONEY_OF_NOBODY) == []
+    check_promo_codes(databases, foreign_debits=foreign_debits)
     orders = rows(
         databases["vouchers"],
         "SELECT o.id, o.member_id, state, price_points,"
@@ -354,10 +379,31 @@ def check_orders(databases: Mapping[str, str], *, foreign_debits: bool = False) 
     assert foreign_debits or unknown == set(), f"debits without an order: {unknown}"
 
 
+def check_promo_codes(databases: Mapping[str, str], *, foreign_debits: bool = False) -> None:
+    """Promo codes are redeemed for the orders that are completed, and given back by all others."""
+    orders = rows(
+        databases["vouchers"],
+        "SELECT id, state, promo_code_id, promo_discount_minor FROM orders WHERE promo_code_id IS NOT NULL",
+    )
+    uses = {row["order_id"]: row for row in rows(databases["promos"], _REDEEMED)}
+    for order in orders:
+        use = uses.pop(order["id"], None)
+        if order["state"] == "COMPLETED":
+            assert use is not None, f"completed without its promo code: {order}"
+            assert use["state"] == "REDEEMED", f"completed, and its promo code was given back: {order} {use}"
+            assert use["code_id"] == order["promo_code_id"], f"another promo code: {order} {use}"
+            assert use["discount_minor"] == order["promo_discount_minor"], f"another discount: {order} {use}"
+        elif use is not None:
+            assert use["state"] == "GIVEN_BACK", f"failed, and its promo code is used: {order} {use}"
+            given_back = use["code_id"] is None or use["cancelled_at"] is not None
+            assert given_back, f"a promo code was not given back: {order} {use}"
+    unknown = {order_id for order_id, use in uses.items() if use["state"] == "REDEEMED"}
+    assert foreign_debits or unknown == set(), f"promo codes without an order: {unknown}"
+
+
 def check_gifts(databases: Mapping[str, str]) -> None:
     """What is on offer is on hold, and nothing else; each gift counts for its recipient until then."""
-    assert rows(databases["vouchers"], _GIFTS) == []
-    assert rows(databases["vouchers"], _RECIPIENTS) == []
+    _assert_none(databases["vouchers"], _GIFTS, _RECIPIENTS)
     offered = "SELECT code_id, id FROM gifts WHERE state = 'OFFERED'"
     held = "SELECT id AS code_id, gift_id AS id FROM codes WHERE gift_id IS NOT NULL"
     on_offer, on_hold = rows(databases["vouchers"], offered), rows(databases["promos"], held)
@@ -366,19 +412,17 @@ def check_gifts(databases: Mapping[str, str]) -> None:
 
 def check_campaigns(promos: str) -> None:
     """INV8: winners are ranked 1 to N without gaps, and never more than the places."""
-    assert rows(promos, _RANKS) == []
+    _assert_none(promos, _RANKS)
 
 
 def check_promo_points(promos: str) -> None:
     """What is used of each promo is the sum of its standing uses, which are of its member's promos."""
-    assert rows(promos, _PROMOS) == []
-    assert rows(promos, _USES) == []
+    _assert_none(promos, _PROMOS, _USES)
 
 
 def check_claims(promos: str) -> None:
     """INV9: a discount gives no more codes than it has, each to the member who claimed it."""
-    assert rows(promos, _CLAIMS) == []
-    assert rows(promos, _UNCLAIMED_CODES) == []
+    _assert_none(promos, _CLAIMS, _UNCLAIMED_CODES)
 
 
 def check_jobs(databases: Mapping[str, str]) -> None:

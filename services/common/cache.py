@@ -1,11 +1,13 @@
 """Redis, a gate and a cache: it may vanish at any moment, and nothing is lost or wrong.
 
-Every call has 50 ms, or what a setting gives. After five failures in a row Redis is left alone for a second.
+Every call has 50 ms, or what a setting gives. After five failures in a row Redis is left alone for a second;
+then one call tries it, and until that has a reply the others go on without Redis.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -53,6 +55,11 @@ class Redis:
         """Whether `close` was called."""
         return self._closed_until == math.inf
 
+    @property
+    def away(self) -> bool:
+        """Whether a call would now find Redis away, without trying."""
+        return time.monotonic() < self._closed_until
+
     async def call(self, reply: Awaitable[T]) -> T:
         """Awaits a reply of the client. Raises RedisAwayError when there is none in time."""
         try:
@@ -66,18 +73,25 @@ class Redis:
             self._slots.release()
 
     async def _guarded(self, reply: Awaitable[T]) -> T:
-        if time.monotonic() < self._closed_until:
+        if self.away:
             _discard(reply)
             raise RedisAwayError
+        if self._failures >= _FAILURES:
+            self._leave_alone()  # the others, while this call tries
         try:
             result = await reply
         except (RedisError, OSError, TimeoutError) as error:
             self._failures += 1
             if self._failures >= _FAILURES:
-                self._closed_until = max(self._closed_until, time.monotonic() + _PAUSE_SECONDS)
+                self._leave_alone()
             raise RedisAwayError from error
         self._failures = 0
+        if not self.closed:
+            self._closed_until = 0.0
         return result
+
+    def _leave_alone(self) -> None:
+        self._closed_until = max(self._closed_until, time.monotonic() + _PAUSE_SECONDS)
 
     async def call_in_run(self, command: Callable[[str], Awaitable[T]]) -> T:
         """Awaits a command for keys that name the server's run, whose id is its argument.
@@ -103,7 +117,8 @@ class Redis:
         self._closed_until = math.inf
         for _ in range(_CONNECTIONS):
             await self._slots.acquire()
-        await self._client.aclose()
+        with contextlib.suppress(RedisError):  # one that ends too slowly has been let go
+            await self._client.aclose()
         for _ in range(_CONNECTIONS):
             self._slots.release()
 

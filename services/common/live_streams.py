@@ -19,43 +19,59 @@ class LiveStreams:
     def __init__(self, service: str, *, most: int) -> None:
         self._service = service
         self._most = most
-        self._open = 0
-        self._closing = asyncio.Event()
+        self._open: set[LiveStream] = set()
 
     def close(self) -> None:
         """Ends all streams, because the service stops."""
-        self._closing.set()
+        for stream in self._open:
+            stream.end()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LiveStream]:
         """Yields a stream's clock. Raises TOO_MANY_WATCHERS when there are as many as there may be."""
-        if self._open >= self._most:
+        if len(self._open) >= self._most:
             raise DomainError("TOO_MANY_WATCHERS", "too many live streams are open", retry_after=5.0)
-        self._open += 1
+        stream = LiveStream(self._service)
+        self._open.add(stream)
         try:
-            yield LiveStream(self._service, self._closing)
+            yield stream
         finally:
-            self._open -= 1
+            self._open.discard(stream)
 
 
 class LiveStream:
     """How long a stream goes on: 5 minutes, or until its service stops."""
 
-    def __init__(self, service: str, closing: asyncio.Event) -> None:
+    def __init__(self, service: str) -> None:
         self._service = service
-        self._closing = closing
         self._until = time.monotonic() + _STREAM_SECONDS
+        self._woken = asyncio.Event()
+        self._ended = False
 
-    async def goes_on(self) -> bool:
-        """Returns after half a second whether to look again; False once the stream's time is over.
+    def wake(self) -> None:
+        """Has the stream look again at once."""
+        self._woken.set()
 
-        Raises DEPENDENCY_UNAVAILABLE when the service stops, at once, so that a client opens it elsewhere.
+    def end(self) -> None:
+        """Has the stream end at once, because the service stops."""
+        self._ended = True
+        self._woken.set()
+
+    async def goes_on(self, seconds: float = LOOK_SECONDS) -> bool:
+        """Returns after so many seconds, or once it is woken, whether to look again.
+
+        False when the stream's time is over. Raises DEPENDENCY_UNAVAILABLE when the service stops, at once,
+        so that a client opens it elsewhere.
         """
-        if time.monotonic() >= self._until:
+        left = self._until - time.monotonic()
+        if left <= 0:
             return False
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._closing.wait()
+            async with asyncio.timeout(min(seconds, left)):
+                await self._woken.wait()
         except TimeoutError:
             return True
-        raise unavailable(self._service)
+        if self._ended:
+            raise unavailable(self._service)
+        self._woken.clear()
+        return True

@@ -58,16 +58,17 @@ async def corrections(
 
     The nearest come first. A word in which no error is forgiven has none.
     """
-    wanted = {word: errors_forgiven(word) for word in query_words}
-    parts = sorted({part for word in wanted for part in remainders(word)})
+    parts = {word: set(remainders(word)) for word in query_words}
     known: list[str] = await fetch_values(
         connection,
         "SELECT word FROM search_words WHERE remainders && %(parts)s::text[] LIMIT 2000",
-        parts=parts,
+        parts=sorted(set[str]().union(*parts.values())),
     )
-    return {
-        word: sorted((errors, other) for other in known if 0 < (errors := distance(word, other)) <= most)[
-            :_MOST_CORRECTIONS
-        ]
-        for word, most in wanted.items()
-    }
+    found: dict[str, list[tuple[int, str]]] = {word: [] for word in parts}
+    for other in known:
+        left = remainders(other)
+        for word, own in parts.items():
+            # Whether there is a remainder in common is told sooner than the distance.
+            if not own.isdisjoint(left) and 0 < (errors := distance(word, other)) <= errors_forgiven(word):
+                found[word].append((errors, other))
+    return {word: sorted(others)[:_MOST_CORRECTIONS] for word, others in found.items()}

@@ -113,6 +113,8 @@ class SessionCache:
 
     async def get(self, subject_id: str) -> SessionState | None:
         """Returns the state, or None: nothing there, no lease on its epoch, in doubt, or Redis is away."""
+        if self._server.away:
+            return None  # at once: waiting for a batch would only be waiting
         return await self._reads.submit(subject_id)
 
     async def _read(self, subject_ids: list[str]) -> list[SessionState | None]:

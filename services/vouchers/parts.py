@@ -13,6 +13,7 @@ from services.common.channels import Peers
 from services.common.db import Database
 from services.common.storage import Storage, open_storage
 from services.common.throttle import Throttle
+from services.vouchers.catalogue import QuantityChanges
 from services.vouchers.catalogue.codes_client import CodesMaker
 from services.vouchers.gifts.advancing import Gifts
 from services.vouchers.gifts.codes_client import GiftCodes
@@ -42,6 +43,7 @@ class Parts:
     db: Database
     redis: Redis
     peers: Peers
+    changes: QuantityChanges
     codes: CodesMaker
     placing: Placing
     payments: Payments
@@ -60,9 +62,10 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
     redis = Redis(settings.redis_url, settings.redis_seconds)
     peers = Peers("vouchers", settings)
     lease = settings.order_lease_seconds
-    placing = Placing(db, lease_seconds=lease, codes_ahead=settings.codes_ahead)
+    changes = QuantityChanges(redis, settings.redis_url)
+    placing = Placing(db, changes, lease_seconds=lease, codes_ahead=settings.codes_ahead)
     completing = Completing(db, gifts_last=timedelta(days=settings.gift_days))
-    store = DatabaseOrderStore(db, completing, Failing(db), lease_seconds=lease)
+    store = DatabaseOrderStore(db, completing, Failing(db, changes), lease_seconds=lease)
     points, codes = OrderPoints(peers.points, peers.token), OrderCodes(peers.promos, peers.token)
     promo_codes = OrderPromoCodes(peers.promos, peers.token)
     codes_maker = CodesMaker(db, peers.promos, peers.token)
@@ -89,6 +92,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
                 db,
                 redis,
                 peers,
+                changes,
                 codes_maker,
                 placing,
                 payments,
@@ -101,6 +105,7 @@ async def build(settings: Settings) -> AsyncIterator[Parts]:
             )
     finally:
         await peers.close()
+        await changes.close()
         await redis.close()
         await db.close()
 

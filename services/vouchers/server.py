@@ -58,13 +58,14 @@ async def compose(settings: Settings) -> AsyncIterator[Service]:
     async with build(settings) as parts:
         keys = KeyRing(parts.peers.fetch_jwks)
         balances = Balances(parts.peers.points, parts.peers.token)
-        shop = ShopHandlers(parts.db, Quantities(parts.db), balances, max_watchers=settings.max_watchers)
+        quantities = Quantities(parts.db, parts.changes)
+        shop = ShopHandlers(parts.db, quantities, balances, max_watchers=settings.max_watchers)
         yield Service(
             [*_servicers(parts, shop, settings), *_payment_servicers(parts, settings)],
             TokenVerifier(keys),
             SessionGate(SessionCache(parts.redis), parts.peers.check_session),
             checks=[schema.at_head("vouchers", parts.db), keys.known],
-            loops=[keys.keep_fresh],
+            loops=[keys.keep_fresh, quantities.listen, quantities.look],
             on_stop=[shop.close_streams],
             drains=[parts.placing.drain, parts.saga.drain],
         )
@@ -84,7 +85,7 @@ def _servicers(parts: Parts, shop: ShopHandlers, settings: Settings) -> list[Ser
         servicer(
             "scrip.vouchers.v1.CatalogueService",
             catalogue_pb2_grpc.add_CatalogueServiceServicer_to_server,
-            CatalogueHandlers(parts.db, settings.currency, codes_ahead=settings.codes_ahead),
+            CatalogueHandlers(parts.db, parts.changes, settings.currency, codes_ahead=settings.codes_ahead),
         ),
         servicer("scrip.vouchers.v1.ShopService", shop_pb2_grpc.add_ShopServiceServicer_to_server, shop),
         servicer(

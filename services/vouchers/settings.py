@@ -42,7 +42,7 @@ class Settings(ServiceSettings):
     """The id of the access key."""
     image_s3_secret: SecretStr = SecretStr("")
     """The access key."""
-    max_watchers: Annotated[int, Field(ge=1)] = 500
+    max_watchers: Annotated[int, Field(ge=1)] = 2_500
     """Live quantity streams per process."""
     sandbox: bool = False
     """Whether test cards pay. Off in production, where everybody could pay with them."""

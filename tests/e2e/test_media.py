@@ -44,13 +44,19 @@ async def test_qr_images_come_as_png_and_svg_and_hold_the_code(live: Platform, t
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[int]:
+    """Yields the quantity of each event; their ids grow."""
+    last = 0
     async for line in lines:
-        if line:
-            assert line.startswith("data: ")
-            yield json.loads(line.removeprefix("data: "))["quantity_left"]
+        name, _, value = line.partition(": ")
+        if name == "id":
+            assert int(value) > last
+            last = int(value)
+        if name == "data":
+            assert last
+            yield json.loads(value)["quantity_left"]
 
 
-@pytest.mark.covers("V4 ShopService.WatchQuantity")
+@pytest.mark.covers("V4 ShopService.WatchQuantityEvents")
 async def test_the_quantity_left_is_a_stream_of_events_that_sees_each_change(
     live: Platform, ada: Member, till: str
 ) -> None:

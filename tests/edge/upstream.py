@@ -271,6 +271,16 @@ class _Shop(shop_pb2_grpc.ShopServiceServicer):
             await asyncio.sleep(float(request.voucher_id))
             yield shop_pb2.WatchQuantityResponse(quantity_left=left)
 
+    async def WatchQuantityEvents(
+        self, request: shop_pb2.WatchQuantityEventsRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        watching = shop_pb2.WatchQuantityRequest(voucher_id=request.voucher_id)
+        async for reply in self.WatchQuantity(watching, context):
+            left = reply.quantity_left
+            yield httpbody_pb2.HttpBody(
+                content_type="text/event-stream", data=b'id: 7\ndata: {"quantity_left":%d}\n\n' % left
+            )
+
 
 class _Codes(promo_code_pb2_grpc.CodeServiceServicer):
     async def VerifyCode(

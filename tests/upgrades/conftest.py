@@ -23,8 +23,8 @@ SECONDS = 240
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test is for every dump that has what it needs. The newest comes first, which has everything."""
     if "dump" in metafunc.fixturenames:
-        wanted = "promos" in metafunc.fixturenames
-        found = [one for one in dumps.all_dumps() if not wanted or "promos" in one.content]
+        wanted = {"promos", "vouchers"}.intersection(metafunc.fixturenames)
+        found = [one for one in dumps.all_dumps() if wanted <= one.content.keys()]
         metafunc.parametrize("dump", found, ids=lambda one: one.name, indirect=True, scope="package")
 
 
@@ -76,6 +76,7 @@ async def upgraded(
     """The platform at rest: what was under way has come to its end."""
     async with Retailer(running, sms) as live:
         await live.at_rest(REST_SECONDS)
+        await _confirm_payment(dump, live)
         await _orders_have_ended(dump, live)
         seen, tokens, reads = await points(dump, live), await _tokens(dump, live), await _reads(dump, live)
         yield Upgraded(dump, live, seen, tokens, reads, receiver)
@@ -86,6 +87,21 @@ def promos(upgraded: Upgraded) -> dict[str, str]:
     """Ids, codes and secrets of promos, by what they are; a test with it is for dumps that have them."""
     found: dict[str, str] = upgraded.dump.content["promos"]
     return found
+
+
+@pytest.fixture
+def vouchers(upgraded: Upgraded) -> dict[str, str]:
+    """Ids, codes and numbers of vouchers, by what they are; a test with it is for dumps that have them."""
+    found: dict[str, str] = upgraded.dump.content["vouchers"]
+    return found
+
+
+async def _confirm_payment(dump: Dump, live: Retailer) -> None:
+    """The buyer's bank has what it asked for, so that the order which awaits it goes on."""
+    if known := dump.content.get("vouchers"):
+        secret = known["redirect_url"].partition("#")[2]
+        path = f"/v1/sandbox-payments/{known['waiting']}:confirm"
+        await live.ok("POST", path, {"token": secret, "approve": True})
 
 
 async def _orders_have_ended(dump: Dump, live: Retailer) -> None:

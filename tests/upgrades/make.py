@@ -24,6 +24,7 @@ from tests.upgrades.posted import BrandReceiver, SmsProvider
 from tests.upgrades.promos_story import PromosStory
 from tests.upgrades.retailer import PASSWORD, Retailer, start_retailer
 from tests.upgrades.story import REST_SECONDS, SHOPPERS, Story
+from tests.upgrades.vouchers_story import VouchersStory
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 IMPORTED = 300
@@ -43,7 +44,13 @@ MOVED_ALONG: dumps.MovedAlong = {
         "unclaimed_purchases": ["claim_until"],
         "idempotency_keys": ["created_at"],
     },
-    "vouchers": {"idempotency_keys": ["created_at"]},
+    "vouchers": {
+        "idempotency_keys": ["created_at"],
+        "orders": ["pay_until"],
+        "quotes": ["expires_at"],
+        "gifts": ["returns_at"],
+        "payments": ["asked_at"],
+    },
     "promos": {
         "idempotency_keys": ["created_at"],
         "webhook_deliveries": ["created_at"],
@@ -51,16 +58,24 @@ MOVED_ALONG: dumps.MovedAlong = {
     },
 }
 """What time would take away: logins, keys, one-time passwords, lots, claims, keys of repeated calls,
-deliveries, secrets that were rotated."""
+deliveries, secrets that were rotated, quotes, gifts, payments that are awaited."""
 
 
 class Unfinished:
     """Leaves everything half done that can be half done, by stopping processes at the right moments."""
 
-    def __init__(self, live: Retailer, story: Story, promos: PromosStory, stopped: ExitStack) -> None:
+    def __init__(
+        self,
+        live: Retailer,
+        story: Story,
+        promos: PromosStory,
+        vouchers: VouchersStory,
+        stopped: ExitStack,
+    ) -> None:
         self.live = live
         self.story = story
         self.promos = promos
+        self.vouchers = vouchers
         self.orders: list[dict[str, Any]] = []
         """Orders under way: who sent which key, and how they must end."""
         self.changes: dict[str, int] = {}
@@ -68,7 +83,7 @@ class Unfinished:
         self.otps: dict[str, str] = {}
         """Ids of one-time passwords that were not sent, by whose they are."""
         self.reads: dict[str, Any] = {}
-        """What the admin read of promos, by path."""
+        """What the admin read of promos and vouchers, by path."""
         self._stopped = stopped
 
     def _stop(self, *names: str) -> None:
@@ -82,7 +97,8 @@ class Unfinished:
         await self._send_otps()
         await self._tell_nobody()
         await self.promos.leave(self._stop)
-        self.reads = await self.promos.reads()
+        await self.vouchers.leave()
+        self.reads = await self.promos.reads() | await self.vouchers.reads()
         await self._make_no_codes()
         await self._order()
         self._stop("identity", "vouchers", "envoy")
@@ -210,14 +226,15 @@ class Unfinished:
 async def _drive(live: Retailer, receiver: BrandReceiver, name: str) -> int:
     """Runs the story, leaves it unfinished and writes the dump. Returns its size in bytes."""
     story = Story(live)
-    promos = PromosStory(story, receiver)
+    promos, vouchers = PromosStory(story, receiver), VouchersStory(story)
     async with live:
         await story.tell()
         await promos.tell()
+        await vouchers.tell()
         await live.at_rest(REST_SECONDS)
         winners = await live.winners(story.known["campaign"])
         with ExitStack() as stopped:
-            unfinished = Unfinished(live, story, promos, stopped)
+            unfinished = Unfinished(live, story, promos, vouchers, stopped)
             await unfinished.leave()
             content = {
                 "made_at": datetime.now(UTC).isoformat(),
@@ -228,6 +245,7 @@ async def _drive(live: Retailer, receiver: BrandReceiver, name: str) -> int:
                 "staff": story.staff,
                 "known": story.known,
                 "promos": promos.known,
+                "vouchers": vouchers.known,
                 "reads": unfinished.reads,
                 "winners": winners,
                 "calls": story.calls,

@@ -30,6 +30,8 @@ SHOPPERS = {
     "without_codes": 700,
     "refused": 700,
     "gifted": 0,  # has never shopped, and has promo points
+    "buyer": 100,  # pays with money as well
+    "receiver": 0,  # has a gift of the buyer
 }
 """Who is there, and how many points they get by shopping."""
 

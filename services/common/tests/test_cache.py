@@ -13,6 +13,7 @@ import pytest
 from services.common.cache import Redis, RedisAwayError
 from services.common.ids import new_id
 from stack.redis import Redis as RedisServer
+from tests.waiting import eventually
 
 
 async def is_away(call: Awaitable[object]) -> bool:
@@ -84,6 +85,32 @@ async def test_a_redis_that_hangs_costs_little_and_later_answers_go_to_nobody(ow
     os.kill(own_redis._process.pid, signal.SIGCONT)
     for key, value in reversed(values.items()):
         assert await redis.call(redis.client.get(key)) == value.encode()
+    await redis.close()
+
+
+async def test_one_call_tries_whether_redis_is_back_and_the_others_go_on(own_redis: RedisServer) -> None:
+    redis = Redis(own_redis.url, seconds=2)
+    own_redis.stop()
+    for _ in range(5):
+        assert await is_away(redis.call(redis.client.ping()))
+    own_redis.start()
+
+    async def may_be_tried() -> None:
+        assert not redis.away
+
+    assert own_redis._process is not None
+    os.kill(own_redis._process.pid, signal.SIGSTOP)
+    try:
+        await eventually(may_be_tried)
+        trying = asyncio.create_task(is_away(redis.call(redis.client.ping())))
+        await asyncio.sleep(0)
+        for _ in range(20):
+            assert await is_away(redis.call(redis.client.ping()))
+        assert not trying.done(), "the others did not wait for it"
+    finally:
+        os.kill(own_redis._process.pid, signal.SIGCONT)
+    assert not await trying
+    assert not await is_away(redis.call(redis.client.ping())), "all may use it again at once"
     await redis.close()
 
 

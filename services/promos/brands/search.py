@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 from psycopg.sql import SQL, Composable, Placeholder
 
-from services.common.db import Connection, fetch_all
+from services.common.db import Connection, fetch_all, fetch_values
 from services.common.lists import parse_text
 from services.common.paging import Page
 from services.common.search_words import corrections
@@ -75,11 +75,13 @@ async def search(connection: Connection, page: Page, wanted: Wanted) -> tuple[Se
     A row is of the best kind of match that it has, and of no other. Raises PAGE_TOKEN_NOT_VALID.
     """
     after = page.after(_parser(by_distance=wanted.place is not None))
+    hours = await open_hours(connection) if wanted.open_now else None
     rows: list[FoundRow] = []
     async for match in matches(connection, wanted):
         if after is None or match.kind >= after.kind:
             behind = after if after and match.kind == after.kind else None
-            rows += await fetch_match(connection, wanted, match, behind, page.size + 1 - len(rows))
+            left = page.size + 1 - len(rows)
+            rows += await fetch_match(connection, wanted, match, behind, left, hours=hours)
         if len(rows) > page.size:
             break
     return page.cut(rows, _position)
@@ -105,22 +107,37 @@ async def matches(connection: Connection, wanted: Wanted) -> AsyncIterator[Match
     else:
         yield Match(2, SQL("s.terms @> %(terms)s"), {"terms": beginning})
     found = await corrections(connection, query)
-    closer = [[term] for term in beginning]
+    closer = {term: [term] for term in beginning}
     for errors in (1, 2):
-        choices = [
-            sorted({begins(word), *(begins(other) for count, other in found[word] if count <= errors)})
-            for word in query
-        ]
-        if choices != closer:
-            condition = SQL("{} AND NOT ({})").format(
-                _each(len(query), "choices"), _each(len(query), "closer")
+        choices = {
+            begins(word): sorted(
+                {begins(word), *(begins(other) for count, other in found[word] if count <= errors)}
             )
-            values = _numbered(choices, "choices") | _numbered(closer, "closer")
-            yield Match(2 + errors, condition, values)
+            for word in query
+        }
+        if choices != closer:
+            yield _with_errors(2 + errors, choices, closer)
         closer = choices
 
 
 _BUT_NOT = SQL("s.terms @> %(terms)s AND NOT s.terms @> %(closer)s")
+
+
+def _with_errors(
+    kind: int, choices: Mapping[str, Sequence[str]], closer: Mapping[str, Sequence[str]]
+) -> Match:
+    """Returns the kind of match that has one of the `choices` for each term, and is none that is closer.
+
+    Terms without another choice are one condition: each that is less is planned and looked up sooner.
+    """
+    alone = [term for term, others in choices.items() if len(others) == 1]
+    several = [term for term in choices if term not in alone]
+    condition = SQL("{} AND NOT ({})").format(_each(len(several), "choices"), _each(len(several), "closer"))
+    if alone:
+        condition = SQL("s.terms @> %(terms)s AND {}").format(condition)
+    values = _numbered([choices[term] for term in several], "choices")
+    values |= _numbered([closer[term] for term in several], "closer")
+    return Match(kind, condition, {"terms": alone, **values})
 
 
 def _each(count: int, name: str) -> Composable:
@@ -134,15 +151,31 @@ def _numbered(choices: Sequence[Sequence[str]], name: str) -> dict[str, list[str
     return {f"{name}_{number}": list(terms) for number, terms in enumerate(choices)}
 
 
-_OPEN = SQL("s.open_minutes @> (%(clocks)s::jsonb ->> s.time_zone)::integer")
-"""Whether the store `s` is open, by clocks that were read once for all stores: of a common word, and late at
-night, there are many to look at."""
+async def open_hours(connection: Connection) -> list[int]:
+    """Returns which opening hours say that a store is open at this moment."""
+    return await fetch_values(
+        connection,
+        """
+        SELECT id FROM opening_hours WHERE open_minutes @> (%(clocks)s::jsonb ->> time_zone)::integer
+        """,
+        clocks=minutes_by_zone(),
+    )
 
 
 async def fetch_match(
-    connection: Connection, wanted: Wanted, match: Match, behind: _Position | None, limit: int
+    connection: Connection,
+    wanted: Wanted,
+    match: Match,
+    behind: _Position | None,
+    limit: int,
+    *,
+    hours: Sequence[int] | None = None,
 ) -> list[FoundRow]:
-    """Returns stores of a kind of match, behind a position of that kind if there is one."""
+    """Returns stores of a kind of match, behind a position of that kind if there is one.
+
+    `hours` are the opening hours that they may have: ids and no condition on the minutes, so that PostgreSQL
+    knows how many stores are open, and at night does not look through all of them for one.
+    """
     conditions: list[Composable] = [match.condition]
     values: dict[str, Any] = {**match.values, "kind": match.kind, "limit": limit}
     if wanted.category:
@@ -151,9 +184,9 @@ async def fetch_match(
     if wanted.brand_id:
         conditions.append(SQL("s.brand_id = %(brand_id)s"))
         values["brand_id"] = wanted.brand_id
-    if wanted.open_now:
-        conditions.append(_OPEN)
-        values["clocks"] = minutes_by_zone()
+    if hours is not None:
+        conditions.append(SQL("s.hours_id = ANY(%(hours)s)"))
+        values["hours"] = list(hours)
     if behind is not None:
         values |= {"after_value": behind.value, "after_id": behind.store_id}
     condition = SQL(" AND ").join(conditions)

@@ -98,11 +98,11 @@ async def create_store(
         """
         INSERT INTO stores (
           id, brand_id, name, name_key, address_line, city, postal_code, country, latitude, longitude,
-          time_zone, open_minutes, phone, published, category, own_terms, brand_terms
+          time_zone, open_minutes, hours_id, phone, published, category, own_terms, brand_terms
         ) VALUES (
           %(id)s, %(brand_id)s, %(name)s, %(name_key)s, %(address_line)s, %(city)s, %(postal_code)s,
-          %(country)s, %(latitude)s, %(longitude)s, %(time_zone)s, %(open_minutes)s, %(phone)s,
-          %(published)s, %(category)s, %(own_terms)s, %(brand_terms)s
+          %(country)s, %(latitude)s, %(longitude)s, %(time_zone)s, %(open_minutes)s, %(hours_id)s,
+          %(phone)s, %(published)s, %(category)s, %(own_terms)s, %(brand_terms)s
         )
         """,
         id=store_id,
@@ -110,6 +110,7 @@ async def create_store(
         published=brand.state == "PUBLISHED",
         category=brand.category,
         brand_terms=name_terms(brand.name),
+        hours_id=await _keep_hours(connection, content),
         **_columns(content),
     )
     await remember_words(connection, *_texts(content), brand.name)
@@ -142,11 +143,13 @@ async def update_store(
           name = %(name)s, name_key = %(name_key)s, address_line = %(address_line)s, city = %(city)s,
           postal_code = %(postal_code)s, country = %(country)s, latitude = %(latitude)s,
           longitude = %(longitude)s, time_zone = %(time_zone)s, open_minutes = %(open_minutes)s,
-          phone = %(phone)s, own_terms = %(own_terms)s, logo_id = %(logo_id)s, version = version + 1
+          hours_id = %(hours_id)s, phone = %(phone)s, own_terms = %(own_terms)s, logo_id = %(logo_id)s,
+          version = version + 1
         WHERE id = %(id)s
         """,
         id=store_id,
         logo_id=None if no_logo else row.logo_id,
+        hours_id=await _keep_hours(connection, after),
         **_columns(after),
     )
     if no_logo:
@@ -203,6 +206,35 @@ async def _locked(
     return store, brand
 
 
+async def _keep_hours(connection: Connection, content: StoreContent) -> int | None:
+    """Returns the id of a store's opening hours, which others may have too. None when they are not known."""
+    if content.minutes is None:
+        return None
+    values = {"time_zone": content.time_zone, "open_minutes": _multirange(content.minutes)}
+    await execute(
+        connection,
+        """
+        INSERT INTO opening_hours (time_zone, open_minutes) VALUES (%(time_zone)s, %(open_minutes)s)
+        ON CONFLICT (open_minutes, time_zone) DO NOTHING
+        """,
+        **values,
+    )
+    return int(
+        await fetch_value(
+            connection,
+            """
+            SELECT id FROM opening_hours
+            WHERE open_minutes = %(open_minutes)s AND time_zone = %(time_zone)s
+            """,
+            **values,
+        )
+    )
+
+
+def _multirange(minutes: Minutes) -> Int4Multirange:
+    return Int4Multirange([Range(start, end) for start, end in minutes])
+
+
 def _content(row: StoreRow) -> StoreContent:
     place = None
     if row.latitude is not None and row.longitude is not None:
@@ -237,7 +269,7 @@ def _columns(content: StoreContent) -> dict[str, Any]:
         "latitude": place.latitude if place else None,
         "longitude": place.longitude if place else None,
         "time_zone": content.time_zone,
-        "open_minutes": None if minutes is None else Int4Multirange([Range(a, b) for a, b in minutes]),
+        "open_minutes": None if minutes is None else _multirange(minutes),
         "phone": content.phone,
         "own_terms": list(dict.fromkeys([*name_terms(name), *text_terms(*others)])),
     }

@@ -8,12 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     CheckConstraint,
     Computed,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
@@ -73,11 +76,26 @@ class Brand(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class OpeningHours(Base):
+    """A week of opening hours, by the clock of a time zone, once for all stores that have it.
+
+    So a search looks at those alone, and knows how many stores have them. One that no store has any more
+    stays, and leads to nothing.
+    """
+
+    __tablename__ = "opening_hours"
+    __table_args__ = (UniqueConstraint("open_minutes", "time_zone"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    time_zone: Mapped[str]
+    open_minutes: Mapped[Any] = mapped_column(INT4MULTIRANGE)
+
+
 class Store(Base):
     """A store. What it has of its brand, so that a search reads no other table, changes with the brand.
 
     That is `published`, `category` and `brand_terms`. `position` is its place on Mercator's map, and
-    `open_minutes` are minutes since Monday began, by the clock of its time zone.
+    `open_minutes` are minutes since Monday began, by the clock of its time zone; `hours_id` names both.
     """
 
     __tablename__ = "stores"
@@ -98,6 +116,7 @@ class Store(Base):
         Index("ix_stores_category", "category", "name_key", "id", postgresql_where=text("published")),
         Index("ix_stores_name_key", "name_key", "id"),
         Index("ix_stores_created_at", "created_at", "id"),
+        Index("ix_stores_hours_id", "hours_id", postgresql_where=text("published")),
         Index("ix_stores_brand_id", "brand_id", "name_key", "id"),
         Index("ix_stores_brand_id_created_at", "brand_id", "created_at", "id"),
     )
@@ -117,6 +136,7 @@ class Store(Base):
     )
     time_zone: Mapped[str]
     open_minutes: Mapped[Any | None] = mapped_column(INT4MULTIRANGE)
+    hours_id: Mapped[int | None] = mapped_column(ForeignKey("opening_hours.id"))
     phone: Mapped[str]
     logo_id: Mapped[UUID | None] = mapped_column(ForeignKey("logos.id"))
     version: Mapped[int] = mapped_column(server_default="1")

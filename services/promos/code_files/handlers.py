@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -69,7 +70,8 @@ class CodeFileHandlers:
         who, (of, selected) = caller(), await self._selected(request)
         await self._db.run(record_look, who, "codes.exported", of.id)
         batches = CODE_LIST.batches(self._db, order_by=selected.order_by, **selected.filters)
-        lines = ([csv_cells(row, with_members=_sees_members(who)) for row in rows] async for rows in batches)
+        cells = partial(csv_cells, with_members=_sees_members(who))
+        lines = (map(cells, rows) async for rows in batches)
         async for reply in csv_replies(context, "codes", CSV_COLUMNS, lines):
             yield reply
 

@@ -19,6 +19,8 @@ _QUIET = 4
 _POINTS, _LINE = 8, 3.5
 _CHARACTER = 0.6 * _POINTS * 25.4 / 72
 """The width of a character of Courier."""
+_ENCODING = "cp1252"
+"""That of PDF's own fonts (WinAnsiEncoding)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,16 @@ class _Cell:
 def draw(codes: Sequence[SheetCode], *, title: str, plain_title: str, paper: Paper, columns: int) -> bytes:
     """Returns the codes as QR codes with their text below, in `columns`, on as many pages as it takes.
 
-    PDF's own fonts know the letters of Western Europe alone; for other titles `plain_title` is printed.
+    PDF's own fonts know the letters and signs of Western Europe alone (Windows-1252): of a title with others
+    the whole is in the file's properties, which viewers show, and `plain_title` is printed.
     """
     from fpdf import FPDF  # noqa: PLC0415  # seldom needed, and slow to load
 
     pdf = FPDF(unit="mm", format=(paper.width, paper.height))
+    pdf.core_fonts_encoding = _ENCODING
     pdf.set_auto_page_break(False)
     pdf.set_title(title)
-    printed = title if _is_latin(title) else plain_title
+    printed = title if _is_printable(title) else plain_title
     page = 0
     for cell, code in zip(_cells(codes, paper, columns), codes, strict=False):
         if cell.page != page:
@@ -114,9 +118,9 @@ def _lines(code: SheetCode, side: float) -> Sequence[str]:
     return [code.display[start : start + fitting] for start in range(0, len(code.display), fitting)]
 
 
-def _is_latin(text: str) -> bool:
+def _is_printable(text: str) -> bool:
     try:
-        text.encode("latin-1")
+        text.encode(_ENCODING)
     except UnicodeEncodeError:
         return False
     return True

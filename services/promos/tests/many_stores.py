@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -42,7 +43,7 @@ _HOURS = Int4Multirange([Range(day * 1440 + 540, day * 1440 + 1110) for day in r
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _STORE_COLUMNS = """
     id, brand_id, name, name_key, address_line, city, postal_code, country, latitude, longitude, time_zone,
-    open_minutes, phone, created_at, published, category, own_terms, brand_terms
+    open_minutes, hours_id, phone, created_at, published, category, own_terms, brand_terms
 """
 
 
@@ -65,6 +66,7 @@ def fill(url: str, count: int, *, brands: int = 200) -> Sequence[UUID]:
                 category = CATEGORIES[number % len(CATEGORIES)]
                 copy.write_row((brand_id, name, key(name), "", category, "", "PUBLISHED", count // brands))
         terms = [name_terms(name) for name in names]
+        hours_id = _keep_hours(cursor)
         cursor.execute("DROP INDEX ix_stores_terms")  # which is made faster than filled
         with cursor.copy(f"COPY stores ({_STORE_COLUMNS}) FROM STDIN") as copy:
             for number in range(count):
@@ -89,6 +91,7 @@ def fill(url: str, count: int, *, brands: int = 200) -> Sequence[UUID]:
                         city.longitude + random_of.gauss(0, 0.08),
                         "Europe/Berlin",
                         _HOURS,
+                        hours_id,
                         "",
                         _START + timedelta(minutes=number),
                         True,
@@ -108,6 +111,15 @@ def fill(url: str, count: int, *, brands: int = 200) -> Sequence[UUID]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
     return ids
+
+
+def _keep_hours(cursor: psycopg.Cursor[Any]) -> int:
+    found = cursor.execute(
+        "INSERT INTO opening_hours (time_zone, open_minutes) VALUES ('Europe/Berlin', %s) RETURNING id",
+        [_HOURS],
+    ).fetchone()
+    assert found, "the statement returns a row"
+    return int(found[0])
 
 
 class _City:

@@ -12,6 +12,7 @@ from services.vouchers.catalogue.images import VoucherImage as VoucherImage
 from services.vouchers.catalogue.images import find_images as find_images
 from services.vouchers.catalogue.images import images_of as images_of
 from services.vouchers.catalogue.images import set_images as set_images
+from services.vouchers.catalogue.quantity_changes import QuantityChanges as QuantityChanges
 from services.vouchers.catalogue.queries import VOUCHERS as VOUCHERS
 from services.vouchers.catalogue.queries import PriceRule as PriceRule
 from services.vouchers.catalogue.queries import VoucherRow as VoucherRow
@@ -31,6 +32,7 @@ __all__ = [
     "POINTS_ALONE",
     "VOUCHERS",
     "PriceRule",
+    "QuantityChanges",
     "VoucherImage",
     "VoucherRow",
     "ask_for_codes",

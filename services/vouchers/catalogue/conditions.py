@@ -25,7 +25,7 @@ FEW_CODES_LEFT = SQL(
 
 POINTS_ALONE = SQL(
     """
-    (vouchers.price_points > 0 AND (vouchers.price_rule = 'EITHER' OR vouchers.price_minor IS NULL))
+    (vouchers.price_points > 0 AND vouchers.price_rule = 'EITHER')
     """
 )
 """Whether a voucher can be had for points without money, for statements on `vouchers`."""
@@ -41,7 +41,7 @@ STATES: dict[str, Part] = {
 """Whether a voucher is shown in a state."""
 
 PRICE_KINDS: dict[str, Part] = {
-    "POINTS": "vouchers.price_points > 0 AND vouchers.price_rule = 'EITHER'",
+    "POINTS": POINTS_ALONE,
     "MONEY": "vouchers.price_minor IS NOT NULL AND vouchers.price_rule = 'EITHER'",
     "TOGETHER": "vouchers.price_rule = 'TOGETHER'",
 }

@@ -22,6 +22,7 @@ from services.vouchers.catalogue.commands import (
     take_off_sale,
     update_voucher,
 )
+from services.vouchers.catalogue.quantity_changes import QuantityChanges
 from services.vouchers.catalogue.queries import VOUCHER_LIST, get_voucher
 from services.vouchers.catalogue.search import search_filter
 
@@ -31,8 +32,11 @@ _OffSaleRequest = catalogue_pb2.DeactivateVoucherRequest | catalogue_pb2.Archive
 class CatalogueHandlers:
     """Implements CatalogueService."""
 
-    def __init__(self, db: Database, currency_code: str, *, codes_ahead: int) -> None:
+    def __init__(
+        self, db: Database, changes: QuantityChanges, currency_code: str, *, codes_ahead: int
+    ) -> None:
         self._db = db
+        self._changes = changes
         self._currency_code = currency_code
         self._codes_ahead = codes_ahead
 
@@ -96,6 +100,7 @@ class CatalogueHandlers:
             changes=encoding.changes(request, self._currency_code),
             codes_ahead=self._codes_ahead,
         )
+        self._changes.tell({row.id})
         return catalogue_pb2.UpdateVoucherResponse(voucher=encoding.voucher(row))
 
     async def PublishVoucher(
@@ -110,6 +115,7 @@ class CatalogueHandlers:
             sale_starts_at=moment(request, "sale_starts_at"),
             codes_ahead=self._codes_ahead,
         )
+        self._changes.tell({row.id})
         return catalogue_pb2.PublishVoucherResponse(voucher=encoding.voucher(row))
 
     async def DeactivateVoucher(
@@ -134,4 +140,5 @@ class CatalogueHandlers:
             etag=request.etag,
             state=state,
         )
+        self._changes.tell({row.id})
         return encoding.voucher(row)

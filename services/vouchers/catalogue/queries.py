@@ -10,7 +10,8 @@ from uuid import UUID
 
 from psycopg.sql import SQL
 
-from services.common.db import Connection, execute, fetch_first, fetch_value
+from services.common.db import Connection, execute, fetch_all, fetch_first, fetch_value
+from services.common.errors import DomainError
 from services.common.lists import Listing, SortKey
 from services.vouchers.catalogue import conditions
 from services.vouchers.catalogue.conditions import FOUND, HAS_WORDS, ON_SALE, PRICE_KINDS, STATES
@@ -145,18 +146,25 @@ async def lock_voucher(connection: Connection, voucher_id: UUID) -> VoucherRow:
     return found
 
 
-_OFFER = SQL(
+_OFFERS = SQL(
     """
-    SELECT {columns} FROM vouchers WHERE id = %(id)s AND {on_sale}
+    SELECT {columns} FROM vouchers WHERE id = ANY(%(ids)s) AND {on_sale}
     """
 ).format(columns=COLUMNS, on_sale=ON_SALE)
 
 
+async def get_offers(connection: Connection, voucher_ids: Sequence[UUID]) -> list[VoucherRow | DomainError]:
+    """Returns for each voucher what it is, or VOUCHER_NOT_FOUND when it is not on sale now."""
+    rows = await fetch_all(connection, VoucherRow, _OFFERS, ids=list(voucher_ids))
+    found = {row.id: row for row in rows}
+    return [found.get(each) or voucher_not_found(each) for each in voucher_ids]
+
+
 async def get_offer(connection: Connection, voucher_id: UUID) -> VoucherRow:
     """Returns a voucher that is on sale now. Raises VOUCHER_NOT_FOUND."""
-    found = await fetch_first(connection, VoucherRow, _OFFER, id=voucher_id)
-    if found is None:
-        raise voucher_not_found(voucher_id)
+    (found,) = await get_offers(connection, [voucher_id])
+    if isinstance(found, DomainError):
+        raise found
     return found
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+from google.api import httpbody_pb2
 from scrip.vouchers.v1 import shop_pb2
 
+from services.common import server_sent_events
+from services.common.batching import Batcher
 from services.common.caller import caller
 from services.common.db import Database
 from services.common.encoding import Context
@@ -16,7 +19,8 @@ from services.common.live_streams import LiveStreams
 from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.exchange import EXCHANGE_LIST, affordable, ordered_by
-from services.vouchers.catalogue.quantity import Quantities
+from services.vouchers.catalogue.quantity import Left, Quantities
+from services.vouchers.catalogue.queries import VoucherRow
 from services.vouchers.catalogue.recent_replies import RecentReplies
 from services.vouchers.catalogue.search import search_filter
 
@@ -35,6 +39,7 @@ class ShopHandlers:
         self._quantities = quantities
         self._balances = balances
         self._recent = RecentReplies()
+        self._offers: Batcher[UUID, VoucherRow] = Batcher("offers", self._read_offers)
         self._streams = LiveStreams("vouchers", most=max_watchers)
 
     def close_streams(self) -> None:
@@ -70,12 +75,15 @@ class ShopHandlers:
         """Returns one offer, a second old at most."""
 
         async def read() -> shop_pb2.GetOfferResponse:
-            row = await self._db.read(queries.get_offer, UUID(request.voucher_id))
+            row = await self._offers.submit(UUID(request.voucher_id))
             return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
 
         reply = await self._recent.of(request, read)
         await context.send_initial_metadata(_PUBLIC)
         return reply
+
+    async def _read_offers(self, voucher_ids: list[UUID]) -> list[VoucherRow | DomainError]:
+        return await self._db.read(queries.get_offers, voucher_ids)
 
     async def ListMyExchangeOffers(
         self, request: shop_pb2.ListMyExchangeOffersRequest, context: Context
@@ -113,17 +121,31 @@ class ShopHandlers:
         self, request: shop_pb2.WatchQuantityRequest, context: Context
     ) -> AsyncIterator[shop_pb2.WatchQuantityResponse]:
         """The quantity left, now and at each change."""
-        voucher_id = UUID(request.voucher_id)
-        async with self._streams.open() as stream:
-            sent = await self._quantities.left(voucher_id)
-            yield shop_pb2.WatchQuantityResponse(quantity_left=sent)
-            while await stream.goes_on():
-                try:
-                    left = await self._quantities.left(voucher_id)
-                except DomainError as error:
-                    if error.reason == "VOUCHER_NOT_FOUND":  # the offer has ended
-                        return
-                    raise
-                if left != sent:
-                    sent = left
-                    yield shop_pb2.WatchQuantityResponse(quantity_left=sent)
+        async for left in self._watch(UUID(request.voucher_id)):
+            if left:
+                yield shop_pb2.WatchQuantityResponse(quantity_left=left.quantity)
+
+    async def WatchQuantityEvents(
+        self, request: shop_pb2.WatchQuantityEventsRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """The same as server-sent events."""
+        opened = False
+        async for left in self._watch(UUID(request.voucher_id)):
+            if not opened:
+                opened = True
+                await context.send_initial_metadata(server_sent_events.METADATA)
+                yield server_sent_events.opening()
+            if left:
+                yield server_sent_events.event(left.read_at, {"quantity_left": left.quantity})
+            else:
+                yield server_sent_events.heartbeat()
+
+    async def _watch(self, voucher_id: UUID) -> AsyncIterator[Left | None]:
+        """Yields what is left, now and at each change, until the sale ends; None after 15 s without one."""
+        async with self._streams.open() as stream, self._quantities.watch(voucher_id, stream) as watched:
+            sent: Left | None = None
+            while left := watched.left:
+                yield None if left is sent else left
+                sent = left
+                if not await stream.goes_on(server_sent_events.HEARTBEAT_SECONDS):
+                    return

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.common.batching import Batcher
 from services.common.db import Database
+from services.vouchers.catalogue import QuantityChanges
 from services.vouchers.orders.commands import Completion, complete_orders, fail_order
 from services.vouchers.orders.queries import OrderRow
 
@@ -39,12 +40,16 @@ class Completing:
 class Failing:
     """Ends orders of which everything is undone."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, changes: QuantityChanges) -> None:
         self._db = db
+        self._changes = changes
 
     async def fail(self, order: OrderRow) -> OrderRow | None:
         """UNDOING -> FAILED or CANCELLED, REFUNDING -> REFUNDED, and its stock goes back with it.
 
         Returns None when the order is in none of these states.
         """
-        return await self._db.run(fail_order, order)
+        ended = await self._db.run(fail_order, order)
+        if ended:
+            self._changes.tell({ended.voucher_id})
+        return ended

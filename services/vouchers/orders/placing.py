@@ -8,6 +8,7 @@ from uuid import UUID
 from services.common.batching import Batcher
 from services.common.db import Database
 from services.common.errors import DomainError
+from services.vouchers.catalogue import QuantityChanges
 from services.vouchers.orders.new_orders import NewOrder, Placed, judge_orders, place_orders
 from services.vouchers.orders.queries import OrderRow
 
@@ -22,8 +23,11 @@ class Placing:
     its order. Whether it is sold out is never taken from memory.
     """
 
-    def __init__(self, db: Database, *, lease_seconds: int, codes_ahead: int) -> None:
+    def __init__(
+        self, db: Database, changes: QuantityChanges, *, lease_seconds: int, codes_ahead: int
+    ) -> None:
         self._db = db
+        self._changes = changes
         self._lease_seconds = lease_seconds
         self._codes_ahead = codes_ahead
         self._batches: Batcher[NewOrder, OrderRow] = Batcher("orders", self._place_batch)
@@ -51,6 +55,7 @@ class Placing:
                 codes_ahead=self._codes_ahead,
             )
             outcomes |= dict(zip(waiting, placed, strict=True))
+            self._changes.tell({one.voucher_id for one in placed if isinstance(one, OrderRow)})
         for place, new in enumerate(batch):
             self._remember(new, outcomes[place])
         return [outcomes[place] for place in range(len(batch))]

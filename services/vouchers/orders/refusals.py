@@ -72,3 +72,8 @@ def amount_mismatch(amount_minor: int, currency_code: str) -> DomainError:
         amount_minor=amount_minor,
         currency_code=currency_code,
     )
+
+
+def codes_not_ready(voucher_id: UUID) -> DomainError:
+    """The voucher's codes are being made; its set of codes has its id."""
+    return DomainError("CODES_NOT_READY", "the codes are still being made", code_set_id=voucher_id)

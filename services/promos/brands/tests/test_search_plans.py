@@ -102,6 +102,17 @@ async def test_a_page_of_a_search_reads_little(many: Many, query: str, around: i
         assert read <= MOST_READ, f"{read} rows for kind {match.kind}"
 
 
+@pytest.mark.parametrize("around", [0, 10_000])
+@pytest.mark.parametrize("query", ["", "bakery", "bakrey"])
+async def test_when_all_are_closed_few_are_looked_at(many: Many, query: str, around: int) -> None:
+    wanted = Wanted(query=query, place=many.place if around else None, meters=around, open_now=True)
+    for match in await matches_of_first_page(many, wanted):
+        read = await rows_read(
+            many.database, fetch_match, wanted=wanted, match=match, behind=None, limit=PAGE + 1, hours=[0]
+        )
+        assert read < 100, f"{read} rows for kind {match.kind}"
+
+
 async def test_words_with_typing_errors_are_looked_up_by_index(many: Many) -> None:
     read = await rows_read(many.database, corrections, query_words=["bakrey", "electroncis", "stoer"])
     assert read < 200

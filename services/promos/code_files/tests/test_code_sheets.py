@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections import Counter
 from typing import Any
@@ -56,6 +57,31 @@ def test_codes_of_any_length_are_whole_on_any_paper(paper: Paper, columns: int, 
     assert written == "".join(texts)
     for one in found:
         assert all(x > 0 and x + w < one.width and y - h > 0 for x, y, w, h in one.rectangles)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Größe 43",
+        "10 € \N{EN DASH} Été",
+        "Ελλάδα",  # as in Greece
+        "عرض الصيف",
+        "夏のセール",
+        "Sale 夏",
+        "Žluť",
+    ],
+)
+async def test_a_set_of_any_name_can_be_printed(promos: Promos, files: Files, name: str) -> None:
+    codes = some_codes(2)
+    code_set_id = await handed_out(promos, codes, name=name)
+    pdf, _ = await files.sheet(code_set_id)
+    [page] = pages(pdf)
+    assert page.scan() == Counter(codes)
+    known_to_pdf = name in {"Größe 43", "10 € \N{EN DASH} Été"}
+    [printed] = [text for text in page.texts if text.endswith(" - 1")]
+    assert printed.encode("latin-1").decode("cp1252") == f"{name if known_to_pdf else code_set_id} - 1"
+    title = (codecs.BOM_UTF16_BE + name.encode("utf-16-be")).hex()
+    assert f"/Title <{title}>".encode() in pdf, "viewers show the whole name"
 
 
 async def test_a_large_set_is_printed_in_several_calls(promos: Promos, files: Files) -> None:

@@ -17,9 +17,11 @@ import pytest
 from psycopg import sql
 
 from services.common import migrations
+from services.common.cache import Redis
 from services.common.db import Connection, Database, execute, fetch_value, fetch_values
 from services.common.errors import DomainError
 from services.common.ids import new_id
+from services.vouchers.catalogue import QuantityChanges
 from services.vouchers.orders import statements
 from services.vouchers.orders.commands import fail_order
 from services.vouchers.orders.ending import Completing
@@ -112,9 +114,10 @@ async def shop(platform: Platform) -> AsyncIterator[Shop]:
     url = platform.postgres.url("placing")
     await asyncio.to_thread(migrations.upgrade, "vouchers", url)
     databases = [Database(url, pool_size=3) for _ in range(2)]
-    yield Shop(
-        platform, databases[0], [Placing(db, lease_seconds=30, codes_ahead=20_000) for db in databases]
-    )
+    changes = QuantityChanges(Redis(platform.redis_url), platform.redis_url)
+    placing = [Placing(db, changes, lease_seconds=30, codes_ahead=20_000) for db in databases]
+    yield Shop(platform, databases[0], placing)
+    await changes.close()
     for db in databases:
         await db.close()
 
