@@ -15,11 +15,6 @@ ORDER_CANCELLED = "ORDER_CANCELLED"
 """Why an order ends CANCELLED and not FAILED."""
 
 
-def codes_not_ready(voucher_id: UUID) -> DomainError:
-    """The order's codes are still being made."""
-    return DomainError("CODES_NOT_READY", "codes are still being made", code_set_id=voucher_id)
-
-
 def order_not_found(order_id: UUID) -> DomainError:
     """There is no such order, or it is another member's."""
     return DomainError("ORDER_NOT_FOUND", "no such order", order_id=order_id)
