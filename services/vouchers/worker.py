@@ -14,5 +14,14 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Does jobs and sweeps orders until `stop` is set."""
 
     async with build(settings) as parts:
-        await run_worker(settings.database_url, jobs.tasks(parts), stop, loops=jobs.loops(parts))
+        tasks = jobs.tasks(parts.db, parts.peers, parts.codes, parts.gifts, parts.recipients)
+        loops = jobs.loops(
+            parts.db,
+            codes=parts.codes,
+            saga=parts.saga,
+            payments=parts.payments,
+            gifts=parts.gifts,
+            storage=parts.storage,
+        )
+        await run_worker(settings.database_url, tasks, stop, loops=loops)
         await parts.saga.drain()

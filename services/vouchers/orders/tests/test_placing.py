@@ -114,10 +114,12 @@ async def shop(platform: Platform) -> AsyncIterator[Shop]:
     url = platform.postgres.url("placing")
     await asyncio.to_thread(migrations.upgrade, "vouchers", url)
     databases = [Database(url, pool_size=3) for _ in range(2)]
-    changes = QuantityChanges(Redis(platform.redis_url), platform.redis_url)
+    cache = Redis(platform.redis_url)
+    changes = QuantityChanges(cache, platform.redis_url)
     placing = [Placing(db, changes, lease_seconds=30, codes_ahead=20_000) for db in databases]
     yield Shop(platform, databases[0], placing)
     await changes.close()
+    await cache.close()
     for db in databases:
         await db.close()
 
