@@ -14,7 +14,8 @@ FROM packages AS generated
 WORKDIR /src
 COPY requirements/proto.txt requirements/
 RUN pip install --no-deps --require-hashes --requirement requirements/proto.txt
-COPY tools/__init__.py tools/proto.py tools/unproto.py tools/
+COPY tools/__init__.py tools/errors.py tools/proto.py tools/unproto.py tools/
+COPY tools/openapi/ tools/openapi/
 COPY protos/ protos/
 RUN python -m tools.proto
 

@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-api lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +20,7 @@ setup: .venv/.setup ## install the locked packages into .venv
 .venv/.setup: requirements/dev.txt requirements/pip.txt tools/setup.sh
 	@PYTHON='$(PYTHON)' tools/setup.sh
 
-proto: setup ## generate stubs and descriptors from protos/ into build/
+proto: setup ## generate stubs, descriptors and the OpenAPI document from protos/ into build/
 	@$(py) -m tools.proto
 
 up: proto ## run all of Scrip on this machine, until Ctrl-C
@@ -51,7 +51,7 @@ test-quick: proto ## run all but the slow tests, on two cores
 dump: proto ## dump a platform in the middle of its work for tests/upgrades: make dump NAME=points-whole
 	@exec $(py) -m tests.upgrades.make '$(NAME)'
 
-lint: lint-python lint-proto lint-deploy ## run every check that needs no server
+lint: lint-python lint-proto lint-api lint-deploy ## run every check that needs no server
 
 lint-python: proto
 	$(bin)/ruff check --quiet
@@ -63,6 +63,9 @@ lint-proto: proto
 	$(bin)/buf lint
 	$(bin)/buf format --diff --exit-code protos
 	tools/breaking.sh
+
+lint-api: proto
+	$(bin)/openapi-spec-validator --validation-errors all build/openapi.json
 
 lint-deploy: proto
 	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
