@@ -4,6 +4,7 @@
     build/gen/           packages `scrip` and `buf.validate`, with type stubs
     build/api.binpb      descriptors of all of it, with comments: for Envoy, contract tests and OpenAPI
     build/openapi.json   the REST API, by tools/openapi
+    build/docs/          the same and its viewer, as the edge serves them
 
 Run as `python -m tools.proto`; does nothing when nothing has changed since the last run.
 """
@@ -21,7 +22,7 @@ import grpc_tools
 from google.protobuf import descriptor_pb2
 from protovalidate._gen.buf.validate import validate_pb
 
-from tools import unproto
+from tools import docs, unproto
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOGLE_FOLDERS = ("api", "rpc", "type")
@@ -152,4 +153,7 @@ def _replace_tree(fresh: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(build(ROOT) or describe())
+    status = build(ROOT) or describe()
+    if status == 0:
+        docs.collect()
+    sys.exit(status)
