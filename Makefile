@@ -65,7 +65,8 @@ lint-proto: proto
 	tools/breaking.sh
 
 lint-api: proto
-	$(bin)/openapi-spec-validator --validation-errors all build/openapi.json
+	$(bin)/openapi-spec-validator --validation-errors all build/openapi.json >/dev/null
+	$(py) -m tools.openapi.checks
 
 lint-deploy: proto
 	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
@@ -101,5 +102,5 @@ lock: ## pin the dependencies of pyproject.toml in requirements/
 	@PYTHON='$(PYTHON)' tools/lock.sh $(ARGS)
 
 clean: ## delete what make made, but not the data of `make up`
-	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv build edge/docs/node_modules tools/openapi/checks/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,30 @@ def install(folder: Path) -> None:
     """Brings the folder's `node_modules` to what its lock says; does nothing when it is. Raises NpmError."""
     if _integrity(folder / "node_modules" / ".package-lock.json") == _integrity(folder / "package-lock.json"):
         return
-    done = _node().npm(
-        ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        return_completed_process=True,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-    )
+    done = _node().npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], **_kept(folder))
     if done.returncode != 0:
         raise NpmError(f"npm ci in {folder} failed:\n{done.stdout}")
 
 
-def run(folder: Path, script: str, *arguments: str) -> int:
-    """Runs a script of an installed package, such as `typescript/bin/tsc`; returns its exit status."""
+def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script of an installed package, such as `typescript/bin/tsc`; returns how it ended."""
     path = folder / "node_modules" / script
-    return int(_node().node([str(path), *arguments], cwd=folder, timeout=SECONDS))
+    done: subprocess.CompletedProcess[str] = _node().node([str(path), *arguments], **_kept(folder))
+    return done
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """How a program is run: in this folder, with what it says kept, and without telling its makers."""
+    return {
+        "return_completed_process": True,
+        "cwd": folder,
+        "env": os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"},
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+        "timeout": SECONDS,
+    }
 
 
 def _node() -> Any:

@@ -30,7 +30,7 @@ VALIDATE = "buf/validate/validate.proto"
 # No proto of ours imports these, but Envoy needs them to render an error with its details as JSON.
 ALSO_DESCRIBED = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 PROTOC_SECONDS = 120
-DESCRIBED_BY = ("tools/errors.py", "tools/openapi/*")
+DESCRIBED_BY = ("tools/errors.py", "tools/openapi/*.*")
 
 
 def build(root: Path) -> int:

@@ -13,7 +13,7 @@ from tools.openapi.contract import Contract, Rpc
 ID = "01993f6e-8c1a-7b2d-9e4f-3a5b6c7d8e9f"
 _BEFORE, _AFTER = "2026-06-01T12:00:00Z", "2030-12-31T23:00:00Z"
 _ENDS = re.compile(r"(^|_)(ends?|until|expires?|expired)(_|$)")
-_SUCH_AS = re.compile(r"(?:such as|as) `([^`…]+)`")
+_SUCH_AS = re.compile(r"such as `([^`…]+)`")
 
 # By the name of the field, or of its message and itself, where neither its rules nor its comment tell.
 _BY_NAME: dict[str, str | int | float] = {
@@ -24,6 +24,7 @@ _BY_NAME: dict[str, str | int | float] = {
     "CreatePaymentMethodRequest.name": "Card",
     "CreateStoreRequest.name": "Green Thumb, Main Street",
     "GiftRecipient.name": "Grace",
+    "OtpProof.code": "473920",
     "UpdateBrandRequest.name": "Green Thumb",
     "UpdateCampaignRequest.name": "First 100 logins",
     "UpdateCodeSetRequest.name": "Leaflets in June",

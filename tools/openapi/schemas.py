@@ -72,8 +72,7 @@ class Schemas:
         if field.enum_type is None:
             return dict(_SCALARS[field.type])
         allowed = _allowed_values(field, field.enum_type) if sent else None
-        plain = self._enum(field.enum_type)
-        return plain if allowed is None else {**plain, "enum": allowed}
+        return {"type": "string", "enum": allowed} if allowed else self._enum(field.enum_type)
 
     def _enum(self, enum: EnumDescriptor) -> Node:
         name = self._contract.name(enum)
