@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-api lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick dump lint lint-python lint-proto lint-api lint-deploy format try-openapi bench bench-replay bench-flash-sale bench-growth bench-codes bench-search env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ format: setup ## format Python and protos, and mend what ruff can mend
 	@$(bin)/ruff check --fix --quiet || true
 	@$(bin)/ruff format --quiet
 	@$(bin)/buf format --write protos
+
+try-openapi: proto ## make up 10,000 calls from the OpenAPI document, and compare what comes of them
+	@exec $(py) -m tests.openapi $(ARGS)
 
 bench: proto ## measure throughput beside the peers, and print the table
 	@exec $(py) -m bench $(ARGS)
