@@ -10,16 +10,25 @@ ENV PATH=/opt/venv/bin:$PATH
 COPY requirements/runtime.txt requirements/
 RUN pip install --no-deps --require-hashes --requirement requirements/runtime.txt
 
+FROM node:24-slim AS viewer
+WORKDIR /src
+COPY edge/docs/package.json edge/docs/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+
 FROM packages AS generated
 WORKDIR /src
 COPY requirements/proto.txt requirements/
 RUN pip install --no-deps --require-hashes --requirement requirements/proto.txt
-COPY tools/__init__.py tools/proto.py tools/unproto.py tools/
+COPY tools/__init__.py tools/docs.py tools/errors.py tools/npm.py tools/proto.py tools/unproto.py tools/
+COPY tools/openapi/ tools/openapi/
+COPY edge/docs/ edge/docs/
+COPY --from=viewer /src/node_modules edge/docs/node_modules/
 COPY protos/ protos/
 RUN python -m tools.proto
 
 FROM envoyproxy/envoy:v1.40.0 AS edge
 COPY --from=generated /src/build/api.binpb /etc/envoy/api.binpb
+COPY --from=generated /src/build/docs/ /etc/envoy/docs/
 COPY edge/envoy.yaml edge/start.sh /etc/envoy/
 USER envoy
 ENTRYPOINT ["bash", "/etc/envoy/start.sh"]

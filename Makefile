@@ -9,7 +9,7 @@ bin := .venv/bin
 py := $(bin)/python
 typed := $(wildcard bench conftest.py deploy/*.py services stack tests tools)
 
-.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick faults dump lint lint-python lint-proto lint-deploy format bench bench-replay bench-flash-sale bench-growth bench-codes bench-exports bench-search bench-watchers env lock clean
+.PHONY: help setup proto up demo status check-books rotate-keys reset test test-quick faults dump lint lint-python lint-proto lint-api lint-deploy format try-openapi bench bench-replay bench-flash-sale bench-growth bench-codes bench-exports bench-search bench-watchers env lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +20,7 @@ setup: .venv/.setup ## install the locked packages into .venv
 .venv/.setup: requirements/dev.txt requirements/pip.txt tools/setup.sh
 	@PYTHON='$(PYTHON)' tools/setup.sh
 
-proto: setup ## generate stubs and descriptors from protos/ into build/
+proto: setup ## generate stubs, descriptors and the OpenAPI document from protos/ into build/
 	@$(py) -m tools.proto
 
 up: proto ## run all of Scrip on this machine, until Ctrl-C
@@ -54,7 +54,7 @@ faults: proto ## break all there is under orders, as a seed draws: make faults A
 dump: proto ## dump a platform in the middle of its work for tests/upgrades: make dump NAME=points-whole
 	@exec $(py) -m tests.upgrades.make '$(NAME)'
 
-lint: lint-python lint-proto lint-deploy ## run every check that needs no server
+lint: lint-python lint-proto lint-api lint-deploy ## run every check that needs no server
 
 lint-python: proto
 	$(bin)/ruff check --quiet
@@ -67,6 +67,10 @@ lint-proto: proto
 	$(bin)/buf format --diff --exit-code protos
 	tools/breaking.sh
 
+lint-api: proto
+	$(bin)/openapi-spec-validator --validation-errors all build/openapi.json >/dev/null
+	$(py) -m tools.openapi.checks
+
 lint-deploy: proto
 	$(bin)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	$(py) -m stack validate-edge
@@ -75,6 +79,9 @@ format: setup ## format Python and protos, and mend what ruff can mend
 	@$(bin)/ruff check --fix --quiet || true
 	@$(bin)/ruff format --quiet
 	@$(bin)/buf format --write protos
+
+try-openapi: proto ## make up 10,000 calls from the OpenAPI document, and compare what comes of them
+	@exec $(py) -m tests.openapi $(ARGS)
 
 bench: proto ## measure throughput beside the peers, and print the table
 	@exec $(py) -m bench $(ARGS)
@@ -107,5 +114,5 @@ lock: ## pin the dependencies of pyproject.toml in requirements/
 	@PYTHON='$(PYTHON)' tools/lock.sh $(ARGS)
 
 clean: ## delete what make made, but not the data of `make up`
-	@rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv build edge/docs/node_modules tools/openapi/checks/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ PUBLIC_PORT, OPS_PORT = 8080, 8081
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = (LOOPBACK, "localhost", "::1")
 DESCRIPTORS = ROOT / "build" / "api.binpb"
+DOCS = ROOT / "build" / "docs"
 # Requests in flight were given their time while draining.
 STOP_STEPS: StopSteps = ((signal.SIGTERM, 0.4), (signal.SIGKILL, 0.2))
 
@@ -49,6 +50,8 @@ def render(config: Node, settings: Settings) -> Node:
             ]
     for transcoder in _with_key(rendered, "proto_descriptor"):
         transcoder["proto_descriptor"] = str(DESCRIPTORS)
+    for file in _with_key(rendered, "filename"):
+        file["filename"] = str(DOCS / Path(file["filename"]).name)
     for policy in _with_key(rendered, "allow_origin_string_match"):
         policy["allow_origin_string_match"] = allowed_origins(settings.cors_origins)
     return rendered
@@ -143,8 +146,9 @@ def inner_ports(settings: Settings) -> list[int]:
 
 def write_config(settings: Settings, path: Path) -> None:
     """Render the committed configuration into `path`. Raises StackError when something for it is missing."""
-    if not DESCRIPTORS.is_file():
-        raise StackError(f"{DESCRIPTORS} is missing: run `make proto`")
+    for needed in (DESCRIPTORS, DOCS / "index.html"):
+        if not needed.is_file():
+            raise StackError(f"{needed} is missing: run `make proto`")
     path.write_text(yaml.safe_dump(render(_read_config(settings), settings), sort_keys=False))
 
 

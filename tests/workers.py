@@ -11,7 +11,7 @@ from xdist.workermanage import WorkerController
 
 from stack import ports
 
-WHOLE_STACK = ("tests/e2e", "tests/faults", "stack/tests/test_stack.py")
+WHOLE_STACK = ("tests/e2e", "tests/faults", "tests/openapi", "stack/tests/test_stack.py")
 """Tests that run all of Scrip as processes: one such stack at a time has two cores busy."""
 ONE_SERVER = ("tests/edge", "tests/upgrades")
 """Folders whose tests share servers that nobody else uses."""

@@ -1,8 +1,10 @@
-"""Makes everything that is derived from `protos/`: third-party sources, Python stubs, descriptor set.
+"""Makes everything that is derived from `protos/`: third-party sources, stubs, descriptors, OpenAPI.
 
     build/third_party/   google/{api,rpc,type} and buf/validate, for protoc, buf and editors
     build/gen/           packages `scrip` and `buf.validate`, with type stubs
     build/api.binpb      descriptors of all of it, with comments: for Envoy, contract tests and OpenAPI
+    build/openapi.json   the REST API, by tools/openapi
+    build/docs/          the same and its viewer, as the edge serves them
 
 Run as `python -m tools.proto`; does nothing when nothing has changed since the last run.
 """
@@ -20,7 +22,7 @@ import grpc_tools
 from google.protobuf import descriptor_pb2
 from protovalidate._gen.buf.validate import validate_pb
 
-from tools import unproto
+from tools import docs, unproto
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOGLE_FOLDERS = ("api", "rpc", "type")
@@ -28,6 +30,7 @@ VALIDATE = "buf/validate/validate.proto"
 # No proto of ours imports these, but Envoy needs them to render an error with its details as JSON.
 ALSO_DESCRIBED = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 PROTOC_SECONDS = 120
+DESCRIBED_BY = ("tools/errors.py", "tools/openapi/*.*")
 
 
 def build(root: Path) -> int:
@@ -53,6 +56,23 @@ def build(root: Path) -> int:
         (fresh / "api.binpb").replace(target / "api.binpb")
     stamp.write_text(written)
     return 0
+
+
+def describe() -> int:
+    """Brings build/openapi.json up to date with the descriptors. Returns the generator's exit status."""
+    target = ROOT / "build"
+    sources = [target / "api.binpb", *(path for some in DESCRIBED_BY for path in sorted(ROOT.glob(some)))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources if path.is_file()))
+    stamp, written = target / ".openapi-stamp", digest.hexdigest()
+    if stamp.is_file() and stamp.read_text() == written and (target / "openapi.json").is_file():
+        return 0
+    # By another Python: the stubs may not have been there when this one started.
+    path = os.pathsep.join([str(ROOT), str(target / "gen")])
+    command = [sys.executable, "-m", "tools.openapi"]
+    run = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False, timeout=PROTOC_SECONDS)
+    if run.returncode == 0:
+        stamp.write_text(written)
+    return run.returncode
 
 
 def _stamp(protos: Path, sources: list[str]) -> str:
@@ -133,4 +153,7 @@ def _replace_tree(fresh: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(build(ROOT))
+    status = build(ROOT) or describe()
+    if status == 0:
+        docs.collect()
+    sys.exit(status)

@@ -19,6 +19,7 @@ from tests.contract.descriptors import (
     request_fields,
     rpcs,
 )
+from tools.openapi.contract import named_reasons
 
 SERVICES = {"identity", "points", "vouchers", "promos"}
 PUBLIC = [rpc for rpc in rpcs() if not rpc.internal]
@@ -26,8 +27,6 @@ LISTS = [rpc for rpc in rpcs() if rpc.name.startswith("List")]
 VARIABLE = re.compile(r"\{([^}]*)\}")
 SECRET = re.compile(r"(^|[._])(code|secret|password|token)$")
 NOT_SECRET = {"page_token", "currency_code"}
-REASONS = re.compile(r"Reasons: ([^.]*)\.")
-WORD = re.compile(r"\b[A-Z][A-Z0-9_]{3,}\b")
 
 
 def test_the_contract_is_read() -> None:
@@ -165,18 +164,13 @@ def test_texts_and_lists_of_requests_are_bounded() -> None:
 
 
 def test_reasons_in_comments_exist() -> None:
-    named = {word for rpc in rpcs() for word in named_reasons(rpc)}
+    named = {word for rpc in rpcs() for word in named_reasons(rpc.comment)}
     assert len(named) > 20
     assert named - reasons().keys() == set()
 
 
-def named_reasons(rpc: Rpc) -> Sequence[str]:
-    """Returns the reasons in the comment of an RPC."""
-    return [word for text in REASONS.findall(rpc.comment) for word in WORD.findall(text)]
-
-
 def test_comments_that_name_reasons_are_read_whole() -> None:
-    assert [rpc.path for rpc in rpcs() if "Reasons" in rpc.comment and not named_reasons(rpc)] == []
+    assert [rpc.path for rpc in rpcs() if "Reasons" in rpc.comment and not named_reasons(rpc.comment)] == []
 
 
 def _ours(rpc: Rpc) -> bool:

@@ -210,6 +210,14 @@ async def test_what_only_scrip_may_say_is_stripped(edge: Edge) -> None:
     assert not (forged.keys() - kept) & seen.keys()
 
 
+@pytest.mark.parametrize("name", ["zm-~", "a'b", "*", "x|y", "trace-bin"])
+async def test_headers_that_grpc_can_not_carry_are_left_out(edge: Edge, name: str) -> None:
+    answer = await edge.http.get("/v1/members/me", headers={name: "?", "x.y-1": "kept"})
+    assert answer.status_code == 200, answer.text
+    assert name not in edge.main.last.metadata
+    assert edge.main.last.metadata["x.y-1"] == "kept"
+
+
 async def test_grpc_headers_of_a_json_request_do_not_reach_the_service(edge: Edge) -> None:
     answer = await edge.http.get(
         "/v1/members/me", headers={"grpc-encoding": "nonsense", "grpc-timeout": "1n"}

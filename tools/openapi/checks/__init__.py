@@ -1,0 +1,1 @@
+"""What looks at the OpenAPI document, with tools from npm."""
