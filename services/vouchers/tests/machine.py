@@ -165,10 +165,11 @@ class Model:
         )
         reasons = {
             "GIFT_TO_ONESELF": giver == to,
-            "WALLET_VOUCHER_NOT_FOUND": piece.void or piece.owner != giver,
+            "WALLET_VOUCHER_NOT_FOUND": piece.owner != giver,
             "WALLET_VOUCHER_ON_OFFER": piece.offered,
             "GIFT_NOT_ALLOWED": not voucher.gifts,
             "RECIPIENT_LIMIT_REACHED": voucher.per_recipient and given >= voucher.per_recipient,
+            "CODE_VOID": piece.void,
             "CODE_ALREADY_USED": piece.used,
         }
         return next((name for name, holds in reasons.items() if holds), DONE)
