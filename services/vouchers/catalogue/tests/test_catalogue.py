@@ -13,7 +13,7 @@ from scrip.identity.v1 import audit_pb2, audit_pb2_grpc, auth_pb2, auth_pb2_grpc
 from scrip.vouchers.v1 import catalogue_pb2, catalogue_pb2_grpc, shop_pb2, shop_pb2_grpc
 
 from services.common.ids import new_id
-from services.vouchers.tests.support import Create, Earn, Order
+from services.vouchers.tests.support import Create, Earn, Order, without_codes
 from tests.inprocess import Platform, bearer, eventually, reason, refusal, refused_status
 
 
@@ -50,10 +50,10 @@ async def test_a_created_voucher_is_read_listed_and_offered(
 ) -> None:
     made, admin = await create(quantity=7), bearer(await platform.admin())
     read = await grpc_stub.GetVoucher(catalogue_pb2.GetVoucherRequest(voucher_id=made.id), metadata=admin)
-    assert read.voucher == made
+    assert without_codes(read.voucher) == without_codes(made)
     assert made.quantity_left == 7
     listed = await grpc_stub.ListVouchers(catalogue_pb2.ListVouchersRequest(page_size=1), metadata=admin)
-    assert listed.vouchers[0] == made
+    assert without_codes(listed.vouchers[0]) == without_codes(made)
     member = bearer((await platform.member()).token)
     offer = await shop.GetOffer(shop_pb2.GetOfferRequest(voucher_id=made.id), metadata=member)
     assert offer.offer.voucher_id == made.id

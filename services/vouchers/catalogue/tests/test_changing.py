@@ -26,7 +26,7 @@ from scrip.vouchers.v1 import (
 from services.common.db import execute
 from services.common.encoding import timestamp
 from services.common.ids import new_id
-from services.vouchers.tests.support import Create, Earn, Order
+from services.vouchers.tests.support import Create, Earn, Order, without_codes
 from tests.inprocess import Member, Platform, as_client, bearer, eventually, reason, refusal, refused_status
 
 DRAFT, SCHEDULED = catalogue_pb2.VOUCHER_STATE_DRAFT, catalogue_pb2.VOUCHER_STATE_SCHEDULED
@@ -282,7 +282,7 @@ async def test_what_can_not_be_is_refused_with_the_field_named(create: Create, c
         status, code = await refused_status(change("Update", made.id, **fields))
         assert (code, named in status.message) == (grpc.StatusCode.INVALID_ARGUMENT, True), named
     assert await reason(change("Update", made.id, price=euros)) == "CURRENCY_NOT_SUPPORTED"
-    assert await change("Update", made.id) == made
+    assert without_codes(await change("Update", made.id)) == without_codes(made)
 
 
 async def test_only_admins_and_managers_change_vouchers(platform: Platform, create: Create) -> None:

@@ -27,7 +27,7 @@ from services.common.errors import unavailable
 from services.common.ids import new_id
 from services.common.storage.folder import Folder
 from services.vouchers.images.sweeping import sweep_files
-from services.vouchers.tests.support import Create, Earn, Order
+from services.vouchers.tests.support import Create, Earn, Order, without_codes
 from tests.inprocess import Platform, bearer, reason, refusal
 
 ORIENTATION = 0x0112
@@ -167,7 +167,7 @@ async def test_what_is_no_picture_is_refused(create: Create, staff: Staff) -> No
     reply = await staff.catalogue.GetVoucher(
         catalogue_pb2.GetVoucherRequest(voucher_id=voucher.id), metadata=staff._metadata
     )
-    assert reply.voucher == voucher
+    assert without_codes(reply.voucher) == without_codes(voucher)
 
 
 async def test_files_that_no_voucher_names_are_swept_and_others_stay(
@@ -209,5 +209,5 @@ async def test_an_upload_that_can_not_be_kept_changes_nothing_and_can_be_repeate
         assert await reason(staff.upload(voucher.id, picture())) == "DEPENDENCY_UNAVAILABLE"
     request = catalogue_pb2.GetVoucherRequest(voucher_id=voucher.id)
     reply = await staff.catalogue.GetVoucher(request, metadata=staff._metadata)
-    assert reply.voucher == voucher
+    assert without_codes(reply.voucher) == without_codes(voucher)
     assert len((await staff.upload(voucher.id, picture())).images) == 1
