@@ -211,7 +211,7 @@ class Buyer:
                 assert refused.reason in REFUSALS, got.text
                 wish.refused, wish.order = refused.reason, {"id": refused.metadata.get("order_id", "")}
                 return
-            wish.order = got.json()["order"]
+            wish.order, wish.refused = got.json()["order"], ""  # what was sold out is to be had again
             if wish.state not in OPEN:
                 return
             await asyncio.sleep(AGAIN_SECONDS)
