@@ -144,7 +144,6 @@ async def _bad(broken: Breakable, weather: Mapping[str, Weather], *, heals: bool
         await asyncio.sleep(BAD_SECONDS)
 
 
-SHORT: Sequence[Fault] = (slow, killed, redis_lost, postgres_stopped, half_open, stopped)
 ALL: Sequence[Fault] = (
     slow,
     killed,
