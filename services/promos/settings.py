@@ -24,7 +24,7 @@ class Settings(ServiceSettings):
     """Codes that are not valid which one till, or one of the staff, may bring in a minute."""
     redemption_cancel_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """For how many days a redemption can be cancelled."""
-    max_watchers: Annotated[int, Field(ge=1)] = 500
+    max_watchers: Annotated[int, Field(ge=1)] = 2_500
     """Live streams per process."""
     webhook_key: SecretStr
     """Base64 of 32 random bytes, under which the secrets of webhooks are encrypted."""

@@ -10,7 +10,9 @@ CSV = "text/csv"
 _IMAGES = ("image/png", "image/jpeg", "image/webp")
 _QR = ("image/png", "image/svg+xml")
 
-# By RPC. A stream of bodies is CSV.
+EVENTS = "text/event-stream"
+
+# By RPC. A stream of bodies is CSV where it is not here.
 _RETURNED = {
     "GetCodeQr": _QR,
     "GetCodeSheet": ("application/pdf",),
@@ -18,6 +20,7 @@ _RETURNED = {
     "GetLogo": _IMAGES,
     "GetMyQr": _QR,
     "GetMyVoucherQr": _QR,
+    "WatchQuantityEvents": (EVENTS,),
 }
 _TAKEN = {
     "CreateAdjustmentImport": (CSV,),
@@ -86,7 +89,7 @@ def returned(rpc: Rpc) -> Node:
     name = rpc.method.name
     if name in _JSON_RETURNED:
         return {"application/json": {"schema": _JSON_RETURNED[name]}}
-    return _files((CSV,) if rpc.method.server_streaming else _RETURNED[name])
+    return _files(_RETURNED[name] if name in _RETURNED or not rpc.method.server_streaming else (CSV,))
 
 
 def taken(rpc: Rpc) -> Node:
@@ -98,7 +101,8 @@ def taken(rpc: Rpc) -> Node:
 def headers_returned(rpc: Rpc) -> Node:
     """Returns the headers of a response that is a file to be saved, or kept for ever."""
     headers: Node = {}
-    if rpc.method.name == "GetCodeSheet" or rpc.method.server_streaming:
+    name = rpc.method.name
+    if name == "GetCodeSheet" or (rpc.method.server_streaming and not name.startswith("Watch")):
         headers["Content-Disposition"] = {
             "description": 'The file\'s name, `attachment; filename="…"`.',
             "schema": _TEXT,
@@ -134,6 +138,6 @@ def _files(media_types: tuple[str, ...]) -> Node:
 
 
 def _file(media_type: str) -> Node:
-    if media_type in {CSV, "image/svg+xml"}:
+    if media_type in {CSV, EVENTS, "image/svg+xml"}:
         return {"type": "string", "contentMediaType": media_type}
     return {"type": "string", "format": "binary", "contentMediaType": media_type}
