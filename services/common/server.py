@@ -41,7 +41,7 @@ _OPTIONS = [
     ("grpc.http2.bdp_probe", 0),  # it lets megabytes of a stream that nobody reads gather here
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # half of what our own channels keep
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # half of what our own channels keep
 ]
 
 

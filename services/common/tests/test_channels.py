@@ -11,7 +11,7 @@ import grpc
 import pytest
 from scrip.identity.internal.v1 import identity_pb2, identity_pb2_grpc
 
-from services.common import channels, telemetry
+from services.common import channels, server, telemetry
 from services.common.channels import DEADLINE_SECONDS, Peers, ServiceTokens, call, open_channel
 from services.common.errors import DomainError, OutcomeUnknownError
 from services.common.settings import ServiceSettings
@@ -206,3 +206,21 @@ async def test_logins_that_are_asked_about_at_once_share_calls(
     assert len(identity.checked) <= 10
     assert max(map(len, identity.checked)) <= 200
     await peers.close()
+
+
+async def test_a_quiet_connection_is_kept_though_it_is_tried_all_the_time() -> None:
+    """Here ten times as often as by services. A server that is tried more than it permits ends it."""
+    kept, permits = dict(channels._OPTIONS), "grpc.http2.min_ping_interval_without_data_ms"
+    # Pings without end, as where calls come now and then.
+    kept |= {"grpc.keepalive_time_ms": 1_000, "grpc.http2.max_pings_without_data": 0}
+    permitted = dict(server._OPTIONS)
+    permitted[permits] //= 10
+    listening = grpc.aio.server(options=list(permitted.items()))
+    port = listening.add_insecure_port("127.0.0.1:0")
+    await listening.start()
+    async with grpc.aio.insecure_channel(f"ipv4:127.0.0.1:{port}", options=list(kept.items())) as channel:
+        await channel.channel_ready()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(8.0):
+                await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+    await listening.stop(None)
