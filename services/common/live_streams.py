@@ -20,9 +20,11 @@ class LiveStreams:
         self._service = service
         self._most = most
         self._open: set[LiveStream] = set()
+        self._closed = False
 
     def close(self) -> None:
-        """Ends all streams, because the service stops."""
+        """Ends all streams, also those that are still to come, because the service stops."""
+        self._closed = True
         for stream in self._open:
             stream.end()
 
@@ -32,6 +34,8 @@ class LiveStreams:
         if len(self._open) >= self._most:
             raise DomainError("TOO_MANY_WATCHERS", "too many live streams are open", retry_after=5.0)
         stream = LiveStream(self._service)
+        if self._closed:
+            stream.end()
         self._open.add(stream)
         try:
             yield stream

@@ -106,7 +106,7 @@ class Campaign:
         self.told.definite_after[fault.__name__] = max(took, time.monotonic() - began)
 
     async def _same_again(self, wishes: list[Wish], seen: Disturbed) -> None:
-        """Who calls again with the same key hears of the same order; who did not pay gives it up."""
+        """Calls again with the same keys get the same orders; those that were not paid are cancelled."""
         buyers = [Buyer(self._live, wish, seen) for wish in wishes]
         heard = await limited(REPEATED_AT_ONCE, [buyer.look for buyer in buyers])
         self.told.ends.update(end for _, end in heard)

@@ -1,7 +1,7 @@
 """How many codes a voucher shall have, ahead of its sale, and how many of them promos has made.
 
-`codes_wanted` counts sold ones too, and is never less than `issued`: whoever raises `issued` asks for codes
-in the same transaction. While fewer are made, the worker looks again and again.
+`codes_wanted` counts sold ones too, and is never less than `issued`: what raises `issued` asks for codes in
+the same transaction. While fewer are made, the worker looks again and again.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ async def ask_for_codes(connection: Connection, voucher_ids: Collection[UUID], *
 _LACKING = SQL(
     """
     SELECT {columns} FROM vouchers
-    WHERE codes_made < codes_wanted AND (%(after)s::uuid IS NULL OR id > %(after)s)
+    WHERE codes_made < codes_wanted AND id > %(after)s
     ORDER BY id LIMIT %(limit)s
     """
 ).format(columns=COLUMNS)
 
 
-async def list_lacking(connection: Connection, *, after: UUID | None, limit: int) -> Sequence[VoucherRow]:
-    """Returns vouchers of which codes are being made, in the order of their ids, from `after` on."""
+async def list_lacking(connection: Connection, *, after: UUID, limit: int) -> Sequence[VoucherRow]:
+    """Returns vouchers of which codes are being made, in the order of their ids, those behind `after`."""
     return await fetch_all(connection, VoucherRow, _LACKING, after=after, limit=limit)
 
 

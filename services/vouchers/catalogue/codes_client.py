@@ -42,7 +42,7 @@ class CodesMaker:
 
         One that fails waits for its job, which is set aside where staff see it; it is told here once.
         """
-        after: UUID | None = None
+        after = UUID(int=0)
         while page := await self._db.read(list_lacking, after=after, limit=_PAGE):
             for voucher in page:
                 try:

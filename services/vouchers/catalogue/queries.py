@@ -160,14 +160,6 @@ async def get_offers(connection: Connection, voucher_ids: Sequence[UUID]) -> lis
     return [found.get(each) or voucher_not_found(each) for each in voucher_ids]
 
 
-async def get_offer(connection: Connection, voucher_id: UUID) -> VoucherRow:
-    """Returns a voucher that is on sale now. Raises VOUCHER_NOT_FOUND."""
-    (found,) = await get_offers(connection, [voucher_id])
-    if isinstance(found, DomainError):
-        raise found
-    return found
-
-
 _PRICE_FILTERS = {f"price_{kind}": condition for kind, condition in PRICE_KINDS.items()}
 _KEY = SortKey("vouchers.id", "id", UUID)
 
