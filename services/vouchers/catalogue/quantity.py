@@ -105,11 +105,12 @@ class Quantities:
 
 
 def _see(watched: Watched, quantity: int | None, now: int) -> None:
-    before = watched.left
-    if watched.was_read and quantity == (before and before.quantity):
+    before, is_first = watched.left, not watched.was_read
+    if not is_first and quantity == (before and before.quantity):
         return
     watched.was_read = True
     later = max(now, before.read_at + 1) if before else now
     watched.left = None if quantity is None else Left(quantity, later)
-    for stream in watched.streams:
-        stream.wake()
+    if not is_first:  # else all who watch wait for this reading
+        for stream in watched.streams:
+            stream.wake()

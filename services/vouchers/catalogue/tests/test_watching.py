@@ -200,6 +200,21 @@ async def test_events_have_ids_and_silence_has_a_heartbeat_until_the_sale_ends(
 
 
 @pytest.mark.covers("V4 ShopService.WatchQuantityEvents")
+async def test_nothing_is_sent_but_changes(
+    platform: Platform, create: Create, shop: shop_pb2_grpc.ShopServiceStub
+) -> None:
+    voucher, admin = await create(quantity=3), bearer(await platform.admin())
+    request = shop_pb2.WatchQuantityEventsRequest(voucher_id=voucher.id)
+    stream = aiter(shop.WatchQuantityEvents(request, metadata=bearer((await platform.member()).token)))
+    first = [(await anext(stream)).data for _ in range(2)]
+    catalogue = catalogue_pb2_grpc.CatalogueServiceStub(platform.channels["vouchers"])
+    archived = catalogue_pb2.ArchiveVoucherRequest(voucher_id=voucher.id)
+    await catalogue.ArchiveVoucher(archived, metadata=admin)
+    assert first[0].startswith(b"retry: ")
+    assert [piece.data async for piece in stream] == []
+
+
+@pytest.mark.covers("V4 ShopService.WatchQuantityEvents")
 async def test_watching_what_is_not_on_sale_is_refused_over_rest_too(
     platform: Platform, shop: shop_pb2_grpc.ShopServiceStub
 ) -> None:
