@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from bench.filling import with_indexes, without_indexes
+from bench.filling import unindexed
 from bench.world import World
 
 CODES = 20_000
@@ -24,7 +24,6 @@ INSERT INTO codes (id, code_set_id, code, shuffle, state, uses_allowed, owner_me
 SELECT uuidv7(), %(set)s, upper(substr(md5(n::text), 1, 16)), 0, 'ASSIGNED', 1,
   (%(owners)s::uuid[])[1 + n %% cardinality(%(owners)s::uuid[])], now()
 FROM generate_series(%(first)s, %(end)s - 1) AS n
-ON CONFLICT DO NOTHING
 """
 _AT_ONCE = 500_000
 _SET_ID = "00000000-0000-7000-8000-00000000c0de"
@@ -43,12 +42,12 @@ def create(url: str, world: World, *, schema: str = "public", others: int = 0) -
         connection.execute(_SET, values)
         if not others:
             connection.execute(_CODES, values)
-        connection.execute("SET synchronous_commit = off")
-        indexes = without_indexes(connection, "codes") if others else []
-        step = min(_AT_ONCE, max(1, others))
-        for first in range(0, others, step):
-            if first == others // 2 // step * step:
-                connection.execute(_CODES, values)
-            connection.execute(_OTHERS, values | {"first": first, "end": min(others, first + step)})
-        with_indexes(connection, indexes)
+        else:
+            connection.execute("SET synchronous_commit = off")
+            with unindexed(connection, "codes"):
+                step = min(_AT_ONCE, others)
+                for first in range(0, others, step):
+                    if first == others // 2 // step * step:
+                        connection.execute(_CODES, values)
+                    connection.execute(_OTHERS, values | {"first": first, "end": min(others, first + step)})
         connection.execute("VACUUM ANALYZE codes")

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
+# Foreign keys go first and come last, for they need the keys of what they name. Those of other tables that
+# name this one are among them.
+_CONSTRAINTS = """
+SELECT conrelid::regclass::text AS of, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition
+FROM pg_constraint
+WHERE contype IN ('p', 'u', 'f') AND conrelid = %(table)s::regclass
+  OR contype = 'f' AND confrelid = %(table)s::regclass
+ORDER BY contype <> 'f'
+"""
+_INDEXES = """
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+WHERE indrelid = %(table)s::regclass
+"""
 
-def without_indexes(connection: psycopg.Connection, table: str) -> list[str]:
-    """Drops the indexes of a table that no constraint needs, and returns what makes them."""
-    found = connection.execute(
-        """
-        SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-        WHERE indrelid = %(table)s::regclass
-          AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = indexrelid)
-        """,
-        {"table": table},
-    ).fetchall()
-    for name, _ in found:
-        connection.execute(f"DROP INDEX {name}".encode())
-    return [definition for _, definition in found]
 
-
-def with_indexes(connection: psycopg.Connection, definitions: Sequence[str]) -> None:
-    """Makes indexes."""
+@contextmanager
+def unindexed(connection: psycopg.Connection, *tables: str) -> Iterator[None]:
+    """Takes the indexes, keys and foreign keys of these tables away, and makes them again at the end."""
+    again: list[str] = []
+    for table in tables:
+        for of, name, definition in connection.execute(_CONSTRAINTS, {"table": table}).fetchall():
+            connection.execute(f"ALTER TABLE {of} DROP CONSTRAINT {name}".encode())
+            again.insert(0, f"ALTER TABLE {of} ADD CONSTRAINT {name} {definition}")
+        for name, definition in connection.execute(_INDEXES, {"table": table}).fetchall():
+            connection.execute(f"DROP INDEX {name}".encode())
+            again.insert(0, definition)
+    yield
     connection.execute("SET maintenance_work_mem = '1GB'")
-    for definition in definitions:
-        connection.execute(definition.encode())
+    # A foreign key between two of the tables must come after the keys of both.
+    for statement in sorted(again, key=lambda text: "FOREIGN KEY" in text):
+        connection.execute(statement.encode())

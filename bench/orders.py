@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from bench.filling import with_indexes, without_indexes
+from bench.filling import unindexed
 from bench.world import World
 
 _MANY_MEMBERS = 1_000_000
@@ -43,21 +43,16 @@ def fill(url: str, world: World, count: int) -> None:
             """,
             {"count": count, "id": world.voucher_id},
         )
-        indexes = [
-            definition
-            for table in ("orders", "wallet_vouchers")
-            for definition in without_indexes(connection, table)
-        ]
-        for first in range(0, count, _AT_ONCE):
-            connection.execute(
-                _ORDERS,
-                {
-                    "members": [member.id for member in world.members],
-                    "many": _MANY_MEMBERS,
-                    "first": first,
-                    "end": min(count, first + _AT_ONCE),
-                },
-            )
-            connection.execute(_FILL.format(voucher=world.voucher_id).encode())
-        with_indexes(connection, indexes)
+        with unindexed(connection, "orders", "wallet_vouchers"):
+            for first in range(0, count, _AT_ONCE):
+                connection.execute(
+                    _ORDERS,
+                    {
+                        "members": [member.id for member in world.members],
+                        "many": _MANY_MEMBERS,
+                        "first": first,
+                        "end": min(count, first + _AT_ONCE),
+                    },
+                )
+                connection.execute(_FILL.format(voucher=world.voucher_id).encode())
         connection.execute("VACUUM ANALYZE")
