@@ -24,7 +24,6 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from scrip.identity.v1 import auth_pb2, member_pb2, member_pb2_grpc, otp_pb2
 
-from services.common import migrations
 from services.common.cache import Redis
 from services.common.caller import ADMIN, BRAND_MANAGER, MEMBER, TILL
 from services.common.channels import open_channel
@@ -40,6 +39,7 @@ from services.identity.messages import DEFAULT_LANGUAGE, MessageSender, Notices
 from services.identity.otp.commands import send_otp
 from services.identity.sessions import Logins, OpenedSession, SessionTokens, open_session
 from stack.postgres import Postgres
+from tests.databases import new_database
 from tests.waiting import eventually as eventually  # noqa: PLC0414  # handed on
 
 SERVICES = ("identity", "points", "promos", "vouchers")
@@ -366,9 +366,7 @@ class InProcess:
         nobody = "ipv4:127.0.0.1:1"  # until the service listens
         self.platform.targets = dict.fromkeys(SERVICES, nobody)
         for name in SERVICES:
-            self.platform.postgres.create_database(name)
-            url = self.platform.postgres.url(name)
-            await asyncio.to_thread(migrations.upgrade, name, url)
+            await new_database(self.platform.postgres, name, name)
         for name in SERVICES:
             await self.start_service(name)
         await self.platform.stop("identity")  # it was the first, and knew of no other

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator
@@ -15,11 +14,10 @@ import orjson
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
-from services.common import migrations
 from services.common.channels import open_channel
 from services.common.db import Database
-from services.common.ids import new_id
 from services.common.server import RunningService
+from tests.databases import new_database
 from tests.inprocess import Platform
 from tests.waiting import eventually
 
@@ -36,10 +34,7 @@ class Own:
 @asynccontextmanager
 async def own_service(platform: Platform, name: str, **settings: object) -> AsyncIterator[Own]:
     """Starts a service on a new database, and stops it. It has no worker, and gets no member events."""
-    database_name = f"own_{new_id().hex}"
-    platform.postgres.create_database(database_name)
-    url = platform.postgres.url(database_name)
-    await asyncio.to_thread(migrations.upgrade, name, url)
+    url = await new_database(platform.postgres, name)
     changes = {"database_url": url, "listen": "127.0.0.1:0", "database_pool_size": 5, **settings}
     changed = platform.settings[name].model_copy(update=changes)
     server = importlib.import_module(f"services.{name}.server")

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import grpc
 import redis.asyncio as redis
 
-from services.common import migrations
 from services.common.channels import open_channel
 from services.common.db import Database
-from services.common.ids import new_id
 from services.common.server import RunningService
 from services.identity.parts import open_database
 from services.identity.server import compose
+from tests.databases import new_database
 from tests.inprocess import Platform
 
 _PARTS = 15
@@ -48,10 +47,7 @@ async def own_identity(
 ) -> AsyncIterator[OwnIdentity]:
     """Starts servers at once on a new database, or on that of another one, and stops them."""
     if not database_url:
-        name = f"own_{new_id().hex}"
-        platform.postgres.create_database(name)
-        database_url = platform.postgres.url(name)
-        await asyncio.to_thread(migrations.upgrade, "identity", database_url)
+        database_url = await new_database(platform.postgres, "identity")
     # Redis holds what is true of one database, so each has a part of it for itself, one of its sixteen.
     if database_url not in _redis_parts:
         _redis_parts[database_url] = len(_redis_parts) % _PARTS + 1

@@ -11,7 +11,6 @@ import grpc
 import pytest
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
 
-from services.common import migrations
 from services.common.db import Connection, Database, fetch_all, fetch_value
 from services.common.ids import new_id, utc_now
 from services.common.server import RunningService
@@ -21,6 +20,7 @@ from services.identity.server import compose
 from services.identity.settings import Settings
 from services.identity.staff import bootstrap_admin
 from services.identity.tests.people import Values
+from tests.databases import new_database
 from tests.inprocess import Platform, bearer, new_phone, reason, refusal
 
 FIRST, SECOND = "the first password", "another password"
@@ -29,9 +29,7 @@ FIRST, SECOND = "the first password", "another password"
 @pytest.fixture(scope="module")
 async def empty(platform: Platform) -> Settings:
     """Settings of an identity that nobody has started yet."""
-    platform.postgres.create_database("identity_new")
-    url = platform.postgres.url("identity_new")
-    await asyncio.to_thread(migrations.upgrade, "identity", url)
+    url = await new_database(platform.postgres, "identity")
     return _changed(platform, database_url=url, admin_user_name="Boss", admin_password=FIRST)
 
 
@@ -111,9 +109,7 @@ async def test_the_first_admin_is_made_once_and_keeps_its_password(empty: Settin
 
 
 async def test_processes_that_start_at_once_make_one_admin(platform: Platform) -> None:
-    platform.postgres.create_database("identity_race", template="template1")
-    url = platform.postgres.url("identity_race")
-    await asyncio.to_thread(migrations.upgrade, "identity", url)
+    url = await new_database(platform.postgres, "identity")
     database = Database(url, pool_size=10)
     calls = (database.run(bootstrap_admin, user_name="admin", password_hash=str(new_id())) for _ in range(10))
     assert (await asyncio.gather(*calls)).count(True) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -14,12 +13,12 @@ from google.protobuf.json_format import MessageToDict
 from scrip.common.v1 import list_pb2
 from scrip.identity.v1 import audit_pb2, audit_pb2_grpc
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute, fetch_value
 from services.common.ids import new_id
 from services.common.paging import Page
 from services.identity.audit.queries import AUDIT_ENTRIES
 from services.identity.audit.tests.test_audit import entry, moment, record
+from tests.databases import new_database
 from tests.inprocess import Platform, bearer, reason
 
 Stub = audit_pb2_grpc.AuditServiceStub
@@ -94,10 +93,7 @@ async def test_only_admins_export_the_list(grpc_stub: Stub, platform: Platform) 
 @pytest.fixture(scope="module")
 async def crowded(platform: Platform) -> AsyncIterator[Database]:
     """Identity's database with very many entries, of few actors, actions and services."""
-    name = f"audit_{new_id().hex}"
-    platform.postgres.create_database(name)
-    url = platform.postgres.url(name)
-    await asyncio.to_thread(migrations.upgrade, "identity", url)
+    url = await new_database(platform.postgres, "identity")
     database = Database(url, pool_size=1)
 
     async def fill(connection: Connection) -> None:

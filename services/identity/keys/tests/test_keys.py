@@ -18,7 +18,6 @@ from cryptography.fernet import InvalidToken
 from scrip.identity.v1 import auth_pb2, auth_pb2_grpc, member_pb2, member_pb2_grpc
 from scrip.points.v1 import points_pb2, points_pb2_grpc
 
-from services.common import migrations
 from services.common.auth import PUBLIC_AUDIENCE, KeyRing, TokenVerifier
 from services.common.caller import MEMBER
 from services.common.db import Connection, Database, execute, fetch_value
@@ -38,6 +37,7 @@ from services.identity.sessions import SessionTokens
 from services.identity.sessions.commands.refresh_session import Refreshed
 from services.identity.tests.own_identity import own_identity
 from services.identity.tests.people import DONE, People, outcome
+from tests.databases import new_database
 from tests.inprocess import Platform, bearer, eventually
 
 DAY = 86_400
@@ -46,10 +46,7 @@ DAY = 86_400
 @pytest.fixture
 async def database(platform: Platform) -> AsyncIterator[Database]:
     """A database of identity without any key."""
-    name = f"keys_{new_id().hex}"
-    platform.postgres.create_database(name)
-    url = platform.postgres.url(name)
-    await asyncio.to_thread(migrations.upgrade, "identity", url)
+    url = await new_database(platform.postgres, "identity")
     found = Database(url, pool_size=10)
     yield found
     await found.close()

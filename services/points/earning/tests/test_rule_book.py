@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from services.common import migrations
 from services.common.caller import Caller
 from services.common.db import Connection, Database
 from services.common.housekeeping import end, keep_running
@@ -22,10 +20,10 @@ from services.points.earning.kinds import FirstPurchaseBonus, Multiplier
 from services.points.parts import CONSTRAINTS
 from services.points.tests.earn_rule_help import at_once
 from stack.postgres import Postgres
+from tests.databases import new_database
 from tests.inprocess import eventually
 
 DEFAULT = Rate(1, 1_000)
-_databases = itertools.count(1)
 
 
 @dataclass
@@ -57,10 +55,7 @@ class OwnPoints:
 @pytest.fixture
 async def own_points(postgres: Postgres) -> AsyncIterator[OwnPoints]:
     """Points' tables, empty."""
-    name = f"rule_book_{next(_databases)}"
-    postgres.create_database(name)
-    await asyncio.to_thread(migrations.upgrade, "points", postgres.url(name))
-    own = OwnPoints(postgres.url(name))
+    own = OwnPoints(await new_database(postgres, "points"))
     yield own
     await own.close()
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import pytest
 
-from services.common import migrations
 from services.common.db import Connection, Database, fetch_values
 from services.common.paging import Page
 from services.common.search_words import corrections
@@ -17,6 +16,7 @@ from services.promos.brands.geography import Place
 from services.promos.brands.search import Match, Wanted, fetch_match, matches, search
 from services.promos.brands.store_queries import MANAGED_STORES
 from services.promos.tests.many_stores import fill
+from tests.databases import new_database
 from tests.inprocess import Platform
 from tests.plans import indexes_used, rows_read
 
@@ -53,10 +53,7 @@ class Many:
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Many]:
     """A database of its own with many stores."""
-    name = "many_stores"
-    platform.postgres.create_database(name)
-    url = platform.postgres.url(name)
-    await asyncio.to_thread(migrations.upgrade, "promos", url)
+    url = await new_database(platform.postgres, "promos")
     brand_ids = await asyncio.to_thread(fill, url, MANY, brands=BRANDS)
     database = Database(url, pool_size=1)
     many = Many(database, brand_ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -14,12 +13,12 @@ from scrip.common.internal.v1 import member_events_pb2
 from scrip.promos.internal.v1 import promos_pb2
 from scrip.promos.v1 import campaign_pb2, reward_pb2
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.ids import new_id
 from services.common.paging import Page
 from services.promos.campaigns.rewards import WINNER_LIST
 from services.promos.tests.support import CLOSED, Promos
+from tests.databases import new_database
 from tests.inprocess import Platform, bearer, reason
 from tests.plans import rows_read
 
@@ -152,9 +151,7 @@ BIG, SMALL = UUID(int=1), UUID(int=2)
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """20,000 winners of one campaign and three of another."""
-    platform.postgres.create_database("many_winners")
-    url = platform.postgres.url("many_winners")
-    await asyncio.to_thread(migrations.upgrade, "promos", url)
+    url = await new_database(platform.postgres, "promos")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.lists import MOST_COMPARED
 from services.common.paging import Page
 from services.promos.claims.queries import CLAIM_LIST, MY_CLAIMS, codes_claimed
 from services.promos.claims.usable_claims import usable_claims
+from tests.databases import new_database
 from tests.inprocess import Platform
 from tests.plans import rows_read
 
@@ -28,9 +27,7 @@ MEMBER = UUID(int=20)
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """20,000 claims; the oldest are of a brand and of a discount that have few."""
-    platform.postgres.create_database("many_claims")
-    url = platform.postgres.url("many_claims")
-    await asyncio.to_thread(migrations.upgrade, "promos", url)
+    url = await new_database(platform.postgres, "promos")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")

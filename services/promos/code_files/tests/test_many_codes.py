@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.paging import Page
 from services.promos.code_files.queries import IMPORTS, REFUSED_LINES
 from services.promos.codes import CODE_EVENTS, CODE_LIST, get_code_set, select_codes
+from tests.databases import new_database
 from tests.inprocess import Platform
 from tests.plans import indexes_used, rows_read
 
@@ -25,9 +24,7 @@ WAITING, GIVEN, HANDED_OUT, USED, OTHERS = (UUID(int=number) for number in range
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """Four sets of 20,000 codes; the last few of each are in another state than the others."""
-    platform.postgres.create_database("many_codes")
-    url = platform.postgres.url("many_codes")
-    await asyncio.to_thread(migrations.upgrade, "promos", url)
+    url = await new_database(platform.postgres, "promos")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -15,13 +14,13 @@ import pytest
 from google.api import httpbody_pb2
 from scrip.promos.v1 import code_pb2
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.encoding import timestamp
 from services.common.ids import new_id
 from services.common.paging import Page
 from services.promos.codes.queries import BRAND_REDEMPTIONS, REDEMPTION_LIST
 from services.promos.tests.support import THIRTY_PERCENT, Promos, in_days
+from tests.databases import new_database
 from tests.inprocess import Platform, bearer, reason
 from tests.plans import indexes_used, rows_read
 
@@ -161,9 +160,7 @@ BUSY_BRAND, RARE_BRAND = UUID(int=6), UUID(int=7)
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """A code of its own for each of 20,000 redemptions; the oldest are of a till and a set that have few."""
-    platform.postgres.create_database("many_redemptions")
-    url = platform.postgres.url("many_redemptions")
-    await asyncio.to_thread(migrations.upgrade, "promos", url)
+    url = await new_database(platform.postgres, "promos")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")

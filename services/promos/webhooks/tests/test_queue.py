@@ -17,7 +17,6 @@ from uuid import UUID
 
 import pytest
 
-from services.common import migrations
 from services.common.caller import NOBODY
 from services.common.db import Connection, Database, execute, fetch_value
 from services.common.errors import unavailable
@@ -32,6 +31,7 @@ from services.common.webhooks.http_sender import Outcome
 from services.common.webhooks.signing import as_text
 from services.promos.webhooks import NewEvent, queue_events
 from stack.settings import ROOT
+from tests.databases import new_database
 from tests.inprocess import Platform, eventually
 from tests.plans import indexes_used, rows_read
 from tests.receiver import NOTHING, Receiver
@@ -45,9 +45,7 @@ ROWS = 30_000
 @pytest.fixture(scope="module")
 async def own(platform: Platform) -> AsyncIterator[Database]:
     """A database of promos that no worker looks at."""
-    platform.postgres.create_database("webhook_queue")
-    url = platform.postgres.url("webhook_queue")
-    await asyncio.to_thread(migrations.upgrade, "promos", url)
+    url = await new_database(platform.postgres, "promos")
     database = Database(url, pool_size=5)
     yield database
     await database.close()

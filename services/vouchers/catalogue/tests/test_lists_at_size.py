@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.lists import Listing
 from services.common.paging import Page
 from services.vouchers.catalogue.exchange import EXCHANGE_LIST
 from services.vouchers.catalogue.queries import OFFER_LIST, VOUCHER_LIST, VoucherRow
+from tests.databases import new_database
 from tests.inprocess import Platform
 from tests.plans import rows_read
 
@@ -24,9 +23,7 @@ MEMBER = UUID(int=1)
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """20,000 vouchers: most on sale for points, a tenth ended, a fifth archived, few of each other kind."""
-    platform.postgres.create_database("many_vouchers")
-    url = platform.postgres.url("many_vouchers")
-    await asyncio.to_thread(migrations.upgrade, "vouchers", url)
+    url = await new_database(platform.postgres, "vouchers")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")

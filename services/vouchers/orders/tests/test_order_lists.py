@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -16,12 +15,12 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from scrip.vouchers.v1 import order_pb2, order_pb2_grpc
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.ids import new_id
 from services.common.paging import Page
 from services.vouchers.orders.queries import ORDER_LIST
 from services.vouchers.tests.support import Create, Earn, Order
+from tests.databases import new_database
 from tests.inprocess import Member, Platform, bearer, reason
 from tests.plans import indexes_used, rows_read
 
@@ -176,9 +175,7 @@ BUSY, RARE, NOBODY = UUID(int=1), UUID(int=2), UUID(int=3)
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """20,000 orders of 2,000 members, nearly all completed; the oldest are of a voucher that has few."""
-    platform.postgres.create_database("many_orders")
-    url = platform.postgres.url("many_orders")
-    await asyncio.to_thread(migrations.upgrade, "vouchers", url)
+    url = await new_database(platform.postgres, "vouchers")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from services.common import migrations
 from services.common.cache import Redis
 from services.common.db import Connection, Database, execute, fetch_value, fetch_values
 from services.common.errors import DomainError
@@ -29,6 +28,7 @@ from services.vouchers.orders.new_orders import NewOrder, Placed, place_orders
 from services.vouchers.orders.placing import Placing
 from services.vouchers.orders.queries import OrderRow
 from services.vouchers.orders.transitions import start_undoing
+from tests.databases import new_database
 from tests.inprocess import Platform
 
 CANCELLED = DomainError("ORDER_CANCELLED", "cancelled")
@@ -110,9 +110,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 async def shop(platform: Platform) -> AsyncIterator[Shop]:
-    platform.postgres.create_database("placing")
-    url = platform.postgres.url("placing")
-    await asyncio.to_thread(migrations.upgrade, "vouchers", url)
+    url = await new_database(platform.postgres, "vouchers", "placing")
     databases = [Database(url, pool_size=3) for _ in range(2)]
     cache = Redis(platform.redis_url)
     changes = QuantityChanges(cache, platform.redis_url)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
-from services.common import migrations
 from services.common.caller import Caller
 from services.common.db import Database
 from services.common.ids import new_id
 from services.vouchers.payments.commands import NewMethod, create_method
 from services.vouchers.payments.tests.bank import BANK, Bank, Due
 from stack.postgres import Postgres
+from tests.databases import new_database
 
 STAFF = Caller(str(new_id()), "admin")
 
@@ -22,9 +21,7 @@ STAFF = Caller(str(new_id()), "admin")
 @pytest.fixture(scope="session")
 async def payments_db(postgres: Postgres) -> AsyncIterator[Database]:
     """The database."""
-    postgres.create_database("payments")
-    url = postgres.url("payments")
-    await asyncio.to_thread(migrations.upgrade, "vouchers", url)
+    url = await new_database(postgres, "vouchers")
     database = Database(url, pool_size=10)
     yield database
     await database.close()

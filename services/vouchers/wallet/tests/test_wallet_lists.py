@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,6 @@ import pytest
 from scrip.promos.v1 import code_pb2, code_pb2_grpc
 from scrip.vouchers.v1 import wallet_pb2, wallet_pb2_grpc
 
-from services.common import migrations
 from services.common.db import Connection, Database, execute
 from services.common.ids import new_id
 from services.common.paging import Page
@@ -19,6 +17,7 @@ from services.vouchers.gifts.queries import ACCEPTED_BY, GIVEN, OFFERED_TO
 from services.vouchers.tests.support import Create, Earn, Order
 from services.vouchers.wallet.queries import WALLET
 from services.vouchers.wallet.usable_coupons import owned_coupons
+from tests.databases import new_database
 from tests.inprocess import Platform, bearer, eventually
 from tests.plans import rows_read
 
@@ -64,9 +63,7 @@ async def test_a_wallet_is_filtered_by_state_and_voucher(
 @pytest.fixture(scope="module")
 async def many(platform: Platform) -> AsyncIterator[Database]:
     """20,000 vouchers of 2,000 members, all given to and by one another."""
-    platform.postgres.create_database("many_wallets")
-    url = platform.postgres.url("many_wallets")
-    await asyncio.to_thread(migrations.upgrade, "vouchers", url)
+    url = await new_database(platform.postgres, "vouchers")
     database = Database(url, pool_size=2)
     await database.run(_fill)
     await database.run(execute, "ANALYZE")
