@@ -3,19 +3,25 @@
 import os
 import subprocess
 import sys
-import time
 
 from bench.cpu import snapshot
 
-BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+BURN = """
+import time
+end = time.process_time() + 0.5
+while time.process_time() < end:
+    pass
+print(flush=True)
+input()
+"""
 
 
 def test_a_child_counts_for_its_parent_alive_or_dead() -> None:
     before = snapshot({"me": os.getpid()})
-    with subprocess.Popen([sys.executable, "-c", BURN + "\ninput()"], stdin=subprocess.PIPE) as child:
-        deadline = time.monotonic() + 20
-        while snapshot({"child": child.pid}).processes["child"] < 0.3 and time.monotonic() < deadline:
-            time.sleep(0.05)
+    command = [sys.executable, "-c", BURN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
         alive = snapshot({"me": os.getpid()}).since(before)
         child.communicate(b"\n")
     dead = snapshot({"me": os.getpid()}).since(before)

@@ -45,7 +45,7 @@ ROWS = 30_000
 @pytest.fixture(scope="module")
 async def own(platform: Platform) -> AsyncIterator[Database]:
     """A database of promos that no worker looks at."""
-    url = await new_database(platform.postgres, "promos")
+    url = await new_database(platform.postgres, "promos", "webhook_queue")
     database = Database(url, pool_size=5)
     yield database
     await database.close()
