@@ -11,6 +11,12 @@ from services.promos.tests.webhooks_help import BrandsWebhooks
 from tests.receiver import Receiver
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is looked for ten times a second, not once."""
+    monkeypatch.setattr("services.common.webhooks.dispatcher._POLL_SECONDS", 0.1)
+
+
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver that takes all."""
