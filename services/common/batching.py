@@ -17,6 +17,8 @@ K = TypeVar("K", bound=Hashable)
 Work = Callable[[list[T]], Awaitable[Sequence[R | DomainError]]]
 Outcomes = list[R | Exception]
 """For each item its result, or its error."""
+_LINGER_SECONDS = 0.003
+"""Much less than a call takes when many come; half of the CPU of a redemption (docs/performance.md)."""
 
 
 class Batcher(Generic[T, R]):
@@ -29,7 +31,7 @@ class Batcher(Generic[T, R]):
     ones.
 
     `linger` is how long it rests after a batch of several, in seconds, so that more gather for the next
-    one: for work that is quick, and costs much the same for many as for one. A lone call never waits.
+    one, which costs much the same for many as for one. A lone call never waits.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Batcher(Generic[T, R]):
         max_batch: int = 200,
         max_waiting: int = 2_000,
         max_parallel: int = 1,
-        linger: float = 0.0,
+        linger: float = _LINGER_SECONDS,
     ) -> None:
         self._name = name
         self._work = work

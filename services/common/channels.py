@@ -25,7 +25,6 @@ DEADLINE_SECONDS = 2.0
 _TRY_AGAIN_SECONDS = 5.0
 _CHECKS_AT_ONCE = 2
 """Questions about logins, so that one that hangs does not hold up all others; with fewer each holds more."""
-_LINGER_SECONDS = 0.005
 _OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
     # A connection that delivers nothing any more, and was not cut, is given up after 15 s.
@@ -116,9 +115,7 @@ class Peers:
         )
         self._identity = identity_pb2_grpc.IdentityInternalServiceStub(self.identity)
         self._auth = auth_pb2_grpc.AuthServiceStub(self.identity)
-        self._checks = Batcher(
-            "session_checks", self._check_sessions, max_parallel=_CHECKS_AT_ONCE, linger=_LINGER_SECONDS
-        )
+        self._checks = Batcher("session_checks", self._check_sessions, max_parallel=_CHECKS_AT_ONCE)
 
     async def fetch_jwks(self) -> Any:
         """Returns the public signing keys, from identity."""

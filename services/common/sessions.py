@@ -53,7 +53,6 @@ _TILL_GRACE_SECONDS = 300.0
 _AWAY_SECONDS = 5.0
 """How long it does so before they are asked again, which costs a call the time of waiting for them."""
 _LOCAL_SIZE = 50_000
-_LINGER_SECONDS = 0.002
 
 # Values are `version:epoch:rest`; the rest is `?` (in doubt), `!` (a reader) or `status:sessions`.
 _NEWER = """
@@ -109,7 +108,7 @@ class SessionCache:
         self._server = server
         register = server.client.register_script
         self._doubt, self._settle = register(_DOUBT), register(_SETTLE)
-        self._reads = Batcher("session_reads", self._read, linger=_LINGER_SECONDS)
+        self._reads = Batcher("session_reads", self._read)
 
     async def get(self, subject_id: str) -> SessionState | None:
         """Returns the state, or None: nothing there, no lease on its epoch, in doubt, or Redis is away."""

@@ -25,6 +25,17 @@ async def test_an_app_reads_the_programme_before_anybody_logs_in(live: Platform)
     assert {"name", "consent_wording", "consent_version", "refund_policy"} <= told.keys()
 
 
+async def test_what_is_the_same_for_everybody_may_be_kept_for_a_moment(live: Platform) -> None:
+    offer = f"/v1/offers/{await live.voucher(3)}"
+    for path in ("/v1/offers", offer, "/v1/payment-options", "/v1/campaigns:running"):
+        answer = await live.call("GET", path)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=5"), path
+        assert "origin" in answer.headers["vary"], path
+    for path, status in ((f"{offer[:-4]}0000", 404), ("/v1/offers?page_size=-1", 400), ("/v1/offers/1", 400)):
+        answer = await live.call("GET", path)
+        assert (answer.status_code, answer.headers["cache-control"]) == (status, "no-store"), path
+
+
 @pytest.mark.covers("P4 PointsAdminService.ListPurchases")
 async def test_staff_page_through_the_purchases_of_all(live: Platform, member: Member) -> None:
     till, began = await live.till(), datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -92,13 +92,34 @@ def test_every_stream_has_a_route_without_the_time_limit_of_calls() -> None:
         for method in service.method
         if method.client_streaming or method.server_streaming
     }
-    exact = {route["match"]["path"]: route["route"] for route in _routes() if "path" in route["match"]}
+    exact = {
+        route["match"]["path"]: route["route"]
+        for route in _routes()
+        if "path" in route["match"] and "response_headers_to_add" not in route
+    }
     (url,) = exact.keys() - streams
     assert url == "/v1/purchases:batch", "the one URL that is written here"
     assert exact.pop(url)["cluster"] == "nowhere"
     exports = {path for path in streams if _cluster_of_export(path)}
     assert exact.keys() == streams - exports
     assert all(_is_for_streams(route) for route in exact.values())
+
+
+def test_calls_without_a_login_alone_may_be_kept_by_caches() -> None:
+    kept = [route for route in _routes() if "response_headers_to_add" in route]
+    unary = {
+        f"/{name}/{method.name}": method.options.Extensions[permission_pb2.permission].anyone
+        for name, service in _services()
+        for method in service.method
+        if not method.server_streaming
+    }
+    assert kept
+    for route in kept:
+        assert unary[route["match"]["path"]]
+        assert route["route"]["timeout"] == "10s"
+        headers = {one["header"]["key"]: one["header"]["value"] for one in route["response_headers_to_add"]}
+        assert headers["cache-control"].startswith("public, max-age=")
+        assert headers["vary"] == "origin"
 
 
 def test_an_export_has_the_route_of_a_stream_by_its_name() -> None:

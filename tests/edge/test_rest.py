@@ -47,6 +47,21 @@ async def test_answers_are_not_to_be_stored_unless_a_service_says_so(edge: Edge)
     assert keys.json()["keys"][0]["kid"] == upstream.KEY_ID
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/offers",
+        "/v1/payment-options",
+        "/v1/programme",
+        "/v1/campaigns:running",
+    ],
+)
+async def test_no_cache_keeps_an_error_instead_of_a_public_list(edge: Edge, path: str) -> None:
+    answer = await edge.http.get(path)
+    assert answer.status_code >= 400, "nobody serves it here"
+    assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_body_fields_and_enums_in_any_case_reach_the_service(edge: Edge) -> None:
     answer = await edge.http.post("/v1/otps", json={"phone": "+1", "purpose": "otp_purpose_log_in"})
     assert answer.json() == {"otp_id": "+1 OTP_PURPOSE_LOG_IN"}

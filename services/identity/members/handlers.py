@@ -31,9 +31,6 @@ from services.identity.sessions import Logins
 _CHANGE_PHONE = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_CHANGE_PHONE)
 _CONFIRM_EMAIL = auth_pb2.OtpPurpose.Name(auth_pb2.OTP_PURPOSE_CONFIRM_EMAIL)
 
-_LINGER_SECONDS = 0.003
-"""Reading many members costs little more than reading one; a crowd is read together."""
-
 
 class MemberHandlers:
     """Implements MemberService."""
@@ -54,7 +51,7 @@ class MemberHandlers:
         self._notices = notices
         self._otp_proof = otp_proof
         self._step_up = step_up
-        self._reads = Batcher("members", self._read, linger=_LINGER_SECONDS)
+        self._reads = Batcher("members", self._read)
 
     async def GetMe(self, request: member_pb2.GetMeRequest, context: Context) -> member_pb2.GetMeResponse:
         """Returns the caller's account. Those who ask at the same time are read together."""

@@ -12,9 +12,6 @@ from services.points.earning import RuleBook
 from services.points.programme import PointValue
 from services.points.settings import Settings
 
-_PUBLIC = (("cache-control", "public, max-age=60"), ("vary", "origin"))
-"""The edge names the page that may read it, so what one page was given is not good for another."""
-
 
 class ProgrammeHandlers:
     """Implements ProgrammeService. It asks no database: all is in the settings and in the rule book."""
@@ -26,12 +23,11 @@ class ProgrammeHandlers:
     async def GetProgramme(
         self, request: programme_pb2.GetProgrammeRequest, context: Context
     ) -> programme_pb2.GetProgrammeResponse:
-        """Returns the programme, cacheable for a minute."""
+        """Returns the programme."""
         rate = self._rules.current.at(utc_now()).rate
         reply = programme_pb2.GetProgrammeResponse(programme=self._programme)
         reply.programme.base_rate.points = rate.points
         reply.programme.base_rate.per_minor = rate.per_minor
-        await context.send_initial_metadata(_PUBLIC)
         return reply
 
 

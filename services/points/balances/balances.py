@@ -13,7 +13,6 @@ from services.points.ledger import Balance, balances_of
 
 BALANCE_KEYS = "balance:"
 """What their keys in Redis begin with."""
-_LINGER_SECONDS = 0.002
 
 
 class Points(NamedTuple):
@@ -33,7 +32,7 @@ class Balances:
     def __init__(self, db: Database, cache: LeasedCache) -> None:
         self._db = db
         self._cache = cache
-        self._reads = Batcher("balances", self._read, linger=_LINGER_SECONDS)
+        self._reads = Batcher("balances", self._read)
 
     async def get(self, member_id: UUID) -> Points:
         """Returns a member's balance and debt; one who never had points has none."""

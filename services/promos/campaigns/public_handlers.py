@@ -16,9 +16,6 @@ from services.promos.campaigns.encoding import encode_running
 from services.promos.campaigns.places_left import PlacesLeft
 from services.promos.campaigns.queries import CAMPAIGN_LIST
 
-_PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
-"""The same for everybody; the edge adds the origin of a browser's page, as it does to offers."""
-
 
 class PublicCampaignHandlers:
     """Implements ListRunningCampaigns and WatchPlaces."""
@@ -38,7 +35,6 @@ class PublicCampaignHandlers:
         """Returns a page of the campaigns that give places."""
         page = Page(request.page_size, request.page_token, "running campaigns")
         rows, next_token = await self._db.read(CAMPAIGN_LIST.page, page, state="RUNNING")
-        await context.send_initial_metadata(_PUBLIC)
         return campaign_pb2.ListRunningCampaignsResponse(
             campaigns=map(encode_running, rows), next_page_token=next_token
         )

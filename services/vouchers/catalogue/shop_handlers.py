@@ -24,10 +24,6 @@ from services.vouchers.catalogue.queries import VoucherRow
 from services.vouchers.catalogue.recent_replies import RecentReplies
 from services.vouchers.catalogue.search import search_filter
 
-_PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
-"""Offers are the same for everybody. The edge adds the origin of a browser's page to them, so a shared cache
-must not give them to a page of another origin."""
-
 
 class ShopHandlers:
     """Implements ShopService."""
@@ -65,9 +61,7 @@ class ShopHandlers:
                 offers=map(encoding.offer, page.rows), next_page_token=page.next_page_token, total=page.total
             )
 
-        reply = await self._recent.of(request, read)
-        await context.send_initial_metadata(_PUBLIC)
-        return reply
+        return await self._recent.of(request, read)
 
     async def GetOffer(
         self, request: shop_pb2.GetOfferRequest, context: Context
@@ -78,9 +72,7 @@ class ShopHandlers:
             row = await self._offers.submit(UUID(request.voucher_id))
             return shop_pb2.GetOfferResponse(offer=encoding.offer(row))
 
-        reply = await self._recent.of(request, read)
-        await context.send_initial_metadata(_PUBLIC)
-        return reply
+        return await self._recent.of(request, read)
 
     async def _read_offers(self, voucher_ids: list[UUID]) -> list[VoucherRow | DomainError]:
         return await self._db.read(queries.get_offers, voucher_ids)

@@ -14,7 +14,6 @@ from services.vouchers.payments import encoding, queries
 from services.vouchers.payments.payments import Payments
 from services.vouchers.payments.sandbox import SandboxProvider
 
-_PUBLIC = (("cache-control", "public, max-age=5"), ("vary", "origin"))
 _SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -33,7 +32,6 @@ class PaymentHandlers:
         page = await read_page(
             self._db, queries.METHOD_LIST, request, active=True, providers=list(providers.names)
         )
-        await context.send_initial_metadata(_PUBLIC)
         return payment_pb2.ListPaymentOptionsResponse(
             payment_options=[
                 encoding.encode_option(row, card_required=providers.get(row.provider).takes_card)
