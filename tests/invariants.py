@@ -403,11 +403,16 @@ def check_promo_codes(databases: Mapping[str, str], *, foreign_debits: bool = Fa
 
 def check_gifts(databases: Mapping[str, str]) -> None:
     """What is on offer is on hold, and nothing else; each gift counts for its recipient until then."""
-    _assert_none(databases["vouchers"], _GIFTS, _RECIPIENTS)
+    check_offers(databases["vouchers"])
     offered = "SELECT code_id, id FROM gifts WHERE state = 'OFFERED'"
     held = "SELECT id AS code_id, gift_id AS id FROM codes WHERE gift_id IS NOT NULL"
     on_offer, on_hold = rows(databases["vouchers"], offered), rows(databases["promos"], held)
     assert sorted(map(str, on_offer)) == sorted(map(str, on_hold))
+
+
+def check_offers(vouchers: str) -> None:
+    """No gift is on its way, what is on offer is nobody's to use, and each gift counts for its recipient."""
+    _assert_none(vouchers, _GIFTS, _RECIPIENTS)
 
 
 def check_campaigns(promos: str) -> None:
