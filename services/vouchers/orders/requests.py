@@ -11,6 +11,7 @@ from scrip.vouchers.v1 import order_pb2
 
 from services.common.currencies import require_currency
 from services.common.db import Database
+from services.common.errors import DomainError
 from services.common.idempotency import fingerprint, reused
 from services.vouchers.catalogue import get_gift_terms
 from services.vouchers.gifts import GiftRecipients, Recipient, gift_not_allowed
@@ -25,9 +26,12 @@ class Pricing(Protocol):
     """Says what orders cost."""
 
     async def priced(
-        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str, *, address: str
+        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, *, address: str
     ) -> PricedOrder:
         """Returns what is charged, by the request's quote or as of now. Raises why it can not be had."""
+
+    async def take_quote(self, quote_id: UUID, member_id: UUID, key: str) -> None:
+        """Takes a quote for the order with this key, and for no other. Raises why it can not be had."""
 
 
 class MoneyChecks(Protocol):
@@ -84,7 +88,7 @@ class OrderRequests:
                 raise reused(key)
             return existing
         if request.payment_method_id or request.quote_id or request.promo_code:
-            priced = await self._pricing.priced(request, member_id, key, address=address)
+            priced = await self._pricing.priced(request, member_id, address=address)
         else:
             priced = PricedOrder(voucher_id, quantity, price_points=None)
         self._check_amount(request, priced)
@@ -105,7 +109,19 @@ class OrderRequests:
             pay_until=datetime.now(UTC) + self._pay_time if priced.amount_minor else None,
             request_hash=request_hash,
         )
-        return await self._as_gift(new, to, accept_language) if to else new
+        if to:
+            new = await self._as_gift(new, to, accept_language)
+        if request.quote_id:
+            await self._take_quote(UUID(request.quote_id), new)
+        return new
+
+    async def _take_quote(self, quote_id: UUID, new: NewOrder) -> None:
+        """Takes the quote last, so that a request which is refused leaves it for another try with any key."""
+        try:
+            await self._pricing.take_quote(quote_id, new.member_id, new.key)
+        except DomainError:
+            await self.drop(new)
+            raise
 
     async def _as_gift(self, new: NewOrder, to: Recipient, accept_language: str | None) -> NewOrder:
         """Returns the order as a gift, whose recipient's number is kept until it is told or forgotten."""

@@ -87,28 +87,31 @@ class OrderPricing:
         return NewQuote(quote, promo if isinstance(promo, DomainError) else None)
 
     async def priced(
-        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, key: str, *, address: str
+        self, request: order_pb2.PlaceOrderRequest, member_id: UUID, *, address: str
     ) -> PricedOrder:
         """Returns what is charged for an order, by its quote or as of now.
 
-        Raises what `quote` and `use_quote` raise, why a promo code does not apply, and VALIDATION_FAILED for
-        what contradicts the quote.
+        The quote stays free until `take_quote`. Raises what `quote` raises, QUOTE_NOT_FOUND, why a promo code
+        does not apply, and VALIDATION_FAILED for what contradicts the quote.
         """
         wanted = Wanted(
             member_id, UUID(request.voucher_id), request.quantity or 1, as_gift=request.HasField("gift")
         )
         if request.quote_id:
-            return await self._quoted(request, wanted, key)
+            return await self._quoted(request, wanted)
         method_id = UUID(request.payment_method_id) if request.payment_method_id else None
         priced, promo = await self._price(wanted, PayingWith(method_id, request.promo_code, address))
         if isinstance(promo, DomainError):
             raise promo
         return priced
 
-    async def _quoted(self, request: order_pb2.PlaceOrderRequest, wanted: Wanted, key: str) -> PricedOrder:
-        quote_id = UUID(request.quote_id)
-        _require_same(request, await self._db.read(get_quote, quote_id, wanted.member_id), wanted)
-        quote = await self._db.run_autocommit(use_quote, quote_id, member_id=wanted.member_id, key=key)
+    async def take_quote(self, quote_id: UUID, member_id: UUID, key: str) -> None:
+        """Takes a quote for the order that will have this key. Raises what `use_quote` raises."""
+        await self._db.run_autocommit(use_quote, quote_id, member_id=member_id, key=key)
+
+    async def _quoted(self, request: order_pb2.PlaceOrderRequest, wanted: Wanted) -> PricedOrder:
+        quote = await self._db.read(get_quote, UUID(request.quote_id), wanted.member_id)
+        _require_same(request, quote, wanted)
         return PricedOrder(
             quote.voucher_id,
             quote.quantity,

@@ -210,7 +210,7 @@ async def test_a_quote_serves_one_order_of_its_member_in_time(shop: Shop, create
 async def test_an_order_that_contradicts_its_quote_is_refused_and_leaves_it_unused(
     shop: Shop, create: Create
 ) -> None:
-    member, key = await shop.platform.member(), str(new_id())
+    member = await shop.platform.member()
     voucher, other = await create(price_points=0, price=usd(500)), await create()
     quote = await shop.quote(member, voucher.id, quantity=2)
     assert quote.price == usd(1_000)
@@ -224,13 +224,14 @@ async def test_an_order_that_contradicts_its_quote_is_refused_and_leaves_it_unus
         assert (
             await reason(shop.order(member, voucher_id, quote_id=quote.id, **fields)) == "VALIDATION_FAILED"
         )
-    # What refuses an order after that has taken the quote for its key, which may be used again.
-    wrong = shop.order(member, voucher.id, quote_id=quote.id, key=key, amount=usd(999))
+    # So does what refuses it later: each of these has a key of its own.
+    wrong = shop.order(member, voucher.id, quote_id=quote.id, amount=usd(999))
     assert await reason(wrong) == "AMOUNT_MISMATCH"
     yen = money_pb2.Money(currency_code="JPY", amount_minor=1_000)
-    wrong = shop.order(member, voucher.id, quote_id=quote.id, key=key, amount=yen)
+    wrong = shop.order(member, voucher.id, quote_id=quote.id, amount=yen)
     assert await reason(wrong) == "CURRENCY_NOT_SUPPORTED"
-    placed = await shop.order(member, voucher.id, quote_id=quote.id, key=key, amount=usd(1_000))
+    assert await reason(shop.order(member, voucher.id, quote_id=quote.id, card="")) == "CARD_REQUIRED"
+    placed = await shop.order(member, voucher.id, quote_id=quote.id, amount=usd(1_000))
     assert (placed.state, placed.quantity) == (COMPLETED, 2)
 
 
