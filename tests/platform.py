@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,20 +192,29 @@ class Platform:
 
     async def ok(self, method: str, path: str, body: Any = None, *, token: str = "", key: str = "") -> Any:
         """Returns the JSON of a call that must succeed, which is repeated while something is away."""
-        tries = 1
-        while (answer := await self.call(method, path, body, token=token, key=key)).status_code == 503:
-            if tries == TRIES:
-                break
-            tries += 1
-            await asyncio.sleep(refusal(answer).retry_seconds or 1)
+        answer = await self._repeated(method, path, body, token=token, key=key, statuses={429, 503})
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     async def refused(
         self, method: str, path: str, body: Any = None, *, token: str = "", key: str = ""
     ) -> Refusal:
-        """Returns the refusal of a call that must be refused."""
-        return refusal(await self.call(method, path, body, token=token, key=key))
+        """Returns the refusal of a call that must be refused, and not for coming too fast for the edge."""
+        return refusal(await self._repeated(method, path, body, token=token, key=key, statuses={429}))
+
+    async def _repeated(
+        self, method: str, path: str, body: Any, *, token: str, key: str, statuses: Collection[int]
+    ) -> httpx.Response:
+        """Repeats a call as apps must, while its status is one of these; a limit of a service is final."""
+        for _ in range(TRIES):
+            answer = await self.call(method, path, body, token=token, key=key)
+            if answer.status_code not in statuses:
+                break
+            why = refusal(answer)
+            if why.status == 429 and why.metadata.get("limit") != "edge_requests":
+                break
+            await asyncio.sleep(why.retry_seconds or 1)
+        return answer
 
     async def kill(self, name: str) -> int:
         """Kills a process and waits until it has ended; the stack starts it again a moment later."""
