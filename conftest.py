@@ -16,7 +16,7 @@ from stack.redis import Redis
 from tests.inprocess import InProcess, Platform
 from tests.slow import SLOW
 from tests.spare_redis import SpareRedis
-from tests.workers import WHOLE_STACK, Sharing, keep_ports_apart, unit_of
+from tests.workers import UPGRADES, WHOLE_STACK, Sharing, keep_ports_apart, unit_of
 
 # The same examples in every run, however slow the machine.
 settings.register_profile("scrip", deadline=None, derandomize=True)
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks those that `make test-quick` leaves out."""
     for item in items:
         name = getattr(item, "originalname", item.name)
-        if name in SLOW or unit_of(item.nodeid) in WHOLE_STACK:
+        if name in SLOW or unit_of(item.nodeid) in (*WHOLE_STACK, UPGRADES):
             item.add_marker(pytest.mark.slow)
 
 

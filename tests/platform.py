@@ -206,14 +206,15 @@ class Platform:
         self, method: str, path: str, body: Any, *, token: str, key: str, statuses: Collection[int]
     ) -> httpx.Response:
         """Repeats a call as apps must, while its status is one of these; a limit of a service is final."""
-        for _ in range(TRIES):
-            answer = await self.call(method, path, body, token=token, key=key)
+        answer = await self.call(method, path, body, token=token, key=key)
+        for _ in range(TRIES - 1):
             if answer.status_code not in statuses:
                 break
             why = refusal(answer)
             if why.status == 429 and why.metadata.get("limit") != "edge_requests":
                 break
             await asyncio.sleep(why.retry_seconds or 1)
+            answer = await self.call(method, path, body, token=token, key=key)
         return answer
 
     async def kill(self, name: str) -> int:

@@ -13,7 +13,9 @@ from stack import ports
 
 WHOLE_STACK = ("tests/e2e", "tests/faults", "tests/openapi", "stack/tests/test_stack.py")
 """Tests that run all of Scrip as processes: one such stack at a time has two cores busy."""
-ONE_SERVER = ("tests/edge", "tests/upgrades")
+UPGRADES = "tests/upgrades"
+"""Tests that restore the dumps of earlier versions."""
+ONE_SERVER = ("tests/edge", UPGRADES)
 """Folders whose tests share servers that nobody else uses."""
 
 
