@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
+from services.common import server_sent_events
 from services.common.errors import DomainError, unavailable
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.5
 _STREAM_SECONDS = 300.0
@@ -60,6 +64,23 @@ class LiveStream:
         """Has the stream end at once, because the service stops."""
         self._ended = True
         self._woken.set()
+
+    async def changes(
+        self, read: Callable[[], Awaitable[T]], *, is_last: Callable[[T], bool]
+    ) -> AsyncIterator[T | None]:
+        """Yields what is read, now and at each change, until the last; None after 15 s without a change."""
+        sent: T | None = None
+        sent_at = time.monotonic()
+        while True:
+            found = await read()
+            if found != sent:
+                sent, sent_at = found, time.monotonic()
+                yield found
+            elif time.monotonic() - sent_at >= server_sent_events.HEARTBEAT_SECONDS:
+                sent_at = time.monotonic()
+                yield None
+            if is_last(found) or not await self.goes_on():
+                return
 
     async def goes_on(self, seconds: float = LOOK_SECONDS) -> bool:
         """Returns after so many seconds, or once it is woken, whether to look again.

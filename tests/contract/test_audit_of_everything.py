@@ -73,8 +73,10 @@ NO_CHANGE = {
     "PointsAdminService.ExportPurchases",
     "CampaignService.ExportWinners",
     "CampaignService.WatchPlaces",
+    "CampaignService.WatchPlacesEvents",
     "CodeFileService.ExportRefusedLines",
     "CodeSetService.WatchCodeSet",
+    "CodeSetService.WatchCodeSetEvents",
     "BasketService.QuoteBasket",
     "WebhookService.PingWebhook",
 }

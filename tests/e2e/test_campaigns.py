@@ -15,7 +15,7 @@ from tests.platform import Platform, eventually
 CHANGE_SECONDS = 10.0
 
 
-@pytest.mark.covers("C3 CampaignService.WatchPlaces", "C3 CampaignService.ExportWinners")
+@pytest.mark.covers("C3 CampaignService.WatchPlacesEvents", "C3 CampaignService.ExportWinners")
 async def test_a_campaign_is_seen_watched_changed_and_won_over_rest(live: Platform) -> None:
     campaign = await live.campaign(1)
     path = f"/v1/campaigns/{campaign}"
@@ -51,6 +51,11 @@ async def test_a_campaign_is_seen_watched_changed_and_won_over_rest(live: Platfo
 
 
 async def _places(lines: AsyncIterator[str]) -> AsyncIterator[int]:
+    last = 0
     async for line in lines:
+        if line.startswith("id:"):
+            assert int(line.removeprefix("id:")) > last
+            last = int(line.removeprefix("id:"))
         if line.startswith("data:"):
+            assert last
             yield json.loads(line.removeprefix("data:"))["places_left"]

@@ -75,7 +75,7 @@ async def test_the_quantity_left_is_a_stream_of_events_that_sees_each_change(
                 assert await anext(events) == left
 
 
-@pytest.mark.covers("C1 CodeSetService.CreateCodeSet", "C1 CodeSetService.WatchCodeSet")
+@pytest.mark.covers("C1 CodeSetService.CreateCodeSet", "C1 CodeSetService.WatchCodeSetEvents")
 async def test_the_codes_of_a_set_are_made_while_staff_watch(live: Platform) -> None:
     body = {
         "name": "Flyer",
@@ -91,7 +91,7 @@ async def test_the_codes_of_a_set_are_made_while_staff_watch(live: Platform) -> 
     async with live.http.stream("GET", f"{path}:watch", headers=headers, timeout=60) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         async for line in stream.aiter_lines():
-            if line:
+            if line.startswith("data: "):
                 shown = json.loads(line.removeprefix("data: "))["code_set"]
                 seen.append((shown["made"], shown["state"]))
     assert seen == sorted(seen, key=lambda one: one[0])

@@ -10,7 +10,6 @@ CSV = "text/csv"
 _IMAGES = ("image/png", "image/jpeg", "image/webp")
 _QR = ("image/png", "image/svg+xml")
 
-EVENTS = "text/event-stream"
 
 # By RPC. A stream of bodies is CSV where it is not here.
 _RETURNED = {
@@ -20,8 +19,13 @@ _RETURNED = {
     "GetLogo": _IMAGES,
     "GetMyQr": _QR,
     "GetMyVoucherQr": _QR,
-    "WatchQuantityEvents": (EVENTS,),
 }
+EVENTS_OF = {
+    "WatchCodeSetEvents": "scrip.promos.v1.WatchCodeSetResponse",
+    "WatchPlacesEvents": "scrip.promos.v1.WatchPlacesResponse",
+    "WatchQuantityEvents": "scrip.vouchers.v1.WatchQuantityResponse",
+}
+"""Bodies that are server-sent events, and the message that the data of each has."""
 _TAKEN = {
     "CreateAdjustmentImport": (CSV,),
     "CreateCodeImport": (CSV,),
@@ -138,6 +142,6 @@ def _files(media_types: tuple[str, ...]) -> Node:
 
 
 def _file(media_type: str) -> Node:
-    if media_type in {CSV, EVENTS, "image/svg+xml"}:
+    if media_type in {CSV, "image/svg+xml"}:
         return {"type": "string", "contentMediaType": media_type}
     return {"type": "string", "format": "binary", "contentMediaType": media_type}

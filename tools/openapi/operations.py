@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
 
 from tools.openapi import examples, media
@@ -138,20 +139,20 @@ def _body(rpc: Rpc, contract: Contract, schemas: Schemas) -> Node:
 
 def _response(rpc: Rpc, schemas: Schemas) -> Node:
     headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}} | media.headers_returned(rpc)
-    if rpc.method.output_type.full_name == media.HTTP_BODY:
-        content = media.returned(rpc)
-    elif rpc.method.server_streaming:
-        event = schemas.ref(rpc.method.output_type, sent=False)
+    if rpc.method.name in media.EVENTS_OF:
+        event = descriptor_pool.Default().FindMessageTypeByName(media.EVENTS_OF[rpc.method.name])
         content = {
             "text/event-stream": {
                 "schema": {
                     "type": "string",
                     "description": "Server-sent events; the `data` of each is JSON of this schema.",
                     "contentMediaType": "application/json",
-                    "contentSchema": event,
+                    "contentSchema": schemas.ref(event, sent=False),
                 }
             }
         }
+    elif rpc.method.output_type.full_name == media.HTTP_BODY:
+        content = media.returned(rpc)
     else:
         content = {"application/json": {"schema": schemas.ref(rpc.method.output_type, sent=False)}}
     return {"description": "Done.", "headers": headers, "content": content}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
 from uuid import UUID
 
+from google.api import httpbody_pb2
 from scrip.promos.v1 import code_set_pb2
 
 from services.common.caller import caller
@@ -15,6 +18,7 @@ from services.common.errors import invalid_field
 from services.common.idempotent import idempotent
 from services.common.list_pages import read_page
 from services.common.live_streams import LiveStreams
+from services.common.server_sent_events import as_events, as_json, event_id
 from services.promos.benefit_encoding import encode_benefit, read_benefit
 from services.promos.brand_access import only_brand, require_own_brand
 from services.promos.codes.commands.code_sets import CodeSetChanges
@@ -86,15 +90,30 @@ class CodeSetHandlers:
         self, request: code_set_pb2.WatchCodeSetRequest, context: Context
     ) -> AsyncIterator[code_set_pb2.WatchCodeSetResponse]:
         """The set, now and at each change, until it has all its codes."""
-        async with self._streams.open() as stream:
-            sent: CodeSetRow | None = None
-            while True:
-                row = await self._read(request.code_set_id)
-                if row != sent:
-                    sent = row
+        async with aclosing(self._watch(request.code_set_id)) as changes:
+            async for row in changes:
+                if row:
                     yield code_set_pb2.WatchCodeSetResponse(code_set=_code_set(row))
-                if not row.lacking or not await stream.goes_on():
-                    return
+
+    async def WatchCodeSetEvents(
+        self, request: code_set_pb2.WatchCodeSetEventsRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """The same as server-sent events."""
+        changes = (
+            None
+            if row is None
+            else (event_id(), as_json(code_set_pb2.WatchCodeSetResponse(code_set=_code_set(row))))
+            async for row in self._watch(request.code_set_id)
+        )
+        async for event in as_events(context, changes):
+            yield event
+
+    async def _watch(self, code_set_id: str) -> AsyncGenerator[CodeSetRow | None]:
+        """Yields the set, now and at each change, until it has all its codes; None after 15 s without one."""
+        async with self._streams.open() as stream:
+            changes = stream.changes(partial(self._read, code_set_id), is_last=lambda row: not row.lacking)
+            async for row in changes:
+                yield row
 
     async def _read(self, code_set_id: str) -> CodeSetRow:
         row = await self._db.read(get_code_set, UUID(code_set_id))

@@ -16,6 +16,7 @@ from services.common.encoding import Context
 from services.common.errors import DomainError
 from services.common.list_pages import read_page
 from services.common.live_streams import LiveStreams
+from services.common.server_sent_events import as_events
 from services.vouchers.catalogue import encoding, queries
 from services.vouchers.catalogue.balances import Balances
 from services.vouchers.catalogue.exchange import EXCHANGE_LIST, affordable, ordered_by
@@ -121,16 +122,12 @@ class ShopHandlers:
         self, request: shop_pb2.WatchQuantityEventsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """The same as server-sent events."""
-        opened = False
-        async for left in self._watch(UUID(request.voucher_id)):
-            if not opened:
-                opened = True
-                await context.send_initial_metadata(server_sent_events.METADATA)
-                yield server_sent_events.opening()
-            if left:
-                yield server_sent_events.event(left.read_at, {"quantity_left": left.quantity})
-            else:
-                yield server_sent_events.heartbeat()
+        changes = (
+            None if left is None else (left.read_at, {"quantity_left": left.quantity})
+            async for left in self._watch(UUID(request.voucher_id))
+        )
+        async for event in as_events(context, changes):
+            yield event
 
     async def _watch(self, voucher_id: UUID) -> AsyncIterator[Left | None]:
         """Yields what is left, now and at each change, until the sale ends; None after 15 s without one."""

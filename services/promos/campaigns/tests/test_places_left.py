@@ -10,6 +10,7 @@ import grpc
 import pytest
 from scrip.promos.v1 import campaign_pb2
 
+from services.common import server_sent_events
 from services.common.channels import open_channel
 from services.common.encoding import timestamp
 from services.common.ids import new_id
@@ -76,6 +77,31 @@ async def test_a_watcher_sees_the_places_now_and_at_each_change_to_the_last(prom
     assert await left(updates) == 0
     assert await anext(updates, None) is None, "there is nothing to watch any more"
     assert [one.places_left async for one in watch(promos, campaign.id, promos.admin)] == [0]
+
+
+@pytest.mark.covers("C3 CampaignService.WatchPlacesEvents")
+async def test_events_have_ids_and_silence_has_a_heartbeat_until_the_last_place(
+    promos: Promos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_sent_events, "HEARTBEAT_SECONDS", 0.2)
+    campaign = await promos.campaign(places=2)
+    request = campaign_pb2.WatchPlacesEventsRequest(campaign_id=campaign.id)
+    stream = aiter(promos.campaigns.WatchPlacesEvents(request, metadata=bearer(promos.admin)))
+    pieces = [(await anext(stream)).data.decode() for _ in range(3)]
+    assert (pieces[0], pieces[2]) == ("retry: 2000\n\n", ": still here\n\n")
+    event_id, _, data = pieces[1].partition("\n")
+    assert int(event_id.removeprefix("id: ")) > 1_700_000_000_000
+    assert data == 'data: {"places_left":2}\n\n'
+    await promos.update_campaign(campaign.id, places=1)
+    await promos.first_login()
+    rest = [piece.data async for piece in stream]
+    assert rest[-1].endswith(b'data: {"places_left":0}\n\n')
+    unknown = campaign_pb2.WatchPlacesEventsRequest(campaign_id=str(new_id()))
+
+    async def first() -> object:
+        return await anext(aiter(promos.campaigns.WatchPlacesEvents(unknown, metadata=bearer(promos.admin))))
+
+    assert await reason(first()) == "CAMPAIGN_NOT_FOUND"
 
 
 @pytest.mark.covers("C3 CampaignService.WatchPlaces")

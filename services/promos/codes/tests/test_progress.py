@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncGenerator
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import pytest
 from scrip.promos.v1 import code_set_pb2
 
+from services.common import server_sent_events
 from services.common.caller import Caller, set_caller
 from services.common.errors import DomainError
 from services.common.ids import new_id
@@ -20,9 +22,11 @@ from services.promos.tests.code_set_help import (
     READY,
     create_set,
     get_set,
+    stub_of,
     watch,
 )
 from services.promos.tests.support import Promos
+from tests.inprocess import bearer
 
 
 @pytest.mark.covers("C1 CodeSetService.WatchCodeSet")
@@ -36,6 +40,26 @@ async def test_progress_is_streamed_until_all_codes_are_there(promos: Promos) ->
             # As a worker would, with a batch before this one a second ago.
             await promos.db.run(make_codes, UUID(made.id))
     assert seen == [(0, MAKING), (100, READY)]
+
+
+@pytest.mark.covers("C1 CodeSetService.WatchCodeSetEvents")
+async def test_progress_is_events_with_ids_and_silence_has_a_heartbeat(
+    promos: Promos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_sent_events, "HEARTBEAT_SECONDS", 0.2)
+    made = await create_set(promos, quantity=0, import_only=True)
+    await promos.execute("UPDATE code_sets SET wanted = 100 WHERE id = %(id)s", id=made.id)
+    request = code_set_pb2.WatchCodeSetEventsRequest(code_set_id=made.id)
+    stream = aiter(stub_of(promos).WatchCodeSetEvents(request, metadata=bearer(promos.admin)))
+    pieces = [(await anext(stream)).data.decode() for _ in range(3)]
+    assert (pieces[0], pieces[2]) == ("retry: 2000\n\n", ": still here\n\n")
+    event_id, _, data = pieces[1].partition("\n")
+    assert int(event_id.removeprefix("id: ")) > 1_700_000_000_000
+    shown = json.loads(data.removeprefix("data: "))["code_set"]
+    assert (shown["id"], shown["made"], shown["state"]) == (made.id, 0, "CODE_SET_STATE_MAKING")
+    await promos.db.run(make_codes, UUID(made.id))
+    rest = [piece.data async for piece in stream]
+    assert json.loads(rest[-1].partition(b"data: ")[2])["code_set"]["state"] == "CODE_SET_STATE_READY"
 
 
 async def test_rate_and_time_left_are_of_the_last_batches_and_forget_a_pause(
