@@ -221,16 +221,16 @@ async def test_a_voucher_goes_on_sale_and_off_until_it_is_archived(
     now = await change("Publish", made.id, sale_starts_at=in_days(-1))
     assert now.state == ON_SALE
     await shows(True)
-    assert await change("Publish", made.id) == now  # once more changes nothing
+    assert without_codes(await change("Publish", made.id)) == without_codes(now)  # changes nothing
     off = await change("Deactivate", made.id, etag=now.etag)
     assert off.state == INACTIVE
-    assert await change("Deactivate", made.id) == off
+    assert without_codes(await change("Deactivate", made.id)) == without_codes(off)
     await shows(False)
     assert await reason(order(member, made.id)) == "VOUCHER_NOT_ON_SALE"
     assert (await change("Publish", made.id)).state == ON_SALE
     archived = await change("Archive", made.id)
     assert archived.state == ARCHIVED
-    assert await change("Archive", made.id) == archived
+    assert without_codes(await change("Archive", made.id)) == without_codes(archived)
     for what in ("Update", "Publish", "Deactivate"):
         told = await refusal(change(what, made.id))
         assert told[::2] == ("VOUCHER_ARCHIVED", {"voucher_id": made.id})
