@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests import invariants
 from tests.faults.clients import Disturbed
 from tests.faults.faults import ALL, Breakable, Fault, breakable_stack
@@ -98,7 +100,10 @@ class Campaign:
         began, query = time.monotonic(), _INDEFINITE.format(before=datetime.now(UTC).isoformat())
 
         async def all_definite() -> None:
-            found = await asyncio.to_thread(invariants.rows, self._live.databases["vouchers"], query)
+            try:
+                found = await asyncio.to_thread(invariants.rows, self._live.databases["vouchers"], query)
+            except psycopg.OperationalError as error:  # PostgreSQL runs again, and does not serve yet
+                raise AssertionError(fault) from error
             assert found == [], fault
 
         await eventually(all_definite, DEFINITE_SECONDS)
